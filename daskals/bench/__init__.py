@@ -1,0 +1,1 @@
+"""Measurements: the papers' own tiers, comparable systems, and daskals itself, on the same data."""

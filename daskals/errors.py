@@ -1,0 +1,97 @@
+"""The errors a user can meet: each says what was found where, what was expected, and the remedy."""
+
+from __future__ import annotations
+
+
+class DaskalsError(Exception):
+    """Base of every error that daskals raises on purpose.
+
+    Parameters
+    ----------
+    found
+        What was found, a clause without a full stop.
+    where
+        File, row, column, worker or option the finding belongs to; it opens the message.
+    expected
+        What would have been right.
+    remedy
+        What the user can do about it, a sentence without a full stop.
+    """
+
+    def __init__(self, found: str, *, where: str = "", expected: str = "", remedy: str = "") -> None:
+        super().__init__(found)
+        self.found = found
+        self.where = where
+        self.expected = expected
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.found}" if self.where else self.found
+        if self.expected:
+            text += f"; expected {self.expected}"
+        return f"{text}. {self.remedy}." if self.remedy else f"{text}."
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # keyword-only arguments do not survive the default reduction, and errors cross process boundaries
+        return _rebuild, (type(self), self.found, self.where, self.expected, self.remedy)
+
+
+def _rebuild(cls: type[DaskalsError], found: str, where: str, expected: str, remedy: str) -> DaskalsError:
+    return cls(found, where=where, expected=expected, remedy=remedy)
+
+
+class ConfigError(DaskalsError):
+    """An option or a combination of options that cannot be meant."""
+
+
+class DataError(DaskalsError):
+    """Ratings, catalogue or ids that cannot be used as they are."""
+
+
+class DatasetError(DaskalsError):
+    """A data set known by name that is not known, cannot be fetched, or arrived damaged."""
+
+
+class StoreError(DaskalsError):
+    """A ratings store that is missing, damaged, or of another format version."""
+
+
+class ModelError(DaskalsError):
+    """A model directory that is missing, damaged, or of another format version."""
+
+
+class OutputError(DaskalsError):
+    """An output path that cannot be written, or already holds something."""
+
+
+class ClusterError(DaskalsError):
+    """A scheduler or worker that cannot be reached or does not fit."""
+
+
+class RowError(DaskalsError):
+    """A row whose equations could not be solved.
+
+    Raised by the kernels, which know rows but not ids; training turns it into a `NumericalError`.
+
+    Parameters
+    ----------
+    found
+        What was wrong with the row.
+    row
+        Index of the row on its side, counted over all rows.
+    """
+
+    def __init__(self, found: str, *, row: int) -> None:
+        super().__init__(found, where=f"row {row}")
+        self.row = row
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_row, (self.found, self.row)
+
+
+def _rebuild_row(found: str, row: int) -> RowError:
+    return RowError(found, row=row)
+
+
+class NumericalError(DaskalsError):
+    """A training step that produced something that is not a finite number."""

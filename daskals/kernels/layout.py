@@ -1,0 +1,39 @@
+"""The padded factor rows that kernels read: factors, the constant 1, the bias, zeros."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from daskals.types import FactorRows, Float32
+
+LANES = 16
+ALIGNMENT_BYTES = 64
+
+
+def row_stride(rank: int) -> int:
+    """Return the floats a row takes: rank + 2 (constant and bias), rounded up to a multiple of 16."""
+    return -(-(rank + 2) // LANES) * LANES
+
+
+def empty_rows(n_rows: int, rank: int) -> FactorRows:
+    """Make aligned rows, shape (n_rows, row_stride(rank)), zero but for the constant 1."""
+    stride = row_stride(rank)
+    raw = np.zeros(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8)
+    offset = -raw.ctypes.data % ALIGNMENT_BYTES
+    rows = raw[offset : offset + n_rows * stride * 4].view(np.float32).reshape(n_rows, stride)
+    rows[:, rank] = 1.0
+    return rows
+
+
+def pack_rows(factors: Float32, biases: Float32) -> FactorRows:
+    """Lay factors (rows, rank) and biases (rows,) out as factor rows."""
+    n_rows, rank = factors.shape
+    rows = empty_rows(n_rows, rank)
+    rows[:, :rank] = factors
+    rows[:, rank + 1] = biases
+    return rows
+
+
+def unpack_rows(rows: FactorRows, rank: int) -> tuple[Float32, Float32]:
+    """Return contiguous copies of the factors (rows, rank) and biases (rows,) of factor rows."""
+    return np.ascontiguousarray(rows[:, :rank]), np.ascontiguousarray(rows[:, rank + 1])

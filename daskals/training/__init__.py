@@ -1,0 +1,1 @@
+"""Training: the half-step, the epoch loop, and what they hand out."""

@@ -1,0 +1,86 @@
+"""Array aliases and the small values that cross the borders between rooms."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Side: TypeAlias = Literal["user", "item"]
+"""Whose rows a thing is about. Nothing is written twice for users and for items."""
+
+SIDES: tuple[Side, Side] = ("user", "item")
+
+Float32: TypeAlias = NDArray[np.float32]
+Float64: TypeAlias = NDArray[np.float64]
+Int32: TypeAlias = NDArray[np.int32]
+Int64: TypeAlias = NDArray[np.int64]
+UInt8: TypeAlias = NDArray[np.uint8]
+
+FactorRows: TypeAlias = NDArray[np.float32]
+"""Factors and biases of one side, shape (rows, stride), C order, 64-byte aligned when made here.
+
+A row holds its `rank` factors, then the constant 1, then its bias, then zeros up to `stride`, a
+multiple of 16: one read of a row brings all that the other side's equations need.
+"""
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+"""Codes of the parts of a split, as stored: one byte a rating."""
+
+
+class RatingsBlock(NamedTuple):
+    """Ratings of a contiguous range of rows of one side, in compressed-row form.
+
+    Attributes
+    ----------
+    start
+        Index of the block's first row on its side.
+    indptr
+        int64, shape (rows + 1,), starting at 0.
+    indices
+        int32, shape (ratings,): row of the other side, ascending within a row.
+    values
+        uint8 codes into `scale`, or float32 ratings where `scale` is empty; shape (ratings,).
+    scale
+        float32, the distinct ratings in ascending order (at most 256), or empty.
+    """
+
+    start: int
+    indptr: Int64
+    indices: Int32
+    values: UInt8 | Float32
+    scale: Float32
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, rated or not."""
+        return len(self.indptr) - 1
+
+
+class Ridge(NamedTuple):
+    """Regularisation of one side relative to the data weight λ (paper 1, Eq. 2).
+
+    A row with n ratings is held with `factors`·max(n,1)^exponent on its factors and
+    `bias`·max(n,1)^exponent on its bias. Exponent 0 is the papers', 1 is ALS-WR.
+    """
+
+    factors: float
+    bias: float
+    exponent: float = 0.0
+
+
+class BlockStats(NamedTuple):
+    """What a solved block contributes to the objective.
+
+    Attributes
+    ----------
+    sse
+        Sum of squared training errors over the block's ratings after the solve.
+    penalty
+        Σ over rows of max(n,1)^ν·(factors·‖x − m‖² + bias·(b − m_b)²), m the prior mean: the
+        objective is λ/2 (sse + penalties of both sides).
+    """
+
+    sse: float
+    penalty: float
