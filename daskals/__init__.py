@@ -1,0 +1,32 @@
+"""daskals: matrix factorisation of explicit ratings by alternating least squares, on Dask."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from daskals.config import TrainConfig
+    from daskals.fitting import cross_validate, fit
+    from daskals.ingest import ingest
+    from daskals.model import Model
+    from daskals.store.reader import open_store
+
+__version__ = "0.1.0"
+__all__ = ["Model", "TrainConfig", "cross_validate", "fit", "ingest", "open_store"]
+
+_HOMES = {
+    "TrainConfig": "daskals.config",
+    "cross_validate": "daskals.fitting",
+    "fit": "daskals.fitting",
+    "ingest": "daskals.ingest",
+    "Model": "daskals.model",
+    "open_store": "daskals.store.reader",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    # numba, distributed and zarr take seconds to import; a command that only prints its help needs none
+    if name not in _HOMES:
+        raise AttributeError(f"module 'daskals' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,227 @@
+"""The configuration: frozen, validated, one name for a thing everywhere.
+
+A field's name is the command-line flag (with dashes), the key in a configuration file and the key in
+`report.json`; its description is the flag's help. `lambda` is a Python keyword, so that field is called
+`lambda_` in code only.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from daskals.errors import ConfigError
+from daskals.types import Ridge
+
+MAX_RANK = 256
+
+
+def _parse_columns(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",")]
+    if any(not (name.strip() and sign and column.strip()) for name, sign, column in pairs):
+        raise ValueError(f"found {value!r}; expected user=NAME,item=NAME,rating=NAME[,timestamp=NAME]")
+    return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+Columns = Annotated[
+    dict[Literal["user", "item", "rating", "timestamp"], str], BeforeValidator(_parse_columns)
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Validate `values`; raise ConfigError that names each bad option, its value and what fits."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise _readable(error) from None
+
+    def as_report(self) -> dict[str, Any]:
+        """Return the fields under their public names, ready for JSON."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class ReadConfig(_Section):
+    """How ratings files are read."""
+
+    columns: Columns | None = Field(
+        None, description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]."
+    )
+    duplicates: Literal["last", "first", "mean", "error"] = Field(
+        "last",
+        description="What a (user, item) pair rated twice counts as: by time, else by place in the file.",
+    )
+    invalid: Literal["error", "drop"] = Field(
+        "error", description="Stop at a bad row, or drop bad rows and count them by reason."
+    )
+
+
+class SplitConfig(_Section):
+    """Which ratings train, validate and test."""
+
+    split: Literal["random", "per-user", "last", "time", "kfold", "none"] = Field(
+        "random",
+        description="Test ratings: a random share of all (paper 1), of every user's (paper 2), every user's "
+        "latest, the latest of all, one fold of --folds, or none.",
+    )
+    test_fraction: float = Field(0.1, gt=0, lt=1, description="Share of the ratings held out for the test.")
+    validation_fraction: float = Field(
+        0.0, ge=0, lt=1, description="Share of the remaining training ratings held out for validation."
+    )
+    folds: int = Field(10, ge=2, description="Number of folds for --split kfold.")
+    fold: int | None = Field(
+        None, ge=0, description="Fold that tests, from 0; without it all folds are run in turn."
+    )
+    split_seed: int | None = Field(None, ge=0, lt=2**32, description="Seed of the split; default: --seed.")
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(
+                f"fold: found {self.fold}; expected at most {self.folds - 1} with {self.folds} folds"
+            )
+        return self
+
+
+class ModelConfig(_Section):
+    """What is trained. Everything here shapes the numbers."""
+
+    seed: int = Field(42, ge=0, lt=2**32, description="Seed of the initial factors.")
+    model: Literal["bias", "als"] = Field("als", description="Biases alone, or biases and factors.")
+    solver: Literal["joint", "coordinate"] = Field(
+        "joint",
+        description="Solve a row's factors and bias together, or in turn as the papers do (Eq. 7-8).",
+    )
+    damping: float = Field(
+        1.0, gt=0, le=1, description="Step α of the bias model's updates (paper 1, Eq. 5)."
+    )
+    no_global_mean: bool = Field(
+        default=False, description="Leave the global mean to the biases (paper 1, Eq. 3)."
+    )
+    rank: int = Field(20, ge=0, le=MAX_RANK, description="Number of factors, K.")
+    lambda_: float = Field(0.002, gt=0, alias="lambda", description="Weight of the squared errors, λ.")
+    gamma: float = Field(0.015, ge=0, description="Regularisation of the biases, γ.")
+    tau: float = Field(0.05, ge=0, description="Regularisation of the factors, τ.")
+    epochs: int = Field(50, ge=1, description="Passes over the ratings: a user and an item half-step each.")
+    tol: float = Field(
+        0.0, ge=0, description="Stop when an epoch lowers the objective by less than this share of it."
+    )
+    init_scale: float | Literal["paper2"] = Field(
+        0.1, description="Standard deviation of the initial factors; paper2: 1/√K."
+    )
+
+    @model_validator(mode="after")
+    def _solvable(self) -> Self:
+        if not isinstance(self.init_scale, str) and self.init_scale <= 0:
+            raise ValueError(f"init_scale: found {self.init_scale}; expected a positive number or paper2")
+        if self.damping != 1.0 and self.effective_rank:
+            raise ValueError("damping: applies to the bias model only; add --model bias")
+        return self
+
+    @property
+    def effective_rank(self) -> int:
+        """Factors a row really has: 0 for the bias model."""
+        return 0 if self.model == "bias" else self.rank
+
+    @property
+    def ridge(self) -> Ridge:
+        """Regularisation relative to λ, as the kernels take it."""
+        return Ridge(self.tau / self.lambda_, self.gamma / self.lambda_)
+
+    @property
+    def initial_deviation(self) -> float:
+        """Standard deviation of the initial factors."""
+        if isinstance(self.init_scale, str):
+            return float(max(self.effective_rank, 1) ** -0.5)
+        return self.init_scale
+
+
+class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
+    """All that `daskals.fit` takes: reading, split and model."""
+
+    monitor_test: bool = Field(
+        default=False, description="Also report the test RMSE of every epoch (it decides nothing)."
+    )
+
+
+class ClusterConfig(_Section):
+    """Where the work runs. Nothing here shapes the numbers."""
+
+    workers: int = Field(1, ge=1, description="Worker processes; 1 keeps everything in this process.")
+    threads_per_worker: int | None = Field(
+        None, ge=1, description="Threads of each worker; default: the machine's cores shared out."
+    )
+    scheduler: str | None = Field(
+        None, description="Address of a running Dask scheduler, tcp://HOST:PORT, to use instead."
+    )
+    dashboard_address: str | None = Field(
+        "127.0.0.1:8787", description="Address of the Dask dashboard; 'none' for no dashboard."
+    )
+
+
+class JobConfig(TrainConfig, ClusterConfig):
+    """All options of `python -m jobs.train`."""
+
+    data: Path | None = Field(None, description="Ratings: a folder, a file or a store.")
+    dataset: str | None = Field(None, description="Ratings by name: ml-latest-small … ml-32m, synthetic-1m …")
+    out: Path | None = Field(None, description="Folder of the run; default: runs/<UTC time>-<model>.")
+    overwrite: bool = Field(default=False, description="Replace the run that --out already holds.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="Level of the log messages of the libraries underneath."
+    )
+    quiet: bool = Field(default=False, description="Print nothing but errors.")
+    debug: bool = Field(default=False, description="Show tracebacks.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.data is not None and self.dataset is not None:
+            raise ValueError("data: found together with dataset; expected one of the two")
+        return self
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read a TOML or JSON file of options; raise ConfigError where it is neither."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read ({error})", where=str(path)) from None
+    try:
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except ValueError as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise ConfigError(f"is no valid {kind} ({error})", where=str(path)) from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"holds a {type(values).__name__}", where=str(path), expected="option names with their values"
+        )
+    return {str(name).replace("-", "_"): value for name, value in values.items()}
+
+
+def _readable(error: ValidationError) -> ConfigError:
+    parts = []
+    for item in error.errors(include_url=False):
+        name = str(item["loc"][0]).strip("_") if item["loc"] else ""
+        if item["type"] == "value_error":
+            text = str(item["ctx"]["error"])
+            parts.append(f"--{name.replace('_', '-')}: {text}" if name else _flagged(text))
+        elif item["type"] == "extra_forbidden":
+            parts.append(f"--{name.replace('_', '-')}: there is no such option")
+        else:
+            expected = item["msg"].removeprefix("Input should be ")
+            parts.append(f"--{name.replace('_', '-')}: found {item['input']!r}; expected {expected}")
+    return ConfigError("; ".join(dict.fromkeys(parts)), remedy="See --help for all options")
+
+
+def _flagged(text: str) -> str:
+    name, _, rest = text.partition(":")
+    return f"--{name.replace('_', '-')}:{rest}"
