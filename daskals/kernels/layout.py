@@ -15,12 +15,17 @@ def row_stride(rank: int) -> int:
     return -(-(rank + 2) // LANES) * LANES
 
 
+def aligned_empty(n_rows: int, stride: int) -> FactorRows:
+    """Make uninitialised float32 rows, shape (n_rows, stride), whose first byte is 64-byte aligned."""
+    raw = np.empty(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8)
+    offset = -raw.ctypes.data % ALIGNMENT_BYTES
+    return raw[offset : offset + n_rows * stride * 4].view(np.float32).reshape(n_rows, stride)
+
+
 def empty_rows(n_rows: int, rank: int) -> FactorRows:
     """Make aligned rows, shape (n_rows, row_stride(rank)), zero but for the constant 1."""
-    stride = row_stride(rank)
-    raw = np.zeros(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8)
-    offset = -raw.ctypes.data % ALIGNMENT_BYTES
-    rows = raw[offset : offset + n_rows * stride * 4].view(np.float32).reshape(n_rows, stride)
+    rows = aligned_empty(n_rows, row_stride(rank))
+    rows[:] = 0.0
     rows[:, rank] = 1.0
     return rows
 
@@ -37,3 +42,16 @@ def pack_rows(factors: Float32, biases: Float32) -> FactorRows:
 def unpack_rows(rows: FactorRows, rank: int) -> tuple[Float32, Float32]:
     """Return contiguous copies of the factors (rows, rank) and biases (rows,) of factor rows."""
     return np.ascontiguousarray(rows[:, :rank]), np.ascontiguousarray(rows[:, rank + 1])
+
+
+def aligned_rows(rows: FactorRows, rank: int) -> FactorRows:
+    """Return the rows as they are, or an aligned copy where address, strides or type would not do.
+
+    Arrays that crossed a process boundary start at any address, and kernels load whole aligned vectors.
+    """
+    aligned = rows.ctypes.data % ALIGNMENT_BYTES == 0
+    if aligned and rows.flags.c_contiguous and rows.dtype == np.float32:
+        return rows
+    copy = empty_rows(len(rows), rank)
+    copy[:] = rows
+    return copy

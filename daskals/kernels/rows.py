@@ -1,0 +1,136 @@
+"""The half-step of a block: its rows' ridge equations, checked, solved and turned into factor rows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from daskals.errors import ConfigError, DataError, RowError
+from daskals.kernels import plain
+from daskals.kernels.layout import aligned_rows, empty_rows, row_stride
+from daskals.types import BlockStats, FactorRows, Float32, Int64, RatingsBlock, Ridge
+
+MAX_RANK = 256
+SCALE_SIZE = 256
+
+_FOUND = {
+    plain.BAD_INDEX: "an index points past the other side's last row",
+    plain.BAD_PIVOT: "the ridge equations are not positive definite",
+    plain.NOT_FINITE: "the solution is not finite",
+}
+
+
+def solve_rows(
+    block: RatingsBlock,
+    other: FactorRows,
+    *,
+    rank: int,
+    mean: float,
+    ridge: Ridge,
+    solver: Literal["joint", "coordinate"] = "joint",
+    current: FactorRows | None = None,
+    prior: Float32 | None = None,
+    threads: int = 1,  # noqa: ARG001  the serial form; threads follow with the vector kernel
+) -> tuple[FactorRows, BlockStats]:
+    """Solve the ridge equations of every row of a block (paper 1, Eq. 7-8).
+
+    Parameters
+    ----------
+    block
+        The rows' ratings.
+    other
+        Factor rows of the other side, shape (rows of the other side, stride).
+    rank
+        Number of factors, 0 to 256.
+    mean
+        Mean rating μ: a rating's residual is r − μ − bias of the other side's row.
+    ridge
+        Regularisation of this side.
+    solver
+        `joint` solves a row's factors and bias together; `coordinate` takes the papers' two steps, the
+        bias from the current factors, then the factors from the new bias.
+    current
+        The block's present factor rows, which `coordinate` starts from.
+    prior
+        Prior mean [factors, bias] of the block's rows, shape (rows, rank + 1); zero if absent.
+    threads
+        Threads inside the block.
+
+    Returns
+    -------
+    The block's new factor rows, and what it adds to the objective. Rows without ratings are at their prior.
+
+    Raises
+    ------
+    ConfigError
+        If the rank is out of range, or `current` is missing for the coordinate solver.
+    DataError
+        If arrays do not fit one another.
+    RowError
+        If a row holds an index out of range, its equations are not positive definite, or its solution is
+        not finite.
+    """
+    _check_shapes(block, other, rank, prior)
+    n_rows = block.n_rows
+    if solver == "coordinate" and current is None:
+        raise ConfigError("the coordinate solver has no current rows", expected="the block's present factors")
+    equations = plain.Equations(
+        rank, float(mean), ridge.factors, ridge.bias, ridge.exponent, int(solver == "coordinate")
+    )
+    solved = empty_rows(n_rows, rank)
+    stats = np.zeros((n_rows, 2))
+    status = np.zeros(n_rows, dtype=np.int64)
+    plain.solve_block(
+        _coded(block),
+        aligned_rows(other, rank),
+        equations,
+        np.empty((0, rank + 1), np.float32) if prior is None else np.ascontiguousarray(prior, np.float32),
+        empty_rows(0, rank) if current is None else aligned_rows(current, rank),
+        solved,
+        stats,
+        status,
+    )
+    _raise_first(status, block.start)
+    sse, penalty = np.add.accumulate(stats, axis=0)[-1] if n_rows else (0.0, 0.0)
+    return solved, BlockStats(float(sse), float(penalty))
+
+
+def _coded(block: RatingsBlock) -> plain.CodedBlock:
+    scale = np.full(SCALE_SIZE if len(block.scale) else 0, np.nan, np.float32)
+    scale[: len(block.scale)] = block.scale
+    coded = len(block.scale) > 0
+    return plain.CodedBlock(
+        np.ascontiguousarray(block.indptr, np.int64),
+        np.ascontiguousarray(block.indices, np.int32),
+        np.ascontiguousarray(block.values if coded else block.values[:0], np.uint8),
+        np.ascontiguousarray(block.values[:0] if coded else block.values, np.float32),
+        scale,
+    )
+
+
+def _check_shapes(block: RatingsBlock, other: FactorRows, rank: int, prior: Float32 | None) -> None:
+    if not 0 <= rank <= MAX_RANK:
+        raise ConfigError(f"rank is {rank}", expected=f"0 to {MAX_RANK}", remedy="Choose a smaller rank")
+    if other.ndim != 2 or other.shape[1] != row_stride(rank):
+        raise DataError(
+            f"factor rows have shape {other.shape}", expected=f"(rows, {row_stride(rank)}) for rank {rank}"
+        )
+    if prior is not None and prior.shape != (block.n_rows, rank + 1):
+        raise DataError(
+            f"the prior has shape {prior.shape}", expected=f"{(block.n_rows, rank + 1)}, one mean per row"
+        )
+    ends = (int(block.indptr[0]), int(block.indptr[-1])) if len(block.indptr) else (0, 0)
+    fits = len(block.indices) == len(block.values) == ends[1] and ends[0] == 0
+    if not fits or bool(np.any(np.diff(block.indptr) < 0)):
+        raise DataError(
+            f"a block's rows span {ends[0]} to {ends[1]} of {len(block.indices)} indices and"
+            f" {len(block.values)} ratings",
+            expected="ascending row limits from 0 to the number of ratings",
+        )
+
+
+def _raise_first(status: Int64, start: int) -> None:
+    bad = np.flatnonzero(status)
+    if len(bad):
+        raise RowError(_FOUND[int(status[bad[0]])], row=start + int(bad[0]))
