@@ -1,0 +1,174 @@
+"""Zarr arrays that are whole or an error: no chunk is ever filled in with zeros.
+
+Zarr reads a chunk that is not there as the fill value. Here the byte store itself refuses to miss a
+chunk, every chunk carries a CRC-32C, and a failed read is traced to the chunk that caused it.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.abc.store import ByteRequest, Store
+from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.errors import BaseZarrError
+from zarr.storage import LocalStore, WrapperStore
+
+from daskals.errors import StoreError
+from daskals.store.layout import CHUNK_RATINGS
+
+_CHUNK_KEY = re.compile(r"(?:^|/)c(?:/\d+)+$")
+_DAMAGE = (ValueError, TypeError, RuntimeError, LookupError, OSError, BaseZarrError)
+_REMEDY = "Restore it from a copy, or make the store anew from its source"
+
+
+class CompleteStore(WrapperStore[Store]):
+    """A byte store for reading, in which a missing chunk is an error."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return the bytes of a key; raise StoreError if it is a chunk's and there are none."""
+        found = await self._store.get(key, prototype, byte_range)
+        if found is None and _CHUNK_KEY.search(key):
+            raise StoreError(
+                f"chunk {key} is missing", where=_root(self._store), expected="all chunks", remedy=_REMEDY
+            )
+        return found
+
+
+class StagingStore(WrapperStore[Store]):
+    """A byte store for writing that can be stopped: after `stop` returns, nothing is written any more.
+
+    An error or an interruption leaves writes of other chunks under way on Zarr's event loop; removing
+    the folder beneath them would bring parts of it back.
+    """
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._idle = threading.Condition()
+        self._writing = 0
+        self._stopped = False
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write one key, unless stopped."""
+        with self._idle:
+            if self._stopped:
+                raise InterruptedError("writing was stopped")
+            self._writing += 1
+        try:
+            await self._store.set(key, value)
+        finally:
+            with self._idle:
+                self._writing -= 1
+                self._idle.notify_all()
+
+    def stop(self) -> None:
+        """Refuse further writes and wait for those under way."""
+        with self._idle:
+            self._stopped = True
+            self._idle.wait_for(lambda: self._writing == 0)
+
+
+def open_for_reading(path: str) -> Store:
+    """Return the byte store of a folder, for reading."""
+    return CompleteStore(LocalStore(Path(path), read_only=True))
+
+
+def open_for_writing(path: Path) -> StagingStore:
+    """Return the byte store of a folder, for writing."""
+    return StagingStore(LocalStore(path))
+
+
+def write_array(store: Store, name: str, values: NDArray[Any]) -> None:
+    """Write a one-dimensional array whole, in chunks of at most `CHUNK_RATINGS` elements."""
+    is_text = values.dtype.kind == "T"
+    width = 1 if is_text else values.dtype.itemsize
+    blosc = BloscCodec(
+        cname="lz4", clevel=5, shuffle=BloscShuffle.bitshuffle if width == 1 else BloscShuffle.shuffle,
+        typesize=width,
+    )  # fmt: skip
+    array = zarr.create_array(
+        store,
+        name=name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=(max(1, min(CHUNK_RATINGS, len(values))),),
+        compressors=[blosc, Crc32cCodec()],
+        fill_value="" if is_text else 0,
+        config={"write_empty_chunks": True},
+    )
+    if len(values):
+        array[:] = values
+
+
+def write_group(store: Store, name: str, attributes: dict[str, Any]) -> None:
+    """Write a group's attributes; the group itself may be there already, made for its arrays."""
+    zarr.open_group(store, path=name, mode="a", zarr_format=3).update_attributes(attributes)
+
+
+def read_attributes(store: Store, name: str) -> dict[str, Any]:
+    """Return a group's attributes; raise StoreError where its metadata cannot be read."""
+    try:
+        group = zarr.open_group(store, path=name, mode="r", zarr_format=3, use_consolidated=False)
+        return dict(group.attrs)
+    except _DAMAGE as error:
+        raise _broken_metadata(store, name, error) from error
+
+
+def open_array(store: Store, name: str, length: int) -> zarr.Array[Any]:
+    """Open an array that must have `length` elements; only its metadata are read."""
+    try:
+        array = zarr.open_array(store, path=name, mode="r", zarr_format=3)
+    except _DAMAGE as error:
+        raise _broken_metadata(store, name, error) from error
+    if array.shape != (length,):
+        raise StoreError(
+            f"{name} has shape {array.shape}", where=_root(store), expected=f"({length},)", remedy=_REMEDY
+        )
+    return array
+
+
+def read_array(array: zarr.Array[Any], start: int, stop: int) -> NDArray[Any]:
+    """Read elements [start, stop); raise StoreError that names the chunk where one is not whole."""
+    if start >= stop:
+        return np.empty(0, dtype=array.dtype)
+    try:
+        return np.asarray(array[start:stop])
+    except _DAMAGE as error:
+        raise _damaged_chunk(array, start, stop, error) from error
+
+
+def _damaged_chunk(array: zarr.Array[Any], start: int, stop: int, error: Exception) -> StoreError:
+    length = array.chunks[0]
+    for chunk in range(start // length, (stop - 1) // length + 1):
+        try:
+            array[chunk * length : min((chunk + 1) * length, array.shape[0])]
+        except _DAMAGE as cause:
+            return StoreError(
+                f"chunk {array.path}/c/{chunk} is damaged ({cause})",
+                where=_root(array.store),
+                expected="a chunk whose checksum holds",
+                remedy=_REMEDY,
+            )
+    return StoreError(f"{array.path} could not be read ({error})", where=_root(array.store), remedy=_REMEDY)
+
+
+def _broken_metadata(store: Store, name: str, error: Exception) -> StoreError:
+    return StoreError(
+        f"the metadata {name or '.'}/zarr.json cannot be read ({error})",
+        where=_root(store),
+        expected="the metadata of a Zarr v3 node",
+        remedy=_REMEDY,
+    )
+
+
+def _root(store: Store) -> str:
+    inner = store._store if isinstance(store, WrapperStore) else store
+    return str(inner.root) if isinstance(inner, LocalStore) else str(inner)

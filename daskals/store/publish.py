@@ -1,0 +1,178 @@
+"""Directories that appear whole or not at all: a temporary name beside, fsync, one rename.
+
+A reader never sees half a directory, and a failure or an interruption leaves no trace. What a killed
+process left behind is removed by the next one that writes to the same place on the same host.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from daskals.errors import OutputError
+
+Existing: TypeAlias = Literal["refuse", "replace", "keep"]
+"""What becomes of a directory that is already there: an error, the new one in its place, or it stays."""
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+@contextmanager
+def staged_directory(target: Path, *, existing: Existing) -> Iterator[Path]:
+    """Make a directory beside `target` to fill, and give it the name `target` when the block ends well.
+
+    Parameters
+    ----------
+    target
+        Name to publish under. Missing parents are made.
+    existing
+        What to do when `target` is there and not empty. The caller decides beforehand whether what is
+        there may be replaced.
+
+    Yields
+    ------
+    Path
+        The empty directory to fill.
+
+    Raises
+    ------
+    OutputError
+        If `target` cannot be written, or is there and `existing` is "refuse".
+    """
+    try:
+        made = _make_parents(target.parent)
+        _remove_abandoned(target)
+        temporary = target.parent / f".{target.name}.{_owner()}.{uuid.uuid4().hex[:8]}.partial"
+        temporary.mkdir()
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        yield temporary
+        sync_tree(temporary)
+        _publish(temporary, target, existing)
+    except OSError as error:
+        _clean_up(temporary, made)
+        raise _unwritable(target, error) from error
+    except BaseException:
+        _clean_up(temporary, made)
+        raise
+
+
+def sync_tree(root: Path) -> None:
+    """Flush every file and folder under `root` to the disk."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            sync_path(Path(folder) / name)
+        sync_path(Path(folder))
+
+
+def sync_path(path: Path) -> None:
+    """Flush one file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def exchange(first: Path, second: Path) -> None:
+    """Swap two names in one step; raise OSError where the system or file system cannot."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    names = (os.fsencode(first), os.fsencode(second))
+    if function(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(second))
+
+
+def _publish(temporary: Path, target: Path, existing: Existing) -> None:
+    try:
+        temporary.rename(target)
+    except OSError as error:
+        if error.errno not in _OCCUPIED:
+            raise
+        if existing == "refuse":
+            raise OutputError(
+                "already exists",
+                where=str(target),
+                expected="a name that is free",
+                remedy="Choose another name, or allow it to be replaced",
+            ) from None
+        if existing == "replace":
+            _swap(temporary, target)
+        shutil.rmtree(temporary)
+    sync_path(target.parent)
+
+
+def _swap(temporary: Path, target: Path) -> None:
+    """Give `temporary` the name `target` and the other way round."""
+    try:
+        exchange(temporary, target)
+    except OSError:
+        aside = temporary.with_suffix(".old")
+        target.rename(aside)
+        try:
+            temporary.rename(target)
+        except BaseException:
+            aside.rename(target)
+            raise
+        aside.rename(temporary)
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _clean_up(temporary: Path, made: list[Path]) -> None:
+    shutil.rmtree(temporary, ignore_errors=True)
+    for folder in made:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}.{os.getpid()}"
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what dead processes of this host left while they wrote `target`."""
+    prefix = f".{target.name}.{socket.gethostname()}."
+    for path in target.parent.iterdir():
+        if path.name.startswith(prefix) and path.suffix in {".partial", ".old"}:
+            pid = path.name[len(prefix) :].split(".")[0]
+            if pid.isdecimal() and not _alive(int(pid)):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _unwritable(target: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot be written ({error.strerror or error})",
+        where=str(target),
+        expected="a folder that can be written, with room on its disk",
+        remedy="Check permissions and free space, or name another place",
+    )

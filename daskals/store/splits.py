@@ -1,0 +1,227 @@
+"""Splits of a store: made once, kept beside the ratings, read with a block by the workers."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pooch
+
+from daskals.errors import OutputError, StoreError
+from daskals.kernels.csr import compact_part, count_part
+from daskals.ratings.split import SplitSpec, compute_parts
+from daskals.store.arrays import (
+    open_array,
+    open_for_reading,
+    open_for_writing,
+    read_array,
+    read_attributes,
+    write_array,
+    write_group,
+)
+from daskals.store.layout import FORMAT_VERSION, SPLIT_FORMAT, check_version, group_of
+from daskals.store.publish import staged_directory
+from daskals.store.reader import RatingsStore, open_store
+from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Float32, Int64, RatingsBlock, Side, UInt8
+
+_CODES = 256
+
+
+class Split:
+    """The parts of a store's ratings under one protocol.
+
+    Parameters
+    ----------
+    store
+        The store.
+    key
+        The protocol's key.
+
+    Raises
+    ------
+    StoreError
+        If the store has no such split.
+    """
+
+    def __init__(self, store: RatingsStore, key: str) -> None:
+        self.key = key
+        self._ratings = store
+        self._store = open_for_reading(str(_find_split(store, key)))
+        self._attributes = read_attributes(self._store, "")
+        check_version(self._attributes, SPLIT_FORMAT, str(self._store))
+
+    @property
+    def n_train(self) -> int:
+        """Number of training ratings."""
+        return int(self._attributes["n_train"])
+
+    @property
+    def n_validation(self) -> int:
+        """Number of validation ratings."""
+        return int(self._attributes["n_validation"])
+
+    @property
+    def n_test(self) -> int:
+        """Number of test ratings."""
+        return int(self._attributes["n_test"])
+
+    @property
+    def mean(self) -> float:
+        """Mean of the training ratings, correctly rounded."""
+        return float(self._attributes["mean"])
+
+    def train_counts(self, side: Side) -> Int64:
+        """Return each row's number of training ratings, int64, shape (n_rows,)."""
+        return count_part(self._ratings.indptr(side), self.parts(side, 0, self._ratings.n_ratings), TRAIN)
+
+    def parts(self, side: Side, start_nnz: int, stop_nnz: int) -> UInt8:
+        """Return the parts of ratings [start_nnz, stop_nnz) of a side's order, uint8."""
+        array = open_array(self._store, group_of(side), self._ratings.n_ratings)
+        return read_array(array, start_nnz, stop_nnz)
+
+
+def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
+    """Return a store's split under a protocol; make it if it is not there.
+
+    It is kept in the store's folder, or, where that cannot be written, in a cache of this user. Several
+    processes may make it at once: the first to finish publishes, all get the same.
+
+    Raises
+    ------
+    DataError
+        If the ratings cannot be split that way.
+    StoreError
+        If the store is damaged.
+    OutputError
+        If neither the store nor the cache can be written.
+    """
+    key = spec.key()
+    try:
+        return Split(store, key)
+    except StoreError:
+        if any((folder / "zarr.json").exists() for folder in _split_folders(store, key)):
+            raise
+    parts = _compute_user_parts(store, spec)
+    by_place = np.zeros(store.n_input, dtype=np.uint8)
+    by_place[store.read_column("user", "positions", 0, store.n_ratings)] = parts
+    values = store.read_column("user", "values", 0, store.n_ratings)
+    item_positions = store.read_column("item", "positions", 0, store.n_ratings)
+    by_side: dict[Side, UInt8] = {"user": parts, "item": by_place[item_positions]}
+    counts = np.bincount(parts, minlength=3)
+    attributes = {
+        "format": SPLIT_FORMAT,
+        "format_version": FORMAT_VERSION,
+        "protocol": spec.protocol(),
+        "n_train": int(counts[TRAIN]),
+        "n_validation": int(counts[VALIDATION]),
+        "n_test": int(counts[TEST]),
+        "mean": _exact_mean(values[parts == TRAIN], store.scale),
+    }
+    _publish(store, key, by_side, attributes)
+    return Split(store, key)
+
+
+def load_block(store_path: str, side: Side, start: int, stop: int, split_key: str, part: int) -> RatingsBlock:
+    """Read the ratings of one part in rows [start, stop) of one side; a pure task for workers.
+
+    Parameters
+    ----------
+    store_path
+        Folder of the store.
+    side
+        Whose rows.
+    start, stop
+        Range of rows.
+    split_key
+        Key of a split made by `ensure_split`.
+    part
+        TRAIN, VALIDATION or TEST.
+
+    Returns
+    -------
+    RatingsBlock
+        The part's ratings.
+
+    Raises
+    ------
+    StoreError
+        If the store or the split is missing or damaged.
+    """
+    store = open_store(store_path)
+    block = store.read(side, start, stop).block
+    first = int(store.indptr_at(side, start))
+    parts = Split(store, split_key).parts(side, first, first + len(block.indices))
+    indptr, indices, values = compact_part(block.indptr, parts, part, block.indices, block.values)
+    return RatingsBlock(start, indptr, indices, values, block.scale)
+
+
+def _compute_user_parts(store: RatingsStore, spec: SplitSpec) -> UInt8:
+    n_ratings = store.n_ratings
+    return compute_parts(
+        spec,
+        positions=store.read_column("user", "positions", 0, n_ratings),
+        timestamps=store.read_column("user", "timestamps", 0, n_ratings) if store.has_timestamps else None,
+        indptr=store.indptr("user"),
+        n_input=store.n_input,
+        predefined_test=store.predefined_test() if spec.method == "predefined" else None,
+    )
+
+
+def _exact_mean(values: UInt8 | Float32, scale: Float32) -> float:
+    """Return the mean of ratings, their sum being exact."""
+    if len(scale):
+        counts = np.bincount(values, minlength=_CODES)
+        total = math.fsum(int(n) * float(rating) for n, rating in zip(counts, scale, strict=False))
+        return total / len(values)
+    # mantissas of 24 bits add up exactly in float64 for each exponent apart
+    mantissas, exponents = np.frexp(values)
+    lowest = int(exponents.min())
+    sums = np.bincount(exponents - lowest, weights=mantissas.astype(np.float64))
+    return math.fsum(math.ldexp(part, lowest + k) for k, part in enumerate(sums)) / len(values)
+
+
+def _split_folders(store: RatingsStore, key: str) -> list[Path]:
+    """Return where a split may be: in the store, or in the user's cache."""
+    cache = Path(os.environ.get("DASKALS_CACHE") or pooch.os_cache("daskals"))
+    return [
+        Path(store.path) / "splits" / key,
+        cache / "splits" / store.content_hash / key,
+    ]
+
+
+def _find_split(store: RatingsStore, key: str) -> Path:
+    for folder in _split_folders(store, key):
+        if (folder / "zarr.json").exists():
+            return folder
+    raise StoreError(
+        f"there is no split {key}",
+        where=store.path,
+        expected="a split made before its blocks are read",
+        remedy="Make it with ensure_split, on a store that can be written if several machines read it",
+    )
+
+
+def _publish(store: RatingsStore, key: str, parts: dict[Side, UInt8], attributes: dict[str, Any]) -> None:
+    folders = _split_folders(store, key)
+    for folder in folders:
+        try:
+            with staged_directory(folder, existing="keep") as temporary:
+                _write(temporary, parts, attributes)
+        except OutputError:
+            if folder == folders[-1]:
+                raise
+        else:
+            return
+
+
+def _write(folder: Path, parts: dict[Side, UInt8], attributes: dict[str, Any]) -> None:
+    store = open_for_writing(folder)
+    try:
+        for side in SIDES:
+            write_array(store, group_of(side), parts[side])
+        write_group(store, "", attributes)
+    finally:
+        store.stop()
