@@ -87,24 +87,25 @@ def open_for_writing(path: Path) -> StagingStore:
 
 
 def write_array(store: Store, name: str, values: NDArray[Any]) -> None:
-    """Write a one-dimensional array whole, in chunks of at most `CHUNK_RATINGS` elements."""
+    """Write an array whole, in chunks of whole rows that hold at most `CHUNK_RATINGS` elements."""
     is_text = values.dtype.kind == "T"
-    width = 1 if is_text else values.dtype.itemsize
+    rows = max(1, CHUNK_RATINGS // max(1, int(np.prod(values.shape[1:]))))
+    item_bytes = 1 if is_text else values.dtype.itemsize
     blosc = BloscCodec(
-        cname="lz4", clevel=5, shuffle=BloscShuffle.bitshuffle if width == 1 else BloscShuffle.shuffle,
-        typesize=width,
+        cname="lz4", clevel=5, shuffle=BloscShuffle.bitshuffle if item_bytes == 1 else BloscShuffle.shuffle,
+        typesize=item_bytes,
     )  # fmt: skip
     array = zarr.create_array(
         store,
         name=name,
         shape=values.shape,
         dtype=values.dtype,
-        chunks=(max(1, min(CHUNK_RATINGS, len(values))),),
+        chunks=(max(1, min(rows, len(values))), *(max(1, width) for width in values.shape[1:])),
         compressors=[blosc, Crc32cCodec()],
         fill_value="" if is_text else 0,
         config={"write_empty_chunks": True},
     )
-    if len(values):
+    if values.size:
         array[:] = values
 
 
@@ -122,27 +123,34 @@ def read_attributes(store: Store, name: str) -> dict[str, Any]:
         raise _broken_metadata(store, name, error) from error
 
 
-def open_array(store: Store, name: str, length: int) -> zarr.Array[Any]:
-    """Open an array that must have `length` elements; only its metadata are read."""
+def open_array(store: Store, name: str, shape: int | tuple[int, ...]) -> zarr.Array[Any]:
+    """Open an array that must have this shape; only its metadata are read."""
+    expected = (shape,) if isinstance(shape, int) else shape
     try:
         array = zarr.open_array(store, path=name, mode="r", zarr_format=3)
     except _DAMAGE as error:
         raise _broken_metadata(store, name, error) from error
-    if array.shape != (length,):
+    if array.shape != expected:
         raise StoreError(
-            f"{name} has shape {array.shape}", where=_root(store), expected=f"({length},)", remedy=_REMEDY
+            f"{name} has shape {array.shape}", where=_root(store), expected=str(expected), remedy=_REMEDY
         )
     return array
 
 
 def read_array(array: zarr.Array[Any], start: int, stop: int) -> NDArray[Any]:
-    """Read elements [start, stop); raise StoreError that names the chunk where one is not whole."""
-    if start >= stop:
-        return np.empty(0, dtype=array.dtype)
+    """Read rows [start, stop); raise StoreError that names the chunk where one is not whole."""
+    if start >= stop or 0 in array.shape:
+        return np.empty((max(0, stop - start), *array.shape[1:]), dtype=array.dtype)
     try:
         return np.asarray(array[start:stop])
     except _DAMAGE as error:
         raise _damaged_chunk(array, start, stop, error) from error
+
+
+def read_whole(store: Store, name: str, shape: int | tuple[int, ...]) -> NDArray[Any]:
+    """Read an array that must have this shape; see `open_array` and `read_array`."""
+    array = open_array(store, name, shape)
+    return read_array(array, 0, array.shape[0])
 
 
 def _damaged_chunk(array: zarr.Array[Any], start: int, stop: int, error: Exception) -> StoreError:
@@ -152,7 +160,7 @@ def _damaged_chunk(array: zarr.Array[Any], start: int, stop: int, error: Excepti
             array[chunk * length : min((chunk + 1) * length, array.shape[0])]
         except _DAMAGE as cause:
             return StoreError(
-                f"chunk {array.path}/c/{chunk} is damaged ({cause})",
+                f"chunk {array.path}/c/{chunk}{'/0' * (array.ndim - 1)} is damaged ({cause})",
                 where=_root(array.store),
                 expected="a chunk whose checksum holds",
                 remedy=_REMEDY,

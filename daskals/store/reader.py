@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from daskals.errors import StoreError
-from daskals.store.arrays import open_array, open_for_reading, read_array, read_attributes
+from daskals.store.arrays import open_array, open_for_reading, read_array, read_attributes, read_whole
 from daskals.store.genres import Genres
+from daskals.store.ids import ids_from_numpy
 from daskals.store.layout import CATALOGUE_FILE, TAGS_FILE, Manifest, group_of
 from daskals.types import Float32, Int64, RatingsBlock, Side, UInt8
 
@@ -210,11 +210,8 @@ class RatingsStore:
 
     def genres(self) -> Genres:
         """Return the genres of the items as compressed rows, and their names."""
-        indptr = read_array(
-            open_array(self._store, "genres/indptr", self.n_items + 1), 0, self.n_items + 1
-        )  # fmt: skip
-        length = int(indptr[-1])
-        indices = read_array(open_array(self._store, "genres/indices", length), 0, length)
+        indptr = read_whole(self._store, "genres/indptr", self.n_items + 1)
+        indices = read_whole(self._store, "genres/indices", int(indptr[-1]))
         return Genres(indptr, indices, list(read_attributes(self._store, "genres")["names"]))
 
     def catalogue(self) -> pa.Table | None:
@@ -230,9 +227,7 @@ class RatingsStore:
         return read_array(array, start, stop + 1)
 
     def _read_ids(self, side: Side) -> pa.Array:
-        n_rows = self.n_rows(side)
-        ids = read_array(open_array(self._store, f"ids/{group_of(side)}", n_rows), 0, n_rows)
-        return pa.array(ids) if ids.dtype == np.int64 else pa.array(ids.tolist(), pa.string())
+        return ids_from_numpy(read_whole(self._store, f"ids/{group_of(side)}", self.n_rows(side)))
 
     def _read_table(self, name: str) -> pa.Table:
         try:

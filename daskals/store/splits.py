@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pooch
 
+from daskals.cache import cache_folder
 from daskals.errors import OutputError, StoreError
 from daskals.kernels.csr import compact_part, count_part
 from daskals.ratings.split import SplitSpec, compute_parts
@@ -185,11 +184,8 @@ def _exact_mean(values: UInt8 | Float32, scale: Float32) -> float:
 
 def _split_folders(store: RatingsStore, key: str) -> list[Path]:
     """Return where a split may be: in the store, or in the user's cache."""
-    cache = Path(os.environ.get("DASKALS_CACHE") or pooch.os_cache("daskals"))
-    return [
-        Path(store.path) / "splits" / key,
-        cache / "splits" / store.content_hash / key,
-    ]
+    cached = cache_folder() / "splits" / store.content_hash / key
+    return [Path(store.path) / "splits" / key, cached]
 
 
 def _find_split(store: RatingsStore, key: str) -> Path:

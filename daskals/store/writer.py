@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from zarr.abc.store import Store
@@ -20,6 +19,7 @@ from daskals.ratings.table import RatingsTable
 from daskals.store.arrays import open_for_writing, write_array, write_group
 from daskals.store.content import hash_array, hash_column, hash_parts, hash_table
 from daskals.store.genres import encode_genres
+from daskals.store.ids import ids_to_numpy
 from daskals.store.layout import CATALOGUE_FILE, FORMAT, TAGS_FILE, Manifest, group_of
 from daskals.store.publish import staged_directory
 from daskals.store.reader import RatingsStore, open_store
@@ -211,12 +211,9 @@ def _write_catalogue(store: Store, folder: Path, table: RatingsTable) -> dict[st
     write_group(store, "splits", {})
     digests = {"catalogue": hash_table(table.catalogue), "tags": hash_table(table.tags)}
     for side, ids in zip(SIDES, (table.user_ids, table.item_ids), strict=True):
-        plain = (
-            pa.chunked_array([ids]).combine_chunks() if isinstance(ids, pa.Array) else ids.combine_chunks()
-        )
         name = f"ids/{group_of(side)}"
-        write_array(store, name, _as_numpy(plain))
-        digests[name] = hash_column(plain)
+        write_array(store, name, ids_to_numpy(ids))
+        digests[name] = hash_column(ids)
     genres = encode_genres(table.catalogue, len(table.item_ids))
     write_group(store, "genres", {"names": genres.names})
     write_array(store, "genres/indptr", genres.indptr)
@@ -225,12 +222,6 @@ def _write_catalogue(store: Store, folder: Path, table: RatingsTable) -> dict[st
         if content is not None:
             pq.write_table(content, folder / file, compression="zstd", write_page_checksum=True)
     return digests
-
-
-def _as_numpy(ids: pa.Array) -> NDArray[Any]:
-    if pa.types.is_integer(ids.type):
-        return np.asarray(ids.to_numpy(zero_copy_only=False), dtype=np.int64)
-    return np.array(ids.to_pylist(), dtype=np.dtypes.StringDType())
 
 
 def _describe(table: RatingsTable, columns: _Columns, digests: dict[str, str]) -> Manifest:
