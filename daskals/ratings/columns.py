@@ -1,0 +1,131 @@
+"""Which columns of an input hold the user, the item, the rating and its time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from daskals.errors import ConfigError, DataError
+
+REQUIRED = ("user", "item", "rating")
+ROLES = (*REQUIRED, "timestamp")
+
+KNOWN_NAMES: dict[str, tuple[str, ...]] = {
+    "user": ("userId", "user", "user_id", "userid"),
+    "item": ("movieId", "item", "itemId", "item_id", "itemid", "movie_id", "movieid"),
+    "rating": ("rating", "score"),
+    "timestamp": ("timestamp", "ts"),
+}
+"""Names that are understood without being told, in order of preference."""
+
+_EXAMPLE = "user=…,item=…,rating=…[,timestamp=…]"
+
+
+class ColumnNames(NamedTuple):
+    """Names of the columns as the input has them; `timestamp` is None where there is none."""
+
+    user: str
+    item: str
+    rating: str
+    timestamp: str | None
+
+    def by_role(self) -> dict[str, str]:
+        """Return role → name for the columns that exist."""
+        return {role: name for role, name in zip(ROLES, self, strict=True) if name is not None}
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """Read `user=…,item=…,rating=…[,timestamp=…]`.
+
+    Raises
+    ------
+    ConfigError
+        For anything else, with what is missing or not understood.
+    """
+    columns: dict[str, str] = {}
+    for part in text.split(","):
+        role, equals, name = (piece.strip() for piece in part.partition("="))
+        if not equals or not name:
+            raise _column_error(f"'{part.strip()}'")
+        if role in columns:
+            raise _column_error(f"'{role}' named twice")
+        columns[role] = name
+    check_columns(columns)
+    return columns
+
+
+def check_columns(columns: Mapping[str, str]) -> None:
+    """Check that a mapping names user, item and rating, each its own column.
+
+    Raises
+    ------
+    ConfigError
+        Where one is missing, unknown, or shared.
+    """
+    unknown = [role for role in columns if role not in ROLES]
+    if unknown:
+        raise _column_error(f"'{unknown[0]}' is nothing a column can be")
+    missing = [role for role in REQUIRED if role not in columns]
+    if missing:
+        raise _column_error(f"no column named for {' and '.join(missing)}")
+    if len(set(columns.values())) < len(columns):
+        raise _column_error("one column named for two things")
+
+
+def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, where: str) -> ColumnNames:
+    """Choose the columns of an input.
+
+    Parameters
+    ----------
+    found
+        Names of the columns, in the order of the input.
+    wanted
+        Role → name as the user gave it, or None for the known names.
+    where
+        File or frame, for the error.
+
+    Raises
+    ------
+    DataError
+        Where a column is missing or its name stands twice; the columns found are listed.
+    """
+    chosen: dict[str, str | None] = {}
+    for role in ROLES:
+        if wanted is not None:
+            name = wanted.get(role)
+            expected = f"the column '{name}' for the {role}"
+        else:
+            name = next((known for known in KNOWN_NAMES[role] if known in found), None)
+            expected = f"a column for the {role}, one of {', '.join(KNOWN_NAMES[role])}"
+        absent = name not in found
+        if absent and (role in REQUIRED or name is not None):
+            raise DataError(
+                f"the column for the {role} is missing; columns found: {_listed(found)}",
+                where=where,
+                expected=expected,
+                remedy=f"Name the columns with --columns {_EXAMPLE}",
+            )
+        if list(found).count(name or "") > 1:
+            raise DataError(
+                f"the column '{name}' stands there twice; columns found: {_listed(found)}",
+                where=where,
+                expected="one column of that name",
+                remedy="Rename or remove one of them",
+            )
+        chosen[role] = name
+    user, item, rating = (str(chosen[role]) for role in REQUIRED)
+    return ColumnNames(user, item, rating, chosen["timestamp"])
+
+
+def _listed(found: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in found[:20])
+    return f"{shown} and {len(found) - 20} more" if len(found) > 20 else shown or "none"
+
+
+def _column_error(found: str) -> ConfigError:
+    return ConfigError(
+        found,
+        where="--columns",
+        expected=_EXAMPLE,
+        remedy="Name the columns as the header has them, as in user=userId,item=movieId,rating=rating",
+    )

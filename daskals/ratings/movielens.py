@@ -1,0 +1,171 @@
+"""MovieLens folders of every generation: which file holds what, and how it is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from daskals.errors import DataError
+from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, split_genres, years_of_titles
+from daskals.ratings.columns import KNOWN_NAMES
+from daskals.ratings.delimited import COMMAS, read_header
+
+RATINGS_FILES = ("ratings.csv", "ratings.csv.gz", "ratings.dat", "u.data")
+"""Files that hold the ratings of a folder, in order of preference."""
+
+STANDARD_GENRES = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama",
+    "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+"""Genres of the flag columns of `u.item` where no `u.genre` names them."""
+
+_UNIT = "\x1f"
+
+
+def catalogue_files(ratings: Path) -> dict[str, Path]:
+    """Return the files beside a ratings file that describe its items: role → path, where they exist."""
+    name = ratings.name.removesuffix(".gz")
+    if name == "ratings.csv":
+        roles = {"items": "movies.csv", "tags": "tags.csv", "links": "links.csv"}
+    elif name == "ratings.dat":
+        roles = {"items": "movies.dat", "tags": "tags.dat"}
+    elif name == "u.data" or (name.startswith("u") and name.endswith((".base", ".test"))):
+        roles = {"items": "u.item", "genres": "u.genre"}
+    else:
+        return {}
+    found = {role: ratings.with_name(file) for role, file in roles.items()}
+    found = {role: path for role, path in found.items() if path.is_file()}
+    return found if "items" in found else {}
+
+
+def read_catalogue(files: dict[str, Path]) -> Catalogue | None:
+    """Read the files that `catalogue_files` found.
+
+    Raises
+    ------
+    DataError
+        Where one of them cannot be read or lacks a column.
+    """
+    if not files:
+        return None
+    items = files["items"]
+    if items.name == "u.item":
+        return _read_flagged(items, files.get("genres"))
+    table = _read_texts(items, ("item", "title", "genres"))
+    columns = {"title": table["title"], "year": years_of_titles(table["title"])}
+    columns["genres"] = split_genres(table["genres"])
+    ids = table["item"].combine_chunks()
+    if "links" in files:
+        links = _read_texts(files["links"], ("item", "imdbId", "tmdbId"))
+        index = pc.index_in(ids, value_set=links["item"].combine_chunks())
+        columns["imdb_id"] = _blank_to_null(links["imdbId"]).take(index)
+        columns["tmdb_id"] = _whole_numbers(links["tmdbId"]).take(index)
+    return Catalogue(ids, pa.table(columns), _read_tags(files.get("tags")))
+
+
+def _read_tags(path: Path | None) -> pa.Table | None:
+    if path is None:
+        return None
+    table = _read_texts(path, ("user", "item", "tag", "timestamp"))
+    seconds = _whole_numbers(table["timestamp"])
+    return pa.table(
+        {"user_id": table["user"], "item_id": table["item"], "tag": table["tag"], "timestamp": seconds}
+    )
+
+
+def _read_flagged(path: Path, genres: Path | None) -> Catalogue:
+    """Read `u.item`: id, title, release date, video release date, link, then one flag a genre."""
+    names = STANDARD_GENRES if genres is None else _genre_names(genres)
+    fields = ("item", "title", "released", "video", "link", *names)
+    table = _parse(path, _decoded(path).replace("|", _UNIT), fields)
+    flags = np.column_stack([pc.equal(table[name], "1").to_numpy() for name in names])
+    rows, columns = np.nonzero(flags)
+    offsets = np.searchsorted(rows, np.arange(len(flags) + 1)).astype(np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(list(names)).take(pa.array(columns)))
+    released = pc.struct_field(pc.extract_regex(table["released"], pattern=r"(?P<year>[0-9]{4})\s*$"), "year")
+    years = pc.coalesce(years_of_titles(table["title"]), released.cast(pa.int32()))
+    items = pa.table({"title": table["title"], "year": years, "genres": lists.cast(GENRES_TYPE)})
+    return Catalogue(table["item"].combine_chunks(), items)
+
+
+def _genre_names(path: Path) -> tuple[str, ...]:
+    """Read `u.genre`: name and number of each genre, in the order of the flags."""
+    lines = [line for line in _decoded(path).splitlines() if line.strip()]
+    return tuple(line.rpartition("|")[0] for line in lines)
+
+
+def _read_texts(path: Path, roles: tuple[str, ...]) -> pa.Table:
+    """Read a file of the catalogue as texts, its columns by role."""
+    if path.suffix == ".dat":
+        return _parse(path, _decoded(path).replace("::", _UNIT), roles)
+    found = read_header(path, COMMAS)
+    chosen = [_column(path, found, role) for role in roles]
+    try:
+        table = arrow_csv.read_csv(
+            str(path),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=chosen, column_types=dict.fromkeys(chosen, pa.string())
+            ),
+        )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(path, error) from None
+    return table.rename_columns(list(roles))
+
+
+def _column(path: Path, found: list[str], role: str) -> str:
+    names = KNOWN_NAMES.get(role, (role,))
+    name = next((known for known in names if known in found), None)
+    if name is None:
+        raise DataError(
+            f"no column {' or '.join(names[:2])}; columns found: {', '.join(found)}",
+            where=str(path),
+            expected="the columns of a MovieLens folder",
+            remedy="Correct the file's header, or move the file away to go without it",
+        )
+    return name
+
+
+def _parse(path: Path, text: str, fields: tuple[str, ...]) -> pa.Table:
+    """Parse text whose fields are separated by the unit separator, all as texts."""
+    try:
+        return arrow_csv.read_csv(
+            pa.BufferReader(text.encode()),
+            read_options=arrow_csv.ReadOptions(column_names=fields),
+            parse_options=arrow_csv.ParseOptions(delimiter=_UNIT, quote_char=False),
+            convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(fields, pa.string())),
+        )
+    except pa.ArrowInvalid as error:
+        raise _unreadable(path, error) from None
+
+
+def _decoded(path: Path) -> str:
+    """Return a file's text: UTF-8 where it is that (ML-10M), else Latin-1 (ML-100K, ML-1M)."""
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _whole_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Turn texts into int64, null where a text is no whole number."""
+    digits = pc.match_substring_regex(texts, r"^-?[0-9]{1,18}$")
+    return pc.if_else(digits, texts, None).cast(pa.int64())
+
+
+def _blank_to_null(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.equal(texts, ""), None, texts)
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"cannot be read ({error})",
+        where=str(path),
+        expected="a file of a MovieLens folder",
+        remedy="Correct the file, or move it away to go without it",
+    )

@@ -1,0 +1,74 @@
+"""Parquet files and directories of ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from daskals.errors import DataError
+from daskals.ratings.columns import ColumnNames
+from daskals.ratings.convert import convert_table
+from daskals.ratings.raw import Origin, RawRatings
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of a Parquet file's columns.
+
+    Raises
+    ------
+    DataError
+        Where it is no Parquet file.
+    """
+    try:
+        return list(parquet.read_schema(str(path)).names)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_parquet(paths: Sequence[Path], names: ColumnNames) -> RawRatings:
+    """Read Parquet files as one input, in the order given.
+
+    Raises
+    ------
+    DataError
+        Where a file cannot be read, lacks a column, or has it in another type than the others.
+    """
+    chosen = names.by_role()
+    tables: list[pa.Table] = []
+    for path in paths:
+        try:
+            table = parquet.read_table(str(path), columns=list(chosen.values()), partitioning=None)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _unreadable(path, error) from None
+        missing = [name for name in chosen.values() if name not in table.column_names]
+        if missing:
+            raise DataError(
+                f"the column '{missing[0]}' is missing; columns found: {', '.join(parquet_columns(path))}",
+                where=str(path),
+                expected=f"the columns of {paths[0].name}",
+                remedy="Make all files of the directory alike",
+            )
+        tables.append(table.select(list(chosen.values())).rename_columns(list(chosen)))
+    origin = Origin(tuple((str(path), len(table)) for path, table in zip(paths, tables, strict=True)))
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(
+            f"files whose columns differ in type ({error})",
+            where=origin.name,
+            expected="one type a column",
+            remedy="Make all files of the directory alike",
+        ) from None
+    return convert_table(table, names, origin)
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"cannot be read ({error})",
+        where=str(path),
+        expected="a complete Parquet file",
+        remedy="Fetch or write the file again",
+    )

@@ -1,0 +1,126 @@
+"""The one door for ratings in files: folders, text files, Parquet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from daskals.errors import DataError
+from daskals.ratings.assemble import assemble
+from daskals.ratings.columns import check_columns, choose_columns
+from daskals.ratings.delimited import (
+    COMMAS,
+    DOUBLE_COLONS,
+    PLAIN_TABS,
+    TABS,
+    Delimited,
+    read_delimited,
+    read_header,
+)
+from daskals.ratings.duplicates import Duplicates
+from daskals.ratings.movielens import RATINGS_FILES, catalogue_files, read_catalogue
+from daskals.ratings.parquet import parquet_columns, read_parquet
+from daskals.ratings.raw import Invalid, RawRatings
+from daskals.ratings.table import RatingsTable
+
+
+def read_ratings(
+    path: str | PathLike[str],
+    *,
+    columns: Mapping[str, str] | None = None,
+    duplicates: Duplicates = "last",
+    invalid: Invalid = "error",
+) -> RatingsTable:
+    """Read, validate and number the ratings of a folder or file.
+
+    Parameters
+    ----------
+    path
+        A MovieLens folder of any generation, a CSV or TSV file with a header (`.gz` or not), a Parquet
+        file, or a directory of Parquet files.
+    columns
+        Role (`user`, `item`, `rating`, `timestamp`) → name of the column; None for the usual names.
+    duplicates
+        Which rating of a duplicated pair holds: the last or first by timestamp (ties and inputs
+        without timestamps: by file order), their mean at the place of the last, or none (an error).
+    invalid
+        Whether a row that cannot be used ends the reading or is dropped and counted.
+
+    Raises
+    ------
+    ConfigError
+        Where `columns` is not understood.
+    DataError
+        For anything wrong with the input, with file, row, column and remedy.
+    """
+    if columns is not None:
+        check_columns(columns)
+    files = _ratings_files(Path(path))
+    beside = catalogue_files(files[0])
+    with ThreadPoolExecutor(1) as pool:
+        fingerprints = pool.submit(_fingerprints, [*files, *beside.values()])
+        raw = _read(files, columns)
+        catalogue = read_catalogue(beside)
+        table = assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue)
+        return replace(table, sources=fingerprints.result())
+
+
+def _ratings_files(path: Path) -> list[Path]:
+    """Find the files that hold the ratings of a path."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(
+            "no such file or folder",
+            where=str(path),
+            expected="a MovieLens folder, a CSV, TSV or Parquet file, or a directory of Parquet files",
+            remedy="Check the path",
+        )
+    for name in RATINGS_FILES:
+        if (path / name).is_file():
+            return [path / name]
+    parts = sorted(part for part in path.rglob("*.parquet") if part.is_file())
+    if parts:
+        return parts
+    inside = sorted(entry.name for entry in path.iterdir())
+    shown = ", ".join(inside[:10]) + (f" and {len(inside) - 10} more" if len(inside) > 10 else "")
+    raise DataError(
+        f"a folder without ratings; it holds {shown or 'nothing'}",
+        where=str(path),
+        expected=f"one of {', '.join(RATINGS_FILES)}, or Parquet files",
+        remedy="Name the file that holds the ratings",
+    )
+
+
+def _read(files: Sequence[Path], columns: Mapping[str, str] | None) -> RawRatings:
+    where = str(files[0])
+    if files[0].suffix == ".parquet":
+        return read_parquet(files, choose_columns(parquet_columns(files[0]), columns, where=where))
+    layout = _layout(files[0])
+    header = read_header(files[0], layout)
+    return read_delimited(files, layout, choose_columns(header, columns, where=where))
+
+
+def _layout(path: Path) -> Delimited:
+    name = path.name.removesuffix(".gz")
+    suffix = Path(name).suffix
+    if suffix == ".dat":
+        return DOUBLE_COLONS
+    if name == "u.data" or (name.startswith("u") and suffix in {".base", ".test"}):
+        return PLAIN_TABS
+    return TABS if suffix in {".tsv", ".tab"} else COMMAS
+
+
+def _fingerprints(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return name, size and SHA-256 of files; runs beside the parser, which leaves the GIL to it."""
+    described: list[dict[str, Any]] = []
+    for path in paths:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        described.append({"name": path.name, "bytes": path.stat().st_size, "sha256": digest})
+    return described
