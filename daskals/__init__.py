@@ -25,7 +25,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     # numba, distributed and zarr take seconds to import; a command that only prints its help needs none
     if name not in _HOMES:
         raise AttributeError(f"module 'daskals' has no attribute {name!r}")

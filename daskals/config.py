@@ -21,18 +21,19 @@ from daskals.types import Ridge
 MAX_RANK = 256
 
 
+_ROLES = ("user", "item", "rating", "timestamp")
+
+
 def _parse_columns(value: object) -> object:
     if not isinstance(value, str):
         return value
     pairs = [part.partition("=") for part in value.split(",")]
-    if any(not (name.strip() and sign and column.strip()) for name, sign, column in pairs):
+    if any(name.strip() not in _ROLES or not column.strip() for name, _, column in pairs):
         raise ValueError(f"found {value!r}; expected user=NAME,item=NAME,rating=NAME[,timestamp=NAME]")
     return {name.strip(): column.strip() for name, _, column in pairs}
 
 
-Columns = Annotated[
-    dict[Literal["user", "item", "rating", "timestamp"], str], BeforeValidator(_parse_columns)
-]
+Columns = Annotated[dict[str, str], BeforeValidator(_parse_columns)]
 
 
 class _Section(BaseModel):
@@ -69,10 +70,11 @@ class ReadConfig(_Section):
 class SplitConfig(_Section):
     """Which ratings train, validate and test."""
 
-    split: Literal["random", "per-user", "last", "time", "kfold", "none"] = Field(
+    split: Literal["random", "per-user", "last", "time", "kfold", "none", "predefined"] = Field(
         "random",
         description="Test ratings: a random share of all (paper 1), of every user's (paper 2), every user's "
-        "latest, the latest of all, one fold of --folds, or none.",
+        "latest, the latest of all, one fold of --folds, none, or the source's own (u1.base with u1.test; "
+        "then the default).",
     )
     test_fraction: float = Field(0.1, gt=0, lt=1, description="Share of the ratings held out for the test.")
     validation_fraction: float = Field(

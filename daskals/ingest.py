@@ -1,0 +1,148 @@
+"""From ratings in any form to an open store: given stores as they are, files through a cache by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+import scipy.sparse
+
+from daskals.cache import cache_folder
+from daskals.config import ReadConfig
+from daskals.errors import DataError, OutputError
+from daskals.ratings.datasets import DATASETS, fetch_dataset, suggest_name
+from daskals.ratings.frames import from_frame, from_sparse
+from daskals.ratings.source import read_ratings
+from daskals.ratings.synthetic import SYNTHETIC_NAMES, generate, synthetic_version
+from daskals.ratings.table import RatingsTable
+from daskals.store.reader import RatingsStore, open_store
+from daskals.store.writer import write_store
+
+RatingsSource: TypeAlias = (
+    str | Path | pd.DataFrame | pa.Table | scipy.sparse.sparray | scipy.sparse.spmatrix | RatingsStore
+)
+"""Ratings in a form that training takes: a path, a data set's name, a frame, a matrix, an open store."""
+
+STORE_GENERATION = 1
+"""To be raised when the same files give another store, so that cached ones are made anew."""
+
+
+@contextmanager
+def open_ratings(source: RatingsSource, config: ReadConfig) -> Iterator[RatingsStore]:
+    """Open ratings in any form as a store.
+
+    Frames and matrices become a store in a temporary folder, gone when the block ends; files and named
+    data sets become one in the cache, found again while the files do not change.
+    """
+    if isinstance(source, RatingsStore):
+        yield source
+    elif isinstance(source, str | Path):
+        yield resolve_store(source, config)
+    else:
+        with tempfile.TemporaryDirectory(prefix="daskals-") as folder:
+            yield write_store(_table_of(source, config), Path(folder) / "store")
+
+
+def ingest(
+    source: str | Path,
+    store: str | Path,
+    config: ReadConfig | None = None,
+    *,
+    overwrite: Literal["refuse", "replace"] = "refuse",
+) -> RatingsStore:
+    """Read a ratings file, folder or named data set and write it as a store, whole or not at all.
+
+    Raises
+    ------
+    DataError, DatasetError
+        If the ratings cannot be used; the message names file, row and column.
+    OutputError
+        If the store cannot be written, or the place is taken.
+    """
+    config = config or ReadConfig()
+    if is_name(source):
+        return write_store(_named_table(str(source), config), store, overwrite=overwrite)
+    return write_store(_read(Path(source), config), store, overwrite=overwrite)
+
+
+def resolve_store(source: str | Path, config: ReadConfig | None = None) -> RatingsStore:
+    """Open the store at a path, or the cached store of a file, folder or named data set, made if need be."""
+    config = config or ReadConfig()
+    if is_name(source):
+        return _resolve_name(str(source), config)
+    path = Path(source)
+    if (path / "zarr.json").is_file():
+        return open_store(path)
+    key = _fingerprint(path, config)
+    return _cached(f"{path.name or 'ratings'}-{key}", lambda: _read(path, config))
+
+
+def is_name(source: str | Path) -> bool:
+    """Tell whether a source is a data set's name: a bare word at which no file is found."""
+    text = str(source)
+    return isinstance(source, str) and "/" not in text and not Path(text).exists() and "." not in text
+
+
+def _resolve_name(name: str, config: ReadConfig) -> RatingsStore:
+    if name in SYNTHETIC_NAMES:
+        return _cached(f"{name}-{synthetic_version(name)[:12]}", lambda: generate(name)[0])
+    if name in DATASETS:
+        return resolve_store(fetch_dataset(name), config)
+    raise suggest_name(name)
+
+
+def _named_table(name: str, config: ReadConfig) -> RatingsTable:
+    if name in SYNTHETIC_NAMES:
+        return generate(name)[0]
+    if name in DATASETS:
+        return _read(fetch_dataset(name), config)
+    raise suggest_name(name)
+
+
+def _table_of(source: RatingsSource, config: ReadConfig) -> RatingsTable:
+    if isinstance(source, pd.DataFrame | pa.Table):
+        return from_frame(
+            source, columns=config.columns, duplicates=config.duplicates, invalid=config.invalid
+        )
+    if scipy.sparse.issparse(source):
+        return from_sparse(source, duplicates=config.duplicates, invalid=config.invalid)
+    raise DataError(
+        f"ratings of type {type(source).__name__}",
+        expected="a path, a data set's name, a pandas or Arrow frame, a SciPy sparse matrix, or a store",
+    )
+
+
+def _read(path: Path, config: ReadConfig) -> RatingsTable:
+    return read_ratings(path, columns=config.columns, duplicates=config.duplicates, invalid=config.invalid)
+
+
+def _cached(name: str, make: Callable[[], RatingsTable]) -> RatingsStore:
+    folder = cache_folder() / "stores" / name
+    if not (folder / "zarr.json").is_file():
+        table = make()
+        try:
+            return write_store(table, folder)
+        except OutputError:
+            # another process may have published the same store meanwhile: never replace what it reads
+            if not (folder / "zarr.json").is_file():
+                raise
+    return open_store(folder)
+
+
+def _fingerprint(path: Path, config: ReadConfig) -> str:
+    """Tell files apart by place, size and time of change, and by how they are read."""
+    files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
+    stats = [(str(file.absolute()), file.stat()) for file in files if file.exists()]
+    identity = {
+        "generation": STORE_GENERATION,
+        "files": [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
+        "options": config.model_dump(include=set(ReadConfig.model_fields)),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]

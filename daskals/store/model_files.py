@@ -1,0 +1,129 @@
+"""A model on disk: Zarr arrays, ids and a manifest in one folder; no pickle.
+
+MODEL/                                a Zarr v3 group; its attributes are the manifest
+  users/{factors,biases,counts}       float32 (users, rank), float32 (users,), int64 (users,)
+  items/{factors,biases,counts}       the same for items
+  ids/{users,items}                   original ids, int64 or string
+  catalogue.parquet                   one row an item (only if there is a catalogue)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from zarr.abc.store import Store
+
+from daskals.errors import ModelError, StoreError
+from daskals.store.arrays import (
+    open_array,
+    open_for_reading,
+    open_for_writing,
+    read_array,
+    read_attributes,
+    write_array,
+    write_group,
+)
+from daskals.store.ids import ids_from_numpy, ids_to_numpy
+from daskals.store.layout import CATALOGUE_FILE, check_version
+from daskals.store.publish import Existing, staged_directory
+
+MODEL_FORMAT = "daskals-model"
+MODEL_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """The content of a model folder.
+
+    Attributes
+    ----------
+    attributes
+        The manifest beside format and array shapes: rank, mean, limits, report.
+    arrays
+        Named as in the folder.
+    user_ids, item_ids
+        Original ids, int64 or string.
+    catalogue
+        One row an item, or None.
+    """
+
+    attributes: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+    user_ids: pa.Array
+    item_ids: pa.Array
+    catalogue: pa.Table | None
+
+
+def write_model(path: Path, model: StoredModel, *, existing: Existing) -> None:
+    """Write a model folder that appears whole or not at all; raise OutputError where it cannot."""
+    with staged_directory(path.absolute(), existing=existing) as folder:
+        store = open_for_writing(folder)
+        try:
+            for group in ("users", "items", "ids"):
+                write_group(store, group, {})
+            for name, values in model.arrays.items():
+                write_array(store, name, values)
+            write_array(store, "ids/users", ids_to_numpy(model.user_ids))
+            write_array(store, "ids/items", ids_to_numpy(model.item_ids))
+            if model.catalogue is not None:
+                pq.write_table(model.catalogue, folder / CATALOGUE_FILE, write_page_checksum=True)
+            shapes = {name: list(values.shape) for name, values in model.arrays.items()}
+            attributes = {
+                "format": MODEL_FORMAT,
+                "format_version": MODEL_FORMAT_VERSION,
+                "arrays": shapes,
+                "has_catalogue": model.catalogue is not None,
+                **model.attributes,
+            }
+            write_group(store, "", attributes)
+        finally:
+            store.stop()
+
+
+def read_model(path: Path) -> StoredModel:
+    """Read a model folder whole; raise ModelError where it is none, damaged, or of a newer format."""
+    where = str(path)
+    if not (path / "zarr.json").is_file():
+        raise ModelError(
+            "is no model folder" if path.exists() else "does not exist",
+            where=where,
+            expected="the model folder of a run, or the run's folder",
+            remedy="Train one with python -m jobs.train",
+        )
+    try:
+        store = open_for_reading(where)
+        attributes = read_attributes(store, "")
+        check_version(attributes, MODEL_FORMAT, where)
+        arrays = {
+            name: _read_array(store, name, tuple(shape)) for name, shape in attributes["arrays"].items()
+        }
+        n_users, n_items = len(arrays["users/biases"]), len(arrays["items/biases"])
+        return StoredModel(
+            attributes=attributes,
+            arrays=arrays,
+            user_ids=ids_from_numpy(_read_array(store, "ids/users", (n_users,))),
+            item_ids=ids_from_numpy(_read_array(store, "ids/items", (n_items,))),
+            catalogue=pq.read_table(path / CATALOGUE_FILE, page_checksum_verification=True)
+            if attributes["has_catalogue"]
+            else None,
+        )
+    except StoreError as error:
+        raise ModelError(
+            error.found, where=error.where, expected=error.expected, remedy="Restore it, or train it anew"
+        ) from error
+    except (KeyError, TypeError, OSError, pa.ArrowException) as error:
+        raise ModelError(
+            f"is incomplete or damaged ({type(error).__name__}: {error})",
+            where=where,
+            remedy="Restore it, or train it anew",
+        ) from error
+
+
+def _read_array(store: Store, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    return read_array(open_array(store, name, *shape), 0, shape[0])

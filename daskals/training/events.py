@@ -1,0 +1,48 @@
+"""What a training run tells those who watch it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class PhaseStarted:
+    """A phase begins: read, compile, load, train, evaluate."""
+
+    phase: str
+
+
+@dataclass(frozen=True)
+class EpochFinished:
+    """One pass over the training ratings is done.
+
+    Attributes
+    ----------
+    epoch, epochs
+        Number of this epoch, from 1, and how many were asked for.
+    objective
+        The regularised objective after the item half-step (paper 1, Eq. 2).
+    train_rmse
+        Root of the mean squared training error after the item half-step.
+    validation_rmse, test_rmse
+        The same on held-out ratings, None where there are none or nobody asked.
+    seconds
+        Since the previous epoch ended.
+    ratings_per_second
+        Training ratings over `seconds`: each counts once an epoch, though both half-steps read it.
+    """
+
+    epoch: int
+    epochs: int
+    objective: float
+    train_rmse: float
+    validation_rmse: float | None
+    test_rmse: float | None
+    seconds: float
+    ratings_per_second: float
+
+
+Event: TypeAlias = PhaseStarted | EpochFinished
+Callback: TypeAlias = Callable[[Event], None]

@@ -1,0 +1,179 @@
+"""The half-step: solve every row of one side against the other side's factors. One code for both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from daskals.cluster import Cluster, Task
+from daskals.exchange import Gathered, Generation, Slab, publish
+from daskals.kernels.layout import empty_rows
+from daskals.kernels.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
+from daskals.kernels.rows import solve_rows
+from daskals.kernels.score import score_block
+from daskals.store.splits import load_block
+from daskals.training.plan import BlockRange
+from daskals.types import TRAIN, BlockStats, FactorRows, RatingsBlock, Ridge, Side
+
+
+@dataclass(frozen=True)
+class SolveSpec:
+    """What shapes a solve beside the ratings and the other side's factors.
+
+    Attributes
+    ----------
+    rank
+        Number of factors, 0 for biases alone.
+    mean
+        The global mean μ that ratings are centred on.
+    ridge
+        Regularisation relative to λ.
+    solver
+        Factors and bias together, or in turn (paper 1, Eq. 7-8).
+    damping
+        Step α in (0, 1] of paper 1's Eq. 5; below 1 for rank 0 only.
+    """
+
+    rank: int
+    mean: float
+    ridge: Ridge
+    solver: Literal["joint", "coordinate"]
+    damping: float
+
+    @property
+    def needs_current(self) -> bool:
+        """Whether a solve starts from the rows as they are."""
+        return self.solver == "coordinate" or self.damping < 1
+
+
+@dataclass(frozen=True)
+class SideData:
+    """The training ratings of one side on the cluster: a loading task a block, re-creatable anywhere."""
+
+    side: Side
+    ranges: tuple[BlockRange, ...]
+    blocks: tuple[Task, ...]
+
+
+@dataclass(frozen=True)
+class HalfStep:
+    """All rows of one side, solved for the other side's factors."""
+
+    data: SideData
+    spec: SolveSpec
+
+    def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
+        """Start the solves of all blocks and their gathering.
+
+        Parameters
+        ----------
+        cluster
+            Where the tasks run.
+        other
+            Factors of the other side.
+        current
+            Factors of this side as they are.
+        key
+            Makes the names of these tasks unique: the run and the epoch.
+
+        Returns
+        -------
+        Generation
+            The new factors of this side, still to come.
+        """
+        side = self.data.side
+        slabs = [
+            cluster.submit(
+                solve_slab,
+                block,
+                other.gathered,
+                current.slabs[number] if self.spec.needs_current else None,
+                self.spec,
+                key=f"{side}-half-step-{key}-{number}",
+                block=number,
+            )
+            for number, block in enumerate(self.data.blocks)
+        ]
+        return publish(cluster, side, slabs, key)
+
+
+def load_side(
+    cluster: Cluster, source: tuple[str, str], side: Side, ranges: list[BlockRange], key: str
+) -> SideData:
+    """Start loading one side's training ratings; `source` is (store path, split key)."""
+    path, split = source
+    blocks = [
+        cluster.submit(
+            load_block,
+            path,
+            side,
+            start,
+            stop,
+            split,
+            TRAIN,
+            key=f"load-{side}s-{key}-{number}",
+            block=number,
+        )
+        for number, (start, stop) in enumerate(ranges)
+    ]
+    return SideData(side, tuple(ranges), tuple(blocks))
+
+
+def initialise(
+    cluster: Cluster, data: SideData, rank: int, seed: int, deviation: float, key: str
+) -> Generation:
+    """Start one side with random factors, a function of (seed, side, row), and zero biases."""
+    slabs = [
+        cluster.submit(
+            random_slab,
+            data.side,
+            bounds,
+            rank,
+            seed,
+            deviation,
+            key=f"initialise-{data.side}s-{key}-{number}",
+            block=number,
+        )
+        for number, bounds in enumerate(data.ranges)
+    ]
+    return publish(cluster, data.side, slabs, f"{key}-start")
+
+
+def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation: float) -> Slab:
+    """Draw the initial rows [start, stop) of a side: factors N(0, deviation²), biases 0."""
+    start, stop = bounds
+    stream = STREAM_INIT_USER if side == "user" else STREAM_INIT_ITEM
+    rows = empty_rows(stop - start, rank)
+    rows[:, :rank] = deviation * fill_normals(seed, stream, start, stop - start, rank)
+    return Slab(start, rows, BlockStats(0.0, 0.0))
+
+
+def solve_slab(block: RatingsBlock, other: Gathered, current: Slab | None, spec: SolveSpec) -> Slab:
+    """Solve the rows of one block; the task behind every half-step."""
+    rows, stats = solve_rows(
+        block,
+        other.rows,
+        rank=spec.rank,
+        mean=spec.mean,
+        ridge=spec.ridge,
+        solver=spec.solver,
+        current=None if current is None else current.rows,
+    )
+    if spec.damping < 1 and current is not None:
+        rows, stats = _damp(block, other.rows, current.rows, rows, spec)
+    return Slab(block.start, rows, stats)
+
+
+def _damp(
+    block: RatingsBlock, other: FactorRows, current: FactorRows, solved: FactorRows, spec: SolveSpec
+) -> tuple[FactorRows, BlockStats]:
+    """Go only part of the way, b ← (1 − α)b + αb* (paper 1, Eq. 5), for the bias model."""
+    rows = solved.copy()
+    bias = spec.rank + 1
+    step = np.float32(spec.damping)
+    rows[:, bias] = (1 - step) * current[:, bias] + step * solved[:, bias]
+    errors = score_block(block, rows, other, rank=spec.rank, mean=spec.mean, limits=(-np.inf, np.inf))
+    penalty = spec.ridge.bias * float(np.sum(np.square(rows[:, bias], dtype=np.float64)))
+    return rows, BlockStats(errors.squared, penalty)

@@ -1,0 +1,47 @@
+"""Where a side is cut into blocks: by work, from data and configuration only."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.types import Int64
+
+BLOCK_WORK = 2e9
+"""Multiply-adds a block should hold: a quarter second of one core, far above the cost of a task."""
+
+MIN_BLOCKS = 4
+MAX_BLOCKS = 1024
+
+
+class BlockRange(NamedTuple):
+    """Rows [start, stop) of one side."""
+
+    start: int
+    stop: int
+
+
+def plan_blocks(counts: Int64, rank: int) -> list[BlockRange]:
+    """Cut a side into contiguous blocks of about equal work.
+
+    Parameters
+    ----------
+    counts
+        Training ratings of each row, shape (rows,).
+    rank
+        Number of factors.
+
+    Returns
+    -------
+    list of BlockRange
+        Non-empty ranges that cover all rows in order. They depend on the arguments alone, never on
+        workers or threads, because sums are folded in block order and must not change with either.
+    """
+    order = rank + 1
+    work = np.cumsum(counts * float(order * order) / 2 + order**3 / 6 + order**2 + 1.0)
+    n_blocks = int(np.clip(np.ceil(work[-1] / BLOCK_WORK), MIN_BLOCKS, MAX_BLOCKS))
+    inner = np.searchsorted(work, work[-1] * np.arange(1, n_blocks) / n_blocks, side="left") + 1
+    cuts = np.unique(np.concatenate([[0], np.minimum(inner, len(counts)), [len(counts)]]))
+    return [BlockRange(int(start), int(stop)) for start, stop in itertools.pairwise(cuts)]

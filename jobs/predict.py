@@ -1,0 +1,48 @@
+"""`python -m jobs.predict MODEL PAIRS`: predicted ratings of given pairs, as Parquet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from daskals.config import ReadConfig
+from jobs._command import field_options, given, guarded
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("pairs", type=click.Path(path_type=Path))
+@field_options(ReadConfig, ["columns"])
+@click.option("--out", type=click.Path(path_type=Path), default="predictions.parquet", show_default=True,
+              help="Parquet file to write.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
+@click.option("--clip", is_flag=True, help="Keep predictions within the rating scale.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@guarded
+def main(
+    model: Path,
+    pairs: Path,
+    columns: str | None,
+    out: Path,
+    *,
+    overwrite: bool,
+    clip: bool,
+    debug: bool,  # noqa: ARG001
+) -> None:
+    """Predict the rating of each pair in PAIRS (CSV, TSV or Parquet with a user and an item column).
+
+    The result has the pairs in their order with `prediction`, `known_user` and `known_item`.
+    """
+    config = ReadConfig.parse(given({"columns": columns}))
+    from daskals.model import Model
+    from daskals.prediction import predict_file
+
+    known, total = predict_file(
+        Model.load(model), pairs, out, config, clip=clip, existing="replace" if overwrite else "refuse"
+    )
+    click.echo(f"{total:,} pairs predicted, {known:,} of them with user and item known\nsaved {out}")
+
+
+if __name__ == "__main__":
+    main()
