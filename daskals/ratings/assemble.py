@@ -20,7 +20,6 @@ def assemble(
     duplicates: Duplicates,
     invalid: Invalid,
     catalogue: Catalogue | None = None,
-    test_rows: NDArray[np.bool_] | None = None,
 ) -> RatingsTable:
     """Validate raw ratings and number their users and items.
 
@@ -34,8 +33,6 @@ def assemble(
         Whether a row that cannot be used ends the reading or is dropped and counted.
     catalogue
         Items the input lists.
-    test_rows
-        Where the input brings its own split: true for a test row, shape (n_input,).
 
     Raises
     ------
@@ -91,7 +88,6 @@ def assemble(
         n_input=raw.n_input,
         duplicates=repeated.surplus,
         dropped=dropped,
-        predefined_test=None if test_rows is None else test_rows[positions],
     )
 
 

@@ -108,7 +108,7 @@ def _read(
     careful = types is _CAREFUL
     lines: list[Any] = []
 
-    def note(line: Any) -> str:  # noqa: ANN401  (pyarrow's InvalidRow)
+    def note(line: Any) -> str:
         lines.append(line)
         return "skip"
 
@@ -162,7 +162,7 @@ def _malformed(lines: list[list[Any]], lengths: list[int], layout: Delimited) ->
     )
 
 
-def _open(path: Path) -> Any:  # noqa: ANN401  (pyarrow is untyped)
+def _open(path: Path) -> Any:
     if path.suffix == ".gz":
         return pa.input_stream(str(path), compression="gzip")
     return pa.memory_map(str(path))

@@ -51,7 +51,7 @@ def from_frame(
 
 
 def from_sparse(
-    matrix: Any,  # noqa: ANN401  (any format of scipy.sparse, matrix or array)
+    matrix: Any,
     *,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",

@@ -31,17 +31,29 @@ class NumberedIds(NamedTuple):
 
     def compact(self) -> NumberedIds:
         """Renumber by first appearance, leaving out ids that no row uses."""
+        if self._in_order():
+            return self
         n_ids = len(self.ids)
         first = np.full(n_ids, len(self.codes), dtype=np.int64)
         present = np.flatnonzero(self.codes >= 0)[::-1]
         first[self.codes[present]] = present
         used = np.flatnonzero(first < len(self.codes))
         order = used[np.argsort(first[used])]
-        if len(order) == n_ids and np.array_equal(order, np.arange(n_ids)):
-            return self
         rows = np.full(n_ids + 1, -1, dtype=np.int32)
         rows[order] = np.arange(len(order), dtype=np.int32)
         return NumberedIds(rows[self.codes], self.ids.take(pa.array(order)))
+
+    def _in_order(self) -> bool:
+        """Tell whether every new code is one above the greatest before it, and all are used."""
+        if not len(self.codes):
+            return not len(self.ids)
+        greatest = np.maximum.accumulate(self.codes)
+        steps = np.diff(greatest)
+        return bool(
+            self.codes.min() == 0 == greatest[0]
+            and greatest[-1] == len(self.ids) - 1
+            and steps.max(initial=0) <= 1
+        )
 
 
 def number_ids(column: pa.ChunkedArray, *, where: str, name: str) -> NumberedIds:

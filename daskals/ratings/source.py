@@ -42,7 +42,8 @@ def read_ratings(
     ----------
     path
         A MovieLens folder of any generation, a CSV or TSV file with a header (`.gz` or not), a Parquet
-        file, or a directory of Parquet files.
+        file, a directory of Parquet files, or the training file of an official pair (`u1.base`, with
+        `u1.test` beside it: see `read_predefined`).
     columns
         Role (`user`, `item`, `rating`, `timestamp`) → name of the column; None for the usual names.
     duplicates
@@ -58,29 +59,67 @@ def read_ratings(
     DataError
         For anything wrong with the input, with file, row, column and remedy.
     """
+    path = Path(path)
+    if path.suffix == ".base" and path.with_suffix(".test").is_file():
+        test = path.with_suffix(".test")
+        return read_predefined(path, test, columns=columns, duplicates=duplicates, invalid=invalid)
+    return _read_files(_ratings_files(path), columns, duplicates, invalid)
+
+
+def read_predefined(
+    base: str | PathLike[str],
+    test: str | PathLike[str],
+    *,
+    columns: Mapping[str, str] | None = None,
+    duplicates: Duplicates = "last",
+    invalid: Invalid = "error",
+) -> RatingsTable:
+    """Read an official pair of training and test ratings as one table.
+
+    Parameters
+    ----------
+    base, test
+        Two files of one layout, such as `u1.base` and `u1.test`; positions run through both, and
+        `predefined_test` of the table tells which rating came from the second.
+    columns, duplicates, invalid
+        As in `read_ratings`.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `read_ratings`.
+    """
+    for path in (Path(base), Path(test)):
+        _require_file(path)
+    return _read_files([Path(base), Path(test)], columns, duplicates, invalid, n_base_files=1)
+
+
+def _read_files(
+    files: Sequence[Path],
+    columns: Mapping[str, str] | None,
+    duplicates: Duplicates,
+    invalid: Invalid,
+    n_base_files: int | None = None,
+) -> RatingsTable:
     if columns is not None:
         check_columns(columns)
-    files = _ratings_files(Path(path))
     beside = catalogue_files(files[0])
     with ThreadPoolExecutor(1) as pool:
         fingerprints = pool.submit(_fingerprints, [*files, *beside.values()])
         raw = _read(files, columns)
         catalogue = read_catalogue(beside)
         table = assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue)
+        if n_base_files is not None:
+            n_base = sum(n_rows for _, n_rows in raw.origin.parts[:n_base_files])
+            table = replace(table, predefined_test=table.positions >= n_base)
         return replace(table, sources=fingerprints.result())
 
 
 def _ratings_files(path: Path) -> list[Path]:
     """Find the files that hold the ratings of a path."""
-    if path.is_file():
-        return [path]
     if not path.is_dir():
-        raise DataError(
-            "no such file or folder",
-            where=str(path),
-            expected="a MovieLens folder, a CSV, TSV or Parquet file, or a directory of Parquet files",
-            remedy="Check the path",
-        )
+        _require_file(path)
+        return [path]
     for name in RATINGS_FILES:
         if (path / name).is_file():
             return [path / name]
@@ -95,6 +134,16 @@ def _ratings_files(path: Path) -> list[Path]:
         expected=f"one of {', '.join(RATINGS_FILES)}, or Parquet files",
         remedy="Name the file that holds the ratings",
     )
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(
+            "no such file or folder",
+            where=str(path),
+            expected="a MovieLens folder, a CSV, TSV or Parquet file, or a directory of Parquet files",
+            remedy="Check the path",
+        )
 
 
 def _read(files: Sequence[Path], columns: Mapping[str, str] | None) -> RawRatings:
