@@ -115,14 +115,10 @@ def _row_error(raw: RawRatings, positions: Int64) -> DataError:
     position, fault = min(located, key=lambda pair: pair[0])
     n_bad = len(np.unique(np.concatenate([positions[f.rows] for f in raw.faults] or [np.empty(0, np.int64)])))
     n_bad += 0 if raw.malformed is None else len(raw.malformed.rows)
-    others = (
-        f", as are {n_bad - 1:,} more rows" if n_bad > 2 else ", as is one more row" if n_bad == 2 else ""
-    )
+    others = f" (the first of {n_bad:,} bad rows)" if n_bad > 1 else ""
     where = raw.origin.place(position)
     return DataError(
-        f"{fault.reason}: found {fault.found} (bad{others})"
-        if others
-        else f"{fault.reason}: found {fault.found}",
+        f"{fault.reason}: found {fault.found}{others}",
         where=f"{where}, column '{fault.column}'" if fault.column else where,
         expected=fault.expected,
         remedy="Correct the row, or leave out all such rows with --invalid drop",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pyarrow import csv as arrow_csv
 from daskals.errors import DataError
 from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, split_genres, years_of_titles
 from daskals.ratings.columns import KNOWN_NAMES
-from daskals.ratings.delimited import COMMAS, read_header
+from daskals.ratings.layout import COMMAS, read_head
 
 RATINGS_FILES = ("ratings.csv", "ratings.csv.gz", "ratings.dat", "u.data")
 """Files that hold the ratings of a folder, in order of preference."""
@@ -102,11 +103,12 @@ def _read_texts(path: Path, roles: tuple[str, ...]) -> pa.Table:
     """Read a file of the catalogue as texts, its columns by role."""
     if path.suffix == ".dat":
         return _parse(path, _decoded(path).replace("::", _UNIT), roles)
-    found = read_header(path, COMMAS)
-    chosen = [_column(path, found, role) for role in roles]
+    head = read_head(path, COMMAS)
+    chosen = [_column(path, head.names, role) for role in roles]
     try:
         table = arrow_csv.read_csv(
             str(path),
+            read_options=arrow_csv.ReadOptions(column_names=head.names, skip_rows=head.n_lines),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 include_columns=chosen, column_types=dict.fromkeys(chosen, pa.string())
@@ -117,7 +119,7 @@ def _read_texts(path: Path, roles: tuple[str, ...]) -> pa.Table:
     return table.rename_columns(list(roles))
 
 
-def _column(path: Path, found: list[str], role: str) -> str:
+def _column(path: Path, found: Sequence[str], role: str) -> str:
     names = KNOWN_NAMES.get(role, (role,))
     name = next((known for known in names if known in found), None)
     if name is None:

@@ -55,7 +55,7 @@ def convert_ratings(column: pa.ChunkedArray, *, where: str, name: str) -> Rating
         endless = _mask(pc.match_substring_regex(text, _NOT_FINITE))
         faults += _fault("rating is no number", column, ~(_mask(number) | endless | missing), name, A_RATING)
         faults += _fault("rating is not finite", column, endless, name, A_RATING)
-        numbers = pc.if_else(number, pc.replace_substring_regex(text, r"^\+", ""), None)
+        numbers = pc.if_else(number, text, None)
     elif _is_number(column.type):
         numbers = column
     else:

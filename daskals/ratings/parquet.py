@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from daskals.errors import DataError
-from daskals.ratings.columns import ColumnNames
+from daskals.ratings.columns import choose_columns
 from daskals.ratings.convert import convert_table
 from daskals.ratings.raw import Origin, RawRatings
 
 
-def parquet_columns(path: Path) -> list[str]:
-    """Return the names of a Parquet file's columns.
-
-    Raises
-    ------
-    DataError
-        Where it is no Parquet file.
-    """
-    try:
-        return list(parquet.read_schema(str(path)).names)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(path, error) from None
-
-
-def read_parquet(paths: Sequence[Path], names: ColumnNames) -> RawRatings:
+def read_parquet(paths: Sequence[Path], wanted: Mapping[str, str] | None) -> RawRatings:
     """Read Parquet files as one input, in the order given.
+
+    Parameters
+    ----------
+    paths
+        The files, with the same columns.
+    wanted
+        Role → name of the column, or None for the usual names.
 
     Raises
     ------
     DataError
         Where a file cannot be read, lacks a column, or has it in another type than the others.
     """
+    names = choose_columns(_columns(paths[0]), wanted, where=str(paths[0]))
     chosen = names.by_role()
     tables: list[pa.Table] = []
     for path in paths:
@@ -46,7 +40,7 @@ def read_parquet(paths: Sequence[Path], names: ColumnNames) -> RawRatings:
         missing = [name for name in chosen.values() if name not in table.column_names]
         if missing:
             raise DataError(
-                f"the column '{missing[0]}' is missing; columns found: {', '.join(parquet_columns(path))}",
+                f"the column '{missing[0]}' is missing; columns found: {', '.join(_columns(path))}",
                 where=str(path),
                 expected=f"the columns of {paths[0].name}",
                 remedy="Make all files of the directory alike",
@@ -63,6 +57,13 @@ def read_parquet(paths: Sequence[Path], names: ColumnNames) -> RawRatings:
             remedy="Make all files of the directory alike",
         ) from None
     return convert_table(table, names, origin)
+
+
+def _columns(path: Path) -> list[str]:
+    try:
+        return list(parquet.read_schema(str(path)).names)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(path, error) from None
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

@@ -12,20 +12,13 @@ from typing import Any
 
 from daskals.errors import DataError
 from daskals.ratings.assemble import assemble
-from daskals.ratings.columns import check_columns, choose_columns
-from daskals.ratings.delimited import (
-    COMMAS,
-    DOUBLE_COLONS,
-    PLAIN_TABS,
-    TABS,
-    Delimited,
-    read_delimited,
-    read_header,
-)
+from daskals.ratings.columns import check_columns
+from daskals.ratings.delimited import read_delimited
 from daskals.ratings.duplicates import Duplicates
+from daskals.ratings.layout import layout_of
 from daskals.ratings.movielens import RATINGS_FILES, catalogue_files, read_catalogue
-from daskals.ratings.parquet import parquet_columns, read_parquet
-from daskals.ratings.raw import Invalid, RawRatings
+from daskals.ratings.parquet import read_parquet
+from daskals.ratings.raw import Invalid
 from daskals.ratings.table import RatingsTable
 
 
@@ -106,7 +99,10 @@ def _read_files(
     beside = catalogue_files(files[0])
     with ThreadPoolExecutor(1) as pool:
         fingerprints = pool.submit(_fingerprints, [*files, *beside.values()])
-        raw = _read(files, columns)
+        if files[0].suffix == ".parquet":
+            raw = read_parquet(files, columns)
+        else:
+            raw = read_delimited(files, layout_of(files[0]), columns)
         catalogue = read_catalogue(beside)
         table = assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue)
         if n_base_files is not None:
@@ -144,25 +140,6 @@ def _require_file(path: Path) -> None:
             expected="a MovieLens folder, a CSV, TSV or Parquet file, or a directory of Parquet files",
             remedy="Check the path",
         )
-
-
-def _read(files: Sequence[Path], columns: Mapping[str, str] | None) -> RawRatings:
-    where = str(files[0])
-    if files[0].suffix == ".parquet":
-        return read_parquet(files, choose_columns(parquet_columns(files[0]), columns, where=where))
-    layout = _layout(files[0])
-    header = read_header(files[0], layout)
-    return read_delimited(files, layout, choose_columns(header, columns, where=where))
-
-
-def _layout(path: Path) -> Delimited:
-    name = path.name.removesuffix(".gz")
-    suffix = Path(name).suffix
-    if suffix == ".dat":
-        return DOUBLE_COLONS
-    if name == "u.data" or (name.startswith("u") and suffix in {".base", ".test"}):
-        return PLAIN_TABS
-    return TABS if suffix in {".tsv", ".tab"} else COMMAS
 
 
 def _fingerprints(paths: Sequence[Path]) -> list[dict[str, Any]]:

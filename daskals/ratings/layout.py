@@ -1,0 +1,136 @@
+"""How a text file is laid out: its delimiter, and the head that names its columns."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from daskals.errors import DataError
+
+_HEAD_BYTES = 1 << 20
+_DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", ":": "colon"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Layout of a text file of ratings.
+
+    Attributes
+    ----------
+    delimiter
+        One character between fields.
+    header
+        Names of all columns where the file does not bring them, else empty.
+    step
+        Columns the parser sees for each field: 2 for `::`, read as `:` with an empty column between.
+    """
+
+    delimiter: str
+    header: tuple[str, ...] = ()
+    step: int = 1
+
+
+COMMAS = Layout(",")
+TABS = Layout("\t")
+PLAIN_TABS = Layout("\t", ("user", "item", "rating", "timestamp"))
+DOUBLE_COLONS = Layout(":", ("user", "_1", "item", "_2", "rating", "_3", "timestamp"), step=2)
+
+
+class Head(NamedTuple):
+    """Names of a file's columns, and how many lines stand before its first row."""
+
+    names: tuple[str, ...]
+    n_lines: int
+
+
+def layout_of(path: Path) -> Layout:
+    """Tell the layout of a file from its name."""
+    name = path.name.removesuffix(".gz")
+    suffix = Path(name).suffix
+    if suffix == ".dat":
+        return DOUBLE_COLONS
+    if name == "u.data" or (name.startswith("u") and suffix in {".base", ".test"}):
+        return PLAIN_TABS
+    return TABS if suffix in {".tsv", ".tab"} else COMMAS
+
+
+def read_head(path: Path, layout: Layout) -> Head:
+    """Read the names of a file's columns, from its first line unless the layout has them.
+
+    Raises
+    ------
+    DataError
+        Where the file is empty, cannot be read, holds a header only, or has one column only.
+    """
+    lines = _first_lines(path).splitlines()
+    index = next((index for index, line in enumerate(lines) if line.strip()), None)
+    if index is None:
+        raise DataError(
+            "the file is empty",
+            where=str(path),
+            expected="ratings" if layout.header else "a header and ratings",
+            remedy="Check that the file is complete",
+        )
+    fields = next(csv.reader([lines[index]], delimiter=layout.delimiter))
+    if len(fields) == 1:
+        raise _one_column(path, index + 1, lines[index], layout)
+    if layout.header:
+        return Head(layout.header, 0)
+    if not any(line.strip() for line in lines[index + 1 :]):
+        raise DataError(
+            "a header but no ratings",
+            where=str(path),
+            expected="at least one row of user, item and rating",
+            remedy="Check that the file is complete",
+        )
+    return Head(tuple(field.strip() for field in fields), index + 1)
+
+
+def open_stream(path: Path) -> Any:
+    """Open a file for pyarrow's parser, unpacked on the way where its name ends in `.gz`."""
+    if path.suffix == ".gz":
+        return pa.input_stream(str(path), compression="gzip")
+    return pa.memory_map(str(path))
+
+
+def unreadable(path: Path, error: Exception | str) -> DataError:
+    """Return the error for a file that cannot be read at all."""
+    packed = ", compressed with gzip" if path.suffix == ".gz" else ""
+    return DataError(
+        f"cannot be read ({error})",
+        where=str(path),
+        expected=f"a complete text file in UTF-8{packed}",
+        remedy="Fetch the file again, or save it as UTF-8",
+    )
+
+
+def shortened(text: str) -> str:
+    """Cut a line to what a message can hold."""
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _first_lines(path: Path) -> str:
+    try:
+        with pa.input_stream(str(path), compression="gzip" if path.suffix == ".gz" else None) as stream:
+            head: bytes = stream.read(_HEAD_BYTES)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise unreadable(path, error) from None
+    if b"\0" in head.partition(b"\n")[0]:
+        raise unreadable(path, "its first line holds zero bytes, as binary files and UTF-16 do")
+    return head.decode("utf-8-sig", errors="replace")
+
+
+def _one_column(path: Path, line_number: int, line: str, layout: Layout) -> DataError:
+    present = [name for sign, name in _DELIMITER_NAMES.items() if sign != layout.delimiter and sign in line]
+    seen = f", though it holds a {present[0]}" if present else ""
+    wanted = "double colon" if layout.step == 2 else _DELIMITER_NAMES[layout.delimiter]
+    return DataError(
+        f"only one column found, '{shortened(line)}'{seen}",
+        where=f"{path}, line {line_number}",
+        expected=f"columns separated by {wanted}s",
+        remedy="Save it with commas as .csv, or with tabs as .tsv",
+    )
