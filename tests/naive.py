@@ -75,3 +75,62 @@ def hashed_bits(seed, stream, row, column):
 
 def hashed_uniform(seed, stream, row, column):
     return ((hashed_bits(seed, stream, row, column) >> 12) + 0.5) / 2**52
+
+
+# --- sampling and planted ratings (daskals.kernels.sampling, daskals.kernels.planted) ----------------------
+
+
+def alias_probabilities(accept, alias) -> np.ndarray:
+    """Return the probability of each column under an alias table, by adding up the cells' shares."""
+    shares = accept.astype(np.float64).copy()
+    for cell, other in enumerate(alias):
+        shares[other] += 1.0 - accept[cell]
+    return shares / len(accept)
+
+
+def draw_by_rejection(uniforms, accept, alias, n_drawn) -> list[int]:
+    """Draw until n_drawn distinct columns are found; `uniforms` is a function of the attempt."""
+    found: dict[int, None] = {}
+    attempt = 0
+    while len(found) < n_drawn:
+        cell, share = divmod(uniforms(attempt) * len(accept), 1.0)
+        found[int(cell) if share < accept[int(cell)] else int(alias[int(cell)])] = None
+        attempt += 1
+    return sorted(found)
+
+
+def draw_by_race(uniforms, weights, n_drawn) -> list[int]:
+    """Take the columns whose exponential clocks ring first."""
+    arrivals = [-np.log(uniforms(column)) / weight for column, weight in enumerate(weights)]
+    return sorted(np.argsort(arrivals)[:n_drawn].tolist())
+
+
+def half_stars(mean, biases, factors, noise) -> list[float]:
+    """Round planted ratings of one user: lists of (user, item) biases and factors, and the noise of each."""
+    planted = [
+        mean + bu + bi + float(p @ q) + e for (bu, bi), (p, q), e in zip(biases, factors, noise, strict=True)
+    ]
+    return [min(max(np.floor(2 * r + 0.5) / 2, 0.5), 5.0) for r in planted]
+
+
+def number_by_first_appearance(columns, n_columns) -> list[int]:
+    order = {column: number for number, column in enumerate(dict.fromkeys(columns.tolist()))}
+    return [order.get(column, -1) for column in range(n_columns)]
+
+
+# --- selection (daskals.kernels.topk) ---------------------------------------------------------------------
+
+
+def top_items(item_factors, offsets, user_factors, n, allowed=None, seen=None):
+    """Score everything, sort whole rows by score, then by row, and cut; −1 and −∞ where too few are left."""
+    items = np.full((len(user_factors), n), -1, np.int32)
+    scores = np.full((len(user_factors), n), -np.inf, np.float32)
+    for user, p in enumerate(user_factors):
+        row = offsets.astype(np.float64) + item_factors.astype(np.float64) @ p.astype(np.float64)
+        kept = np.ones(len(row), dtype=bool) if allowed is None else allowed.copy()
+        if seen is not None:
+            kept[seen.indices[seen.indptr[user] : seen.indptr[user + 1]]] = False
+        order = sorted(np.flatnonzero(kept), key=lambda i: (-row[i], i))[:n]
+        items[user, : len(order)] = order
+        scores[user, : len(order)] = row[order]
+    return items, scores
