@@ -111,7 +111,7 @@ def parse_md5(text: str) -> str | None:
 
 
 def _download(url: str, archive: Path, progress: Literal["show", "hide"]) -> None:
-    digest = _published_md5(f"{url}.md5", archive)
+    digest = _published_md5(url, archive)
     pooch.get_logger().setLevel("WARNING")
     with DownloadBar(archive.name, visible=progress == "show") as bar:
         downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=_CHUNK_BYTES)
@@ -144,14 +144,15 @@ def _check_by_hand(archive: Path) -> None:
 def _published_md5(url: str, archive: Path) -> str:
     answer = io.BytesIO()
     try:
-        pooch.HTTPDownloader()(url, answer, None)
+        pooch.HTTPDownloader()(f"{url}.md5", answer, None)
     except OSError as error:
-        raise _unreachable(url, archive, error) from None
+        refused = getattr(error, "response", None) is not None
+        raise _unreachable(f"{url}.md5" if refused else url, archive, error) from None
     digest = parse_md5(answer.getvalue().decode("ascii", errors="replace"))
     if digest is None:
         raise DatasetError(
             "the checksum file holds no MD5",
-            where=url,
+            where=f"{url}.md5",
             expected="32 hexadecimal digits",
             remedy=f"Put the archive by hand at {archive}",
         )

@@ -29,22 +29,14 @@ def read_parquet(paths: Sequence[Path], wanted: Mapping[str, str] | None) -> Raw
     DataError
         Where a file cannot be read, lacks a column, or has it in another type than the others.
     """
-    names = choose_columns(_columns(paths[0]), wanted, where=str(paths[0]))
-    chosen = names.by_role()
+    names = [choose_columns(_columns(path), wanted, where=str(path)) for path in paths]
     tables: list[pa.Table] = []
-    for path in paths:
+    for path, name in zip(paths, names, strict=True):
+        chosen = name.by_role()
         try:
             table = parquet.read_table(str(path), columns=list(chosen.values()), partitioning=None)
         except (pa.ArrowInvalid, OSError) as error:
             raise _unreadable(path, error) from None
-        missing = [name for name in chosen.values() if name not in table.column_names]
-        if missing:
-            raise DataError(
-                f"the column '{missing[0]}' is missing; columns found: {', '.join(_columns(path))}",
-                where=str(path),
-                expected=f"the columns of {paths[0].name}",
-                remedy="Make all files of the directory alike",
-            )
         tables.append(table.select(list(chosen.values())).rename_columns(list(chosen)))
     origin = Origin(tuple((str(path), len(table)) for path, table in zip(paths, tables, strict=True)))
     try:
@@ -56,7 +48,7 @@ def read_parquet(paths: Sequence[Path], wanted: Mapping[str, str] | None) -> Raw
             expected="one type a column",
             remedy="Make all files of the directory alike",
         ) from None
-    return convert_table(table, names, origin)
+    return convert_table(table, names[0], origin)
 
 
 def _columns(path: Path) -> list[str]:
