@@ -8,15 +8,18 @@ A field's name is the command-line flag (with dashes), the key in a configuratio
 from __future__ import annotations
 
 import json
+import string
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from daskals.errors import ConfigError
-from daskals.types import Ridge
+
+if TYPE_CHECKING:
+    from daskals.types import Ridge
 
 MAX_RANK = 256
 
@@ -34,6 +37,37 @@ def _parse_columns(value: object) -> object:
 
 
 Columns = Annotated[dict[str, str], BeforeValidator(_parse_columns)]
+
+
+def _parse_names(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = tuple(name.strip() for name in value.split(","))
+    return () if names in {("",), ("none",)} else names
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
+
+
+_UNITS = {"": 1, "b": 1} | {
+    prefix + suffix: base**power
+    for power, prefix in enumerate("kmgt", start=1)
+    for suffix, base in (("", 1000), ("b", 1000), ("ib", 1024))
+}
+
+
+def _parse_bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    number = value.strip().rstrip(string.ascii_letters)
+    unit = value.strip()[len(number) :].lower()
+    try:
+        return round(float(number) * _UNITS[unit])
+    except (ValueError, KeyError, OverflowError):
+        raise ValueError(f"found {value!r}; expected a number of bytes such as 50MB or 2GiB") from None
+
+
+Bytes = Annotated[int, BeforeValidator(_parse_bytes)]
 
 
 class _Section(BaseModel):
@@ -99,7 +133,11 @@ class ModelConfig(_Section):
     """What is trained. Everything here shapes the numbers."""
 
     seed: int = Field(42, ge=0, lt=2**32, description="Seed of the initial factors.")
-    model: Literal["bias", "als"] = Field("als", description="Biases alone, or biases and factors.")
+    model: Literal["auto", "bias", "als", "hierarchical", "bayes"] = Field(
+        "auto",
+        description="Biases alone; biases and factors; the same drawn to what their features predict; the "
+        "posterior of that by Gibbs sampling; auto: hierarchical where genres are known, else als.",
+    )
     solver: Literal["joint", "coordinate"] = Field(
         "joint",
         description="Solve a row's factors and bias together, or in turn as the papers do (Eq. 7-8).",
@@ -114,13 +152,43 @@ class ModelConfig(_Section):
     lambda_: float = Field(0.002, gt=0, alias="lambda", description="Weight of the squared errors, λ.")
     gamma: float = Field(0.015, ge=0, description="Regularisation of the biases, γ.")
     tau: float = Field(0.05, ge=0, description="Regularisation of the factors, τ.")
+    eta: float | None = Field(
+        None, gt=0, description="Regularisation of the features' weights W, η; default: 5·λ."
+    )
+    reg_exponent: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="Ridge scaling ν: a row with n ratings is held n^ν times as hard; 0 as in the papers, "
+        "1 as in ALS-WR.",
+    )
+    item_features: Names | None = Field(
+        None,
+        description="What items' rows are drawn to: catalogue columns (genres, year …), implicit (who rated "
+        "what), several with commas, or none; default: genres.",
+    )
+    user_features: Names | None = Field(
+        None, description="The same for users; a catalogue column is the mean of what a user rated."
+    )
     epochs: int = Field(50, ge=1, description="Passes over the ratings: a user and an item half-step each.")
     tol: float = Field(
         0.0, ge=0, description="Stop when an epoch lowers the objective by less than this share of it."
     )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Stop when the validation RMSE has not fallen for this many epochs, then train on all of "
+        "train for the best number of epochs; takes --validation-fraction.",
+    )
     init_scale: float | Literal["paper2"] = Field(
         0.1, description="Standard deviation of the initial factors; paper2: 1/√K."
     )
+    sweeps: int = Field(400, ge=2, description="Sweeps of the Gibbs sampler.")
+    burn_in: int = Field(100, ge=0, description="Sweeps that are left out of the posterior.")
+    keep_samples: int = Field(
+        100, ge=1, description="Samples saved with a Bayesian model, evenly thinned after the burn-in."
+    )
+    warm_start: int = Field(10, ge=1, description="ALS epochs that the Gibbs sampler starts from.")
 
     @model_validator(mode="after")
     def _solvable(self) -> Self:
@@ -128,6 +196,12 @@ class ModelConfig(_Section):
             raise ValueError(f"init_scale: found {self.init_scale}; expected a positive number or paper2")
         if self.damping != 1.0 and self.effective_rank:
             raise ValueError("damping: applies to the bias model only; add --model bias")
+        if self.solver == "coordinate" and self.model in ("hierarchical", "bayes"):
+            raise ValueError("solver: coordinate serves the models without features; add --model als")
+        if self.model in ("bias", "als") and (self.item_features or self.user_features):
+            raise ValueError(f"model: {self.model} has no features; add --model hierarchical")
+        if self.burn_in >= self.sweeps:
+            raise ValueError(f"burn_in: found {self.burn_in}; expected fewer than the {self.sweeps} sweeps")
         return self
 
     @property
@@ -138,7 +212,14 @@ class ModelConfig(_Section):
     @property
     def ridge(self) -> Ridge:
         """Regularisation relative to λ, as the kernels take it."""
-        return Ridge(self.tau / self.lambda_, self.gamma / self.lambda_)
+        from daskals.types import Ridge  # not above: it brings NumPy, which no --help needs
+
+        return Ridge(self.tau / self.lambda_, self.gamma / self.lambda_, self.reg_exponent)
+
+    @property
+    def relative_eta(self) -> float:
+        """Regularisation of W relative to λ."""
+        return 5.0 if self.eta is None else self.eta / self.lambda_
 
     @property
     def initial_deviation(self) -> float:
@@ -155,6 +236,14 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
         default=False, description="Also report the test RMSE of every epoch (it decides nothing)."
     )
 
+    @model_validator(mode="after")
+    def _validates(self) -> Self:
+        if self.patience is not None and self.validation_fraction == 0:
+            raise ValueError("patience: no ratings to validate on; add --validation-fraction")
+        if self.patience is not None and self.model == "bayes":
+            raise ValueError("patience: the Gibbs sampler has no epochs to choose; leave it out")
+        return self
+
 
 class ClusterConfig(_Section):
     """Where the work runs. Nothing here shapes the numbers."""
@@ -164,11 +253,36 @@ class ClusterConfig(_Section):
         None, ge=1, description="Threads of each worker; default: the machine's cores shared out."
     )
     scheduler: str | None = Field(
-        None, description="Address of a running Dask scheduler, tcp://HOST:PORT, to use instead."
+        None,
+        description="Address of a running Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT, to use instead.",
+    )
+    tls_ca: Path | None = Field(None, description="Certificate authority's PEM file, for tls:// schedulers.")
+    tls_cert: Path | None = Field(None, description="This client's certificate, a PEM file.")
+    tls_key: Path | None = Field(None, description="This client's key, a PEM file.")
+    ratings_memory: Bytes | None = Field(
+        None,
+        gt=0,
+        description="Memory of each worker process for ratings, as 50MB or 2GiB; what does not fit is read "
+        "anew each time. Default: half of the machine's memory, shared out.",
     )
     dashboard_address: str | None = Field(
         "127.0.0.1:8787", description="Address of the Dask dashboard; 'none' for no dashboard."
     )
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        files = {"tls_ca": self.tls_ca, "tls_cert": self.tls_cert, "tls_key": self.tls_key}
+        missing = [name for name, file in files.items() if file is None]
+        secure = (self.scheduler or "").startswith("tls://")
+        if secure and missing or not secure and len(missing) < len(files):
+            raise ValueError(
+                f"scheduler: found {self.scheduler!r} with {3 - len(missing)} of --tls-ca, --tls-cert and "
+                "--tls-key; expected all three with a tls:// address, and none without"
+            )
+        for name, file in files.items():
+            if file is not None and not file.is_file():
+                raise ValueError(f"{name}: found {str(file)!r}, which is no file; expected a PEM file")
+        return self
 
 
 class JobConfig(TrainConfig, ClusterConfig):
@@ -178,6 +292,12 @@ class JobConfig(TrainConfig, ClusterConfig):
     dataset: str | None = Field(None, description="Ratings by name: ml-latest-small … ml-32m, synthetic-1m …")
     out: Path | None = Field(None, description="Folder of the run; default: runs/<UTC time>-<model>.")
     overwrite: bool = Field(default=False, description="Replace the run that --out already holds.")
+    checkpoint_every: int = Field(
+        5, ge=1, description="Epochs between checkpoints in --out; the last epoch always makes one."
+    )
+    resume: bool = Field(
+        default=False, description="Continue the run in --out from its last checkpoint, to the same bits."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="Level of the log messages of the libraries underneath."
     )

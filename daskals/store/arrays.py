@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import zarr
@@ -35,7 +37,16 @@ class CompleteStore(WrapperStore[Store]):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Return the bytes of a key; raise StoreError if it is a chunk's and there are none."""
-        found = await self._store.get(key, prototype, byte_range)
+        return self._whole(key, await self._store.get(key, prototype, byte_range))
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Do the same for the Zarr versions that read local chunks without their event loop."""
+        store = cast("LocalStore", self._store)
+        return self._whole(key, store.get_sync(key, prototype=prototype, byte_range=byte_range))
+
+    def _whole(self, key: str, found: Buffer | None) -> Buffer | None:
         if found is None and _CHUNK_KEY.search(key):
             raise StoreError(
                 f"chunk {key} is missing", where=_root(self._store), expected="all chunks", remedy=_REMEDY
@@ -58,12 +69,22 @@ class StagingStore(WrapperStore[Store]):
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write one key, unless stopped."""
+        with self._write():
+            await self._store.set(key, value)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """Do the same for the Zarr versions that write local chunks without their event loop."""
+        with self._write():
+            cast("LocalStore", self._store).set_sync(key, value)
+
+    @contextmanager
+    def _write(self) -> Iterator[None]:
         with self._idle:
             if self._stopped:
                 raise InterruptedError("writing was stopped")
             self._writing += 1
         try:
-            await self._store.set(key, value)
+            yield
         finally:
             with self._idle:
                 self._writing -= 1

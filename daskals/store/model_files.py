@@ -17,15 +17,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from zarr.abc.store import Store
 
 from daskals.errors import ModelError, StoreError
 from daskals.store.arrays import (
-    open_array,
     open_for_reading,
     open_for_writing,
-    read_array,
     read_attributes,
+    read_whole,
     write_array,
     write_group,
 )
@@ -100,15 +98,13 @@ def read_model(path: Path) -> StoredModel:
         store = open_for_reading(where)
         attributes = read_attributes(store, "")
         check_version(attributes, MODEL_FORMAT, where)
-        arrays = {
-            name: _read_array(store, name, tuple(shape)) for name, shape in attributes["arrays"].items()
-        }
+        arrays = {name: read_whole(store, name, tuple(shape)) for name, shape in attributes["arrays"].items()}
         n_users, n_items = len(arrays["users/biases"]), len(arrays["items/biases"])
         return StoredModel(
             attributes=attributes,
             arrays=arrays,
-            user_ids=ids_from_numpy(_read_array(store, "ids/users", (n_users,))),
-            item_ids=ids_from_numpy(_read_array(store, "ids/items", (n_items,))),
+            user_ids=ids_from_numpy(read_whole(store, "ids/users", (n_users,))),
+            item_ids=ids_from_numpy(read_whole(store, "ids/items", (n_items,))),
             catalogue=pq.read_table(path / CATALOGUE_FILE, page_checksum_verification=True)
             if attributes["has_catalogue"]
             else None,
@@ -123,7 +119,3 @@ def read_model(path: Path) -> StoredModel:
             where=where,
             remedy="Restore it, or train it anew",
         ) from error
-
-
-def _read_array(store: Store, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    return read_array(open_array(store, name, *shape), 0, shape[0])

@@ -1,0 +1,34 @@
+"""Block plans cover every row once, balance the work, and depend on nothing but their arguments."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daskals.training import plan
+from daskals.training.plan import plan_blocks
+
+
+@given(counts=st.lists(st.integers(0, 10_000), min_size=1, max_size=300), rank=st.integers(0, 64))
+def test_ranges_cover_all_rows_in_order(counts: list[int], rank: int) -> None:
+    ranges = plan_blocks(np.array(counts), rank)
+    assert ranges[0].start == 0
+    assert ranges[-1].stop == len(counts)
+    assert all(a.stop == b.start for a, b in zip(ranges, ranges[1:]))
+    assert all(start < stop for start, stop in ranges)
+    assert ranges == plan_blocks(np.array(counts), rank)
+
+
+def test_work_is_balanced() -> None:
+    counts = np.random.default_rng(0).pareto(1.5, 100_000).astype(np.int64) * 20 + 20
+    ranges = plan_blocks(counts, 20)
+    work = [counts[start:stop].sum() * 21**2 / 2 + (stop - start) * (21**3 / 6 + 21**2) for start, stop in ranges]
+    assert len(ranges) >= plan.MIN_BLOCKS
+    assert max(work) < 1.2 * np.mean(work)
+
+
+def test_more_work_makes_more_blocks() -> None:
+    small, large = np.full(1000, 100), np.full(1000, 100_000)
+    assert len(plan_blocks(small, 20)) == plan.MIN_BLOCKS
+    assert len(plan_blocks(large, 20)) > len(plan_blocks(small, 20))
