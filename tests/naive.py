@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 
 from daskals.kernels.layout import empty_rows
@@ -113,6 +115,18 @@ def half_stars(mean, biases, factors, noise) -> list[float]:
     return [min(max(np.floor(2 * r + 0.5) / 2, 0.5), 5.0) for r in planted]
 
 
+def session_times(seed, stream, user, n_ratings, span) -> list[int]:
+    """Return one user's timestamps: arrival, a gap between sessions, and a place in one for each rating."""
+
+    def below(column, limit):
+        return (hashed_bits(seed, stream, user, column) >> 1) % limit
+
+    n_sessions = 1 + n_ratings // 40
+    arrival = span[0] + below(0, span[1] - span[0])
+    gap = min((1 + below(1, 60)) * 86_400, (span[1] - arrival) // n_sessions)
+    return [arrival + gap * below(2 + 2 * n, n_sessions) + below(3 + 2 * n, 5_400) for n in range(n_ratings)]
+
+
 def number_by_first_appearance(columns, n_columns) -> list[int]:
     order = {column: number for number, column in enumerate(dict.fromkeys(columns.tolist()))}
     return [order.get(column, -1) for column in range(n_columns)]
@@ -134,3 +148,48 @@ def top_items(item_factors, offsets, user_factors, n, allowed=None, seen=None):
         items[user, : len(order)] = order
         scores[user, : len(order)] = row[order]
     return items, scores
+
+
+# --- compressed rows (daskals.kernels.csr) -----------------------------------------------------------------
+
+
+def sort_into_rows(rows, columns, n_rows) -> tuple[list[int], list[int]]:
+    """Return where rows start and the places of the ratings sorted by row, column and place."""
+    order = sorted(range(len(rows)), key=lambda k: (rows[k], columns[k]))
+    return [sum(row < start for row in rows) for start in range(n_rows + 1)], order
+
+
+def repeated_pairs(users, items) -> list[list[int]]:
+    """Return the places of each (user, item) pair that occurs more than once."""
+    places: dict[tuple[int, int], list[int]] = {}
+    for k, pair in enumerate(zip(users, items, strict=True)):
+        places.setdefault(pair, []).append(k)
+    return [group for group in places.values() if len(group) > 1]
+
+
+def rows_of_part(starts, parts, part, indices, values) -> list[list[tuple[int, float]]]:
+    """Return each row's (index, value) pairs in one part."""
+    return [
+        [(indices[k], values[k]) for k in range(starts[row], starts[row + 1]) if parts[k] == part]
+        for row in range(len(starts) - 1)
+    ]
+
+
+# --- splits (daskals.kernels.parts, daskals.ratings.split) -------------------------------------------------
+
+
+def exact_floor(fraction: float, count: int) -> int:
+    """Return ⌊fraction·count⌋ of the fraction as it is written."""
+    return int(Decimal(str(fraction)) * count)
+
+
+def hold_out(method, fraction, candidates, *, row, positions, times, key) -> list[int]:
+    """Return which candidates (places in one row) a rule holds out; `key` is (seed, stream)."""
+    n = len(candidates)
+    in_order = sorted(candidates, key=lambda k: positions[k])
+    if method == "last":
+        held = max(0, min(n - 1, max(1, exact_floor(fraction, n))))
+        return sorted(in_order, key=lambda k: times[k])[n - held :]
+    held = max(0, min(n - 1, exact_floor(fraction, n)))
+    draws = {k: hashed_bits(*key, row, counter) for counter, k in enumerate(in_order)}
+    return sorted(candidates, key=lambda k: draws[k])[:held]

@@ -445,6 +445,15 @@ def test_half_stars_equal_the_plain_twin(seed, rank):
         assert drawn[indptr[user] : indptr[user + 1]].tolist() == expected
 
 
+@given(seed=st.integers(0, 2**32), lengths=st.lists(st.integers(0, 130), min_size=1, max_size=4))
+def test_timestamps_equal_the_plain_twin(seed, lengths):
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    times = np.empty(indptr[-1], np.int64)
+    draw_timestamps(key_of(seed, 6), synthetic._SPAN, indptr, 0, len(lengths), times)
+    expected = [naive.session_times(seed, 6, user, n, synthetic._SPAN) for user, n in enumerate(lengths)]
+    assert times.tolist() == [second for of_user in expected for second in of_user]
+
+
 def test_sessions_of_a_late_user_still_end_in_time():
     indptr = np.array([0, 5_000, 5_020])
     times = np.zeros(5_020, np.int64)
