@@ -1,4 +1,4 @@
-"""How kernels are compiled: one place for cache, flags and the release of the GIL.
+"""How kernels are compiled: one place for the CPU, the flags, the release of the GIL and the disk cache.
 
 Full `fastmath` is never used: it lets the compiler assume that no NaN exists, and the checks that keep
 NaN out of a model would be removed with it.
@@ -7,9 +7,15 @@ NaN out of a model would be removed with it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-import numba
+from daskals.kernels.target import select_target
+
+select_target()  # numba reads the CPU it compiles for when it is imported
+
+import numba  # noqa: E402
+
+from daskals.kernels.cache import KernelCache  # noqa: E402
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,9 +25,21 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 def jit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a serial kernel that may reorder sums but keeps NaN and infinity."""
-    return numba.njit(nogil=True, cache=True, fastmath=FAST)(function)  # type: ignore[no-any-return]
+    return _compiled(function, "serial", fastmath=FAST)
 
 
 def exact_jit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a serial kernel whose every operation rounds as written, the same on every CPU."""
-    return numba.njit(nogil=True, cache=True)(function)  # type: ignore[no-any-return]
+    return _compiled(function, "serial")
+
+
+def parallel_jit(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a kernel like `exact_jit`, its `prange` loops shared out over Numba's threads."""
+    return _compiled(function, "parallel", parallel=True)
+
+
+def _compiled(function: Callable[P, R], form: str, **options: Any) -> Callable[P, R]:
+    dispatcher = numba.njit(nogil=True, **options)(function)
+    if not numba.config.DISABLE_JIT:
+        dispatcher._cache = KernelCache(function, form)
+    return dispatcher  # type: ignore[no-any-return]

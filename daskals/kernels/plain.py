@@ -8,27 +8,11 @@ NUMBA_DISABLE_JIT=1) this is the kernel that runs, as plain Python.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from daskals.kernels.jit import exact_jit
-from daskals.types import FactorRows, Float32, Float64, Int32, Int64, UInt8
-
-OK, BAD_INDEX, BAD_PIVOT, NOT_FINITE = 0, 1, 2, 3
-
-
-class CodedBlock(NamedTuple):
-    """A block of ratings as kernels take it: `codes` into `scale`, or `ratings` where `scale` is empty.
-
-    Of `codes` and `ratings` the one not in use is empty, so that one compilation serves both.
-    """
-
-    indptr: Int64
-    indices: Int32
-    codes: UInt8
-    ratings: Float32
-    scale: Float32
+from daskals.kernels.task import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK, Outcome, Task
+from daskals.types import FactorRows, Float32, Float64, Int32
 
 
 @exact_jit
@@ -66,14 +50,14 @@ def substitute(factor: Float64, vector: Float64) -> None:
 
 
 @exact_jit
-def gather_row(other: FactorRows, indices: Int32, ratings: Float32, mean: float, rank: int) -> Float64:
+def gather_row(other: FactorRows, indices: Int32, ratings: Float32, rank: int) -> Float64:
     """Return the row's augmented vectors [q, 1, y], shape (ratings, rank + 2)."""
     rows = np.empty((len(indices), rank + 2))
     for j in range(len(indices)):
         source = other[indices[j]]
         rows[j, :rank] = source[:rank]
         rows[j, rank] = 1.0
-        rows[j, rank + 1] = ratings[j] - mean - source[rank + 1]
+        rows[j, rank + 1] = ratings[j] - source[rank + 1]
     return rows
 
 
@@ -126,14 +110,14 @@ def solve_by_coordinates(gram: Float64, weights: Float64, prior: Float64, x: Flo
 
 
 @exact_jit
-def decode(codes: UInt8, ratings: Float32, scale: Float32) -> Float32:
-    """Return the ratings as numbers: the codes looked up, or the ratings themselves without a scale."""
-    if len(scale) == 0:
-        return ratings
-    decoded = np.empty(len(codes), np.float32)
-    for j in range(len(codes)):
-        decoded[j] = scale[codes[j]]
-    return decoded
+def residuals(task: Task, lower: int, upper: int) -> Float32:
+    """Return rating less μ of ratings lower, …, upper − 1, looked up where they are codes."""
+    if len(task.table) == 0:
+        return task.values[lower:upper] - task.mean
+    result = np.empty(upper - lower, np.float32)
+    for j in range(lower, upper):
+        result[j - lower] = task.table[np.uint8(task.values[j])]
+    return result
 
 
 @exact_jit
@@ -146,78 +130,64 @@ def indices_in_range(indices: Int32, n_rows: int) -> bool:
     return lowest >= 0 and (highest < n_rows or len(indices) == 0)
 
 
-class Equations(NamedTuple):
-    """What all rows of a block share: the residual's mean, the ridge and the way to solve.
-
-    `coordinate` 1 updates bias and factors in turn, from the rows' present values; 0 solves them jointly.
-    """
-
-    rank: int
-    mean: float
-    ridge_factors: float
-    ridge_bias: float
-    ridge_exponent: float
-    coordinate: int
-
-
 @exact_jit
-def solve_row(rows: Float64, equations: Equations, prior: Float64, x: Float64, stats: Float64) -> int:
-    """Solve one row with ratings in place of its present x = [factors, bias]; SSE and penalty go to stats."""
-    rank = equations.rank
-    strength = float(max(len(rows), 1)) ** equations.ridge_exponent
-    weights = np.full(rank + 1, strength * equations.ridge_factors)
-    weights[rank] = strength * equations.ridge_bias
-    if len(rows) == 0:
-        x[:] = prior
-        return OK
+def solve_row(
+    rows: Float64,
+    weights: Float64,
+    prior: Float64,
+    x: Float64,
+    coordinate: bool,  # noqa: FBT001
+) -> int:
+    """Solve one row with ratings, in place of its present x = [factors, bias]; return its status."""
     gram = augmented_gram(rows)
-    if equations.coordinate:
-        status = solve_by_coordinates(gram, weights, prior, x)
-    else:
-        status = solve_jointly(gram, weights, prior, x)
-    for row in rows:
-        error = row[rank + 1]
-        for k in range(rank + 1):
-            error -= x[k] * row[k]
-        stats[0] += error * error
-    for k in range(rank + 1):
-        stats[1] += weights[k] * (x[k] - prior[k]) ** 2
-    if status == OK and not np.isfinite(stats[0] + stats[1]):
-        status = NOT_FINITE
-    return status
+    trace = 0.0
+    for k in range(len(gram)):
+        trace += gram[k, k]
+    if not np.isfinite(trace):
+        return NOT_FINITE
+    if coordinate:
+        return solve_by_coordinates(gram, weights, prior, x)
+    return solve_jointly(gram, weights, prior, x)
 
 
 @exact_jit
-def solve_block(
-    block: CodedBlock,
-    other: FactorRows,
-    equations: Equations,
-    priors: Float32,
-    current: FactorRows,
-    solved: FactorRows,
-    stats: Float64,
-    status: Int64,
-) -> None:
-    """Solve every row of a block.
+def squared_errors(rows: Float64, x: Float64) -> float:
+    """Return Σ (y − xᵀz)² over the rows [z, y]."""
+    total = 0.0
+    for row in rows:
+        error = row[len(x)]
+        for k in range(len(x)):
+            error -= x[k] * row[k]
+        total += error * error
+    return total
 
-    `priors` with no rows stands for 0. `solved`, the rows' SSE and penalty (`stats`, shape (rows, 2)) and
-    their `status` are written.
-    """
-    rank = equations.rank
-    for row in range(len(status)):
-        lower, upper = block.indptr[row], block.indptr[row + 1]
-        indices = block.indices[lower:upper]
-        if not indices_in_range(indices, len(other)):
-            status[row] = BAD_INDEX
+
+@exact_jit
+def solve_block(task: Task, outcome: Outcome, coordinate: bool) -> None:  # noqa: FBT001
+    """Solve every row of a block: the whole half-step."""
+    rank, ridge_factors, ridge_bias, exponent = task.equations
+    for row in range(len(task.indptr) - 1):
+        lower, upper = task.indptr[row], task.indptr[row + 1]
+        indices = task.indices[lower:upper]
+        if not indices_in_range(indices, len(task.other)):
+            outcome.status[row] = BAD_INDEX
             continue
-        ratings = decode(block.codes[lower:upper], block.ratings[lower:upper], block.scale)
+        strength = float(max(upper - lower, 1)) ** exponent
+        weights = np.full(rank + 1, strength * ridge_factors)
+        weights[rank] = strength * ridge_bias
         prior = np.zeros(rank + 1)
-        if len(priors) > 0:
-            prior[:] = priors[row]
-        x = np.zeros(rank + 1)
-        if equations.coordinate:
-            x[:rank] = current[row, :rank]
-        rows = gather_row(other, indices, ratings, equations.mean, rank)
-        status[row] = solve_row(rows, equations, prior, x, stats[row])
-        solved[row, :rank] = x[:rank]
-        solved[row, rank + 1] = x[rank]
+        if len(task.priors) > 0:
+            prior[:] = task.priors[row]
+        x = prior.copy()
+        if upper > lower:
+            if coordinate:
+                x[:rank] = task.current[row, :rank]
+            rows = gather_row(task.other, indices, residuals(task, lower, upper), rank)
+            outcome.status[row] = solve_row(rows, weights, prior, x, coordinate)
+            outcome.stats[row, 0] = squared_errors(rows, x)
+            for k in range(rank + 1):
+                outcome.stats[row, 1] += weights[k] * (x[k] - prior[k]) ** 2
+            if outcome.status[row] == OK and not np.isfinite(outcome.stats[row].sum()):
+                outcome.status[row] = NOT_FINITE
+        outcome.rows[row, :rank] = x[:rank]
+        outcome.rows[row, rank + 1] = x[rank]

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from daskals.errors import ConfigError, DataError, RowError
-from daskals.kernels import plain
+from daskals.kernels import batches, plain
+from daskals.kernels.gram import tile_places
 from daskals.kernels.layout import aligned_rows, empty_rows, row_stride
+from daskals.kernels.target import current_target
+from daskals.kernels.task import BAD_INDEX, BAD_PIVOT, NOT_FINITE, Equations, Outcome, Task
 from daskals.types import BlockStats, FactorRows, Float32, Int64, RatingsBlock, Ridge
 
 MAX_RANK = 256
 SCALE_SIZE = 256
 
 _FOUND = {
-    plain.BAD_INDEX: "an index points past the other side's last row",
-    plain.BAD_PIVOT: "the ridge equations are not positive definite",
-    plain.NOT_FINITE: "the solution is not finite",
+    BAD_INDEX: "an index points past the other side's last row",
+    BAD_PIVOT: "the ridge equations are not positive definite",
+    NOT_FINITE: "the solution is not finite",
 }
 
 
@@ -75,38 +80,43 @@ def solve_rows(
     n_rows = block.n_rows
     if solver == "coordinate" and current is None:
         raise ConfigError("the coordinate solver has no current rows", expected="the block's present factors")
-    equations = plain.Equations(
-        rank, float(mean), ridge.factors, ridge.bias, ridge.exponent, int(solver == "coordinate")
+    equations = Equations(rank, float(ridge.factors), float(ridge.bias), float(ridge.exponent))
+    task = Task(
+        indptr=_frozen(block.indptr, np.int64),
+        indices=_frozen(block.indices, np.int32),
+        values=_frozen(block.values, np.uint8 if len(block.scale) else np.float32),
+        table=_residual_table(block.scale, mean),
+        mean=np.float32(mean),
+        places=_frozen(tile_places(rank, current_target()), np.int64),
+        other=_frozen(aligned_rows(other, rank), np.float32),
+        priors=_frozen(np.empty((0, rank + 1)) if prior is None else prior, np.float32),
+        current=_frozen(empty_rows(0, rank) if current is None else aligned_rows(current, rank), np.float32),
+        equations=equations,
     )
-    solved = empty_rows(n_rows, rank)
-    stats = np.zeros((n_rows, 2))
-    status = np.zeros(n_rows, dtype=np.int64)
-    plain.solve_block(
-        _coded(block),
-        aligned_rows(other, rank),
-        equations,
-        np.empty((0, rank + 1), np.float32) if prior is None else np.ascontiguousarray(prior, np.float32),
-        empty_rows(0, rank) if current is None else aligned_rows(current, rank),
-        solved,
-        stats,
-        status,
-    )
-    _raise_first(status, block.start)
-    sse, penalty = np.add.accumulate(stats, axis=0)[-1] if n_rows else (0.0, 0.0)
-    return solved, BlockStats(float(sse), float(penalty))
+    outcome = Outcome(empty_rows(n_rows, rank), np.zeros((n_rows, 2)), np.zeros(n_rows, dtype=np.int64))
+    coordinate = solver == "coordinate"
+    if numba.config.DISABLE_JIT:
+        plain.solve_block(task, outcome, coordinate)
+    else:
+        cuts = np.array([0, n_rows])
+        batches.strips_solver(rank, coordinate=coordinate, parallel=False)(task, outcome, cuts)
+    _raise_first(outcome.status, block.start)
+    sse, penalty = np.add.accumulate(outcome.stats, axis=0)[-1] if n_rows else (0.0, 0.0)
+    return outcome.rows, BlockStats(float(sse), float(penalty))
 
 
-def _coded(block: RatingsBlock) -> plain.CodedBlock:
-    scale = np.full(SCALE_SIZE if len(block.scale) else 0, np.nan, np.float32)
-    scale[: len(block.scale)] = block.scale
-    coded = len(block.scale) > 0
-    return plain.CodedBlock(
-        np.ascontiguousarray(block.indptr, np.int64),
-        np.ascontiguousarray(block.indices, np.int32),
-        np.ascontiguousarray(block.values if coded else block.values[:0], np.uint8),
-        np.ascontiguousarray(block.values[:0] if coded else block.values, np.float32),
-        scale,
-    )
+def _frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    """Return a read-only C-ordered view or copy: with one kind of array, kernels are compiled once."""
+    view = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+def _residual_table(scale: Float32, mean: float) -> Float32:
+    """Return the rating less μ for each code; codes that the scale does not have stand for NaN."""
+    table = np.full(SCALE_SIZE if len(scale) else 0, np.nan, np.float32)
+    table[: len(scale)] = scale.astype(np.float32) - np.float32(mean)
+    return table
 
 
 def _check_shapes(block: RatingsBlock, other: FactorRows, rank: int, prior: Float32 | None) -> None:

@@ -1,0 +1,93 @@
+"""Compiled kernels on disk, safe when several processes compile at once.
+
+Numba keeps one index of a function's compiled forms beside numbered files. Two processes that compile
+different forms of one function at the same time read the same index and take the same number, and from then
+on one form is answered with the other's machine code (numba issue 4807). Here every form has a file of its
+own, named by a hash of all that it depends on and published by one rename: there is nothing to race for.
+
+Numba also looks only at the source file of the function itself to see whether compiled code is stale. Here
+the sources of all kernels count, since they call one another and the modules that emit their instructions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.dispatcher import Dispatcher
+
+from daskals.kernels.target import current_target
+
+
+@lru_cache
+def _sources_stamp() -> str:
+    """Return a hash of the sources of all kernels."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _describe(value: object) -> str:
+    """Describe what a kernel closes over: numbers by value, other kernels by name and closure."""
+    if isinstance(value, Dispatcher):
+        return f"{value.py_func.__qualname__}({_describe_closure(value.py_func)})"
+    return repr(value)
+
+
+def _describe_closure(function: Callable[..., Any]) -> str:
+    cells = function.__closure__ or ()
+    return ", ".join(_describe(cell.cell_contents) for cell in cells)
+
+
+class _FilePerForm(IndexDataCacheFile):  # type: ignore[misc]
+    """Stores each compiled form in its own file, together with the key it was stored under."""
+
+    def _name(self, key: object) -> str:
+        described = hashlib.sha256(f"{self._version} {self._source_stamp} {key!r}".encode()).hexdigest()
+        return f"{self._index_name.removesuffix('.nbi')}.{described[:32]}.nbc"
+
+    def flush(self) -> None:
+        """Forget nothing: a form's file holds for as long as its name can be asked for."""
+
+    def save(self, key: object, data: object) -> None:
+        """Write a form's file, whole, by one rename."""
+        self._save_data(self._name(key), (repr(key), data))
+
+    def load(self, key: object) -> object | None:
+        """Return a form, or None where there is no usable file of it."""
+        try:
+            stored, data = self._load_data(self._name(key))
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+            return None
+        return data if stored == repr(key) else None
+
+
+class KernelCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of one function, kept in a file per compiled form.
+
+    Parameters
+    ----------
+    py_func
+        The kernel as written.
+    form
+        Name of the way it is compiled, where one source is compiled in several.
+    """
+
+    def __init__(self, py_func: Callable[..., Any], form: str) -> None:
+        super().__init__(py_func)
+        self._form = form
+        self._cache_file = _FilePerForm(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=_sources_stamp(),
+        )
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[str, ...]:
+        closure = _describe_closure(self._py_func)
+        return (self._form, closure, str(sig), current_target().name, *map(str, codegen.magic_tuple()))

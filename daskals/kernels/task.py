@@ -1,0 +1,66 @@
+"""What a half-step kernel is given and what it writes, for the plain and the fast form alike."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.types import FactorRows, Float32, Float64, Int32, Int64, UInt8
+
+OK, BAD_INDEX, BAD_PIVOT, NOT_FINITE = 0, 1, 2, 3
+"""What can be said of a row."""
+
+
+class Equations(NamedTuple):
+    """The rank, and the ridge of all rows of a block (see `daskals.types.Ridge`)."""
+
+    rank: int
+    ridge_factors: float
+    ridge_bias: float
+    ridge_exponent: float
+
+
+class Task(NamedTuple):
+    """A block's ratings, the other side, and what to solve.
+
+    Attributes
+    ----------
+    indptr, indices
+        Where rows start, and rows of the other side, as in `daskals.types.RatingsBlock`.
+    values
+        uint8 codes into `table`, or float32 ratings from which `mean` is to be taken if `table` is empty.
+    table
+        For each of 256 codes the rating less μ.
+    mean
+        The mean rating μ.
+    places
+        `daskals.kernels.gram.tile_places` of the rank.
+    other
+        Factor rows of the other side.
+    priors
+        Prior means [factors, bias] of the rows, shape (rows, rank + 1); no rows stand for zero.
+    current
+        Present factor rows for coordinate updates; no rows where they are not needed.
+    equations
+        The rank and the ridge.
+    """
+
+    indptr: Int64
+    indices: Int32
+    values: UInt8 | Float32
+    table: Float32
+    mean: np.float32
+    places: Int64
+    other: FactorRows
+    priors: Float32
+    current: FactorRows
+    equations: Equations
+
+
+class Outcome(NamedTuple):
+    """What a kernel writes: factor rows, each row's SSE and penalty (rows, 2), and its status."""
+
+    rows: FactorRows
+    stats: Float64
+    status: Int64
