@@ -17,6 +17,8 @@ from daskals.types import Float32, Int32, Int64, UInt8
 MAX_CODES = 256
 """Distinct ratings that fit one byte."""
 
+_TOO_MANY = -1
+_NOT_FINITE = -2
 _TABLE_SIZE = 1024
 _HASH_MULTIPLIER = np.uint64(2654435761)
 
@@ -94,11 +96,15 @@ def sorted_order(rows: Int32, columns: Int32, n_rows: int, n_columns: int) -> tu
 
 
 @exact_jit
-def gather(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:
-    """Return values[order] without NumPy's conversion of the order to 64 bits."""
-    out = np.empty(len(order), dtype=values.dtype)
+def _gather(values: NDArray[Any], order: NDArray[Any], out: NDArray[Any]) -> None:
     for place in range(len(order)):
         out[place] = values[order[place]]
+
+
+def gather(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:
+    """Return values[order] without NumPy's conversion of the order to 64 bits."""
+    out = np.empty(len(order), dtype=values.dtype)  # by NumPy, which asks for huge pages
+    _gather(values, order, out)
     return out
 
 
@@ -113,41 +119,38 @@ def first_repeat(starts: Int64, columns: Int32) -> int:
 
 
 @exact_jit
-def _collect_distinct(values: Float32, found: Float32) -> int:
-    """Fill `found` with distinct values; return how many, −1 if they do not fit, −2 if one is not finite."""
+def _encode_as_met(values: Float32, met: Float32, codes: UInt8) -> int:
+    """Give distinct values numbers in the order they are met, in one pass over a small hash table.
+
+    Returns how many there are, or _TOO_MANY, or _NOT_FINITE.
+    """
     keys = np.zeros(_TABLE_SIZE, dtype=np.float32)
-    used = np.zeros(_TABLE_SIZE, dtype=np.uint8)
+    code_of = np.full(_TABLE_SIZE, -1, dtype=np.int16)
     bits = values.view(np.uint32)
     count = 0
     for k in range(len(values)):
         value = values[k]
-        if not np.isfinite(value):
-            return -2
         spread = np.uint64(0) if value == 0.0 else np.uint64(bits[k]) * _HASH_MULTIPLIER
         slot = np.int64((spread >> np.uint64(22)) & np.uint64(_TABLE_SIZE - 1))
-        while used[slot] == 1 and keys[slot] != value:
+        while code_of[slot] >= 0 and keys[slot] != value:
             slot = (slot + 1) & (_TABLE_SIZE - 1)
-        if used[slot] == 0:
-            if count == len(found):
-                return -1
-            used[slot] = 1
+        if code_of[slot] < 0:
+            if not np.isfinite(value):
+                return _NOT_FINITE
+            if count == len(met):
+                return _TOO_MANY
+            code_of[slot] = count
             keys[slot] = value
-            found[count] = value
+            met[count] = value
             count += 1
+        codes[k] = code_of[slot]
     return count
 
 
 @exact_jit
-def _encode(values: Float32, scale: Float32, codes: UInt8) -> None:
-    for k in range(len(values)):
-        low, high = 0, len(scale)
-        while high - low > 1:
-            middle = (low + high) >> 1
-            if scale[middle] <= values[k]:
-                low = middle
-            else:
-                high = middle
-        codes[k] = low
+def _recode(codes: UInt8, code_of: UInt8) -> None:
+    for k in range(len(codes)):
+        codes[k] = code_of[codes[k]]
 
 
 def encode_values(values: Float32) -> tuple[UInt8 | Float32, Float32]:
@@ -170,16 +173,18 @@ def encode_values(values: Float32) -> tuple[UInt8 | Float32, Float32]:
     ValueError
         If a value is NaN or infinite.
     """
-    found = np.empty(MAX_CODES, dtype=np.float32)
-    count = _collect_distinct(values, found)
-    if count == -2:
-        raise ValueError("a rating is not finite")
-    if count == -1:
-        return values, np.empty(0, dtype=np.float32)
-    scale = np.sort(found[:count]) + np.float32(0.0)  # adding zero turns −0 into 0
+    met = np.empty(MAX_CODES, dtype=np.float32)
     codes = np.empty(len(values), dtype=np.uint8)
-    _encode(values, scale, codes)
-    return codes, scale
+    count = _encode_as_met(values, met, codes)
+    if count == _NOT_FINITE or (count == _TOO_MANY and not np.isfinite(values).all()):
+        raise ValueError("a rating is not finite")
+    if count == _TOO_MANY:
+        return values, np.empty(0, dtype=np.float32)
+    ascending = np.argsort(met[:count])
+    ranks = np.empty(count, dtype=np.uint8)
+    ranks[ascending] = np.arange(count)
+    _recode(codes, ranks)
+    return codes, met[ascending] + np.float32(0.0)  # adding zero turns −0 into 0
 
 
 @exact_jit

@@ -1,4 +1,4 @@
-"""Which ratings of a split's parts: kernels that mark some of every row's ratings."""
+"""Which ratings belong to which part of a split: kernels that mark some of the training ratings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from daskals.types import TRAIN, Int64, UInt8
 
 @exact_jit
 def _mark_uniform(parts: UInt8, positions: Int64, key: np.uint64, fraction: float, part: int) -> None:
+    draws = row_key(key, 0)
     for place in range(len(parts)):
-        if parts[place] == TRAIN and uniform_at(key, positions[place]) < fraction:
+        if parts[place] == TRAIN and uniform_at(draws, positions[place]) < fraction:
             parts[place] = part
 
 
@@ -92,9 +93,9 @@ def mark_uniform(parts: UInt8, positions: Int64, key: np.uint64, fraction: float
     parts
         uint8, shape (ratings,).
     positions
-        int64, shape (ratings,): the counter of each rating's draw.
+        int64, shape (ratings,): column of each rating's draw in row 0 of the stream.
     key
-        Key of the random stream.
+        Key of the random stream, from `daskals.kernels.random.key_of`.
     fraction
         The probability.
     part
@@ -123,7 +124,7 @@ def mark_random_share(
     positions
         int64, shape (ratings,).
     key
-        Key of the random stream.
+        Key of the random stream, from `daskals.kernels.random.key_of`.
     part
         Code of the part.
     """

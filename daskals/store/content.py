@@ -22,7 +22,7 @@ def hash_array(values: NDArray[Any]) -> str:
 
 
 def hash_column(column: pa.Array | pa.ChunkedArray) -> str:
-    """Return the SHA-256 of an Arrow column's values, independent of chunks, offsets and null fillers.
+    """Return the SHA-256 of a column's values, whatever its chunks, offsets, null fillers and width.
 
     Strings, integers, floats, booleans and lists of these are understood: all that a catalogue or tags
     can hold.
@@ -38,8 +38,9 @@ def hash_column(column: pa.Array | pa.ChunkedArray) -> str:
         filled = array.fill_null("")
         digest.update(hash_array(pc.binary_length(filled).to_numpy().astype(np.int64)).encode())
         digest.update("".join(filled.to_pylist()).encode())
-    else:
-        filled = array.fill_null(pa.scalar(0, pa.int8()).cast(array.type)) if array.null_count else array
+    elif not pa.types.is_null(array.type):
+        plain = array.cast(pa.int64()) if pa.types.is_integer(array.type) else array
+        filled = plain.fill_null(pa.scalar(0, pa.int8()).cast(plain.type)) if plain.null_count else plain
         digest.update(hash_array(filled.to_numpy(zero_copy_only=False)).encode())
     return digest.hexdigest()
 

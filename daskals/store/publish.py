@@ -49,14 +49,12 @@ def staged_directory(target: Path, *, existing: Existing) -> Iterator[Path]:
     OutputError
         If `target` cannot be written, or is there and `existing` is "refuse".
     """
+    temporary = target.parent / f".{target.name}.{_owner()}.{uuid.uuid4().hex[:8]}.partial"
+    made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
     try:
-        made = _make_parents(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(target)
-        temporary = target.parent / f".{target.name}.{_owner()}.{uuid.uuid4().hex[:8]}.partial"
         temporary.mkdir()
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    try:
         yield temporary
         sync_tree(temporary)
         _publish(temporary, target, existing)
@@ -130,13 +128,8 @@ def _swap(temporary: Path, target: Path) -> None:
         aside.rename(temporary)
 
 
-def _make_parents(folder: Path) -> list[Path]:
-    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return missing
-
-
 def _clean_up(temporary: Path, made: list[Path]) -> None:
+    """Remove the unpublished directory and the parents made for it, as far as nothing else uses them."""
     shutil.rmtree(temporary, ignore_errors=True)
     for folder in made:
         try:

@@ -72,7 +72,7 @@ def write_store(
     Two threads sort and write one orientation each. Beside the table itself this takes about 40 bytes
     a rating of memory.
     """
-    target = Path(path).absolute()
+    target = Path(path).resolve()
     _check_target(target, overwrite)
     columns = _prepare(table)
     with staged_directory(target, existing=overwrite) as folder, _writing(folder) as (store, pool):
@@ -229,7 +229,7 @@ def _describe(table: RatingsTable, columns: _Columns, digests: dict[str, str]) -
     return Manifest(
         n_users=len(table.user_ids),
         n_items=len(table.item_ids),
-        n_rated_items=len(np.unique(columns.items)),
+        n_rated_items=int(np.count_nonzero(np.bincount(columns.items))),
         n_ratings=len(columns.users),
         n_input=table.n_input,
         duplicates=table.duplicates,
