@@ -17,6 +17,7 @@ Float64: TypeAlias = NDArray[np.float64]
 Int32: TypeAlias = NDArray[np.int32]
 Int64: TypeAlias = NDArray[np.int64]
 UInt8: TypeAlias = NDArray[np.uint8]
+UInt64: TypeAlias = NDArray[np.uint64]
 
 FactorRows: TypeAlias = NDArray[np.float32]
 """Factors and biases of one side, shape (rows, stride), C order, 64-byte aligned when made here.
