@@ -268,11 +268,25 @@ def test_input_without_timestamps(tmp_path):
 
 
 def test_dates_become_seconds(tmp_path):
-    rows = ["2015-03-01 12:00:30", "2015-03-01T12:00:30Z", "2015-03-01 12:00", "2015-03-01", "1425211230"]
+    rows = [
+        "2015-03-01 12:00:30",
+        "2015-03-01T12:00:30Z",
+        "2015-03-01 12:00",
+        "2015-03-01",
+        "1425211230",
+        "1425211230.75",
+    ]
     body = "".join(f"{k},{k},3,{row}\n" for k, row in enumerate(rows))
     table = read_ratings(write(tmp_path / "x.csv", HEADER + body))
     assert table.timestamps is not None
-    assert table.timestamps.tolist() == [1425211230, 1425211230, 1425211200, 1425168000, 1425211230]
+    assert table.timestamps.tolist() == [
+        1425211230,
+        1425211230,
+        1425211200,
+        1425168000,
+        1425211230,
+        1425211230,
+    ]
 
 
 def example_frame() -> pa.Table:

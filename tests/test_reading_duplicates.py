@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from daskals.errors import DataError
 from daskals.ratings.duplicates import find_repeated
 from daskals.ratings.frames import from_frame
+from daskals.ratings.ids import NumberedIds
 from daskals.ratings.source import read_ratings
 
 HEADER = "user,item,rating,ts\n"
@@ -91,9 +92,13 @@ def test_nothing_repeated_is_no_error():
 
 
 def test_pairs_beyond_32_bits_are_told_apart():
-    users = np.array([0, 2_000_000_000, 0], dtype=np.int32)
-    items = np.array([2_000_000_000, 0, 2_000_000_000], dtype=np.int32)
-    assert find_repeated(users, items, None).rows.tolist() == [0, 2]
+    # 65,536 * 65,536 = 2**32: in 32 bits (1, 0) and (65,537, 0) would share one key
+    count = 65_538
+    users = NumberedIds(np.append(np.arange(count), 1).astype(np.int32), pa.array(range(count)))
+    items = NumberedIds(np.append(np.arange(count) % 65_536, 1).astype(np.int32), pa.array(range(65_536)))
+    repeated = find_repeated(users, items, None)
+    assert repeated.rows.tolist() == [1, count]
+    assert (repeated.first.tolist(), repeated.last.tolist(), repeated.surplus) == ([1], [count], 1)
 
 
 @settings(max_examples=60, deadline=None)

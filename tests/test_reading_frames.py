@@ -78,6 +78,43 @@ def test_dictionary_encoded_ratings():
     assert table.values.tolist() == [4.0, 3.5, 4.0]
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array([100.9, 101, 102]),
+        pa.array([100, 101, 102], pa.uint64()),
+        pa.array([100, 101, 102]).cast(pa.decimal128(21, 2)),
+        pa.array(["100.5", "101", " 102.0 "]),
+        pa.array([100_900_000, 101_000_000, 102_000_000], pa.timestamp("us", tz="Asia/Tokyo")),
+        pa.array([100, 101, 102], pa.int16()),
+    ],
+)
+def test_timestamps_of_every_type(times):
+    table = from_frame(pa.Table.from_pandas(frame()).append_column("timestamp", times))
+    assert table.timestamps is not None
+    assert table.timestamps.tolist() == [100, 101, 102]
+    assert table.timestamps.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        (pa.array([1.0, float("nan"), 2.0]), "'nan'"),
+        (pa.array([1.0, 1e30, 2.0]), "'1e+30'"),
+        (pa.array([1, 2**63, 2], pa.uint64()), f"'{2**63}'"),
+        (pa.array(["1", "inf", "2"]), "'inf'"),
+    ],
+)
+def test_timestamps_that_are_no_time(times, found):
+    made = pa.Table.from_pandas(frame(item=[1, 2, 3])).append_column("timestamp", times)
+    with pytest.raises(
+        DataError, match=r"frame, row 2, column 'timestamp': timestamp is no time: found "
+    ) as caught:
+        from_frame(made)
+    assert found in str(caught.value)
+    assert from_frame(made, invalid="drop").dropped == {"timestamp is no time": 1}
+
+
 def test_decimal_ratings():
     ratings = pa.array([4, 3, 2]).cast(pa.decimal128(21, 1))
     assert from_frame(

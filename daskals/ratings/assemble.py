@@ -55,7 +55,7 @@ def assemble(
         users, items = NumberedIds(users.codes[keep], users.ids), NumberedIds(items.codes[keep], items.ids)
         values, positions = values[keep], positions[keep]
         timestamps = None if timestamps is None else timestamps[keep]
-    repeated = find_repeated(users.codes, items.codes, timestamps)
+    repeated = find_repeated(users, items, timestamps)
     if repeated.surplus:
         if duplicates == "error":
             raise _duplicate_error(raw, repeated, positions, users, items)
@@ -129,9 +129,7 @@ def _duplicate_error(
     raw: RawRatings, repeated: Repeated, positions: Int64, users: NumberedIds, items: NumberedIds
 ) -> DataError:
     ends = np.append(repeated.starts[1:], len(repeated.rows))
-    earliest = np.minimum.reduceat(repeated.rows, repeated.starts)
-    pair = int(np.argmin(earliest))
-    rows = np.sort(repeated.rows[repeated.starts[pair] : ends[pair]])
+    rows = np.sort(repeated.rows[: ends[0]])
     user = users.ids[int(users.codes[rows[0]])].as_py()
     item = items.ids[int(items.codes[rows[0]])].as_py()
     places = " and ".join(raw.origin.place(int(positions[row])) for row in rows[:2])

@@ -19,7 +19,7 @@ _BLOCK_BYTES = 1 << 24
 
 _IDS = pa.dictionary(pa.int32(), pa.string())
 _FAST: dict[str, pa.DataType] = {"user": _IDS, "item": _IDS, "rating": pa.float32(), "timestamp": pa.int64()}
-_CAREFUL = dict.fromkeys(_FAST, pa.string())
+_CAREFUL = _FAST | {"rating": pa.string(), "timestamp": pa.string()}
 
 
 class _Part(NamedTuple):
@@ -39,8 +39,8 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
     """Read files of one layout as one input, in the order given.
 
     Ids are read as texts into dictionaries, so that no digit of theirs is lost; ratings and times as
-    numbers. Where a line does not fit or a value is missing, all is read again as texts, in order, so
-    that the row can be named and its text shown.
+    numbers. Where a line does not fit or a value is missing, all is read again, numbers as texts too and
+    in order, so that the row can be named and its text shown.
 
     Parameters
     ----------

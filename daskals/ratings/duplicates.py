@@ -1,4 +1,4 @@
-"""Ratings of a pair that occurs more than once: found by one sort, settled by one rule."""
+"""Ratings of a pair that occurs more than once: found by counting, settled by one rule."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from daskals.types import Float32, Int32, Int64
+from daskals.kernels.csr import duplicate_groups
+from daskals.ratings.ids import NumberedIds
+from daskals.types import Float32, Int64
 
 Duplicates: TypeAlias = Literal["last", "first", "mean", "error"]
 """Which rating of a duplicated (user, item) pair holds: by timestamp, else by file order."""
 
 
 class Repeated(NamedTuple):
-    """Rows of duplicated pairs, sorted by pair and, within a pair, in the order of the ratings.
+    """Rows of duplicated pairs, pair after pair, within a pair from the first to the last rating.
 
     Attributes
     ----------
@@ -44,28 +46,14 @@ class Repeated(NamedTuple):
         return rows
 
 
-def find_repeated(users: Int32, items: Int32, timestamps: Int64 | None) -> Repeated:
-    """Find the rows whose pair occurs more than once.
-
-    Notes
-    -----
-    Time and memory are those of sorting one 64-bit key a rating; only rows of duplicated pairs are
-    then looked at again.
-    """
-    n_items = int(items.max()) + 1 if len(items) else 1
-    keys = users * np.int64(n_items)
-    keys += items
-    ordered = np.sort(keys)
-    again = ordered[1:][ordered[1:] == ordered[:-1]]
-    del ordered
-    if not len(again):
-        return Repeated(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-    rows = np.flatnonzero(np.isin(keys, np.unique(again)))
-    pairs = keys[rows]
-    order = np.lexsort((rows, pairs) if timestamps is None else (rows, timestamps[rows], pairs))
-    rows, pairs = rows[order], pairs[order]
-    starts = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1]))
-    return Repeated(rows, starts)
+def find_repeated(users: NumberedIds, items: NumberedIds, timestamps: Int64 | None) -> Repeated:
+    """Find the rows whose pair occurs more than once, pairs in the order of their first rows."""
+    groups = duplicate_groups(users.codes, items.codes, len(users.ids), len(items.ids))
+    rows, starts = groups.members, groups.starts
+    if timestamps is not None:
+        pairs = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        rows = rows[np.lexsort((rows, timestamps[rows], pairs))]
+    return Repeated(rows, starts[:-1])
 
 
 def mean_values(repeated: Repeated, values: Float32) -> Float32:

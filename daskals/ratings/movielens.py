@@ -147,7 +147,10 @@ def _parse(path: Path, text: str, fields: tuple[str, ...]) -> pa.Table:
 
 def _decoded(path: Path) -> str:
     """Return a file's text: UTF-8 where it is that (ML-10M), else Latin-1 (ML-100K, ML-1M)."""
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

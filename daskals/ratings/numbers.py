@@ -14,9 +14,9 @@ from daskals.ratings.ids import NumberedIds
 from daskals.ratings.raw import Fault
 from daskals.types import Float32, Int64
 
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_NOT_FINITE = r"^(?i)[+-]?(nan|inf|infinity)$"
-_TIME = r"^-?[0-9]{1,18}$"
+_RATING_TEXT = r"^(?i)([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|-?(nan|inf|infinity))$"
+_SECONDS_TEXT = r"^-?[0-9]{1,18}(\.[0-9]*)?$"
+_DATE_TEXT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?Z?$"
 _DATE_FORMS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 
 A_RATING = "a finite number"
@@ -46,32 +46,27 @@ def convert_ratings(column: pa.ChunkedArray, *, where: str, name: str) -> Rating
         Where the column is neither.
     """
     column = _plain(column)
-    faults: list[Fault] = []
-    missing = _mask(pc.is_null(column)) if column.null_count else None
     if _is_text(column.type):
-        text = pc.utf8_trim_whitespace(column)
-        missing = _mask(pc.is_null(text)) | _mask(pc.equal(text, ""))
-        number = pc.match_substring_regex(text, _NUMBER)
-        endless = _mask(pc.match_substring_regex(text, _NOT_FINITE))
-        faults += _fault("rating is no number", column, ~(_mask(number) | endless | missing), name, A_RATING)
-        faults += _fault("rating is not finite", column, endless, name, A_RATING)
-        numbers = pc.if_else(number, text, None)
+        numbers = _parse_ratings(column)
     elif _is_number(column.type):
-        numbers = column
+        numbers = column.cast(pa.float32(), safe=False)
     else:
         raise _type_error(column, where, name, A_RATING)
-    values = numbers.cast(pa.float32(), safe=False).to_numpy().astype(np.float32, copy=False)
-    if missing is not None:
-        faults += _fault("rating is empty", column, missing, name, A_RATING)
-    bad = ~np.isfinite(values)
-    for fault in faults:
-        bad[fault.rows] = False
-    faults += _fault("rating is not finite", column, bad, name, A_RATING)
-    return Ratings(values, tuple(faults))
+    values: Float32 = numbers.to_numpy().astype(np.float32, copy=False)
+    endless = ~np.isfinite(values)
+    if not endless.any():
+        return Ratings(values, ())
+    absent, blank = _mask(pc.is_null(numbers)), _blank(column)
+    faults = _fault("rating is empty", column, blank, name, A_RATING)
+    faults += _fault("rating is no number", column, absent & ~blank, name, A_RATING)
+    faults += _fault("rating is not finite", column, endless & ~absent, name, A_RATING)
+    return Ratings(values, faults)
 
 
 def convert_timestamps(column: pa.ChunkedArray, *, where: str, name: str) -> Timestamps:
     """Turn numbers, texts or points in time into seconds since 1970, 0 where that is not possible.
+
+    Fractions of a second are left out.
 
     Raises
     ------
@@ -79,26 +74,21 @@ def convert_timestamps(column: pa.ChunkedArray, *, where: str, name: str) -> Tim
         Where the column is none of these.
     """
     column = _plain(column)
-    faults: list[Fault] = []
-    missing = _mask(pc.is_null(column)) if column.null_count else None
     if _is_text(column.type):
-        text = pc.utf8_trim_whitespace(column)
-        missing = _mask(pc.is_null(text)) | _mask(pc.equal(text, ""))
-        integer = pc.match_substring_regex(text, _TIME)
-        seconds = pc.if_else(integer, text, None).cast(pa.int64())
-        times = _parse_dates(pc.if_else(integer, None, text))
-        numbers = pc.coalesce(seconds, times)
-        faults += _fault("timestamp is no time", column, _mask(pc.is_null(numbers)) & ~missing, name, A_TIME)
+        numbers = _parse_times(column)
     elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        numbers = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+        seconds = pa.timestamp("s", tz=getattr(column.type, "tz", None))
+        numbers = column.cast(seconds, safe=False).cast(pa.int64())
     elif _is_number(column.type):
-        numbers = column.cast(pa.int64(), safe=False)
+        numbers = _whole_seconds(column)
     else:
         raise _type_error(column, where, name, A_TIME)
-    if missing is not None:
-        faults += _fault("timestamp is empty", column, missing, name, A_TIME)
-    filled = numbers.fill_null(0) if numbers.null_count else numbers
-    return Timestamps(filled.to_numpy().astype(np.int64, copy=False), tuple(faults))
+    if not numbers.null_count:
+        return Timestamps(numbers.to_numpy().astype(np.int64, copy=False), ())
+    absent, blank = _mask(pc.is_null(numbers)), _blank(column)
+    faults = _fault("timestamp is empty", column, blank, name, A_TIME)
+    faults += _fault("timestamp is no time", column, absent & ~blank, name, A_TIME)
+    return Timestamps(numbers.fill_null(0).to_numpy(), faults)
 
 
 def missing_ids(numbered: NumberedIds, *, side: str, name: str) -> tuple[Fault, ...]:
@@ -109,21 +99,39 @@ def missing_ids(numbered: NumberedIds, *, side: str, name: str) -> tuple[Fault, 
     return (Fault(f"{side} id is empty", name, "an integer or a text", rows, "nothing"),)
 
 
-def _parse_dates(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    date = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?Z?$"
-    dated = pc.if_else(pc.match_substring_regex(text, date), text, None)
-    plain = pc.replace_substring(dated, "Z", "")
-    parsed = [
-        pc.strptime(plain, format=pattern, unit="s", error_is_null=True)
-        for pattern in (
-            "%Y-%m-%d %H:%M:%S",
-            "%Y-%m-%dT%H:%M:%S",
-            "%Y-%m-%d %H:%M",
-            "%Y-%m-%dT%H:%M",
-            "%Y-%m-%d",
-        )
-    ]
-    return pc.coalesce(*parsed).cast(pa.int64())
+def _parse_ratings(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Parse texts as float32, null where that is not possible."""
+    try:
+        return texts.cast(pa.float32())
+    except pa.ArrowInvalid:
+        trimmed = pc.utf8_trim_whitespace(texts)
+        number = pc.match_substring_regex(trimmed, _RATING_TEXT)
+        return pc.if_else(number, trimmed, None).cast(pa.float32())
+
+
+def _parse_times(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Parse texts as whole seconds or as dates, null where they are neither."""
+    try:
+        return texts.cast(pa.int64())
+    except pa.ArrowInvalid:
+        trimmed = pc.utf8_trim_whitespace(texts)
+    plain = pc.if_else(pc.match_substring_regex(trimmed, _SECONDS_TEXT), trimmed, None)
+    seconds = pc.replace_substring_regex(plain, r"\..*$", "").cast(pa.int64())
+    dated = pc.if_else(pc.match_substring_regex(trimmed, _DATE_TEXT), trimmed, None)
+    local = pc.replace_substring(dated, "Z", "")
+    dates = [pc.strptime(local, format=form, unit="s", error_is_null=True) for form in _DATE_FORMS]
+    return pc.coalesce(seconds, *(date.cast(pa.int64()) for date in dates))
+
+
+def _whole_seconds(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Cut numbers to int64, null where they are not finite or too large."""
+    if pa.types.is_decimal(numbers.type):
+        numbers = numbers.cast(pa.float64())
+    if pa.types.is_floating(numbers.type):
+        numbers = pc.if_else(pc.less(pc.abs(numbers), 2.0**62), numbers, None)
+    elif pa.types.is_uint64(numbers.type):
+        numbers = pc.if_else(pc.less(numbers, pa.scalar(2**62, pa.uint64())), numbers, None)
+    return numbers.cast(pa.int64(), safe=False)
 
 
 def _fault(
@@ -142,10 +150,18 @@ def _mask(condition: pa.ChunkedArray) -> NDArray[np.bool_]:
     return mask
 
 
+def _blank(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Tell which values are null or, in texts, nothing but whitespace."""
+    null = _mask(pc.is_null(column))
+    return null | _mask(pc.equal(pc.utf8_trim_whitespace(column), "")) if _is_text(column.type) else null
+
+
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    return column.cast(pa.string()) if pa.types.is_null(column.type) else column
+    if pa.types.is_string_view(column.type) or pa.types.is_null(column.type):
+        column = column.cast(pa.string())
+    return column
 
 
 def _type_error(column: pa.ChunkedArray, where: str, name: str, expected: str) -> DataError:
@@ -162,4 +178,4 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
