@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskals.errors import ConfigError, DataError
+from daskals.kernels.jit import numba
 from daskals.kernels.target import TARGETS
 from daskals.kernels.tiles import SHAPE, _plain_lowest_bit, _plain_tile, lowest_bit, score_tile, tile_shape
 from daskals.kernels.topk import BLOCK_GROUPS, SeenItems, pack_items, top_items
@@ -111,9 +112,7 @@ def test_score_tile__agrees_with_its_plain_form():
 
 
 def score_tile_through_jit():
-    from daskals.kernels.jit import jit
-
-    @jit
+    @numba.njit
     def tile(panels, panel, users, user, rank, thresholds, threshold, scores, masks):
         return score_tile(panels, panel, users, user, rank, thresholds, threshold, scores, masks)
 
@@ -121,9 +120,7 @@ def score_tile_through_jit():
 
 
 def test_lowest_bit__agrees_with_its_plain_form():
-    from daskals.kernels.jit import jit
-
-    @jit
+    @numba.njit
     def lowest(mask):
         return lowest_bit(mask)
 
