@@ -1,0 +1,86 @@
+"""Processes of their own for measurements: fixed threads, honest peaks of memory, and no shared state."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import daskals
+from daskals.kernels.target import VARIABLE
+
+
+class MeasurementError(Exception):
+    """A measurement whose process failed; its text is what is known of the cause."""
+
+
+def run_isolated(function: str, arguments: Mapping[str, Any], *, threads: int) -> Any:
+    """Call a function in a new process, on the CPU target of this one.
+
+    Parameters
+    ----------
+    function
+        `module:name`; takes and returns values that JSON knows.
+    arguments
+        Its keyword arguments.
+    threads
+        Threads of Numba and OpenMP there; BLAS has one unless the function asks for more.
+
+    Raises
+    ------
+    MeasurementError
+        If the process ends without an answer, or with an error.
+    """
+    variables = {**os.environ, **_thread_variables(threads), **_blas_variables(), "PYTHONPATH": _path()}
+    with tempfile.TemporaryDirectory(prefix="daskals-bench-") as folder:
+        result = Path(folder) / "result.json"
+        done = subprocess.run(  # noqa: S603  our own interpreter, our own module
+            [sys.executable, "-m", "daskals.bench.child", str(result)],
+            input=json.dumps({"function": function, "arguments": dict(arguments)}),
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0 or not result.is_file():
+            raise MeasurementError(_cause(done))
+        answer = json.loads(result.read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise MeasurementError(answer["error"])
+    return answer["value"]
+
+
+BLAS_CORES = {"avx512": "SKYLAKEX", "avx2": "HASWELL", "x86-64": "PRESCOTT"}
+"""OpenBLAS's names of the CPU targets: the papers' tiers are held to them as the kernels are."""
+
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Interrupt|Exit)\b")
+
+
+def _blas_variables() -> dict[str, str]:
+    """Hold BLAS to the CPU target where one was chosen; left alone it finds the host's best itself."""
+    chosen = os.environ.get(VARIABLE, "")
+    return {"OPENBLAS_CORETYPE": BLAS_CORES[chosen]} if chosen in BLAS_CORES else {}
+
+
+def _path() -> str:
+    """Return a module path on which the child finds the same daskals."""
+    home = str(Path(daskals.__file__).parent.parent)
+    return os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _thread_variables(threads: int) -> dict[str, str]:
+    variables = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "BLIS_NUM_THREADS": "1"}
+    return {**variables, "NUMBA_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+
+
+def _cause(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    named = [line for line in lines if _EXCEPTION.match(line)]
+    last = (named or lines or ["it said nothing"])[-1]
+    return f"its process ended with code {done.returncode}: {last}"

@@ -1,0 +1,164 @@
+"""daskals itself, at several heights: the bare kernel, the kernel's own threads, and through Dask."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+import numpy as np
+
+from daskals.bench.contract import Assignment, Outcome
+from daskals.bench.data import BenchData, initial_factors, slice_rows
+from daskals.bench.memory import peak_memory_bytes
+from daskals.bench.work import epoch_bytes
+from daskals.cluster import connect
+from daskals.config import ClusterConfig, TrainConfig
+from daskals.kernels.layout import empty_rows, pack_rows, row_stride
+from daskals.kernels.rows import solve_rows
+from daskals.kernels.score import ErrorSums, score_block
+from daskals.kernels.warm_up import timed_warm_up
+from daskals.training.plan import plan_blocks
+from daskals.training.scoring import error_figures, fold_errors
+from daskals.training.trainer import Trainer
+from daskals.types import SIDES, FactorRows, RatingsBlock, Side
+
+
+class KernelEpochs:
+    """Epochs by the block solver alone, over the trainer's blocks; what Dask does without Dask.
+
+    Parameters
+    ----------
+    data
+        The ratings.
+    config
+        Rank, regularisation and seed.
+    pool
+        Runs the blocks.
+    inner_threads
+        Threads inside a block.
+    """
+
+    def __init__(self, data: BenchData, config: TrainConfig, pool: Executor, inner_threads: int = 1) -> None:
+        self.data, self.config = data, config
+        self._pool, self._inner_threads = pool, inner_threads
+        self.blocks: dict[Side, list[RatingsBlock]] = {side: self._cut(data.side(side)) for side in SIDES}
+        self.rows: dict[Side, FactorRows] = {side: self._start(side) for side in SIDES}
+        self.sse = 0.0
+
+    def _cut(self, side: RatingsBlock) -> list[RatingsBlock]:
+        return [slice_rows(side, *bounds) for bounds in plan_blocks(np.diff(side.indptr), self.config.rank)]
+
+    def _start(self, side: Side) -> FactorRows:
+        factors = initial_factors(self.data, side, self.config)
+        return pack_rows(factors, np.zeros(len(factors), np.float32))
+
+    def epoch(self) -> None:
+        """Run the user half-step, then the item half-step."""
+        for side in SIDES:
+            self.half_step(side)
+
+    def half_step(self, side: Side) -> None:
+        """Solve all rows of one side and gather them."""
+        other = self.rows[SIDES[side == "user"]]
+        solved = list(self._pool.map(lambda block: self._solve(block, other), self.blocks[side]))
+        rows = empty_rows(self.data.side(side).n_rows, self.config.rank)
+        self.sse = 0.0
+        for block, (part, sse) in zip(self.blocks[side], solved, strict=True):
+            rows[block.start : block.start + block.n_rows] = part
+            self.sse += sse
+        self.rows[side] = rows
+
+    def _solve(self, block: RatingsBlock, other: FactorRows) -> tuple[FactorRows, float]:
+        rows, stats = solve_rows(
+            block,
+            other,
+            rank=self.config.rank,
+            mean=self.data.mean,
+            ridge=self.config.ridge,
+            threads=self._inner_threads,
+        )
+        return rows, stats.sse
+
+    def test_rmse(self) -> float:
+        """Return the test RMSE, over the trainer's user blocks in their order."""
+        tests = [
+            slice_rows(self.data.test, block.start, block.start + block.n_rows)
+            for block in self.blocks["user"]
+        ]
+        figures = error_figures(fold_errors(list(self._pool.map(self._score, tests))))
+        return math.nan if figures is None else figures.rmse
+
+    def _score(self, test: RatingsBlock) -> ErrorSums:
+        return score_block(
+            test,
+            self.rows["user"][test.start : test.start + test.n_rows],
+            self.rows["item"],
+            rank=self.config.rank,
+            mean=self.data.mean,
+            limits=self.data.limits,
+        )
+
+
+def run_kernel(data: BenchData, assignment: Assignment) -> Outcome:
+    """Run `daskals-kernel`: serial block solvers on a pool of threads."""
+    with ThreadPoolExecutor(assignment.threads) as pool:
+        return _run_epochs(KernelEpochs(data, assignment.config, pool), f"{assignment.threads} threads")
+
+
+def run_numba_parallel(data: BenchData, assignment: Assignment) -> Outcome:
+    """Run `daskals-numba-parallel`: one block after the other, Numba's threads inside each."""
+    with ThreadPoolExecutor(1) as pool:
+        epochs = KernelEpochs(data, assignment.config, pool, inner_threads=assignment.threads)
+        return _run_epochs(epochs, f"{assignment.threads} Numba threads in a block")
+
+
+def run_dask(data: BenchData, assignment: Assignment) -> Outcome:
+    """Run `daskals-dask`: the trainer on a local cluster, as `jobs.train` runs it."""
+    config, processes = assignment.config, assignment.processes
+    threads = max(1, assignment.threads // processes)
+    cluster_config = ClusterConfig(workers=processes, threads_per_worker=threads, dashboard_address=None)
+    with connect(cluster_config) as cluster:
+        started = time.perf_counter()
+        trained = Trainer(cluster, data.store, data.split, config).train()
+        total = time.perf_counter() - started
+        peak = peak_memory_bytes()
+    seconds = [record.seconds for record in trained.history]
+    figures = error_figures(trained.test)
+    return Outcome(
+        seconds=seconds,
+        test_rmse=None if figures is None else figures.rmse,
+        threads=f"{processes} x {threads} (workers x threads)",
+        warm_up_seconds=trained.compile_seconds,
+        setup_seconds=total - sum(seconds) - trained.compile_seconds,
+        order=config.rank + 1,
+        bytes_moved=_bytes_moved(data, config),
+        peak_memory_bytes=peak,
+        note="its RMSE is after the closing user half-step",
+    )
+
+
+def _run_epochs(epochs: KernelEpochs, threads: str) -> Outcome:
+    data, config = epochs.data, epochs.config
+    warm_up = timed_warm_up(config.rank, len(data.users.scale))
+    seconds = []
+    for _ in range(config.epochs):
+        started = time.perf_counter()
+        epochs.epoch()
+        seconds.append(time.perf_counter() - started)
+    return Outcome(
+        seconds=seconds,
+        test_rmse=epochs.test_rmse(),
+        threads=threads,
+        warm_up_seconds=warm_up,
+        order=config.rank + 1,
+        bytes_moved=_bytes_moved(data, config),
+        note="training RMSE and objective included",
+        extra={"train_rmse": math.sqrt(max(epochs.sse, 0.0) / data.n_train)},
+    )
+
+
+def _bytes_moved(data: BenchData, config: TrainConfig) -> float:
+    value_bytes = data.users.values.dtype.itemsize
+    row_bytes = 4 * row_stride(config.rank)
+    return epoch_bytes(data.n_train, data.n_rows, rating_bytes=4 + value_bytes, row_bytes=row_bytes)

@@ -1,0 +1,85 @@
+"""The one table that a benchmark prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from daskals.bench.epoch import Result
+
+PLAIN_WIDTH = 150
+"""Columns where the output is no terminal."""
+
+COLUMNS = (
+    ("s", "seconds"),
+    ("× paper", "times_as_fast"),
+    ("efficiency", "efficiency"),
+    ("M ratings/s", "ratings_per_second"),
+    ("GFLOP/s", "gflops"),
+    ("of peak", "share_of_peak"),
+    ("GB moved", "bytes_moved"),
+    ("peak MB", "peak_memory_bytes"),
+    ("test RMSE", "test_rmse"),
+)
+"""Heading and key of the figures; a column without any figure is left out."""
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Print machine, data, a table of results, and what must be known to read it."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
+    machine, data, results = report["machine"], report["data"], report["results"]
+    console.print(
+        f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores, {machine['target']}, measured"
+        f" peak {machine['peak_gflops']:.0f} GFLOP/s, {machine['memory_bytes'] / 2**30:.0f} GiB\n"
+        f"{data['source']}: {data['n_train']:,} training and {data['n_test']:,} test ratings,"
+        f" {data['n_users']:,} users, {data['n_items']:,} items; K = {report['rank']},"
+        f" {report['epochs']} epochs",
+        highlight=False,
+    )
+    console.print(results_table(results))
+    for result in results:
+        known = [part for part in (result["threads"], result["note"]) if part]
+        if known:
+            console.print(f"{result['name']}: {'; '.join(known)}", highlight=False, style="dim")
+
+
+def results_table(results: Sequence[Result]) -> Table:
+    """Lay results out as a table; a system without figures shows its status instead."""
+    shown = [(title, key) for title, key in COLUMNS if any(one.get(key) is not None for one in results)]
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("system", no_wrap=True)
+    for title, _ in shown:
+        table.add_column(title, justify="right", no_wrap=True)
+    for result in results:
+        if result["seconds"] is None:
+            table.add_row(result["name"], result["status"])
+        else:
+            table.add_row(result["name"], *[_figure(result, key) for _, key in shown])
+    return table
+
+
+def _figure(result: Result, key: str) -> str:
+    value = result.get(key)
+    if value is None:
+        return "–"
+    if key == "seconds":
+        digits = 1 if value >= 100 else 3
+        return f"{'~' if result['status'] == 'extrapolated' else ''}{value:,.{digits}f}"
+    scaled = {
+        "times_as_fast": f"{value:.3g}",
+        "efficiency": f"{value:.2f}",
+        "ratings_per_second": f"{value / 1e6:,.3g}",
+        "gflops": f"{value:.3g}",
+        "share_of_peak": f"{value:.1%}",
+        "bytes_moved": f"{value / 1e9:.3g}",
+        "peak_memory_bytes": f"{value / 1e6:,.0f}",
+        "test_rmse": f"{value:.5f}",
+    }
+    return scaled[key]
