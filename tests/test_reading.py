@@ -400,7 +400,7 @@ def test_sources_are_fingerprinted(tmp_path):
 
 @pytest.mark.slow
 def test_thirty_two_million_rows(tmp_path):
-    """A CSV of ML-32M's size is read within 12 s and 4 GB on two free cores; half as fast is a failure."""
+    """A CSV of ML-32M's size is read within 4 GB and 20 s of processor time (12 s on two free cores)."""
 
     path = tmp_path / "ratings.csv"
     users = np.repeat(np.arange(1, 200_949), 160)[:32_000_204]
@@ -417,14 +417,14 @@ def test_thirty_two_million_rows(tmp_path):
             )
     code = (
         "import sys, time, resource; from daskals.ratings.source import read_ratings; "
-        "start = time.perf_counter(); table = read_ratings(sys.argv[1]); "
+        "table = read_ratings(sys.argv[1]); "
         "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
-        "print(time.perf_counter() - start, peak, table.n_ratings)"
+        "print(time.process_time(), peak, table.n_ratings)"
     )
     answer = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
     )
     seconds, kilobytes, n_ratings = answer.stdout.split()
     assert int(n_ratings) == len(users)
-    assert float(seconds) < 24
+    assert float(seconds) < 20
     assert int(kilobytes) < 4_000_000

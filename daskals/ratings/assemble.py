@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,27 @@ from daskals.ratings.duplicates import Duplicates, Repeated, find_repeated, mean
 from daskals.ratings.ids import NumberedIds, as_integers_if_all
 from daskals.ratings.raw import Fault, Invalid, RawRatings
 from daskals.ratings.table import RatingsTable
-from daskals.types import Int64
+from daskals.types import Float32, Int64
+
+
+class _Rows(NamedTuple):
+    """Ratings column by column, in file order."""
+
+    users: NumberedIds
+    items: NumberedIds
+    values: Float32
+    timestamps: Int64 | None
+    positions: Int64
+
+    def where(self, kept: NDArray[np.bool_]) -> _Rows:
+        """Keep some of the rows; numbers of users and items stay as they are."""
+        return _Rows(
+            NumberedIds(self.users.codes[kept], self.users.ids),
+            NumberedIds(self.items.codes[kept], self.items.ids),
+            self.values[kept],
+            None if self.timestamps is None else self.timestamps[kept],
+            self.positions[kept],
+        )
 
 
 def assemble(
@@ -47,65 +69,59 @@ def assemble(
             expected="at least one row of user, item and rating",
             remedy="Check that the file is complete",
         )
-    positions = raw.positions()
-    keep, dropped = _judge(raw, positions, invalid)
-    users, items = raw.users, raw.items
-    values, timestamps = raw.values, raw.timestamps
-    if keep is not None:
-        users, items = NumberedIds(users.codes[keep], users.ids), NumberedIds(items.codes[keep], items.ids)
-        values, positions = values[keep], positions[keep]
-        timestamps = None if timestamps is None else timestamps[keep]
-    repeated = find_repeated(users, items, timestamps)
-    if repeated.surplus:
-        if duplicates == "error":
-            raise _duplicate_error(raw, repeated, positions, users, items)
-        if duplicates == "mean":
-            values = values.copy()
-            values[repeated.last] = mean_values(repeated, values)
-        chosen = repeated.first if duplicates == "first" else repeated.last
-        unique = np.ones(len(values), dtype=np.bool_)
-        unique[repeated.rows] = False
-        unique[chosen] = True
-        users, items = (
-            NumberedIds(users.codes[unique], users.ids),
-            NumberedIds(items.codes[unique], items.ids),
-        )
-        values, positions = values[unique], positions[unique]
-        timestamps = None if timestamps is None else timestamps[unique]
-    users, items = users.compact(), items.compact()
+    rows = _Rows(raw.users, raw.items, raw.values, raw.timestamps, raw.positions())
+    rows, dropped = _judge(raw, rows, invalid)
+    rows, n_duplicates = _settle(raw, rows, duplicates)
+    users, items = rows.users.compact(), rows.items.compact()
     _require_two(users, items, raw, dropped)
-    aligned = align_catalogue(as_integers_if_all(items.ids), as_integers_if_all(users.ids), catalogue)
+    user_ids = as_integers_if_all(users.ids)
+    aligned = align_catalogue(as_integers_if_all(items.ids), user_ids, catalogue)
     return RatingsTable(
         users=users.codes,
         items=items.codes,
-        values=values,
-        timestamps=timestamps,
-        positions=positions,
-        user_ids=as_integers_if_all(users.ids),
+        values=rows.values,
+        timestamps=rows.timestamps,
+        positions=rows.positions,
+        user_ids=user_ids,
         item_ids=aligned.item_ids,
         catalogue=aligned.catalogue,
         tags=aligned.tags,
         n_input=raw.n_input,
-        duplicates=repeated.surplus,
+        duplicates=n_duplicates,
         dropped=dropped,
     )
 
 
-def _judge(
-    raw: RawRatings, positions: Int64, invalid: Invalid
-) -> tuple[NDArray[np.bool_] | None, dict[str, int]]:
-    """Raise at the first unusable row, or return which rows to keep (None: all) and the counts."""
+def _judge(raw: RawRatings, rows: _Rows, invalid: Invalid) -> tuple[_Rows, dict[str, int]]:
+    """Raise at the first unusable row, or return the usable ones and the others' counts."""
     malformed = () if raw.malformed is None else (raw.malformed,)
     if not raw.faults and not malformed:
-        return None, {}
+        return rows, {}
     if invalid == "error":
-        raise _row_error(raw, positions)
+        raise _row_error(raw, rows.positions)
     dropped = {fault.reason: len(fault.rows) for fault in malformed}
-    keep = np.ones(len(raw.values), dtype=np.bool_)
+    usable = np.ones(len(raw.values), dtype=np.bool_)
     for fault in raw.faults:
-        dropped[fault.reason] = dropped.get(fault.reason, 0) + int(np.count_nonzero(keep[fault.rows]))
-        keep[fault.rows] = False
-    return keep, {reason: count for reason, count in dropped.items() if count}
+        dropped[fault.reason] = dropped.get(fault.reason, 0) + int(np.count_nonzero(usable[fault.rows]))
+        usable[fault.rows] = False
+    return rows.where(usable), {reason: count for reason, count in dropped.items() if count}
+
+
+def _settle(raw: RawRatings, rows: _Rows, duplicates: Duplicates) -> tuple[_Rows, int]:
+    """Leave one row of each pair, and count the others."""
+    repeated = find_repeated(rows.users, rows.items, rows.timestamps)
+    if not repeated.surplus:
+        return rows, 0
+    if duplicates == "error":
+        raise _duplicate_error(raw, repeated, rows)
+    if duplicates == "mean":
+        values = rows.values.copy()
+        values[repeated.last] = mean_values(repeated, rows.values)
+        rows = rows._replace(values=values)
+    single = np.ones(len(rows.values), dtype=np.bool_)
+    single[repeated.rows] = False
+    single[repeated.first if duplicates == "first" else repeated.last] = True
+    return rows.where(single), repeated.surplus
 
 
 def _row_error(raw: RawRatings, positions: Int64) -> DataError:
@@ -125,17 +141,14 @@ def _row_error(raw: RawRatings, positions: Int64) -> DataError:
     )
 
 
-def _duplicate_error(
-    raw: RawRatings, repeated: Repeated, positions: Int64, users: NumberedIds, items: NumberedIds
-) -> DataError:
+def _duplicate_error(raw: RawRatings, repeated: Repeated, rows: _Rows) -> DataError:
     ends = np.append(repeated.starts[1:], len(repeated.rows))
-    rows = np.sort(repeated.rows[: ends[0]])
-    user = users.ids[int(users.codes[rows[0]])].as_py()
-    item = items.ids[int(items.codes[rows[0]])].as_py()
-    places = " and ".join(raw.origin.place(int(positions[row])) for row in rows[:2])
+    pair = np.sort(repeated.rows[: ends[0]])
+    user = rows.users.ids[int(rows.users.codes[pair[0]])].as_py()
+    item = rows.items.ids[int(rows.items.codes[pair[0]])].as_py()
     return DataError(
-        f"user {user} rated item {item} {len(rows)} times (and {repeated.surplus:,} surplus rows in all)",
-        where=places,
+        f"user {user} rated item {item} {len(pair)} times (and {repeated.surplus:,} surplus rows in all)",
+        where=" and ".join(raw.origin.place(int(rows.positions[row])) for row in pair[:2]),
         expected="each user and item at most once",
         remedy="Remove the surplus rows, or settle them with --duplicates last, first or mean",
     )
