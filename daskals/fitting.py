@@ -19,6 +19,7 @@ from daskals.report import build_report, data_section
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
 from daskals.training.events import Callback, PhaseStarted
+from daskals.training.features import chosen_section, resolve_model
 from daskals.training.trainer import Trainer, rating_limits
 
 
@@ -121,6 +122,7 @@ def _prepared(
 def _fit_store(
     cluster: Cluster, store: RatingsStore, config: TrainConfig, callbacks: Sequence[Callback]
 ) -> Model:
+    asked, config = config, resolve_model(store, config)
     spec = split_spec(config, store)
     split = ensure_split(store, spec)
     trained = Trainer(cluster, store, split, config, callbacks).train()
@@ -135,7 +137,11 @@ def _fit_store(
         user_counts=split.train_counts("user"),
         item_counts=split.train_counts("item"),
         catalogue=store.catalogue(),
-        report=build_report(config, cluster, data_section(store, spec, split), trained),
+        report={
+            **build_report(config, cluster, data_section(store, spec, split), trained),
+            **chosen_section(store, asked, config),
+        },
+        weights=trained.weights,
     )
     model.report["factors_sha256"] = model.factors_sha256()
     return model

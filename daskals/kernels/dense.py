@@ -1,0 +1,104 @@
+"""Dense symmetric systems of a few thousand unknowns, with the same bits for any number of BLAS threads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from daskals.errors import NumericalError
+from daskals.kernels.jit import exact_jit
+from daskals.types import Float64
+
+
+@exact_jit
+def _factorise_wide(matrix: Float64) -> bool:
+    """Replace the lower triangle by its Cholesky factor, a column at a time, along contiguous rows."""
+    size = len(matrix)
+    column = np.empty(size)
+    for k in range(size):
+        pivot = matrix[k, k]
+        if not pivot > 0.0:
+            return False
+        root = np.sqrt(pivot)
+        matrix[k, k] = root
+        for row in range(k + 1, size):
+            matrix[row, k] /= root
+            column[row] = matrix[row, k]
+        for row in range(k + 1, size):
+            scale = column[row]
+            if scale != 0.0:
+                target = matrix[row]
+                for j in range(k + 1, row + 1):
+                    target[j] -= scale * column[j]
+    return True
+
+
+@exact_jit
+def _forward(factor: Float64, right: Float64) -> None:
+    for row in range(len(factor)):
+        for k in range(row):
+            for c in range(right.shape[1]):
+                right[row, c] -= factor[row, k] * right[k, c]
+        for c in range(right.shape[1]):
+            right[row, c] /= factor[row, row]
+
+
+@exact_jit
+def _backward(factor: Float64, right: Float64) -> None:
+    for row in range(len(factor) - 1, -1, -1):
+        for c in range(right.shape[1]):
+            right[row, c] /= factor[row, row]
+        for k in range(row):
+            for c in range(right.shape[1]):
+                right[k, c] -= factor[row, k] * right[row, c]
+
+
+@exact_jit
+def _multiply(a: Float64, b: Float64, out: Float64) -> None:
+    for i in range(a.shape[0]):
+        for k in range(a.shape[1]):
+            value = a[i, k]
+            for j in range(b.shape[1]):
+                out[i, j] += value * b[k, j]
+
+
+def cholesky(matrix: Float64, name: str) -> Float64:
+    """Return the lower Cholesky factor; only the lower triangle is read.
+
+    Raises
+    ------
+    NumericalError
+        If the matrix, called `name` in the message, is not positive definite.
+    """
+    factor = np.tril(matrix)
+    if not _factorise_wide(factor):
+        raise NumericalError(
+            f"{name} is not positive definite", remedy="Raise --eta, --tau or --gamma, or scale the features"
+        )
+    return factor
+
+
+def forward(factor: Float64, right: Float64) -> Float64:
+    """Solve L·x = right for each column, L lower triangular."""
+    out = np.array(right, dtype=np.float64, order="C")
+    _forward(factor, out.reshape(len(out), -1))
+    return out
+
+
+def backward(factor: Float64, right: Float64) -> Float64:
+    """Solve Lᵀ·x = right for each column, L lower triangular."""
+    out = np.array(right, dtype=np.float64, order="C")
+    _backward(factor, out.reshape(len(out), -1))
+    return out
+
+
+def solve_positive(matrix: Float64, right: Float64, name: str) -> Float64:
+    """Solve a symmetric positive definite system given by its lower triangle; see `cholesky`."""
+    factor = cholesky(matrix, name)
+    return backward(factor, forward(factor, right))
+
+
+def product(a: Float64, b: Float64) -> Float64:
+    """Return the matrix product of float64 matrices, terms added in the order of the inner index."""
+    out = np.zeros((a.shape[0], b.shape[1]))
+    _multiply(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
+    return out

@@ -1,0 +1,397 @@
+"""Rows eliminated from the equations of W, and filled in once W is known.
+
+With S = Σ zzᵀ and v = Σ zy of a row's ratings (z = [q, 1]), T its ridge weights and m = fW its prior mean,
+the row minimises Σ(y − xᵀz)² + (x − m)ᵀT(x − m) at x = x⁰ + (S + T)⁻¹Tm, x⁰ = (S + T)⁻¹v, where that
+minimum is J⁰ − 2mᵀTx⁰ + mᵀAm with A = T(S + T)⁻¹S and J⁰ = Σy² − vᵀx⁰. Summed over the rows, with η'‖W‖²
+added, it is quadratic in W alone: (Σ ffᵀ ⊗ A + η'I) vec W = Σ f ⊗ Tx⁰. Everything is relative to λ.
+
+`eliminate_rows` builds each row's Gram matrix once and keeps x⁰, J⁰ and (S + T)⁻¹; `fill_rows` finishes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.errors import RowError
+from daskals.kernels.coded import (
+    BAD_PIVOT,
+    FOUND,
+    NOT_FINITE,
+    OK,
+    Coded,
+    coded_block,
+    direct_sse,
+    row_gram,
+)
+from daskals.kernels.features import FeatureRows, first_rows, times
+from daskals.kernels.jit import exact_jit
+from daskals.kernels.layout import empty_rows
+from daskals.kernels.plain import factorise
+from daskals.types import BlockStats, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge
+
+DIRECT_BELOW = 1e-3
+"""Share of the row's objective below which an SSE taken from it has lost too many digits."""
+
+
+class Eliminated(NamedTuple):
+    """The rows of a block, solved for a prior mean of zero, with what any other prior mean needs.
+
+    Attributes
+    ----------
+    start
+        Index of the first row on its side.
+    x0
+        float32, shape (rows, rank + 1): x⁰ = [factors, bias].
+    inverse
+        float32, shape (rows, (rank + 1)(rank + 2)/2): lower triangle of (S + T)⁻¹, row by row.
+    objective
+        float64, shape (rows,): J⁰.
+    weights
+        float64, shape (rows, 2): T of factors and of the bias; zero for rows without ratings.
+    """
+
+    start: int
+    x0: Float32
+    inverse: Float32
+    objective: Float64
+    weights: Float64
+
+
+class WSystem(NamedTuple):
+    """Equations of vec W, unknown g·(rank + 1) + k: the lower triangle of the matrix, and the right side."""
+
+    matrix: Float64
+    right: Float64
+
+
+@exact_jit
+def invert_factor(factor: Float64) -> None:
+    """Replace the lower triangle L by L⁻¹."""
+    size = len(factor)
+    for column in range(size):
+        factor[column, column] = 1.0 / factor[column, column]
+        for row in range(column + 1, size):
+            total = 0.0
+            for k in range(column, row):
+                total -= factor[row, k] * factor[k, column]
+            factor[row, column] = total / factor[row, row]
+
+
+@exact_jit
+def _invert_row(root: Float64, v: Float64, x0: Float32, inverse: Float32) -> float:
+    """Write (S + T)⁻¹ and x⁰ = (S + T)⁻¹v, given the inverse of the Cholesky factor; return vᵀx⁰."""
+    size = len(v)
+    explained, entry = 0.0, 0
+    for a in range(size):
+        x = 0.0
+        for b in range(size):
+            low, high = min(a, b), max(a, b)
+            total = 0.0
+            for k in range(high, size):
+                total += root[k, low] * root[k, high]
+            x += total * v[b]
+            if b <= a:
+                inverse[entry] = total
+                entry += 1
+        x0[a] = x
+        explained += x * v[a]
+    return explained
+
+
+@exact_jit
+def _eliminate(
+    block: Coded,
+    other: FactorRows,
+    mean: float,
+    exponent: float,
+    ridge: tuple[float, float],
+    x0: Float32,
+    inverse: Float32,
+    objective: Float64,
+    weights: Float64,
+    status: Int64,
+) -> None:
+    size = x0.shape[1]
+    gram = np.empty((size + 1, size + 1))
+    v = np.empty(size)
+    for row in range(len(x0)):
+        n = block.indptr[row + 1] - block.indptr[row]
+        if n == 0:
+            continue
+        status[row] = row_gram(block, row, other, mean, gram)
+        strength = float(n) ** exponent
+        weights[row, 0] = strength * ridge[0]
+        weights[row, 1] = strength * ridge[1]
+        for k in range(size):
+            v[k] = gram[size, k]
+            gram[k, k] += weights[row, 0 if k < size - 1 else 1]
+        squares = gram[size, size]
+        if status[row] == OK and not factorise(gram[:size, :size]):
+            status[row] = BAD_PIVOT if np.isfinite(squares) else NOT_FINITE
+        if status[row] != OK:
+            continue
+        invert_factor(gram[:size, :size])
+        explained = _invert_row(gram, v, x0[row], inverse[row])
+        objective[row] = squares - explained
+        if not np.isfinite(explained + squares):
+            status[row] = NOT_FINITE
+
+
+def eliminate_rows(
+    block: RatingsBlock, other: FactorRows, *, rank: int, mean: float, ridge: Ridge
+) -> Eliminated:
+    """Solve every row of a block for a prior mean of zero, keeping what another needs.
+
+    Parameters
+    ----------
+    block
+        The rows' ratings.
+    other
+        Factor rows of the other side.
+    rank, mean
+        Number of factors; the global mean μ.
+    ridge
+        Regularisation of this side.
+
+    Raises
+    ------
+    DataError
+        If the factor rows are not of this rank.
+    RowError
+        If a row's equations are not positive definite, or it holds an index or rating that is none.
+
+    Notes
+    -----
+    About twice the operations of a plain solve beside the Gram: n·K²/2 + K³/2 a row.
+    """
+    size, n_rows = rank + 1, block.n_rows
+    result = Eliminated(
+        block.start,
+        np.zeros((n_rows, size), np.float32),
+        np.zeros((n_rows, size * (size + 1) // 2), np.float32),
+        np.zeros(n_rows),
+        np.zeros((n_rows, 2)),
+    )
+    status = np.zeros(n_rows, dtype=np.int64)
+    _eliminate(
+        coded_block(block, other, rank),
+        other,
+        float(mean),
+        float(ridge.exponent),
+        (float(ridge.factors), float(ridge.bias)),
+        *result[1:],
+        status,
+    )
+    raise_first(status, block.start)
+    return result
+
+
+def raise_first(status: Int64, start: int) -> None:
+    """Raise RowError for the first row whose status is not OK."""
+    bad = np.flatnonzero(status)
+    if len(bad):
+        raise RowError(FOUND[int(status[bad[0]])], row=start + int(bad[0]))
+
+
+@exact_jit
+def _sum_patterns(
+    patterns: Int64, x0: Float32, inverse: Float32, weights: Float64, matrices: Float64, rights: Float64
+) -> None:
+    size = x0.shape[1]
+    for row in range(len(x0)):
+        if weights[row, 0] + weights[row, 1] == 0.0:
+            continue
+        pattern = patterns[row]
+        entry = 0
+        for a in range(size):
+            t_a = weights[row, 0 if a < size - 1 else 1]
+            rights[pattern, a] += t_a * x0[row, a]
+            for b in range(a + 1):
+                t_b = weights[row, 0 if b < size - 1 else 1]
+                matrices[pattern, entry] -= t_a * inverse[row, entry] * t_b
+                entry += 1
+            matrices[pattern, entry - 1] += t_a
+
+
+@exact_jit
+def _expand_patterns(
+    indptr: Int64,
+    indices: Int32,
+    values: Float32,
+    rows: Int64,
+    matrices: Float64,
+    rights: Float64,
+    matrix: Float64,
+    right: Float64,
+) -> None:
+    size = rights.shape[1]
+    for pattern in range(len(rows)):
+        first, last = indptr[rows[pattern]], indptr[rows[pattern] + 1]
+        for i in range(first, last):
+            base = indices[i] * size
+            for a in range(size):
+                right[base + a] += values[i] * rights[pattern, a]
+            for j in range(first, i + 1):
+                product = float(values[i]) * float(values[j])
+                column = indices[j] * size
+                for a in range(size):
+                    for b in range(size):
+                        high, low = max(a, b), min(a, b)
+                        term = product * matrices[pattern, high * (high + 1) // 2 + low]
+                        matrix[base + a, column + b] += term
+
+
+def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
+    """Sum a block's part of W's equations, Σ ffᵀ ⊗ A and Σ f ⊗ Tx⁰, without η.
+
+    Rows with equal features are added up first, so that the features' products are formed once a kind.
+    """
+    size = eliminated.x0.shape[1]
+    first = first_rows(features.patterns)
+    matrices = np.zeros((len(first), size * (size + 1) // 2))
+    rights = np.zeros((len(first), size))
+    _sum_patterns(features.patterns, eliminated.x0, eliminated.inverse, eliminated.weights, matrices, rights)
+    n_unknowns = features.n_features * size
+    system = WSystem(np.zeros((n_unknowns, n_unknowns)), np.zeros(n_unknowns))
+    _expand_patterns(
+        features.indptr,
+        features.indices,
+        features.values,
+        first,
+        matrices,
+        rights,
+        system.matrix,
+        system.right,
+    )
+    return system
+
+
+@exact_jit
+def _fill(
+    block: Coded,
+    other: FactorRows,
+    mean: float,
+    priors: Float64,
+    x0: Float32,
+    inverse: Float32,
+    objective: Float64,
+    weights: Float64,
+    solved: FactorRows,
+    stats: Float64,
+) -> None:
+    size = x0.shape[1]
+    pull = np.empty(size)
+    step = np.empty(size)
+    x = np.empty(size)
+    for row in range(len(x0)):
+        rated = block.indptr[row + 1] > block.indptr[row]
+        total = objective[row]
+        for a in range(size):
+            pull[a] = weights[row, 0 if a < size - 1 else 1] * priors[row, a]
+            step[a] = 0.0
+        entry = 0
+        for a in range(size):
+            for b in range(a):
+                step[a] += inverse[row, entry] * pull[b]
+                step[b] += inverse[row, entry] * pull[a]
+                entry += 1
+            step[a] += inverse[row, entry] * pull[a]
+            entry += 1
+        for a in range(size):
+            x[a] = x0[row, a] + step[a] if rated else priors[row, a]
+            solved[row, a if a < size - 1 else size] = x[a]
+            total += pull[a] * (priors[row, a] - 2.0 * x0[row, a] - step[a])
+            stats[row, 1] += weights[row, 0 if a < size - 1 else 1] * (x[a] - priors[row, a]) ** 2
+        if rated:
+            stats[row, 0] = total - stats[row, 1]
+            if stats[row, 0] < DIRECT_BELOW * abs(total):
+                stats[row, 0] = direct_sse(block, row, other, mean, x)
+
+
+def fill_rows(
+    eliminated: Eliminated,
+    features: FeatureRows,
+    weights: Float64,
+    block: RatingsBlock,
+    other: FactorRows,
+    *,
+    rank: int,
+    mean: float,
+) -> tuple[FactorRows, BlockStats]:
+    """Move the rows of a block from a prior mean of zero to F·W.
+
+    Parameters
+    ----------
+    eliminated
+        The block's rows, of `eliminate_rows`.
+    features
+        F of these rows.
+    weights
+        W, float64, shape (features, rank + 1).
+    block, other, rank, mean
+        As for `eliminate_rows`; rows that are fitted almost exactly are compared with their ratings.
+
+    Returns
+    -------
+    The block's factor rows, rows without ratings at their prior mean, and what they add to the objective.
+    """
+    solved = empty_rows(block.n_rows, rank)
+    stats = np.zeros((block.n_rows, 2))
+    _fill(
+        coded_block(block, other, rank),
+        other,
+        float(mean),
+        times(features, weights),
+        *eliminated[1:],
+        solved,
+        stats,
+    )
+    sse, penalty = np.add.accumulate(stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
+    return solved, BlockStats(float(sse), float(penalty))
+
+
+@exact_jit
+def _apply(inverse: Float32, weights: Float64, rows: Float64) -> None:
+    size = rows.shape[1]
+    pull = np.empty(size)
+    step = np.empty(size)
+    for row in range(len(rows)):
+        for a in range(size):
+            pull[a] = weights[row, 0 if a < size - 1 else 1] * rows[row, a]
+            step[a] = 0.0
+        entry = 0
+        for a in range(size):
+            for b in range(a):
+                step[a] += inverse[row, entry] * pull[b]
+                step[b] += inverse[row, entry] * pull[a]
+                entry += 1
+            step[a] += inverse[row, entry] * pull[a]
+            entry += 1
+        for a in range(size):
+            rows[row, a] = pull[a] - weights[row, 0 if a < size - 1 else 1] * step[a]
+
+
+def apply_reduced(eliminated: Eliminated, rows: Float64) -> Float64:
+    """Return A·u for each row u of `rows`, A = T − T(S + T)⁻¹T: what W's equations do to F·W."""
+    out = rows.copy()
+    _apply(eliminated.inverse, eliminated.weights, out)
+    return out
+
+
+def right_rows(eliminated: Eliminated) -> Float64:
+    """Return Tx⁰ of each row: Fᵀ times it is the right side of W's equations."""
+    scaled = eliminated.x0.astype(np.float64)
+    scaled[:, :-1] *= eliminated.weights[:, :1]
+    scaled[:, -1] *= eliminated.weights[:, 1]
+    return scaled
+
+
+def reduced_diagonals(eliminated: Eliminated) -> Float64:
+    """Return the diagonal of each row's A."""
+    size = eliminated.x0.shape[1]
+    places = np.arange(size) * (np.arange(size) + 3) // 2
+    weights = np.repeat(eliminated.weights[:, :1], size, axis=1)
+    weights[:, -1] = eliminated.weights[:, 1]
+    return weights - np.square(weights) * eliminated.inverse[:, places]

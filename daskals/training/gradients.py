@@ -1,0 +1,156 @@
+"""W by conjugate gradients, where its equations are too many to be formed: products reduced over blocks.
+
+The matrix Σ ffᵀ ⊗ A + η'I is applied as Fᵀ(A(F·P)) + η'P, a block at a time, A each row's own. It is
+preconditioned by its diagonal and started from the previous W, so that the objective never rises however
+early it stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.cluster import Cluster, Task
+from daskals.errors import RowError
+from daskals.kernels.eliminate import Eliminated, apply_reduced, reduced_diagonals, right_rows
+from daskals.kernels.features import FeatureRows, squared_transposed_times, times, transposed_times
+from daskals.types import Float64, Side
+
+TOLERANCE = 1e-6
+"""Size of the residual, in the preconditioner's norm and relative to the right side's, that is enough."""
+
+MOST_STEPS = 200
+
+Context = tuple[Side, float, str]
+"""The side, η relative to λ, and the key of the half-step."""
+
+
+class Weights(NamedTuple):
+    """W as solved: float64, shape (features, rank + 1), and η'‖W‖², relative to λ as penalties are."""
+
+    values: Float64
+    penalty: float
+
+
+class Directions(NamedTuple):
+    """The state of conjugate gradients between two products; all arrays float64 (features, rank + 1)."""
+
+    values: Float64
+    residual: Float64
+    direction: Float64
+    inverse_diagonal: Float64
+    energy: float
+    enough: float
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the residual is small enough."""
+        return not self.energy > self.enough
+
+
+def start_gradients(
+    cluster: Cluster,
+    eliminated: Sequence[Task],
+    features: Sequence[Task],
+    current: Task | None,
+    context: Context,
+) -> Task:
+    """Start from the previous W, or from zero: residual, diagonal and first direction."""
+    side, eta, key = context
+    parts = [
+        cluster.submit(start_part, rows, features[n], current, key=f"start-{side}-prior-{key}-{n}", block=n)
+        for n, rows in enumerate(eliminated)
+    ]
+    return cluster.submit(start_directions, parts, current, eta, key=f"start-{side}-prior-{key}")
+
+
+def take_gradients(
+    cluster: Cluster,
+    eliminated: Sequence[Task],
+    features: Sequence[Task],
+    start: Task,
+    context: Context,
+) -> Task:
+    """Step until the residual is small enough; return the task of W.
+
+    The client learns after every step whether another is needed. An error in a block ends the loop; whoever
+    awaits the result meets it.
+    """
+    side, eta, key = context
+    state = start
+    for step in range(MOST_STEPS):
+        try:
+            if cluster.result(cluster.submit(is_done, state, key=f"check-{side}-prior-{key}-{step}")):
+                break
+        except RowError:
+            break
+        parts = [
+            cluster.submit(
+                product_part, rows, features[n], state, key=f"apply-{side}-prior-{key}-{step}-{n}", block=n
+            )
+            for n, rows in enumerate(eliminated)
+        ]
+        state = cluster.submit(take_step, parts, state, eta, key=f"step-{side}-prior-{key}-{step}")
+    return cluster.submit(read_values, state, key=f"read-{side}-prior-{key}")
+
+
+def start_part(rows: Eliminated, features: FeatureRows, current: Weights | None) -> Float64:
+    """Return a block's part of the right side, the diagonal, and the product with the present W, stacked."""
+    right = transposed_times(features, right_rows(rows))
+    diagonal = squared_transposed_times(features, reduced_diagonals(rows))
+    applied = np.zeros_like(right)
+    if current is not None:
+        applied = transposed_times(features, apply_reduced(rows, times(features, current.values)))
+    return np.stack([right, diagonal, applied])
+
+
+def start_directions(parts: Sequence[Float64], current: Weights | None, eta: float) -> Directions:
+    """Fold the blocks' parts in block order into the state before the first step."""
+    right, diagonal, applied = add_up(parts)
+    values = np.zeros_like(right) if current is None else current.values
+    residual = right - applied - eta * values
+    inverse = 1.0 / (diagonal + eta)
+    scale = float(np.sum(np.square(right) * inverse))
+    direction = inverse * residual
+    energy = float(np.sum(residual * direction))
+    return Directions(values, residual, direction, inverse, energy, TOLERANCE**2 * scale)
+
+
+def is_done(state: Directions) -> bool:
+    """Tell the client whether to stop."""
+    return state.is_done
+
+
+def product_part(rows: Eliminated, features: FeatureRows, state: Directions) -> Float64:
+    """Return a block's part of the product with the direction."""
+    return transposed_times(features, apply_reduced(rows, times(features, state.direction)))
+
+
+def take_step(parts: Sequence[Float64], state: Directions, eta: float) -> Directions:
+    """Fold the product in block order, step along the direction, and choose the next."""
+    product = add_up(parts) + eta * state.direction
+    length = state.energy / float(np.sum(state.direction * product))
+    residual = state.residual - length * product
+    scaled = state.inverse_diagonal * residual
+    energy = float(np.sum(residual * scaled))
+    return state._replace(
+        values=state.values + length * state.direction,
+        residual=residual,
+        direction=scaled + energy / state.energy * state.direction,
+        energy=energy,
+    )
+
+
+def read_values(state: Directions) -> Float64:
+    """Return W."""
+    return state.values
+
+
+def add_up(parts: Sequence[Float64]) -> Float64:
+    """Add arrays up in block order."""
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
