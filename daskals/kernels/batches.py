@@ -15,6 +15,7 @@ from numba import prange
 
 from daskals.kernels.gram import PANEL_FLOATS, interleave_grams, plan_tiles, row_gram
 from daskals.kernels.jit import exact_jit, parallel_jit
+from daskals.kernels.simd import unowned
 from daskals.kernels.solve import quadratic_forms, solve_interleaved
 from daskals.kernels.target import current_target
 from daskals.kernels.task import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK, Outcome, Task
@@ -140,11 +141,18 @@ def _weight_lanes(task: Task, first: int, count: int, weights: Float32) -> None:
 
 
 @exact_jit
+def _copy_systems(work: Workspace) -> None:
+    """Start the systems as the Gram matrices (a loop compiles in a tenth of a slice assignment's time)."""
+    for k in range(len(work.systems)):
+        work.systems[k] = work.grams[k]
+
+
+@exact_jit
 def _joint_systems(rank: int, work: Workspace) -> None:
     """Form (S + wT) x = v + wTm for factors and bias together."""
     size = rank + 1
     right = size * (size + 1) // 2
-    work.systems[:] = work.grams[: len(work.systems)]
+    _copy_systems(work)
     for k in range(size):
         diagonal = (k * (k + 1) // 2 + k) * LANES
         for lane in range(LANES):
@@ -159,7 +167,7 @@ def _coordinate_systems(task: Task, first: int, count: int, work: Workspace) -> 
     rank = task.equations.rank
     ones = rank * (rank + 1) // 2
     y = (rank + 1) * (rank + 2) // 2
-    work.systems[:] = work.grams[: len(work.systems)]
+    _copy_systems(work)
     for lane in range(LANES):
         weight = np.float64(work.weights[rank * LANES + lane])
         error = work.grams[(y + rank) * LANES + lane] + weight * work.priors[rank * LANES + lane]
@@ -294,8 +302,11 @@ def strips_solver(rank: int, *, coordinate: bool, parallel: bool) -> Callable[[T
 
     def solve_strips(task: Task, outcome: Outcome, cuts: Int64) -> None:
         for strip in prange(len(cuts) - 1):
-            work = _workspace(rank, len(task.places))
+            memory = _workspace(rank, len(task.places))
+            work = unowned(memory)
             for first in range(cuts[strip], cuts[strip + 1], LANES):
-                solve_batch(task, work, first, min(LANES, cuts[strip + 1] - first), outcome)
+                count = min(LANES, cuts[strip + 1] - first)
+                solve_batch(unowned(task), work, first, count, unowned(outcome))
+            memory.positive[0] = 0  # memory is alive until here
 
     return parallel_jit(solve_strips) if parallel else exact_jit(solve_strips)

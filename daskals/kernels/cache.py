@@ -6,11 +6,12 @@ on one form is answered with the other's machine code (numba issue 4807). Here e
 own, named by a hash of all that it depends on and published by one rename: there is nothing to race for.
 
 Numba also looks only at the source file of the function itself to see whether compiled code is stale. Here
-the sources of all kernels count, since they call one another and the modules that emit their instructions.
+every kernel module counts that it builds on: those it calls, and those that emit its instructions.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import pickle
 from collections.abc import Callable
@@ -23,13 +24,30 @@ from numba.core.dispatcher import Dispatcher
 
 from daskals.kernels.target import current_target
 
+_PACKAGE = __name__.rpartition(".")[0]
+
 
 @lru_cache
-def _sources_stamp() -> str:
-    """Return a hash of the sources of all kernels."""
+def _imported(path: Path) -> tuple[Path, ...]:
+    """Return the kernel modules that one of them imports."""
+    nodes = ast.walk(ast.parse(path.read_bytes()))
+    modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    names = [name.removeprefix(f"{_PACKAGE}.") for name in modules if name.startswith(f"{_PACKAGE}.")]
+    return tuple(path.with_name(f"{name}.py") for name in names)
+
+
+@lru_cache
+def sources_stamp(path: Path) -> str:
+    """Return a hash of a kernel module's source and of all kernel modules that it builds on."""
+    found = {path}
+    waiting = [path]
+    while waiting:
+        new = set(_imported(waiting.pop())) - found
+        found |= new
+        waiting += new
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for source in sorted(found):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()
 
 
@@ -85,7 +103,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
         self._cache_file = _FilePerForm(
             cache_path=self._cache_path,
             filename_base=self._impl.filename_base,
-            source_stamp=_sources_stamp(),
+            source_stamp=sources_stamp(Path(py_func.__code__.co_filename)),
         )
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[str, ...]:

@@ -27,16 +27,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from daskals.kernels.layout import row_stride
-from daskals.kernels.simd import INT, INT32, Emitter, Value
+from daskals.kernels.simd import INT, INT32, Context, Emitter, Value, data_pointer
 from daskals.kernels.target import Target, current_target
 from daskals.types import Int64
 
 PREFETCH_RATINGS = 48
 PANEL_FLOATS = 6144
 SPARE_REGISTERS = 4
-
-Context = Any
-"""Numba's lowering context; numba carries no types."""
 
 
 class Tile(NamedTuple):
@@ -110,11 +107,6 @@ def tile_places(rank: int, target: Target) -> Int64:
                 places[t, lane] = a * (a + 1) // 2 + b
                 taken[places[t, lane]] = True
     return places.ravel()
-
-
-def data_pointer(context: Context, builder: ir.IRBuilder, kind: Any, array: Value) -> Value:
-    """Return the address of an array's first element."""
-    return cgutils.create_struct_proxy(kind)(context, builder, value=array).data
 
 
 class TaskFields:

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
+from numba.extending import intrinsic
+
+Context: TypeAlias = Any
+"""Numba's lowering context; numba carries no types."""
 
 Value: TypeAlias = ir.Value
 """A value that the compiled code will hold: a scalar, a vector or a pointer."""
@@ -22,6 +27,32 @@ INT = ir.IntType(64)
 INT32 = ir.IntType(32)
 FLOAT = ir.FloatType()
 DOUBLE = ir.DoubleType()
+
+
+def data_pointer(context: Context, builder: ir.IRBuilder, kind: Any, array: Value) -> Value:
+    """Return the address of an array's first element."""
+    return cgutils.create_struct_proxy(kind)(context, builder, value=array).data
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def unowned(_typing: Any, record: Any) -> Any:
+    """Return a named tuple's arrays as ones that count no references.
+
+    Numba counts one whenever it takes an array out of a tuple, an atomic operation that costs as much as a
+    rating. The caller must keep the arrays alive itself.
+    """
+
+    def codegen(context: Context, builder: ir.IRBuilder, signature: Any, args: list[Value]) -> Value:
+        (result,) = args
+        for place, kind in enumerate(signature.args[0].types):
+            if isinstance(kind, types.Array):
+                field = builder.extract_value(result, place)
+                array = cgutils.create_struct_proxy(kind)(context, builder, value=field)
+                array.meminfo = cgutils.get_null_value(array.meminfo.type)
+                result = builder.insert_value(result, array._getvalue(), place)
+        return result
+
+    return record(record), codegen
 
 
 class Emitter:

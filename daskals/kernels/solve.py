@@ -18,8 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from daskals.kernels.gram import Context, data_pointer
-from daskals.kernels.simd import DOUBLE, INT, Emitter, Value
+from daskals.kernels.simd import DOUBLE, INT, Context, Emitter, Value, data_pointer
 from daskals.kernels.target import current_target
 
 Block = list[list[Value]]
