@@ -8,23 +8,50 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, cast
 
-from distributed import Client, Future, KilledWorker, LocalCluster
-from distributed.client import FutureCancelledError
+import dask
+from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster
+from distributed.client import ClosedClientError, FutureCancelledError
+from distributed.comm import CommClosedError
+from distributed.security import Security
 
 from daskals.config import ClusterConfig
-from daskals.errors import ClusterError
+from daskals.errors import ClusterError, DaskalsError
+from daskals.placement import place_slots
+from daskals.preflight import check, describe
 
 T = TypeVar("T")
 
 CONNECT_SECONDS = 30.0
+POLL_SECONDS = 2.0
+WORKERLESS_SECONDS = 60.0
+"""How long a run waits for a worker when the last one is gone: a nanny needs some seconds for a new one."""
+
+RESUME = "Start it again and continue the run with --resume"
 
 Task: TypeAlias = Future
 """A result on the cluster: still to come, there, or failed."""
+
+_GONE = (ClosedClientError, CommClosedError)
+
+
+class LostTasksError(ClusterError):
+    """Results that died with their workers and that Dask cannot recompute; a run goes back and repeats."""
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A worker that left: `stopped` if it said good-bye, `died` if not."""
+
+    worker: str
+    how: str
 
 
 class Cluster:
@@ -36,27 +63,41 @@ class Cluster:
         A connected `distributed.Client`, synchronous.
     dashboard_host
         Host the dashboard listens on, where it is not the scheduler's.
+
+    Raises
+    ------
+    ClusterError
+        If the scheduler has no workers.
     """
 
     def __init__(self, client: Client, dashboard_host: str | None = None) -> None:
         self.client = client
         self._dashboard_host = dashboard_host
-        self._workers = self._read_workers()
-        if not self._workers:
+        self._departed: list[Departure] = []
+        self._changed = False
+        self._slots: tuple[str, ...] = ()
+        self._refused: set[str] = set()
+        self._workerless_since: float | None = None
+        threads = self.workers
+        if not threads:
             raise ClusterError(
                 "the scheduler has no workers",
-                where=str(client.scheduler.address),
+                where=self.address,
                 expected="at least one",
                 remedy="Start some with: dask worker ADDRESS",
             )
+        self._slots = place_slots(threads)
+        client.subscribe_topic("all", self._take_event)
 
-    def _read_workers(self) -> list[str]:
-        return sorted(self.client.scheduler_info(n_workers=-1)["workers"])
+    @property
+    def address(self) -> str:
+        """Address of the scheduler."""
+        return str(self.client.scheduler.address)
 
     @property
     def dashboard_link(self) -> str | None:
         """Address of the dashboard, None where there is none."""
-        port = self.client.scheduler_info(n_workers=-1)["services"].get("dashboard")
+        port = self._info()["services"].get("dashboard")
         if port is None:
             return None
         if self._dashboard_host is None:
@@ -66,8 +107,17 @@ class Cluster:
     @property
     def workers(self) -> dict[str, int]:
         """Threads of each worker, by address."""
-        info = self.client.scheduler_info(n_workers=-1)["workers"]
+        info = self._info()["workers"]
         return {address: int(info[address]["nthreads"]) for address in sorted(info)}
+
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """Workers that blocks live on, each once, in a fixed order."""
+        return tuple(sorted(set(self._slots)))
+
+    def home(self, block: int) -> str:
+        """Return the worker that a block lives on; the same number on both sides lives together."""
+        return self._slots[block % len(self._slots)]
 
     def submit(
         self,
@@ -75,6 +125,7 @@ class Cluster:
         *arguments: Any,
         key: str,
         block: int | None = None,
+        worker: str | None = None,
     ) -> Task:
         """Start a task.
 
@@ -87,34 +138,206 @@ class Cluster:
         key
             Unique name; its leading words are what the dashboard shows.
         block
-            Where given, tasks of the same block prefer the same worker, so that its ratings stay put.
+            Where given, the task runs at that block's home if it can, so that its ratings stay put.
+        worker
+            A worker to prefer, instead.
         """
+        home = self.home(block) if block is not None else worker
         options: dict[str, Any] = {}
-        if block is not None and len(self._workers) > 1:
-            options = {"workers": [self._workers[block % len(self._workers)]], "allow_other_workers": True}
-        return self.client.submit(function, *arguments, key=key, pure=False, **options)
+        if home is not None and len(self.homes) > 1:
+            options = {"workers": [home], "allow_other_workers": True}
+        with self._reachable():
+            return self.client.submit(function, *arguments, key=key, pure=False, **options)
+
+    def place(self, values: Sequence[Any]) -> list[Task]:
+        """Hand values to the homes of blocks 0, 1, …; for a state that this process keeps.
+
+        They are lost with the worker that holds them: tasks that need them then raise LostTasksError.
+        """
+        placed: dict[int, Task] = {}
+        for home in self.homes:
+            blocks = [block for block in range(len(values)) if self.home(block) == home]
+            if blocks:
+                with self._reachable():
+                    tasks = self.client.scatter(
+                        [values[block] for block in blocks], workers=[home], hash=False
+                    )
+                placed.update(zip(blocks, tasks, strict=True))
+        return [placed[block] for block in range(len(values))]
 
     def result(self, task: Task) -> Any:
-        """Wait for a task; raise what it raised, or ClusterError if its workers were lost for good."""
+        """Wait for a task and return its result.
+
+        Raises
+        ------
+        LostTasksError
+            If it died with its workers, and Dask cannot recompute it.
+        ClusterError
+            If the scheduler went away, or no worker is left.
+        Exception
+            What the task raised.
+        """
         try:
+            self._arrive(task)
             return task.result()
-        except (KilledWorker, FutureCancelledError, TimeoutError, OSError) as error:
-            raise ClusterError(
-                f"a task was lost ({type(error).__name__}: {error})",
-                where=str(task.key),
-                remedy="Look at the workers' logs, then run the same command again",
-            ) from error
+        except (KilledWorker, FutureCancelledError, CancelledError, *_GONE) as error:
+            raise self._lost(task, error) from None
 
     def wait(self, tasks: Sequence[Task]) -> None:
         """Wait until all tasks are done, leaving their results where they are; raise what one raised."""
         for task in tasks:
-            task_error = task.exception()
-            if task_error is not None:
+            try:
+                self._arrive(task)
+            except (FutureCancelledError, CancelledError, *_GONE) as error:
+                raise self._lost(task, error) from None
+            if task.status != "finished":
                 self.result(task)
 
-    def everywhere(self, function: Callable[..., T], *arguments: Any) -> dict[str, T]:
-        """Run a function once on every worker; return its results by worker address."""
-        return cast(dict[str, T], self.client.run(function, *arguments))
+    def everywhere(
+        self, function: Callable[..., T], *arguments: Any, workers: Sequence[str] | None = None
+    ) -> dict[str, T]:
+        """Run a function once on every worker, or on those named; return its results by worker address.
+
+        A worker that dies meanwhile is left out.
+        """
+        with self._reachable():
+            found = self.client.run(function, *arguments, workers=workers, on_error="return")
+        results = {}
+        for worker, value in found.items():
+            if isinstance(value, DaskalsError):
+                raise value
+            if isinstance(value, OSError):  # CommClosedError is one: the worker is on its way out
+                continue
+            if isinstance(value, Exception):
+                raise ClusterError(
+                    f"{type(value).__name__}: {value}",
+                    where=f"worker {worker}",
+                    expected="a worker with daskals and all it needs installed",
+                    remedy="Install the same versions on every machine",
+                )
+            results[worker] = value
+        return cast(dict[str, T], results)
+
+    def first_of_hosts(self) -> list[str]:
+        """Return one worker of each machine."""
+        info = self._info()["workers"]
+        return list({info[address]["host"]: address for address in sorted(info, reverse=True)}.values())
+
+    def memory_budgets(self, wanted: int | None) -> dict[str, int]:
+        """Return the bytes each worker may use for ratings: those wanted, or half its machine's."""
+        if wanted is not None:
+            return dict.fromkeys(self.homes, wanted)
+        facts = self.everywhere(describe)
+        hosts = Counter(found["host"] for found in facts.values())
+        known = {worker: found["memory"] // 2 // hosts[found["host"]] for worker, found in facts.items()}
+        least = min(known.values())
+        return {worker: known.get(worker, least) for worker in self.homes}
+
+    def preflight(self, store: str | None = None) -> None:
+        """Check that every worker fits this process and reaches the store; see `daskals.preflight`."""
+        driver = describe()
+        for worker, facts in sorted(self.everywhere(describe, store).items()):
+            check(worker, facts, driver)
+
+    def refresh(self, store: str | None = None) -> list[str]:
+        """Take note of workers that left or joined; return what there is to say about it.
+
+        Newcomers that do not fit are refused: no block is placed on them. After a change, `home` may give
+        other workers than before.
+        """
+        if not self._changed:
+            return []
+        self._changed = False
+        threads = {worker: n for worker, n in self.workers.items() if worker not in self._refused}
+        known = set(self.homes)
+        notes = []
+        driver = describe()
+        newcomers = [worker for worker in threads if worker not in known]
+        facts = self.everywhere(describe, store, workers=newcomers) if newcomers else {}
+        for worker in newcomers:
+            try:
+                check(worker, facts[worker], driver)
+                notes.append(f"worker {worker} joined")
+            except (ClusterError, KeyError) as error:
+                del threads[worker]
+                self._refused.add(worker)
+                notes.append(f"worker {worker} is not used: {error}")
+        if threads:
+            self._slots = place_slots(threads, self._slots)
+        return notes
+
+    def take_departures(self) -> list[Departure]:
+        """Return the workers that left since the last call."""
+        departed, self._departed = self._departed, []
+        return departed
+
+    def bytes_sent(self) -> int:
+        """Return the bytes that workers have sent to one another so far, those of dead workers left out."""
+        return sum(self.everywhere(_sent_bytes).values())
+
+    def _take_event(self, event: tuple[float, Any]) -> None:
+        # runs on the client's event loop
+        message = event[1]
+        action = message.get("action") if isinstance(message, dict) else None
+        if action == "remove-worker":
+            how = "stopped" if message.get("expected") else "died"
+            self._departed.append(Departure(message["worker"], how))
+        if action in ("add-worker", "remove-worker"):
+            self._changed = True
+
+    def _info(self) -> Any:
+        with self._reachable():
+            return self.client.scheduler_info(n_workers=-1)
+
+    def _arrive(self, task: Task) -> None:
+        while not task.done():
+            try:
+                task.exception(timeout=POLL_SECONDS)
+            except TimeoutError:
+                self._check_alive()
+
+    def _check_alive(self) -> None:
+        if self.client.status != "running":
+            raise self._scheduler_gone("the connection is closed")
+        if self._info()["workers"]:
+            self._workerless_since = None
+            return
+        now = time.monotonic()
+        self._workerless_since = self._workerless_since or now
+        if now - self._workerless_since > WORKERLESS_SECONDS:
+            raise ClusterError(
+                f"no worker is left, and none came back within {WORKERLESS_SECONDS:.0f} s",
+                where=self.address,
+                expected="at least one",
+                remedy="Start workers with: dask worker ADDRESS, then continue the run with --resume",
+            )
+
+    def _lost(self, task: Task, error: BaseException) -> ClusterError:
+        reason = getattr(error, "reason", "")
+        if isinstance(error, _GONE) or self.client.status != "running" or "scheduler" in str(reason):
+            return self._scheduler_gone(str(error) or type(error).__name__)
+        return LostTasksError(
+            f"a task was lost with its workers ({type(error).__name__})",
+            where=str(task.key),
+            remedy="Look at the workers' logs, then continue the run with --resume",
+        )
+
+    def _scheduler_gone(self, detail: str) -> ClusterError:
+        return ClusterError(
+            f"the scheduler went away ({detail})",
+            where=self.address,
+            expected="a scheduler that stays for the whole run",
+            remedy=RESUME,
+        )
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        try:
+            yield
+        except (*_GONE, TimeoutError) as error:
+            raise self._scheduler_gone(str(error) or type(error).__name__) from None
+        except OSError as error:
+            raise self._scheduler_gone(str(error)) from None
 
 
 @contextmanager
@@ -122,30 +345,58 @@ def connect(config: ClusterConfig) -> Iterator[Cluster]:
     """Connect to the scheduler of `config`, or start workers on this machine and stop them at the end."""
     _quieten()
     if config.scheduler is not None:
-        with _connect_to(config.scheduler) as client:
+        with _closing(_connect_to(config)) as client:
             yield Cluster(client)
         return
-    with _start_local(config) as local, Client(local, set_as_default=False) as client:
+    with _start_local(config) as local, _closing(Client(local, set_as_default=False)) as client:
         host = (config.dashboard_address or "").rpartition(":")[0]
         yield Cluster(client, host or None)
 
 
-def _connect_to(address: str) -> Client:
+@contextmanager
+def _closing(client: Client) -> Iterator[Client]:
     try:
-        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        yield client
+    finally:
+        # a scheduler that is gone does not answer the good-bye
+        with suppress(OSError, TimeoutError):
+            client.close(timeout=5)
+
+
+def _connect_to(config: ClusterConfig) -> Client:
+    address = config.scheduler
+    try:
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=_security(config))
     except (OSError, ValueError, TypeError) as error:
         raise ClusterError(
             f"no scheduler answered within {CONNECT_SECONDS:.0f} s ({error})",
-            where=address,
-            expected="the address of a running Dask scheduler, tcp://HOST:PORT",
+            where=str(address),
+            expected="the address of a running Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT",
             remedy="Start one with: dask scheduler",
         ) from None
+
+
+def _security(config: ClusterConfig) -> Security | None:
+    if config.tls_ca is None:
+        return None
+    return Security(
+        tls_ca_file=str(config.tls_ca),
+        tls_client_cert=str(config.tls_cert),
+        tls_client_key=str(config.tls_key),
+        require_encryption=True,
+    )
 
 
 def _start_local(config: ClusterConfig) -> LocalCluster:
     threads = config.threads_per_worker or max(1, available_cores() // config.workers)
     dashboard = config.dashboard_address
-    with warnings.catch_warnings():
+    settings = {
+        # blocks have a home; moving their tasks would move their ratings
+        "distributed.scheduler.work-stealing": False,
+        # a nanny pins the threads of BLAS and OpenMP, but knows nothing of Numba
+        "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": threads,
+    }
+    with warnings.catch_warnings(), dask.config.set(settings):
         # a taken dashboard port is no failure: Dask picks another, and the link that is shown is the real one
         warnings.filterwarnings("ignore", message="Port .* is already in use")
         return LocalCluster(
@@ -162,6 +413,10 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
 def available_cores() -> int:
     """Return the cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _sent_bytes(dask_worker: Any) -> int:
+    return int(dask_worker.transfer_outgoing_bytes_total)
 
 
 def _quieten() -> None:

@@ -274,7 +274,7 @@ class ClusterConfig(_Section):
         files = {"tls_ca": self.tls_ca, "tls_cert": self.tls_cert, "tls_key": self.tls_key}
         missing = [name for name, file in files.items() if file is None]
         secure = (self.scheduler or "").startswith("tls://")
-        if secure and missing or not secure and len(missing) < len(files):
+        if (secure and missing) or (not secure and len(missing) < len(files)):
             raise ValueError(
                 f"scheduler: found {self.scheduler!r} with {3 - len(missing)} of --tls-ca, --tls-cert and "
                 "--tls-key; expected all three with a tls:// address, and none without"

@@ -1,7 +1,8 @@
 """How factors reach the workers: as results of tasks, from worker to worker.
 
-A generation is one side's factors after one half-step: a slab a block, gathered once into the rows
-that the other side's blocks read. Nothing passes through the client, and nothing is scattered:
+A generation is one side's factors after one half-step: a slab a block, gathered on every worker
+that blocks live on into the rows that the other side's blocks read. Each worker fetches what it does not
+hold, once. Nothing passes through the client, and nothing is scattered but a state that the client keeps:
 scattered data cannot be recomputed when the worker that holds them dies.
 """
 
@@ -35,12 +36,36 @@ class Gathered(NamedTuple):
 
 @dataclass(frozen=True)
 class Generation:
-    """One side's factors on the cluster: a task for each slab, in block order, and for the gathered rows."""
+    """One side's factors on the cluster.
+
+    Attributes
+    ----------
+    side
+        Whose.
+    slabs
+        A task for each slab, in block order.
+    replicas
+        The gathered rows, by the worker that they were gathered for.
+    stats
+        The sums of the statistics.
+    prior
+        W of the side's features, where it has some.
+    """
 
     side: Side
     slabs: tuple[Task, ...]
-    gathered: Task
+    replicas: dict[str, Task]
     stats: Task
+    prior: Task | None = None
+
+    @property
+    def gathered(self) -> Task:
+        """The gathered rows, wherever they are."""
+        return next(iter(self.replicas.values()))
+
+    def near(self, worker: str) -> Task:
+        """Return the gathered rows of a worker, or any where it has none."""
+        return self.replicas.get(worker) or self.gathered
 
 
 def gather_slabs(slabs: Sequence[Slab]) -> Gathered:
@@ -66,10 +91,21 @@ def read_rows(gathered: Gathered) -> FactorRows:
 
 
 def publish(cluster: Cluster, side: Side, slabs: Sequence[Task], key: str) -> Generation:
-    """Gather the slabs of one half-step on the cluster."""
-    gathered = cluster.submit(gather_slabs, list(slabs), key=f"gather-{side}s-{key}")
-    stats = cluster.submit(read_stats, gathered, key=f"reduce-{side}s-{key}")
-    return Generation(side, tuple(slabs), gathered, stats)
+    """Gather the slabs of one half-step on every worker that blocks live on."""
+    replicas = {
+        worker: cluster.submit(gather_slabs, list(slabs), key=f"gather-{side}s-{key}-{number}", worker=worker)
+        for number, worker in enumerate(cluster.homes)
+    }
+    stats = cluster.submit(read_stats, next(iter(replicas.values())), key=f"reduce-{side}s-{key}")
+    return Generation(side, tuple(slabs), replicas, stats)
+
+
+def restore(cluster: Cluster, side: Side, starts: Sequence[int], rows: FactorRows, key: str) -> Generation:
+    """Hand rows that this process holds to the cluster, cut at `starts`, the first row of each block."""
+    stops = [*starts[1:], len(rows)]
+    nothing = BlockStats(0.0, 0.0)
+    slabs = [Slab(start, rows[start:stop], nothing) for start, stop in zip(starts, stops, strict=True)]
+    return publish(cluster, side, cluster.place(slabs), f"{key}-restored")
 
 
 def fetch_rows(cluster: Cluster, generation: Generation, key: str) -> FactorRows:

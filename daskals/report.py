@@ -18,8 +18,8 @@ from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.events import EpochFinished
 from daskals.training.memory import peak_memory_bytes
+from daskals.training.outcome import TrainedFactors
 from daskals.training.scoring import error_figures
-from daskals.training.trainer import TrainedFactors
 
 PACKAGES = ("daskals", "numpy", "numba", "dask", "distributed", "zarr", "pyarrow")
 
@@ -67,13 +67,13 @@ def build_report(
 ) -> dict[str, Any]:
     """Assemble the report of one run, all but `factors_sha256`; `data` is its `data_section`."""
     seconds = statistics.median(record.seconds for record in trained.history)
-    validation = error_figures(trained.validation)
+    train, validation = error_figures(trained.train), error_figures(trained.validation)
     return {
         "config": config.as_report(),
         "environment": environment_section(cluster),
         "data": data,
         "history": history_section(trained.history),
-        "train_rmse": trained.train_rmse,
+        "train_rmse": None if train is None else train.rmse,
         "validation_rmse": None if validation is None else validation.rmse,
         **test_figures(error_figures(trained.test)),
         "epoch_seconds_median": seconds,

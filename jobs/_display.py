@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from daskals.training.events import EpochFinished, Event, PhaseStarted
+from daskals.training.events import EpochFinished, Event, Notice, PhaseStarted
 
 
 class Display(AbstractContextManager["Display"], Protocol):
@@ -79,7 +79,9 @@ class LiveDisplay:
 
     def __call__(self, event: Event) -> None:
         """Show an event in the panel."""
-        if isinstance(event, EpochFinished):
+        if isinstance(event, Notice):
+            self.say(event.text)
+        elif isinstance(event, EpochFinished):
             self._last = event
         else:
             self._phase = event.phase
@@ -103,6 +105,8 @@ class LiveDisplay:
 
 def describe(event: Event) -> str:
     """Return the line that tells an event."""
+    if isinstance(event, Notice):
+        return event.text
     if isinstance(event, PhaseStarted):
         return f"{event.phase} …"
     parts = [

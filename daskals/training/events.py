@@ -15,6 +15,13 @@ class PhaseStarted:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something a person should know: a worker came or went, a run continues from a checkpoint."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class EpochFinished:
     """One pass over the training ratings is done.
 
@@ -44,5 +51,5 @@ class EpochFinished:
     ratings_per_second: float
 
 
-Event: TypeAlias = PhaseStarted | EpochFinished
+Event: TypeAlias = PhaseStarted | EpochFinished | Notice
 Callback: TypeAlias = Callable[[Event], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,9 +14,10 @@ from daskals.kernels.layout import empty_rows
 from daskals.kernels.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
 from daskals.kernels.rows import solve_rows
 from daskals.kernels.score import score_block
+from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.store.splits import load_block
 from daskals.training.plan import BlockRange
-from daskals.types import TRAIN, BlockStats, FactorRows, RatingsBlock, Ridge, Side
+from daskals.types import BlockStats, FactorRows, RatingsBlock, Ridge, Side
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,30 @@ class SolveSpec:
 
 @dataclass(frozen=True)
 class SideData:
-    """The training ratings of one side on the cluster: a loading task a block, re-creatable anywhere."""
+    """The training ratings of one side.
+
+    Attributes
+    ----------
+    side
+        Whose rows.
+    ranges
+        Rows of each block.
+    blocks
+        What tasks turn into ratings with `block_of`: a loading task, re-creatable anywhere, for a block
+        that stays in memory; its source for one that is read anew each time.
+    homes
+        Worker that each block was loaded on.
+    """
 
     side: Side
     ranges: tuple[BlockRange, ...]
-    blocks: tuple[Task, ...]
+    blocks: tuple[Task | BlockSource, ...]
+    homes: tuple[str, ...]
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The loading tasks of the blocks that stay in memory."""
+        return [block for block in self.blocks if not isinstance(block, BlockSource)]
 
 
 @dataclass(frozen=True)
@@ -88,7 +109,7 @@ class HalfStep:
             cluster.submit(
                 solve_slab,
                 block,
-                other.gathered,
+                other.near(cluster.home(number)),
                 current.slabs[number] if self.spec.needs_current else None,
                 self.spec,
                 key=f"{side}-half-step-{key}-{number}",
@@ -100,25 +121,52 @@ class HalfStep:
 
 
 def load_side(
-    cluster: Cluster, source: tuple[str, str], side: Side, ranges: list[BlockRange], key: str
+    cluster: Cluster,
+    sources: Sequence[BlockSource],
+    resident: Sequence[bool],
+    key: str,
+    previous: SideData | None = None,
 ) -> SideData:
-    """Start loading one side's training ratings; `source` is (store path, split key)."""
-    path, split = source
-    blocks = [
-        cluster.submit(
-            load_block,
-            path,
-            side,
-            start,
-            stop,
-            split,
-            TRAIN,
-            key=f"load-{side}s-{key}-{number}",
-            block=number,
-        )
-        for number, (start, stop) in enumerate(ranges)
-    ]
-    return SideData(side, tuple(ranges), tuple(blocks))
+    """Start loading one side's training ratings.
+
+    Parameters
+    ----------
+    cluster
+        Where to.
+    sources
+        The side's blocks.
+    resident
+        For each block, whether it stays in memory.
+    key
+        Makes the names of these tasks unique.
+    previous
+        The same data on the workers there were before: only blocks that have another home are loaded.
+    """
+    side = sources[0].side
+    homes = tuple(cluster.home(number) for number in range(len(sources)))
+    blocks: list[Task | BlockSource] = []
+    for number, source in enumerate(sources):
+        if not resident[number]:
+            blocks.append(source)
+        elif previous is not None and previous.homes[number] == homes[number]:
+            blocks.append(previous.blocks[number])
+        else:
+            blocks.append(submit_load(cluster, source, f"load-{side}s-{key}", number))
+    return SideData(side, tuple(BlockRange(*source.rows) for source in sources), tuple(blocks), homes)
+
+
+def submit_load(cluster: Cluster, source: BlockSource, key: str, number: int) -> Task:
+    """Start loading one block at its home."""
+    return cluster.submit(
+        load_block,
+        source.store,
+        source.side,
+        *source.rows,
+        source.split,
+        source.part,
+        key=f"{key}-{number}",
+        block=number,
+    )
 
 
 def initialise(
@@ -150,8 +198,9 @@ def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation:
     return Slab(start, rows, BlockStats(0.0, 0.0))
 
 
-def solve_slab(block: RatingsBlock, other: Gathered, current: Slab | None, spec: SolveSpec) -> Slab:
+def solve_slab(block: AnyBlock, other: Gathered, current: Slab | None, spec: SolveSpec) -> Slab:
     """Solve the rows of one block; the task behind every half-step."""
+    block = block_of(block)
     rows, stats = solve_rows(
         block,
         other.rows,

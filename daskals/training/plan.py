@@ -12,6 +12,9 @@ from daskals.types import Int64
 BLOCK_WORK = 2e9
 """Multiply-adds a block should hold: a quarter second of one core, far above the cost of a task."""
 
+BLOCK_RATINGS = 2_500_000
+"""Ratings a block should hold at most, 5 bytes each: what is read at a time where ratings outgrow memory."""
+
 MIN_BLOCKS = 4
 MAX_BLOCKS = 1024
 
@@ -41,7 +44,8 @@ def plan_blocks(counts: Int64, rank: int) -> list[BlockRange]:
     """
     order = rank + 1
     work = np.cumsum(counts * float(order * order) / 2 + order**3 / 6 + order**2 + 1.0)
-    n_blocks = int(np.clip(np.ceil(work[-1] / BLOCK_WORK), MIN_BLOCKS, MAX_BLOCKS))
+    wanted = max(work[-1] / BLOCK_WORK, np.sum(counts) / BLOCK_RATINGS)
+    n_blocks = int(np.clip(np.ceil(wanted), MIN_BLOCKS, MAX_BLOCKS))
     inner = np.searchsorted(work, work[-1] * np.arange(1, n_blocks) / n_blocks, side="left") + 1
     cuts = np.unique(np.concatenate([[0], np.minimum(inner, len(counts)), [len(counts)]]))
     return [BlockRange(int(start), int(stop)) for start, stop in itertools.pairwise(cuts)]

@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from daskals.cluster import Cluster, Task
 from daskals.exchange import Gathered, Generation, Slab
 from daskals.kernels.score import NO_ERRORS, ErrorSums, score_block
-from daskals.store.splits import load_block
-from daskals.training.plan import BlockRange
-from daskals.types import RatingsBlock
+from daskals.store.blocks import AnyBlock, BlockSource, block_of
+from daskals.training.half_step import submit_load
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The ratings of one held-out part on the cluster, cut as the user side is."""
+    """The ratings of one held-out part, cut as the user side is; blocks as `SideData` has them."""
 
     name: str
-    blocks: tuple[Task, ...]
+    blocks: tuple[Task | BlockSource, ...]
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The loading tasks of the blocks that stay in memory."""
+        return [block for block in self.blocks if not isinstance(block, BlockSource)]
 
 
 @dataclass(frozen=True)
@@ -33,28 +37,12 @@ class ErrorFigures:
 
 
 def load_held_out(
-    cluster: Cluster,
-    source: tuple[str, str],
-    part: tuple[str, int],
-    ranges: Sequence[BlockRange],
-    key: str,
+    cluster: Cluster, name: str, sources: Sequence[BlockSource], resident: Sequence[bool], key: str
 ) -> HeldOut:
-    """Start loading one part; `source` is (store path, split key), `part` its name and code."""
-    path, split = source
-    name, code = part
+    """Start loading one part, as `load_side` does."""
     blocks = [
-        cluster.submit(
-            load_block,
-            path,
-            "user",
-            start,
-            stop,
-            split,
-            code,
-            key=f"load-{name}-{key}-{number}",
-            block=number,
-        )
-        for number, (start, stop) in enumerate(ranges)
+        submit_load(cluster, source, f"load-{name}-{key}", number) if resident[number] else source
+        for number, source in enumerate(sources)
     ]
     return HeldOut(name, tuple(blocks))
 
@@ -73,7 +61,7 @@ def submit_errors(
             score_slab,
             block,
             users.slabs[number],
-            items.gathered,
+            items.near(cluster.home(number)),
             model,
             key=f"score-{held_out.name}-{key}-{number}",
             block=number,
@@ -84,11 +72,11 @@ def submit_errors(
 
 
 def score_slab(
-    block: RatingsBlock, users: Slab, items: Gathered, model: tuple[int, float, tuple[float, float]]
+    block: AnyBlock, users: Slab, items: Gathered, model: tuple[int, float, tuple[float, float]]
 ) -> ErrorSums:
     """Compare one user block's held-out ratings with the model."""
     rank, mean, limits = model
-    return score_block(block, users.rows, items.rows, rank=rank, mean=mean, limits=limits)
+    return score_block(block_of(block), users.rows, items.rows, rank=rank, mean=mean, limits=limits)
 
 
 def fold_errors(parts: Sequence[ErrorSums]) -> ErrorSums:

@@ -1,17 +1,16 @@
-"""The epoch loop: user half-step, item half-step, reductions, stop rule."""
+"""The epoch loop: user half-step, item half-step, reductions, stop rule, and going back when workers die."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from daskals.cluster import Cluster, Task
+from daskals.cluster import Cluster, LostTasksError, Task
 from daskals.config import TrainConfig
 from daskals.errors import NumericalError, RowError
 from daskals.exchange import Generation, fetch_rows
@@ -19,42 +18,24 @@ from daskals.kernels.score import NO_ERRORS, ErrorSums
 from daskals.kernels.warm_up import timed_warm_up
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.training.events import Callback, EpochFinished, Event, PhaseStarted
-from daskals.training.half_step import HalfStep, SideData, SolveSpec, initialise, load_side
-from daskals.training.plan import plan_blocks
-from daskals.training.scoring import HeldOut, error_figures, load_held_out, submit_errors
-from daskals.types import SIDES, TEST, VALIDATION, BlockStats, FactorRows, Side
+from daskals.training.checkpoint import Checkpoints
+from daskals.training.events import Callback, EpochFinished, Event, Notice, PhaseStarted
+from daskals.training.features import side_features
+from daskals.training.half_step import HalfStep, SideData, SolveSpec, initialise
+from daskals.training.hand_over import fetch_weights, hand_out, take_home
+from daskals.training.outcome import TrainedFactors, WorkerLoss
+from daskals.training.placed import PlacedRatings, RatingsPlan
+from daskals.training.prior import Prior, PriorHalfStep, load_prior
+from daskals.training.scoring import HeldOut, error_figures, submit_errors
+from daskals.training.state import TrainingState
+from daskals.training.stopping import is_settled
+from daskals.types import SIDES, BlockStats, Side
 
+MOST_RETURNS = 10
+"""How often a run goes back to the same state before it gives up."""
 
-@dataclass(frozen=True)
-class TrainedFactors:
-    """What a training run leaves.
-
-    Attributes
-    ----------
-    user_rows, item_rows
-        Factor rows of all users and all items. The users' belong to the final items: training closes
-        with one more user half-step.
-    spec
-        How they were solved.
-    history
-        One entry an epoch.
-    train_rmse
-        Training error of the final rows.
-    validation, test
-        Error sums of the held-out parts.
-    compile_seconds
-        Longest time a worker took to compile the kernels, or to read them from the cache.
-    """
-
-    user_rows: FactorRows
-    item_rows: FactorRows
-    spec: SolveSpec
-    history: tuple[EpochFinished, ...]
-    train_rmse: float
-    validation: ErrorSums
-    test: ErrorSums
-    compile_seconds: float
+STATE_EPOCHS = 10
+"""Epochs after which this process takes the state home at the latest: Dask keeps the lineage since then."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +62,11 @@ class Trainer:
         The model's configuration.
     callbacks
         Called with every event, in this process.
+    checkpoints
+        Where states are kept between runs; without it they are kept in this process only.
+    ratings_memory
+        Bytes that each worker process may use for ratings; default: half of its machine's memory, shared
+        out among the machine's workers.
     """
 
     def __init__(
@@ -90,12 +76,17 @@ class Trainer:
         split: Split,
         config: TrainConfig,
         callbacks: Sequence[Callback] = (),
+        *,
+        checkpoints: Checkpoints | None = None,
+        ratings_memory: int | None = None,
     ) -> None:
         self.cluster = cluster
         self.store = store
         self.split = split
         self.config = config
         self.callbacks = tuple(callbacks)
+        self.checkpoints = checkpoints
+        self.ratings_memory = ratings_memory
         self.spec = SolveSpec(
             rank=config.effective_rank,
             mean=0.0 if config.no_global_mean else split.mean,
@@ -103,34 +94,75 @@ class Trainer:
             solver=config.solver,
             damping=config.damping,
         )
+        self.features = side_features(store, config)
+        self._priors: dict[Side, Prior] = {}
         self._limits = rating_limits(store)
-        self._run = uuid.uuid4().hex[:6] + "x"
+        self._plan = RatingsPlan(store, split, self.spec.rank)
+        self._ratings: PlacedRatings
+        self._state: TrainingState | None = None
+        self._losses: list[WorkerLoss] = []
+        self._fetched_bytes = 0
+        self._run = ""
 
     def train(self) -> TrainedFactors:
-        """Run all phases and bring the factors home."""
+        """Run all phases and bring the factors home.
+
+        Raises
+        ------
+        ClusterError
+            If a worker does not fit, the scheduler goes away, or workers keep dying.
+        ConfigError
+            If the checkpoint to continue from belongs to another configuration or other data.
+        NumericalError
+            If a row cannot be solved.
+        """
         self._tell(PhaseStarted("compile"))
+        self.cluster.preflight(self.store.path)
         compile_seconds = self._compile()
+        sent = self.cluster.bytes_sent()
+        if self.checkpoints is not None:
+            self._state = self.checkpoints.begin(self.config, self.store, self.split)
+        resumed_from = None if self._state is None else self._state.epoch
+        returns, reached = 0, resumed_from
+        while True:
+            try:
+                trained = self._attempt(compile_seconds)
+                break
+            except LostTasksError as error:
+                epoch = 0 if self._state is None else self._state.epoch
+                returns, reached = (returns + 1 if reached == epoch else 1), epoch
+                if returns > MOST_RETURNS:
+                    raise
+                self._tell(Notice(f"workers took results with them ({error.found}): back to epoch {epoch}"))
+                self._note_workers(epoch + 1)
+        moved = max(0, self.cluster.bytes_sent() - sent - self._fetched_bytes)
+        return replace(trained, resumed_from=resumed_from, bytes_moved=moved)
+
+    def _attempt(self, compile_seconds: float) -> TrainedFactors:
+        """Run from the last state to the end."""
+        self._run = uuid.uuid4().hex[:6] + "x"
         self._tell(PhaseStarted("load"))
-        data = {side: self._load(side) for side in SIDES}
-        held_out = self._load_held_out(data["user"])
-        self._wait_for_ratings(data, held_out)
+        self._place(None)
+        self._ratings.wait(self.cluster)
         self._tell(PhaseStarted("train"))
-        last, history = self._run_epochs(data, held_out)
+        users, items, history = self._run_epochs()
         self._tell(PhaseStarted("evaluate"))
-        closing = HalfStep(data["user"], self.spec).submit(
-            self.cluster, last.items, last.users, f"{self._run}-closing"
-        )
-        stats = self._wait(closing)
-        factors = (closing, last.items)
+        closing = self._half_step("user").submit(self.cluster, items, users, f"{self._run}-closing")
+        self._wait(closing)
+        factors = (closing, items)
         return TrainedFactors(
             user_rows=fetch_rows(self.cluster, closing, self._run),
-            item_rows=fetch_rows(self.cluster, last.items, self._run),
+            item_rows=fetch_rows(self.cluster, items, self._run),
             spec=self.spec,
             history=tuple(history),
-            train_rmse=math.sqrt(max(stats.sse, 0.0) / self.split.n_train),
-            validation=self._errors(held_out[0], factors),
-            test=self._errors(held_out[1], factors),
+            train=self._errors(HeldOut("train", self._ratings.sides["user"].blocks), factors),
+            validation=self._errors(self._ratings.validation, factors),
+            test=self._errors(self._ratings.test, factors),
             compile_seconds=compile_seconds,
+            weights=fetch_weights(self.cluster, factors),
+            losses=tuple(self._losses),
+            bytes_moved=0,
+            resumed_from=None,
         )
 
     def _tell(self, event: Event) -> None:
@@ -138,75 +170,113 @@ class Trainer:
             callback(event)
 
     def _compile(self) -> float:
-        seconds = self.cluster.everywhere(timed_warm_up, self.spec.rank, len(self.store.scale))
-        return max(seconds.values())
+        # one worker of each machine first: the others then find the compiled code in the cache
+        arguments = (self.spec.rank, len(self.store.scale))
+        first = self.cluster.everywhere(timed_warm_up, *arguments, workers=self.cluster.first_of_hosts())
+        rest = self.cluster.everywhere(timed_warm_up, *arguments)
+        return max((*first.values(), *rest.values()))
 
-    @property
-    def _source(self) -> tuple[str, str]:
-        return str(self.store.path), self.split.key
+    def _place(self, previous: PlacedRatings | None) -> None:
+        key = self._run if previous is None else f"{self._run}-{uuid.uuid4().hex[:6]}x"
+        budgets = self.cluster.memory_budgets(self.ratings_memory)
+        self._ratings = self._plan.place(self.cluster, budgets, key, previous)
+        path, eta = self.store.path, self.config.relative_eta
+        for side, spec in self.features.items():
+            self._priors[side] = load_prior(self.cluster, path, self._ratings.sides[side], spec, eta, key)
 
-    def _load(self, side: Side) -> SideData:
-        ranges = plan_blocks(self.split.train_counts(side), self.spec.rank)
-        return load_side(self.cluster, self._source, side, ranges, self._run)
+    def _half_step(self, side: Side) -> HalfStep | PriorHalfStep:
+        data: SideData = self._ratings.sides[side]
+        prior = self._priors.get(side)
+        return HalfStep(data, self.spec) if prior is None else PriorHalfStep(data, self.spec, prior)
 
-    def _load_held_out(self, users: SideData) -> tuple[HeldOut | None, HeldOut | None]:
-        def load(name: str, code: int, n: int) -> HeldOut | None:
-            if n == 0:
-                return None
-            return load_held_out(self.cluster, self._source, (name, code), users.ranges, self._run)
-
-        return load("validation", VALIDATION, self.split.n_validation), load("test", TEST, self.split.n_test)
-
-    def _wait_for_ratings(
-        self, data: dict[Side, SideData], held_out: tuple[HeldOut | None, HeldOut | None]
-    ) -> None:
-        # ratings stay where they were loaded: only their arrival is awaited
-        self.cluster.wait([task for side in SIDES for task in data[side].blocks])
-        self.cluster.wait([task for part in held_out if part is not None for task in part.blocks])
-
-    def _run_epochs(
-        self, data: dict[Side, SideData], held_out: tuple[HeldOut | None, HeldOut | None]
-    ) -> tuple[_Epoch, list[EpochFinished]]:
-        history: list[EpochFinished] = []
-        epochs = self._submit_epochs(data, held_out)
+    def _run_epochs(self) -> tuple[Generation, Generation, list[EpochFinished]]:
+        users, items = self._start()
+        history = [] if self._state is None else list(self._state.history)
+        coming: _Epoch | None = None
         started = time.perf_counter()
-        epoch = next(epochs)
-        while True:
-            # the next epoch is on its way before this one is awaited, so that workers never wait for us
-            following = next(epochs, None)
+        while len(history) < self.config.epochs and not self._is_settled(history):
+            number = len(history) + 1
+            epoch = coming or self._submit_epoch(number, users, items)
+            users, items = epoch.users, epoch.items
+            # the next epoch is on its way before this one is awaited, so that workers never wait for us;
+            # but not past a state, from which the next one starts afresh
+            state_is_due = self._state_is_due(number)
+            coming = None if state_is_due else self._submit_epoch(number + 1, users, items)
             record = self._finish(epoch, started)
             started += record.seconds
             history.append(record)
+            if state_is_due or self._is_settled(history):
+                users, items = self._take_state(users, items, history)
+            if self._note_workers(number):
+                self._place(self._ratings)
+            if state_is_due and number < self.config.epochs and not self._is_settled(history):
+                coming = self._submit_epoch(number + 1, users, items)
+            self._keep(number, history)
             self._tell(record)
-            if following is None or self._is_settled(history):
-                return epoch, history
-            epoch = following
+        return users, items, history
 
-    def _submit_epochs(
-        self, data: dict[Side, SideData], held_out: tuple[HeldOut | None, HeldOut | None]
-    ) -> Iterator[_Epoch]:
+    def _start(self) -> tuple[Generation, Generation]:
         config = self.config
-        start = {
-            side: initialise(
-                self.cluster, data[side], self.spec.rank, config.seed, config.initial_deviation, self._run
+        if self._state is not None:
+            return self._hand_out(self._state)
+        return tuple(  # type: ignore[return-value]
+            initialise(
+                self.cluster,
+                self._ratings.sides[side],
+                self.spec.rank,
+                config.seed,
+                config.initial_deviation,
+                self._run,
             )
             for side in SIDES
-        }
-        users, items = start["user"], start["item"]
-        validation, test = held_out
-        for number in itertools.count(1):
-            if number > config.epochs:
-                return
-            key = f"{self._run}-{number}"
-            users = HalfStep(data["user"], self.spec).submit(self.cluster, items, users, key)
-            items = HalfStep(data["item"], self.spec).submit(self.cluster, users, items, key)
-            yield _Epoch(
-                number,
-                users,
-                items,
-                self._submit_errors(validation, (users, items), key),
-                self._submit_errors(test, (users, items), key) if config.monitor_test else None,
-            )
+        )
+
+    def _hand_out(self, state: TrainingState) -> tuple[Generation, Generation]:
+        starts = {side: [rows.start for rows in self._plan.ranges[side]] for side in SIDES}
+        return hand_out(self.cluster, state, starts, self.spec.rank, f"{self._run}-{state.epoch}")
+
+    def _submit_epoch(self, number: int, users: Generation, items: Generation) -> _Epoch:
+        key = f"{self._run}-{number}"
+        users = self._half_step("user").submit(self.cluster, items, users, key)
+        items = self._half_step("item").submit(self.cluster, users, items, key)
+        validation = self._submit_errors(self._ratings.validation, (users, items), key)
+        monitored = self._ratings.test if self.config.monitor_test else None
+        test = self._submit_errors(monitored, (users, items), key)
+        if not self.spec.needs_current:
+            users, items = replace(users, slabs=()), replace(items, slabs=())
+        return _Epoch(number, users, items, validation, test)
+
+    def _state_is_due(self, number: int) -> bool:
+        every = STATE_EPOCHS if self.checkpoints is None else min(self.checkpoints.every, STATE_EPOCHS)
+        return number % every == 0 or self._is_kept(number) or number == self.config.epochs
+
+    def _is_kept(self, number: int) -> bool:
+        return self.checkpoints is not None and number % self.checkpoints.every == 0
+
+    def _take_state(
+        self, users: Generation, items: Generation, history: list[EpochFinished]
+    ) -> tuple[Generation, Generation]:
+        """Bring the state home and start from it: Dask may forget how it came about."""
+        key = f"{self._run}-{len(history)}"
+        self._state = take_home(self.cluster, (users, items), history, self.spec, key)
+        self._fetched_bytes += self._state.n_bytes
+        return self._hand_out(self._state)
+
+    def _keep(self, number: int, history: list[EpochFinished]) -> None:
+        """Write the state to disk where one is due; the workers are at the next epoch meanwhile."""
+        ended = number == self.config.epochs or self._is_settled(history)
+        if self.checkpoints is not None and self._state is not None and (self._is_kept(number) or ended):
+            self.checkpoints.save(self._state)
+
+    def _note_workers(self, epoch: int) -> bool:
+        """Record who left in this epoch; return whether blocks have to move."""
+        for departure in self.cluster.take_departures():
+            self._losses.append(WorkerLoss(departure.worker, epoch, departure.how))
+            self._tell(Notice(f"worker {departure.worker} {departure.how} in epoch {epoch}"))
+        homes = self.cluster.homes
+        for note in self.cluster.refresh(self.store.path):
+            self._tell(Notice(note))
+        return self.cluster.homes != homes
 
     def _submit_errors(
         self, held_out: HeldOut | None, factors: tuple[Generation, Generation], key: str
@@ -261,10 +331,7 @@ class Trainer:
         )
 
     def _is_settled(self, history: list[EpochFinished]) -> bool:
-        if self.config.tol == 0 or len(history) < 2:
-            return False
-        before, after = history[-2].objective, history[-1].objective
-        return before - after < self.config.tol * abs(before)
+        return is_settled(history, self.config.tol, self.config.patience)
 
 
 def rating_limits(store: RatingsStore) -> tuple[float, float]:

@@ -1,0 +1,118 @@
+"""States of a training run on disk: one folder each, published by rename, the last two kept.
+
+FOLDER/epoch-000005/     a Zarr v3 group; its attributes are the manifest
+  <name>                 the state's arrays, every chunk with its checksum
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from daskals.errors import OutputError, StoreError
+from daskals.store.arrays import (
+    open_for_reading,
+    open_for_writing,
+    read_attributes,
+    read_whole,
+    write_array,
+    write_group,
+)
+from daskals.store.layout import check_version
+from daskals.store.publish import staged_directory
+
+STATE_FORMAT = "daskals-state"
+STATE_FORMAT_VERSION = 1
+KEPT = 2
+
+_NAME = re.compile(r"epoch-(\d{6,})")
+
+
+class StoredState(NamedTuple):
+    """A state as stored: attributes for JSON, and arrays by name."""
+
+    attributes: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+
+def write_state(
+    folder: Path, epoch: int, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write a state, whole or not at all, and remove all but the last two.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    target = folder / f"epoch-{epoch:06d}"
+    with staged_directory(target.absolute(), existing="replace") as staged:
+        store = open_for_writing(staged)
+        try:
+            for group in sorted({name.rpartition("/")[0] for name in arrays}):
+                write_group(store, group, {})
+            for name, values in arrays.items():
+                write_array(store, name, values)
+            shapes = {name: list(values.shape) for name, values in arrays.items()}
+            described = {"format": STATE_FORMAT, "format_version": STATE_FORMAT_VERSION, "arrays": shapes}
+            # the group's own attributes come last: without them nothing in the folder counts as a state
+            write_group(store, "", {**described, **attributes})
+        finally:
+            store.stop()
+    for old in list_states(folder)[:-KEPT]:
+        _discard(old)
+
+
+def list_states(folder: Path) -> list[Path]:
+    """Return the folders of the states, oldest first."""
+    if not folder.is_dir():
+        return []
+    named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    return sorted(named, key=lambda path: int(path.name.partition("-")[2]))
+
+
+def discard_states(folder: Path) -> None:
+    """Remove all states, newest first, so that what an interruption leaves is an older one."""
+    for state in reversed(list_states(folder)):
+        _discard(state)
+
+
+def read_state(path: Path) -> StoredState:
+    """Read a state whole.
+
+    Raises
+    ------
+    StoreError
+        If part of it is missing or damaged, or its format is newer than this code.
+    """
+    store = open_for_reading(str(path))
+    attributes = read_attributes(store, "")
+    check_version(attributes, STATE_FORMAT, str(path))
+    try:
+        arrays = {name: read_whole(store, name, tuple(shape)) for name, shape in attributes["arrays"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"its attributes are incomplete ({type(error).__name__}: {error})", where=str(path)
+        ) from error
+    return StoredState(attributes, arrays)
+
+
+def _discard(state: Path) -> None:
+    # out of the readers' sight first: a folder half removed is no state
+    doomed = state.with_name(f".{state.name}.doomed")
+    try:
+        shutil.rmtree(doomed, ignore_errors=True)
+        state.rename(doomed)
+        shutil.rmtree(doomed)
+    except OSError as error:
+        raise OutputError(
+            f"cannot be removed ({error.strerror or error})",
+            where=str(state),
+            expected="a folder that can be written",
+            remedy="Check its permissions",
+        ) from error

@@ -1,0 +1,128 @@
+"""Checkpoints of a run, and what a run must share with its checkpoint to continue it to the same bits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from daskals.config import ModelConfig, ReadConfig, SplitConfig, TrainConfig
+from daskals.errors import ConfigError, StoreError
+from daskals.kernels.target import current_target
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split
+from daskals.store.state_files import StoredState, discard_states, list_states, read_state, write_state
+from daskals.training.state import TrainingState
+
+FREE = {"epochs", "monitor_test"}
+"""Options that may change between a checkpoint and the run that continues it."""
+
+
+class Checkpoints:
+    """The checkpoints in one folder.
+
+    Parameters
+    ----------
+    folder
+        Where they are kept; need not exist yet.
+    every
+        Epochs between two; the last epoch makes one in any case.
+    resume
+        Continue from the last one, if there is one, rather than begin anew and discard them.
+    before_saving
+        Called before a checkpoint is written; raises where this run no longer owns its folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        every: int = 5,
+        *,
+        resume: bool = False,
+        before_saving: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.folder = folder
+        self.every = every
+        self.resume = resume
+        self._before_saving = before_saving
+        self._identity: dict[str, Any] = {}
+
+    def begin(self, config: TrainConfig, store: RatingsStore, split: Split) -> TrainingState | None:
+        """Return the state to continue from, or None where the run begins.
+
+        Raises
+        ------
+        ConfigError
+            If the checkpoint was made with other options or other ratings; what differs is listed.
+        StoreError
+            If checkpoints are there and none is whole.
+        """
+        self._identity = identity(config, store, split)
+        if not self.resume:
+            discard_states(self.folder)
+            return None
+        stored = self._read_last()
+        if stored is None:
+            return None
+        self._check(stored)
+        state = TrainingState.from_stored(stored.attributes["history"], stored.arrays)
+        if state.epoch > config.epochs:
+            raise ConfigError(
+                f"the run has {state.epoch} epochs already",
+                where="--epochs",
+                expected=f"at least {state.epoch}",
+                remedy="Name more epochs, or begin anew with --overwrite",
+            )
+        return state
+
+    def save(self, state: TrainingState) -> None:
+        """Write a state, whole or not at all, and keep the last two."""
+        self._before_saving()
+        attributes = {"identity": self._identity, "history": state.records()}
+        write_state(self.folder, state.epoch, attributes, state.arrays())
+
+    def _read_last(self) -> StoredState | None:
+        damage: StoreError | None = None
+        for path in reversed(list_states(self.folder)):
+            try:
+                return read_state(path)
+            except StoreError as error:
+                damage = damage or error  # an older one leads to the same bits, some epochs later
+        if damage is not None:
+            raise damage
+        return None
+
+    def _check(self, stored: StoredState) -> None:
+        before = stored.attributes["identity"]
+        # through JSON, as the stored one went
+        now = json.loads(json.dumps(self._identity))
+        unlike = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if unlike:
+            raise ConfigError(
+                ", ".join(f"{name} {now.get(name)}" for name in unlike),
+                where=f"--resume {self.folder.parent}",
+                expected=", ".join(f"{name} {before.get(name)}" for name in unlike)
+                + ", as its checkpoint has it",
+                remedy="Give the options and the ratings it began with, or begin anew with --overwrite",
+            )
+
+
+def identity(config: TrainConfig, store: RatingsStore, split: Split) -> dict[str, Any]:
+    """Return all that shapes the numbers of a run: options, ratings, split and CPU target."""
+    options = {
+        f"--{name.replace('_', '-')}": value
+        for name, value in config.as_report().items()
+        if name.rstrip("_") in _shaping() and name not in FREE
+    }
+    return {
+        **options,
+        "ratings": store.content_hash,
+        "split": split.key,
+        "cpu target": current_target().name,
+    }
+
+
+def _shaping() -> set[str]:
+    sections = (ModelConfig, SplitConfig, ReadConfig)
+    return {(field.alias or name) for section in sections for name, field in section.model_fields.items()}

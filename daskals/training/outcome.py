@@ -1,0 +1,60 @@
+"""What a training run leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daskals.kernels.score import ErrorSums
+from daskals.training.events import EpochFinished
+from daskals.training.half_step import SolveSpec
+from daskals.types import FactorRows, Float64, Side
+
+
+@dataclass(frozen=True)
+class WorkerLoss:
+    """A worker that left while an epoch was under way; `how` is "died" or "stopped"."""
+
+    worker: str
+    epoch: int
+    how: str
+
+
+@dataclass(frozen=True)
+class TrainedFactors:
+    """What a training run leaves.
+
+    Attributes
+    ----------
+    user_rows, item_rows
+        Factor rows of all users and all items. The users' belong to the final items: training closes
+        with one more user half-step.
+    spec
+        How they were solved.
+    history
+        One entry an epoch.
+    train, validation, test
+        Error sums of the final rows over the parts, rating by rating.
+    compile_seconds
+        Longest time a worker took to compile the kernels, or to read them from the cache.
+    weights
+        W of each side that has features, float64, shape (features, rank + 1).
+    losses
+        Workers that left during the run.
+    bytes_moved
+        Bytes that workers sent to one another during the epochs.
+    resumed_from
+        Epoch of the checkpoint that the run began with, or None.
+    """
+
+    user_rows: FactorRows
+    item_rows: FactorRows
+    spec: SolveSpec
+    history: tuple[EpochFinished, ...]
+    train: ErrorSums
+    validation: ErrorSums
+    test: ErrorSums
+    compile_seconds: float
+    weights: dict[Side, Float64]
+    losses: tuple[WorkerLoss, ...]
+    bytes_moved: int
+    resumed_from: int | None

@@ -1,0 +1,118 @@
+"""The ratings of a run on the cluster: each block at its home, in memory or to be read each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from daskals.cluster import Cluster
+from daskals.store.blocks import BlockSource
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split
+from daskals.training.half_step import SideData, load_side
+from daskals.training.plan import plan_blocks
+from daskals.training.residency import Demand, block_bytes, choose_resident
+from daskals.training.scoring import HeldOut, load_held_out
+from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Int64, Side
+
+_HELD_OUT = (("validation", VALIDATION), ("test", TEST))
+
+
+@dataclass(frozen=True)
+class PlacedRatings:
+    """Training ratings of both sides, and the held-out parts there are."""
+
+    sides: Mapping[Side, SideData]
+    validation: HeldOut | None
+    test: HeldOut | None
+
+    def wait(self, cluster: Cluster) -> None:
+        """Wait for what stays in memory; the ratings stay where they are."""
+        tasks = [task for side in SIDES for task in self.sides[side].tasks]
+        for part in (self.validation, self.test):
+            tasks += [] if part is None else part.tasks
+        cluster.wait(tasks)
+
+
+class RatingsPlan:
+    """How the ratings of a split are cut, and what each block takes in memory.
+
+    Parameters
+    ----------
+    store, split
+        The ratings.
+    rank
+        Number of factors, which the work of a row depends on.
+    """
+
+    def __init__(self, store: RatingsStore, split: Split, rank: int) -> None:
+        self._store = store
+        self._split = split
+        counts = {side: split.train_counts(side) for side in SIDES}
+        self.ranges = {side: plan_blocks(counts[side], rank) for side in SIDES}
+        value_bytes = 1 if len(store.scale) else 4
+        self._bytes = {side: block_bytes(counts[side], self.ranges[side], value_bytes) for side in SIDES}
+        others = np.diff(store.indptr("user")) - counts["user"]
+        self._held_out_bytes = {
+            name: block_bytes(_share(others, n, split), self.ranges["user"], value_bytes)
+            for name, n in (("validation", split.n_validation), ("test", split.n_test))
+            if n
+        }
+
+    def place(
+        self, cluster: Cluster, budgets: Mapping[str, int], key: str, previous: PlacedRatings | None = None
+    ) -> PlacedRatings:
+        """Start loading every block that fits the budgets at its home; see `choose_resident`."""
+        threads = cluster.workers
+        demands = [
+            Demand(cluster.home(number), size)
+            for sizes in (*self._bytes.values(), *self._held_out_bytes.values())
+            for number, size in enumerate(sizes)
+        ]
+        homes = set(cluster.homes)
+        stays = iter(
+            choose_resident(
+                demands,
+                {worker: budgets[worker] for worker in homes},
+                {worker: threads.get(worker, 1) for worker in homes},
+            )
+        )
+        sides = {}
+        for side in SIDES:
+            resident = [next(stays) for _ in self.ranges[side]]
+            sources = self._sources(side, TRAIN, resident, cluster, threads)
+            before = None if previous is None else previous.sides[side]
+            sides[side] = load_side(cluster, sources, resident, key, before)
+        parts = {}
+        for name, code in _HELD_OUT:
+            if name in self._held_out_bytes:
+                resident = [next(stays) for _ in self.ranges["user"]]
+                sources = self._sources("user", code, resident, cluster, threads)
+                parts[name] = load_held_out(cluster, name, sources, resident, key)
+        return PlacedRatings(sides, parts.get("validation"), parts.get("test"))
+
+    def _sources(
+        self, side: Side, part: int, resident: Sequence[bool], cluster: Cluster, threads: Mapping[str, int]
+    ) -> list[BlockSource]:
+        sources = [
+            BlockSource(self._store.path, side, (start, stop), self._split.key, part)
+            for start, stop in self.ranges[side]
+        ]
+        streamed: dict[str, list[int]] = {}
+        for number, stays in enumerate(resident):
+            if not stays:
+                streamed.setdefault(cluster.home(number), []).append(number)
+        for worker, numbers in streamed.items():
+            # as many blocks are in use as there are threads: the next one after those is worth reading
+            ahead = threads.get(worker, 1)
+            for number, following in zip(numbers, numbers[ahead:], strict=False):
+                sources[number] = replace(sources[number], following=sources[following].rows)
+        return sources
+
+
+def _share(counts: Int64, n: int, split: Split) -> Int64:
+    """Spread a held-out part over the rows as all held-out ratings are."""
+    share = n / (split.n_validation + split.n_test)
+    return np.asarray(np.ceil(counts * share), dtype=np.int64)

@@ -1,0 +1,61 @@
+"""The state of a run between two epochs: all that the rest of it depends on, held by the driving process."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskals.training.events import EpochFinished
+from daskals.types import Side
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What an epoch leaves to the next.
+
+    Attributes
+    ----------
+    history
+        The epochs so far.
+    rows
+        Factor rows of the sides whose next half-step depends on them: the items', and the users' where a
+        solve starts from the rows as they are.
+    weights
+        W of the sides that have features, float64, shape (features, rank + 1).
+    """
+
+    history: tuple[EpochFinished, ...]
+    rows: dict[Side, NDArray[np.float32]]
+    weights: dict[Side, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs done."""
+        return len(self.history)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the arrays."""
+        return sum(int(values.nbytes) for values in self.arrays().values())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name, as a checkpoint stores them."""
+        named: dict[str, NDArray[Any]] = {f"{side}s/rows": rows for side, rows in self.rows.items()}
+        return named | {f"{side}s/weights": values for side, values in self.weights.items()}
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the history as JSON can hold it."""
+        return [asdict(record) for record in self.history]
+
+    @classmethod
+    def from_stored(cls, records: list[dict[str, Any]], arrays: dict[str, NDArray[Any]]) -> Self:
+        """Build a state from what a checkpoint stored."""
+        sides: tuple[Side, Side] = ("user", "item")
+        return cls(
+            history=tuple(EpochFinished(**record) for record in records),
+            rows={side: arrays[f"{side}s/rows"] for side in sides if f"{side}s/rows" in arrays},
+            weights={side: arrays[f"{side}s/weights"] for side in sides if f"{side}s/weights" in arrays},
+        )
