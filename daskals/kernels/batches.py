@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from daskals.kernels.gram import PANEL_FLOATS, interleave_grams, plan_tiles, row_gram
+from daskals.kernels.gram import PANEL_FLOATS, interleave_grams, row_gram
+from daskals.kernels.gram_tiles import plan_tiles
 from daskals.kernels.jit import exact_jit, parallel_jit
 from daskals.kernels.simd import unowned
 from daskals.kernels.solve import quadratic_forms, solve_interleaved

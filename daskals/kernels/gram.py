@@ -1,112 +1,31 @@
 """The sums a row's equations need: the augmented Gram matrix Σ zzᵀ, z = [q, 1, y], in register tiles.
 
-The formula is `daskals.kernels.plain.augmented_gram`. Here the same sums are held in vector registers. With
-L lanes in a vector, z is cut into vectors z₀, z₁, … of L numbers (the last one padded with zeros), and a
-*tile* is one register that accumulates zᵥ times another vector of the same rating:
-
-- zᵥ times the number z_e in every lane, for each e behind zᵥ: lane l sums z_e·z_{vL+l};
-- zᵥ times zᵥ rotated by s lanes, for s up to half its width: lane l sums z_l·z_{l+s}. This gives every pair
-  inside zᵥ in width/2 + 1 tiles, where the first kind would take `width` tiles and compute most pairs twice.
-
-So a rating costs one multiply-add a tile: 19 at rank 20 and 16 lanes. Where all tiles fit into registers the
-rows of the other side are read where they are, straight through, asking for the row of a later rating on the
-way. Otherwise some ratings' z are gathered into a small panel, which stays in the nearest caches while the
-tiles take turns, one group at a time, in passing over it.
+The formula is `daskals.kernels.plain.augmented_gram`; `daskals.kernels.gram_tiles` says which products go where.
+Where all tiles fit into registers, the rows of the other side are read where they are, once, asking for the
+row of a later rating on the way. Otherwise some ratings' z are gathered into a small panel, which stays in
+the nearest caches while the tiles take turns in passing over it.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from itertools import pairwise
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from daskals.kernels.gram_tiles import Pass, Plan, Shape, Tile, plan_tiles, rotation, tiles_of
 from daskals.kernels.layout import row_stride
 from daskals.kernels.simd import INT, INT32, Context, Emitter, Value, data_pointer
-from daskals.kernels.target import Target, current_target
-from daskals.types import Int64
+from daskals.kernels.target import current_target
 
 PREFETCH_RATINGS = 48
+"""How many ratings ahead a row is asked for: about the latency of main memory."""
+
 PANEL_FLOATS = 6144
-SPARE_REGISTERS = 4
-
-
-class Tile(NamedTuple):
-    """One register of sums: vector `vector` of z times itself rotated, or times one element of z.
-
-    `operand` is the rotation in lanes where `rotated`, and the element's index otherwise.
-    """
-
-    vector: int
-    operand: int
-    rotated: bool
-
-
-class Plan(NamedTuple):
-    """How a Gram matrix of `size` rows is spread over tiles, and the tiles over passes (`groups`)."""
-
-    size: int
-    lanes: int
-    tiles: tuple[Tile, ...]
-    groups: tuple[tuple[int, ...], ...]
-
-    @property
-    def n_vectors(self) -> int:
-        """Vectors that hold z."""
-        return -(-self.size // self.lanes)
-
-    def width(self, vector: int) -> int:
-        """Return how many lanes of a vector are in use."""
-        return min(self.lanes, self.size - vector * self.lanes)
-
-
-@lru_cache
-def plan_tiles(rank: int, target: Target) -> Plan:
-    """Lay out the tiles of a rank's Gram matrix for a target."""
-    lanes = target.lanes
-    size = rank + 2
-    plan = Plan(size, lanes, (), ())
-    tiles = [
-        Tile(v, shift, rotated=True) for v in range(plan.n_vectors) for shift in range(plan.width(v) // 2 + 1)
-    ]
-    tiles += [
-        Tile(v, element, rotated=False)
-        for v in range(plan.n_vectors - 1)
-        for element in range((v + 1) * lanes, size)
-    ]
-    most = target.registers - SPARE_REGISTERS
-    n_groups = -(-len(tiles) // most)
-    cuts = [len(tiles) * group // n_groups for group in range(n_groups + 1)]
-    groups = tuple(tuple(range(low, high)) for low, high in pairwise(cuts))
-    return Plan(size, lanes, tuple(tiles), groups)
-
-
-@lru_cache
-def tile_places(rank: int, target: Target) -> Int64:
-    """Return for each lane of each tile its place in the packed lower triangle of the Gram matrix.
-
-    Entry (a, b), a ≥ b, is packed at a(a + 1)/2 + b. Lanes that hold nothing, or a pair that another lane
-    holds too, point one past the end.
-    """
-    plan = plan_tiles(rank, target)
-    nowhere = plan.size * (plan.size + 1) // 2
-    places = np.full((len(plan.tiles), plan.lanes), nowhere, np.int64)
-    taken = np.zeros(nowhere, dtype=bool)
-    for t, tile in enumerate(plan.tiles):
-        width = plan.width(tile.vector)
-        first = tile.vector * plan.lanes
-        for lane in range(width):
-            partner = first + (lane + tile.operand) % width if tile.rotated else tile.operand
-            a, b = max(first + lane, partner), min(first + lane, partner)
-            if not taken[a * (a + 1) // 2 + b]:
-                places[t, lane] = a * (a + 1) // 2 + b
-                taken[places[t, lane]] = True
-    return places.ravel()
+"""Size of the panel of gathered z: with the sums, it fits into the nearest cache."""
 
 
 class TaskFields:
@@ -161,78 +80,134 @@ class _Ratings:
         return row, z, y
 
 
-def _rotation(plan: Plan, tile: Tile) -> list[int]:
-    width = plan.width(tile.vector)
-    return [(lane + tile.operand) % width if lane < width else lane for lane in range(plan.lanes)]
+class _Sums:
+    """Emits the registers of some tiles: they start from memory or zero, take products, and go to memory.
 
+    `width` lanes of the rotated tiles' vectors are in use.
+    """
 
-def _add_products(
-    emit: Emitter, plan: Plan, group: tuple[int, ...], sums: list[Value], z: dict[int, Value], elements: Any
-) -> None:
-    """Emit one rating's multiply-adds into the group's registers; `elements(e)` gives z_e in every lane."""
-    builder = emit.builder
-    for t, place in zip(group, sums, strict=True):
-        tile = plan.tiles[t]
-        ours = z[tile.vector]
-        total = builder.load(place)
-        if not tile.rotated and tile.operand == plan.size - 2:  # the constant 1
-            builder.store(builder.fadd(total, ours), place)
-            continue
-        if tile.rotated:
-            theirs = emit.shuffle(ours, ours, _rotation(plan, tile)) if tile.operand else ours
-        else:
-            theirs = elements(tile.operand)
-        builder.store(emit.multiply_add(ours, theirs, total), place)
+    def __init__(self, emit: Emitter, tiles: list[Tile], widths: list[int]) -> None:
+        self.emit = emit
+        self.tiles = tiles
+        self.widths = widths
+        self.places: list[Value] = []
+
+    def start(self, memory: Value | None) -> None:
+        """Set the sums to zero, or to what memory holds."""
+        emit = self.emit
+        for t in range(len(self.tiles)):
+            value = emit.constant(0.0) if memory is None else emit.load(memory, t * emit.lanes)
+            self.places.append(emit.variable(value))
+
+    def add(self, z: list[Value], element: Callable[[int], Value | None]) -> None:
+        """Add one rating's products; element(e) is z_e in every lane, or None for the constant 1."""
+        builder = self.emit.builder
+        for tile, width, place in zip(self.tiles, self.widths, self.places, strict=True):
+            ours = z[tile.vector]
+            theirs = self._rotated(ours, tile.operand, width) if tile.rotated else element(tile.operand)
+            total = builder.load(place)
+            total = (
+                builder.fadd(ours, total) if theirs is None else self.emit.multiply_add(ours, theirs, total)
+            )
+            builder.store(total, place)
+
+    def _rotated(self, vector: Value, shift: int, width: int) -> Value:
+        return self.emit.shuffle(vector, vector, rotation(shift, width, self.emit.lanes)) if shift else vector
+
+    def finish(self, memory: Value) -> None:
+        """Store the sums."""
+        for t, place in enumerate(self.places):
+            self.emit.store(self.emit.builder.load(place), memory, t * self.emit.lanes)
 
 
 def _emit_direct(
     emit: Emitter, plan: Plan, ratings: _Ratings, tiles: Value, span: tuple[Value, Value]
 ) -> None:
     """All tiles in registers: one pass over the ratings, rows read where they are."""
-    group = plan.groups[0]
-    sums = [emit.variable(emit.constant(0.0)) for _ in group]
+    widths = [min(plan.lanes, plan.size - tile.vector * plan.lanes) for tile in plan.tiles]
+    sums = _Sums(emit, list(plan.tiles), widths)
+    sums.start(None)
     with emit.loop(*span) as position:
         ratings.prefetch(position)
         row, z, y = ratings.read(position)
-        _add_products(
-            emit,
-            plan,
-            group,
-            sums,
-            dict(enumerate(z)),
-            lambda e: y if e == plan.size - 1 else emit.broadcast(row, e),
-        )
-    for t, place in zip(group, sums, strict=True):
-        emit.store(emit.builder.load(place), tiles, t * plan.lanes)
+
+        def element(e: int) -> Value | None:
+            known = {plan.size - 1: y, plan.size - 2: None}
+            return known[e] if e in known else emit.broadcast(row, e)
+
+        sums.add(z, element)
+    sums.finish(tiles)
+
+
+class _Panel:
+    """Emits the gathering of some ratings' z, and the passes of the tiles over them."""
+
+    def __init__(self, emit: Emitter, plan: Plan, panel: Value, tiles: Value) -> None:
+        self.emit = emit
+        self.plan = plan
+        self.panel = panel
+        self.tiles = tiles
+        self.stride = plan.n_vectors * plan.lanes
+
+    def _row(self, j: Value) -> Value:
+        return self.emit.address(self.panel, self.emit.builder.mul(j, INT(self.stride)))
+
+    def gather(self, ratings: _Ratings, start: Value, count: Value) -> None:
+        """Copy z of the ratings from `start` on into the panel."""
+        with self.emit.loop(INT(0), count) as j:
+            position = self.emit.builder.add(start, j)
+            ratings.prefetch(position)
+            row = self._row(j)
+            for v, vector in enumerate(ratings.read(position)[1]):
+                self.emit.store(vector, row, v * self.plan.lanes)
+
+    def add_products(self, count: Value) -> None:
+        """Let all tiles pass over the panel: code once for each shape, in a loop over its places."""
+        for shape in dict.fromkeys(step.shape for step in self.plan.passes):
+            steps = [step for step in self.plan.passes if step.shape == shape]
+            places = self._places(steps)
+            with self.emit.loop(INT(0), INT(len(steps))) as n:
+                at = self.emit.builder.mul(n, INT(3))
+                vector, element, tile = (
+                    self.emit.scalar(places, self.emit.builder.add(at, INT(k)), INT) for k in range(3)
+                )
+                self._pass(shape, (vector, element), self.emit.address(self.tiles, tile), count)
+
+    def _places(self, steps: list[Pass]) -> Value:
+        """Return a table of where in z and in the tiles each pass starts, in floats."""
+        lanes = self.plan.lanes
+        numbers = [n for step in steps for n in (step.vector * lanes, step.element, step.tile * lanes)]
+        kind = ir.ArrayType(INT, len(numbers))
+        return cgutils.global_constant(self.emit.builder.module, "passes", kind(numbers))
+
+    def _pass(self, shape: Shape, starts: tuple[Value, Value], tiles: Value, count: Value) -> None:
+        own = tiles_of(shape)
+        sums = _Sums(self.emit, own, [shape.width] * len(own))
+        sums.start(tiles)
+        with self.emit.loop(INT(0), count) as j:
+            row = self._row(j)
+            vectors, elements = (self.emit.address(row, start) for start in starts)
+            z = [self.emit.load(vectors, v * self.plan.lanes) for v in range(shape.vectors)]
+            known = {e: self.emit.broadcast(elements, e) for e in range(shape.elements)}
+            sums.add(z, known.__getitem__)
+        sums.finish(tiles)
 
 
 def _emit_by_panels(
-    emit: Emitter, plan: Plan, ratings: _Ratings, pointers: tuple[Value, Value], span: tuple[Value, Value]
+    emit: Emitter, plan: Plan, ratings: _Ratings, memory: tuple[Value, Value], span: tuple[Value, Value]
 ) -> None:
-    """More tiles than registers: gather a panel of z, let each group of tiles pass over it, and go on."""
+    """More tiles than registers: gather a panel of z, let the tiles pass over it, and go on."""
     builder = emit.builder
-    tiles, panel = pointers
-    stride = plan.n_vectors * plan.lanes
-    capacity = INT(PANEL_FLOATS // stride)
-    for_tiles = emit.loop(INT(0), INT(len(plan.tiles)))
-    with for_tiles as t:
+    tiles, gathered = memory
+    with emit.loop(INT(0), INT(len(plan.tiles))) as t:
         emit.store(emit.constant(0.0), tiles, builder.mul(t, INT(plan.lanes)))
+    panel = _Panel(emit, plan, gathered, tiles)
+    capacity = INT(PANEL_FLOATS // panel.stride)
     with emit.loop(span[0], span[1], step=capacity) as start:
         left = builder.sub(span[1], start)
         count = builder.select(builder.icmp_signed("<", left, capacity), left, capacity)
-        with emit.loop(INT(0), count) as j:
-            position = builder.add(start, j)
-            ratings.prefetch(position)
-            for v, vector in enumerate(ratings.read(position)[1]):
-                emit.store(vector, panel, builder.add(builder.mul(j, INT(stride)), INT(v * plan.lanes)))
-        for group in plan.groups:
-            sums = [emit.variable(emit.load(tiles, t * plan.lanes)) for t in group]
-            with emit.loop(INT(0), count) as j:
-                row = emit.address(panel, builder.mul(j, INT(stride)))
-                z = {v: emit.load(row, v * plan.lanes) for v in sorted({plan.tiles[t].vector for t in group})}
-                _add_products(emit, plan, group, sums, z, lambda e, row=row: emit.broadcast(row, e))
-            for t, place in zip(group, sums, strict=True):
-                emit.store(builder.load(place), tiles, t * plan.lanes)
+        panel.gather(ratings, start, count)
+        panel.add_products(count)
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
@@ -251,7 +226,7 @@ def row_gram(
         emit = Emitter(builder, plan.lanes)
         ratings = _Ratings(emit, plan, TaskFields(context, builder, task, args[0]))
         sums = emit.address(data_pointer(context, builder, tiles, args[1]), args[2])
-        if len(plan.groups) == 1:
+        if plan.in_registers:
             _emit_direct(emit, plan, ratings, sums, (args[4], args[5]))
         else:
             gathered = data_pointer(context, builder, panel, args[3])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from daskals.errors import ConfigError, DataError, RowError
 from daskals.kernels import batches, plain
-from daskals.kernels.gram import tile_places
+from daskals.kernels.gram_tiles import tile_places
 from daskals.kernels.layout import aligned_rows, empty_rows, row_stride
 from daskals.kernels.target import current_target
 from daskals.kernels.task import BAD_INDEX, BAD_PIVOT, NOT_FINITE, Equations, Outcome, Task
