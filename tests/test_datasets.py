@@ -236,6 +236,20 @@ def test_cache_that_cannot_be_written(own_cache):
         fetch_dataset("ml-1m")
 
 
+def test_cache_that_runs_full(own_cache, monkeypatch):
+    put_by_hand(own_cache, archive())
+
+    def no_room(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.rename", no_room)
+    with pytest.raises(
+        OutputError, match=r"datasets: the cache cannot be written \(No space left on device\)"
+    ):
+        fetch_dataset("ml-1m")
+    assert leftovers(own_cache) == ["ml-1m.zip"]
+
+
 def test_published_by_another_process_meanwhile(own_cache, monkeypatch):
     put_by_hand(own_cache, archive())
     other = own_cache / "datasets" / "ml-1m"

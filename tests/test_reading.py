@@ -117,6 +117,15 @@ def test_csv_folder__links_and_tags(tmp_path):
     assert table.tags.to_pylist() == [{"user_id": 7, "item_id": 30, "tag": 'a, "b"', "timestamp": 55}]
 
 
+def test_tags__ids_stay_texts_where_those_of_the_ratings_are(tmp_path):
+    write(tmp_path / "ratings.csv", HEADER + "a,030,4,1\nb,010,3,2\n")
+    write(tmp_path / "movies.csv", "movieId,title,genres\n030,C,X\n")
+    write(tmp_path / "tags.csv", "userId,movieId,tag,timestamp\n7,30,good,\n")
+    tags = read_ratings(tmp_path).tags
+    assert tags is not None
+    assert tags.to_pylist() == [{"user_id": "7", "item_id": "30", "tag": "good", "timestamp": None}]
+
+
 def test_catalogue__item_listed_twice_counts_the_first_time(tmp_path):
     write(tmp_path / "ratings.csv", HEADER + ROWS)
     write(tmp_path / "movies.csv", "movieId,title,genres\n30,first,X\n30,second,Y\n40,third,Z\n40,fourth,Z\n")

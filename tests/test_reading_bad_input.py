@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import daskals.ratings.delimited as delimited
 from daskals.errors import ConfigError, DataError
 from daskals.ratings.columns import parse_columns
+from daskals.ratings.layout import require_utf8
 from daskals.ratings.source import read_predefined, read_ratings
+from daskals.ratings.table import RatingsTable
 
 HEADER = "userId,movieId,rating,timestamp\n"
 GOOD = "1,10,4.0,100\n2,20,3.5,101\n3,10,0.5,102\n"
@@ -154,7 +160,18 @@ UNREADABLE = {
         b"\nrating\n3\n",
         "FILE, line 2: only one column found, 'rating'; expected columns separated by commas",
     ),
-    "latin-1": ("r.csv", HEADER.encode() + "é,1,2,3\n".encode("latin-1"), "invalid UTF8"),
+    "latin-1": (
+        "r.csv",
+        (HEADER + GOOD + "é,1,2,3\n").encode("latin-1"),
+        "FILE: cannot be read (byte 0xe9 in line 5 is no UTF-8); expected a complete text file in UTF-8. "
+        "Fetch the file again, or save it as UTF-8.",
+    ),
+    "latin-1 in a short row": (
+        "r.csv",
+        HEADER.encode() + b"1,1,1,1\n\xff,1\n",
+        "byte 0xff in line 3 is no UTF-8",
+    ),
+    "half a character": ("r.csv", (HEADER + "x,1,1,1\n").encode() + "é".encode()[:1], "byte 0xc3 in line 3"),
     "utf-16": ("r.csv", HEADER.encode("utf-16"), "FILE: cannot be read (its first line holds zero bytes"),
     "cut gzip": (
         "r.csv.gz",
@@ -206,6 +223,39 @@ def test_truncated_gzip_beyond_the_head(tmp_path):
     )
 
 
+def test_truncated_gzip_found_by_the_check_for_utf8(tmp_path):
+    path = write(tmp_path / "r.csv.gz", GZIP[:-4])
+    with pytest.raises(DataError, match="Truncated compressed stream"):
+        require_utf8(path)
+
+
+def test_line_longer_than_a_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "_BLOCK_BYTES", 64)
+    path = write(tmp_path / "r.csv", HEADER + GOOD + f"{'9' * 300},1,1,1\n" + GOOD)
+    assert message(path).startswith("FILE: cannot be read (straddling object straddles two block boundaries")
+
+
+def test_catalogue_that_may_not_be_read(tmp_path, monkeypatch):
+    write(tmp_path / "ratings.dat", GOOD.replace(",", "::"))
+    write(tmp_path / "movies.dat", "1::A::B\n")
+
+    def denied(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(DataError, match=r"movies\.dat: cannot be read \(\[Errno 13\] Permission denied\)"):
+        read_ratings(tmp_path)
+
+
+def test_parquet_pages_that_are_damaged(tmp_path):
+    frame = pa.table({"user": list(range(999)), "item": list(range(999)), "rating": [1.0] * 999})
+    path = tmp_path / "r.parquet"
+    pq.write_table(frame, path, compression="zstd")
+    content = bytearray(path.read_bytes())
+    content[4:900] = b"\xff" * 896
+    assert "expected a complete Parquet file" in message(write(path, bytes(content)))
+
+
 def test_nothing_left_after_dropping(tmp_path):
     path = write(tmp_path / "r.csv", HEADER + "1,1,x,1\n2,2,y,1\n")
     assert message(path, invalid="drop").startswith(
@@ -253,6 +303,10 @@ def test_parquet_faults(tmp_path):
     pq.write_table(frame, path)
     assert message(path).startswith(
         "FILE, row 2, column 'user': user id is empty: found nothing (the first of 2 bad rows)"
+    )
+    pq.write_table(frame.slice(2), path)
+    assert message(path).startswith(
+        "FILE, row 1, column 'rating': rating is not finite: found 'inf'; expected"
     )
 
 
@@ -357,3 +411,34 @@ def test_columns_that_cannot_be_meant(text, found):
 def test_mapping_of_columns_is_checked_too(tmp_path):
     with pytest.raises(ConfigError, match="no column named for item and rating"):
         read_ratings(write(tmp_path / "r.csv", HEADER + GOOD), columns={"user": "userId"})
+
+
+DAMAGE = [b"\n", b",", b'"', b'""', b"\r", b"\0", b"nan", b"\xff", b"::", b"\t", b" ", b"-", b"9" * 25, b""]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["r.csv", "ratings.dat", "u.data", "r.csv.gz"]),
+    wounds=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5), st.sampled_from(DAMAGE)), max_size=4),
+    invalid=st.sampled_from(["error", "drop"]),
+)
+def test_damaged_bytes_are_an_error_or_give_a_sound_table(tmp_path, name, wounds, invalid):
+    rows = "".join(f"{k % 7},{k % 5},{k % 9 / 2 + 0.5},{k}\n" for k in range(12))
+    separator = {"ratings.dat": "::", "u.data": "\t"}.get(name)
+    content = bytearray((rows.replace(",", separator) if separator else HEADER + rows).encode())
+    if name == "r.csv.gz":
+        content = bytearray(gzip.compress(bytes(content)))
+    for place, length, damage in wounds:
+        start = int(place * len(content))
+        content[start : start + length] = damage
+    path = write(tmp_path / name, bytes(content))
+    with contextlib.suppress(DataError):
+        assert_sound(read_ratings(path, invalid=invalid))
+
+
+def assert_sound(table: RatingsTable) -> None:
+    assert np.isfinite(table.values).all()
+    assert table.n_input == table.n_ratings + table.duplicates + sum(table.dropped.values())
+    assert (np.diff(table.positions) > 0).all()
+    assert sorted(set(table.users.tolist())) == list(range(table.n_users))
+    assert None not in table.user_ids.to_pylist()

@@ -73,6 +73,12 @@ def test_chunks_do_not_show():
     assert split.user_ids.to_pylist() == ["x", "y", "z"]
 
 
+def test_ratings_as_string_views():
+    ratings = pa.array(["4", "3.5", "0.5"]).cast(pa.string_view())
+    table = from_frame(pa.table({"user": [1, 2, 3], "item": [1, 2, 3], "rating": ratings}))
+    assert table.values.tolist() == [4.0, 3.5, 0.5]
+
+
 def test_dictionary_encoded_ratings():
     table = from_frame(frame(rating=pd.Categorical(["4", "3.5", "4"])))
     assert table.values.tolist() == [4.0, 3.5, 4.0]

@@ -80,27 +80,17 @@ def fetch_dataset(
     """
     if name not in DATASETS:
         raise suggest_name(name)
-    home = datasets_folder()
-    folder = home / name
-    if folder.is_dir():
-        return folder
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the cache cannot be written ({error.strerror})",
-            where=str(home),
-            expected="a folder that can be written",
-            remedy=f"Set {VARIABLE} to another folder",
-        ) from None
-    archive = home / f"{name}.zip"
-    if archive.is_file():
-        _check_by_hand(archive)
-        _unpack(archive, folder)
-        return folder
-    _download(f"{base_url.rstrip('/')}/{archive.name}", archive, progress)
-    _unpack(archive, folder)
-    archive.unlink(missing_ok=True)
+    folder = datasets_folder() / name
+    if not folder.is_dir():
+        try:
+            _obtain(folder, base_url, progress)
+        except OSError as error:
+            raise OutputError(
+                f"the cache cannot be written ({error.strerror})",
+                where=str(folder.parent),
+                expected="a folder that can be written, with room for the data set",
+                remedy=f"Set {VARIABLE} to another folder",
+            ) from None
     return folder
 
 
@@ -108,6 +98,18 @@ def parse_md5(text: str) -> str | None:
     """Find the digest in a checksum file: `MD5 (x.zip) = digest`, `digest  x.zip`, or the bare digest."""
     found = re.search(r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{32}(?![0-9A-Fa-f])", text)
     return found.group().lower() if found else None
+
+
+def _obtain(folder: Path, base_url: str, progress: Literal["show", "hide"]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    archive = folder.with_name(f"{folder.name}.zip")
+    if archive.is_file():
+        _check_by_hand(archive)
+        _unpack(archive, folder)
+    else:
+        _download(f"{base_url.rstrip('/')}/{archive.name}", archive, progress)
+        _unpack(archive, folder)
+        archive.unlink(missing_ok=True)
 
 
 def _download(url: str, archive: Path, progress: Literal["show", "hide"]) -> None:

@@ -12,7 +12,7 @@ from pyarrow import csv as arrow_csv
 
 from daskals.ratings.columns import ColumnNames, choose_columns
 from daskals.ratings.convert import convert_table
-from daskals.ratings.layout import Head, Layout, open_stream, read_head, shortened, unreadable
+from daskals.ratings.layout import Head, Layout, open_stream, read_head, require_utf8, shortened, unreadable
 from daskals.ratings.raw import Fault, Origin, RawRatings
 
 _BLOCK_BYTES = 1 << 24
@@ -68,6 +68,8 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
     except pa.ArrowInvalid:
         raw = None
     if raw is None or raw.faults:
+        for path in paths:
+            require_utf8(path)
         raw = _convert(
             [_read(path, layout, head, name, _CAREFUL) for path, head, name in chosen], names[0], layout
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 from daskals.errors import DataError
 
 _HEAD_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 24
 _DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", ":": "colon"}
 
 
@@ -95,6 +97,31 @@ def open_stream(path: Path) -> Any:
     if path.suffix == ".gz":
         return pa.input_stream(str(path), compression="gzip")
     return pa.memory_map(str(path))
+
+
+def require_utf8(path: Path) -> None:
+    """Check that a whole file is UTF-8.
+
+    Raises
+    ------
+    DataError
+        With the line of the first byte that is not, or where the file cannot be read.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    n_lines = 0
+    try:
+        with open_stream(path) as stream:
+            while content := stream.read(_CHUNK_BYTES):
+                decoder.decode(content)
+                n_lines += content.count(b"\n")
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        line = n_lines + error.object[: error.start].count(b"\n") + 1
+        raise unreadable(
+            path, f"byte 0x{error.object[error.start]:02x} in line {line:,} is no UTF-8"
+        ) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def unreadable(path: Path, error: Exception | str) -> DataError:

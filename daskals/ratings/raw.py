@@ -47,11 +47,10 @@ class Origin:
 
     def place(self, position: int) -> str:
         """Name the file and the data row, counted from 1, of an input position."""
-        for name, n_rows in self.parts:
-            if position < n_rows:
-                return f"{name}, row {position + 1:,}"
-            position -= n_rows
-        return f"{self.name}, row {position + 1:,}"
+        ends = np.cumsum([n_rows for _, n_rows in self.parts])
+        part = int(np.searchsorted(ends, position, side="right"))
+        name, n_rows = self.parts[part]
+        return f"{name}, row {position - int(ends[part]) + n_rows + 1:,}"
 
     @property
     def name(self) -> str:
