@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 
 from daskals.errors import ConfigError, DataError
 from daskals.kernels.jit import numba
+from daskals.kernels.score_tiles import (
+    SHAPE,
+    _plain_lowest_bit,
+    _plain_tile,
+    lowest_bit,
+    score_tile,
+    tile_shape,
+)
 from daskals.kernels.target import TARGETS
-from daskals.kernels.tiles import SHAPE, _plain_lowest_bit, _plain_tile, lowest_bit, score_tile, tile_shape
 from daskals.kernels.topk import BLOCK_GROUPS, SeenItems, pack_items, top_items
 from tests import naive
 

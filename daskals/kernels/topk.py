@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from daskals.errors import ConfigError, DataError
 from daskals.kernels.heap import offer, sort_heap
 from daskals.kernels.jit import jit
-from daskals.kernels.tiles import SHAPE, lowest_bit, score_tile
+from daskals.kernels.score_tiles import SHAPE, lowest_bit, score_tile
 from daskals.types import Float32, Int32, Int64, UInt64
 
 USERS, WIDTH = SHAPE.users, SHAPE.width
