@@ -1,231 +1,310 @@
-"""The fitted model: predictions for any pair of original ids, saved and loaded without pickle."""
+"""The fitted model as people use it: it recommends, folds in, compares and explains."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from daskals.errors import DataError
-from daskals.kernels.layout import aligned_empty, pack_rows, unpack_rows
-from daskals.kernels.score import predict_pairs
-from daskals.store.model_files import StoredModel, read_model, write_model
-from daskals.store.publish import Existing
-from daskals.types import FactorRows, Float32, Int64, Side
+from daskals.kernels.topk import ItemPanels
+from daskals.named import NamedModel
+from daskals.querying.coldstart import ColdStart, anchor_mean, genre_weights, new_traits
+from daskals.querying.filters import Filters
+from daskals.querying.given import GivenRatings, read_given
+from daskals.querying.history import open_history, own_ratings
+from daskals.querying.profile import Explanation, Profile, explain
+from daskals.querying.ranking import best_rows, pack_units, pack_with_bias, unit_rows
+from daskals.querying.scoring import Scoring
+from daskals.querying.tables import Frame, Output, as_output, item_table
+from daskals.types import Float32, Float64, Int64, Side
+
+Person: TypeAlias = Any
+"""An original user id, or the `Profile` of somebody folded in."""
+
+NO_FILTERS = Filters()
 
 
-class Predictions(NamedTuple):
-    """Predicted ratings of pairs, and what of each pair the model knew.
+class Model(NamedModel):
+    """A fitted model.
 
-    Attributes
-    ----------
-    rating
-        float32, shape (pairs,), always finite, unclipped unless asked.
-    known_user, known_item
-        bool, shape (pairs,): whether the model trained on ratings of that user, of that item. What is not
-        known adds nothing to the prediction beyond its prior.
+    Users and items are named by their original ids, items also by title; somebody who is not in the model
+    is folded in (`fold_in`) and can then stand wherever a user id can. Lists come as pandas or Arrow frames.
+    See `FactorModel` for the attributes, `predict`, `rows_of`, `save` and `load`.
     """
 
-    rating: Float32
-    known_user: np.ndarray[Any, np.dtype[np.bool_]]
-    known_item: np.ndarray[Any, np.dtype[np.bool_]]
+    # --- people and new items ------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True)
-class Model:
-    """A fitted model (paper 1, Eq. 1).
-
-    Attributes
-    ----------
-    rank, mean
-        Number of factors; the global mean μ.
-    limits
-        Lowest and highest rating of the scale.
-    user_rows, item_rows
-        Factor rows of all users and items, as `kernels.layout` lays them out.
-    user_ids, item_ids
-        Original ids by row, int64 or string.
-    user_counts, item_counts
-        Training ratings by row, int64.
-    catalogue
-        One row an item (title, year, genres, links), or None.
-    report
-        What `report.json` holds: configuration, data, history, figures.
-    """
-
-    rank: int
-    mean: float
-    limits: tuple[float, float]
-    user_rows: FactorRows
-    item_rows: FactorRows
-    user_ids: pa.Array
-    item_ids: pa.Array
-    user_counts: Int64
-    item_counts: Int64
-    catalogue: pa.Table | None
-    report: dict[str, Any]
-
-    @property
-    def user_factors(self) -> Float32:
-        """User factors, float32, shape (users, rank)."""
-        return self.user_rows[:, : self.rank]
-
-    @property
-    def item_factors(self) -> Float32:
-        """Item factors, float32, shape (items, rank)."""
-        return self.item_rows[:, : self.rank]
-
-    @property
-    def user_biases(self) -> Float32:
-        """User biases b_u, float32, shape (users,)."""
-        return self.user_rows[:, self.rank + 1]
-
-    @property
-    def item_biases(self) -> Float32:
-        """Item biases b_i, float32, shape (items,)."""
-        return self.item_rows[:, self.rank + 1]
-
-    def rows_of(self, side: Side, ids: pa.Array | Sequence[Any]) -> Int64:
-        """Return the row of each original id, −1 where the model does not know it."""
-        own = self.user_ids if side == "user" else self.item_ids
-        try:
-            wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids)
-            if not pa.types.is_floating(wanted.type):
-                wanted = wanted.cast(own.type)
-        except pa.ArrowException as error:
-            raise _unlike(side, own.type, str(error)) from None
-        if wanted.type != own.type:
-            raise _unlike(side, own.type, "they are floating-point numbers")
-        rows = pc.index_in(wanted, value_set=own)
-        return np.asarray(pc.fill_null(rows, -1)).astype(np.int64)
-
-    def predict(
-        self, users: pa.Array | Sequence[Any], items: pa.Array | Sequence[Any], *, clip: bool = False
-    ) -> Predictions:
-        """Predict the rating of each pair of original ids.
-
-        Parameters
-        ----------
-        users, items
-            Original ids, equally many. Ids the model never saw are allowed.
-        clip
-            Keep predictions within the rating scale.
-
-        Returns
-        -------
-        Predictions
-            Finite for every pair: an unknown user or item counts with its prior, bias 0 and factors 0.
+    def person(self, user: Person) -> Profile:
+        """Return a user of the model with the ratings that made the factors; a `Profile` as it is.
 
         Raises
         ------
         DataError
-            If the lengths differ, or ids are of a type that cannot be the model's.
+            If the model does not know the user.
+        StoreError
+            If the ratings it was trained on are gone.
         """
-        if len(users) != len(items):
-            raise DataError(
-                f"{len(users)} users and {len(items)} items",
-                where="predict",
-                expected="one item for each user",
-            )
-        user_rows, item_rows = self.rows_of("user", users), self.rows_of("item", items)
-        rating = self.predict_rows(user_rows, item_rows)
-        if clip:
-            rating = np.clip(rating, *self.limits).astype(np.float32)
-        return Predictions(
-            rating,
-            (user_rows >= 0) & (self.user_counts[user_rows] > 0),
-            (item_rows >= 0) & (self.item_counts[item_rows] > 0),
+        if isinstance(user, Profile):
+            return user
+        row = self.find_user(user)
+        data = self.report["data"]
+        store = open_history(data, "Restore it, or fold the person's ratings in with fold_in")
+        own = own_ratings(store, data["split"], row)
+        return Profile(
+            "user", self.user_rows[row : row + 1], self.rank, own.rated, own.ratings, self._no_prior, own.seen
         )
 
-    def predict_rows(self, users: Int64, items: Int64) -> Float32:
-        """Predict the rating of each pair of rows, unclipped; −1 stands for someone or something unknown."""
-        padded = self._with_unknown
-        return predict_pairs(users, items, padded[0], padded[1], rank=self.rank, mean=self.mean)
+    def fold_in(self, ratings: GivenRatings) -> Profile:
+        """Place a person who is not in the model, by the solve and ridge of a training half-step.
 
-    @cached_property
-    def _with_unknown(self) -> tuple[FactorRows, FactorRows]:
-        # a last row of zeros, which index −1 reaches
-        return _append_unknown(self.user_rows), _append_unknown(self.item_rows)
+        Parameters
+        ----------
+        ratings
+            What was rated, by id or title, and how: a mapping, pairs, or a frame with the columns `item` or
+            `title` and `rating`. It may be empty: then nothing but the prior is known.
 
-    def factors_sha256(self) -> str:
-        """Return the SHA-256 of user factors, user biases, item factors, item biases, float32, row order."""
-        digest = hashlib.sha256()
-        for rows in (self.user_rows, self.item_rows):
-            for part in unpack_rows(rows, self.rank):
-                digest.update(part.astype("<f4", copy=False).tobytes())
-        return digest.hexdigest()
-
-    def save(self, path: str | Path, *, existing: Existing = "refuse") -> None:
-        """Write the model to a folder that appears whole or not at all."""
-        user_factors, user_biases = unpack_rows(self.user_rows, self.rank)
-        item_factors, item_biases = unpack_rows(self.item_rows, self.rank)
-        write_model(
-            Path(path),
-            StoredModel(
-                attributes={
-                    "rank": self.rank,
-                    "mean": self.mean,
-                    "limits": list(self.limits),
-                    "report": self.report,
-                },
-                arrays={
-                    "users/factors": user_factors,
-                    "users/biases": user_biases,
-                    "users/counts": self.user_counts,
-                    "items/factors": item_factors,
-                    "items/biases": item_biases,
-                    "items/counts": self.item_counts,
-                },
-                user_ids=self.user_ids,
-                item_ids=self.item_ids,
-                catalogue=self.catalogue,
-            ),
-            existing=existing,
-        )
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a model from the folder `save` wrote, or from the run that holds it.
+        Returns
+        -------
+        Profile
+            Stands for a user id in all other methods. A user's own training ratings give the trained row.
 
         Raises
         ------
-        ModelError
-            If there is no model, part of it is missing or damaged, or its format is newer than this code.
+        DataError
+            For an unknown title or id, a rating off the scale, or something rated twice.
         """
-        folder = Path(path)
-        stored = read_model(folder / "model" if (folder / "model").is_dir() else folder)
-        arrays, attributes = stored.arrays, stored.attributes
-        low, high = attributes["limits"]
-        return cls(
-            rank=int(attributes["rank"]),
-            mean=float(attributes["mean"]),
-            limits=(float(low), float(high)),
-            user_rows=pack_rows(arrays["users/factors"], arrays["users/biases"]),
-            item_rows=pack_rows(arrays["items/factors"], arrays["items/biases"]),
-            user_ids=stored.user_ids,
-            item_ids=stored.item_ids,
-            user_counts=arrays["users/counts"],
-            item_counts=arrays["items/counts"],
-            catalogue=stored.catalogue,
-            report=attributes["report"],
+        rows, values = read_given(ratings, self.find_item, self.limits, self.item_name)
+        return self.fold("user").solve(rows, values, self._no_prior)
+
+    def fold_in_item(
+        self,
+        genres: Sequence[str] = (),
+        ratings: GivenRatings = (),
+        *,
+        year: int | None = None,
+        start: ColdStart = "genres",
+    ) -> Profile:
+        """Place an item that is not in the model: by what is known of it, and by ratings if it has some.
+
+        Parameters
+        ----------
+        genres
+            Its genres, of those the catalogue knows.
+        ratings
+            Who rated it, by user id, and how; may be empty.
+        year
+            Year of release, which `start="anchors"` looks at.
+        start
+            Its place before any rating, the solve's prior mean: "genres" (the genres' vectors), "anchors"
+            (the mean of the known items most like it) or "bias" (zero: an average item of no taste).
+
+        Returns
+        -------
+        Profile
+            Of side "item": for `similar_items` and `predict_profile`.
+
+        Raises
+        ------
+        ConfigError
+            If a genre is not known.
+        DataError
+            For an unknown user, a rating off the scale, or a user twice.
+        """
+        rows, values = read_given(
+            ratings, self.find_user, self.limits, lambda row: f"user {self.user_ids[row]}"
         )
+        return self.fold("item").solve(rows, values, self._item_start(genres, year, start))
 
+    def _item_start(self, genres: Sequence[str], year: int | None, start: ColdStart) -> Float64:
+        if start == "bias" or (start == "genres" and not genres):
+            return np.zeros(self.rank + 1)
+        traits = self.traits
+        own = new_traits(genres, traits.names)
+        if start == "genres":
+            return own @ self.genre_vectors
+        return anchor_mean(traits, self._augmented_items, self.item_counts, own, year)
 
-def _unlike(side: Side, own: pa.DataType, reason: str) -> DataError:
-    return DataError(
-        f"{side} ids that cannot be compared with the model's ({reason})", expected=f"ids of type {own}"
-    )
+    @cached_property
+    def genre_vectors(self) -> Float64:
+        """Vector and bias of each genre of `traits`, float64, shape (genres, rank + 1)."""
+        return genre_weights(self.traits, self._augmented_items, self.item_counts)
 
+    @cached_property
+    def _augmented_items(self) -> Float64:
+        return np.column_stack([self.item_factors, self.item_biases]).astype(np.float64)
 
-def _append_unknown(rows: FactorRows) -> FactorRows:
-    extended = aligned_empty(len(rows) + 1, rows.shape[1])
-    extended[:-1] = rows
-    extended[-1] = 0.0
-    return extended
+    def predict_profile(self, profile: Profile, others: Sequence[Any] | None = None) -> Float32:
+        """Predict the ratings of a profile, unclipped, float32, shape (others,).
+
+        `others` are the ids of users for an item's profile, and ids or titles of items for a person's; all
+        by row if absent.
+        """
+        side: Side = "item" if profile.side == "user" else "user"
+        rows = self.item_rows if side == "item" else self.user_rows
+        if others is not None:
+            find = self.find_item if side == "item" else self.find_user
+            rows = rows[[find(other) for other in others]]
+        taste = rows[:, : self.rank] @ profile.factors
+        return (taste + rows[:, self.rank + 1] + np.float32(self.mean + profile.bias)).astype(np.float32)
+
+    @cached_property
+    def _no_prior(self) -> Float64:
+        return np.zeros(self.rank + 1)
+
+    # --- asking -------------------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        user: Person,
+        n: int = 10,
+        *,
+        alpha: float | None = None,
+        bias_weight: float | None = None,
+        filters: Filters = NO_FILTERS,
+        include_seen: bool = False,
+        output: Output = "pandas",
+    ) -> Frame:
+        """List the n items that suit a person best.
+
+        Parameters
+        ----------
+        user
+            A user id or a profile.
+        n
+            Length of the list; it is shorter where filters leave less.
+        alpha, bias_weight
+            Order by paper 2's Eq. 10 or by paper 1's Eq. 9 instead of by predicted rating; see `Scoring`.
+        filters
+            What may be recommended.
+        include_seen
+            Also list what the person has rated.
+        output
+            "pandas" or "arrow".
+
+        Returns
+        -------
+        Frame
+            `item`, `title`, `year`, `genres` and links (as the catalogue has them), `score`, `n_ratings`
+            (training ratings); the best first, equal scores in the order of the items' rows.
+
+        Raises
+        ------
+        ConfigError
+            If n or an option is out of range.
+        DataError
+            If the user is unknown, or filters leave nothing.
+        """
+        profile = self.person(user)
+        scoring = Scoring(alpha, bias_weight)
+        allowed = self.allowed(filters)
+        if not include_seen:
+            allowed[profile.seen] = False
+        vector = np.append(profile.factors, np.float32(scoring.item_weight))
+        rows, scores = best_rows(self._items_with_bias, vector, n, allowed, "items")
+        return self._listed(rows, "score", scores + scoring.constant(self.mean, profile.bias), output)
+
+    def scores(
+        self,
+        user: Person,
+        items: Sequence[Any] | None = None,
+        *,
+        alpha: float | None = None,
+        bias_weight: float | None = None,
+    ) -> Float32:
+        """Score items for a person, float32, shape (items,): what `recommend` orders by.
+
+        `items` are ids or titles; all items by row if absent. See `Scoring` for the options.
+        """
+        profile, scoring = self.person(user), Scoring(alpha, bias_weight)
+        rows = slice(None) if items is None else np.array([self.find_item(item) for item in items], np.int64)
+        taste = self.item_factors[rows] @ profile.factors
+        popularity = np.float32(scoring.item_weight) * self.item_biases[rows]
+        return (taste + popularity + np.float32(scoring.constant(self.mean, profile.bias))).astype(np.float32)
+
+    def explain(self, user: Person, item: Any) -> Explanation:
+        """Tell which of a person's own ratings a prediction comes from, and how much from each.
+
+        Parameters
+        ----------
+        user
+            A user id or a profile.
+        item
+            An id or a title.
+
+        Returns
+        -------
+        Explanation
+            Its parts add up to the predicted rating.
+        """
+        profile, row = self.person(user), self.find_item(item)
+        baseline = self.mean + float(self.item_biases[row])
+        named = self._listed(profile.rated, "rating", profile.ratings, "arrow")
+        return explain(self.fold("user"), profile, row, baseline, named)
+
+    def similar_items(
+        self, item: Any, n: int = 10, *, filters: Filters = NO_FILTERS, output: Output = "pandas"
+    ) -> Frame:
+        """List the n items nearest to one in taste: by the cosine of their factors.
+
+        `item` is an id, a title, or the profile of an item folded in. Columns as `recommend` gives them,
+        with `similarity` in place of the score.
+        """
+        allowed = self.allowed(filters)
+        if isinstance(item, Profile):
+            factors = item.row[:, : self.rank]
+        else:
+            row = self.find_item(item)
+            allowed[row] = False
+            factors = self.item_factors[row : row + 1]
+        rows, cosines = best_rows(self._unit_items, unit_rows(factors)[0], n, allowed, "items")
+        return self._listed(rows, "similarity", cosines, output)
+
+    def similar_users(self, user: Person, n: int = 10, *, output: Output = "pandas") -> Frame:
+        """List the n users nearest to one in taste: `user`, `similarity` (cosine), `n_ratings`."""
+        allowed = self.user_counts > 0
+        row = None if isinstance(user, Profile) else self.row_of("user", user)
+        if row is not None:
+            allowed[row] = False
+            factors = self.user_rows[row : row + 1, : self.rank]
+        else:
+            factors = self.person(user).row[:, : self.rank]
+        rows, cosines = best_rows(self._unit_users, unit_rows(factors)[0], n, allowed, "users")
+        table = pa.table(
+            {
+                "user": self.user_ids.take(pa.array(rows)),
+                "similarity": pa.array(cosines),
+                "n_ratings": pa.array(self.user_counts[rows]),
+            }
+        )
+        return as_output(table, output)
+
+    def popular(self, n: int = 10, *, filters: Filters = NO_FILTERS, output: Output = "pandas") -> Frame:
+        """List the n items with the most training ratings, for somebody of whom nothing is known yet."""
+        allowed = self.allowed(filters)
+        rows = np.flatnonzero(allowed)
+        order: Int64 = rows[np.argsort(-self.item_counts[rows], kind="stable")][:n]
+        expected = (self.mean + self.item_biases[order]).astype(np.float32)
+        return self._listed(order, "score", expected, output)
+
+    # --- parts made once ----------------------------------------------------------------------------------
+
+    @cached_property
+    def _items_with_bias(self) -> ItemPanels:
+        return pack_with_bias(self.item_factors, self.item_biases)
+
+    @cached_property
+    def _unit_items(self) -> ItemPanels:
+        return pack_units(self.item_factors)
+
+    @cached_property
+    def _unit_users(self) -> ItemPanels:
+        return pack_units(self.user_factors)
+
+    def _listed(self, rows: Int64, name: str, figure: Float32, output: Output) -> Frame:
+        table = item_table(
+            rows, (name, figure), item_ids=self.item_ids, counts=self.item_counts, catalogue=self.catalogue
+        )
+        return as_output(table, output)

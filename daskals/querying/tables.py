@@ -1,0 +1,52 @@
+"""Lists of items as tables a person can read: original ids, titles, years, genres, a figure."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from daskals.types import Float32, Int64
+
+Output: TypeAlias = Literal["pandas", "arrow"]
+"""What a list comes as."""
+
+Frame: TypeAlias = pd.DataFrame | pa.Table
+
+CATALOGUE_COLUMNS = ("title", "year", "genres", "imdb_id", "tmdb_id")
+
+
+def item_table(
+    rows: Int64,
+    figure: tuple[str, Float32],
+    *,
+    item_ids: pa.Array,
+    counts: Int64,
+    catalogue: pa.Table | None,
+) -> pa.Table:
+    """List items: `item`, what the catalogue has of them, the figure, and `n_ratings`.
+
+    Parameters
+    ----------
+    rows
+        Rows of the items, in the order of the list.
+    figure
+        Name and values of what orders them.
+    item_ids, counts, catalogue
+        The model's.
+    """
+    places = pa.array(rows)
+    columns = {"item": item_ids.take(places)}
+    if catalogue is not None:
+        taken = catalogue.take(places)
+        columns |= {name: taken[name] for name in CATALOGUE_COLUMNS if name in catalogue.column_names}
+    columns[figure[0]] = pa.array(np.asarray(figure[1], np.float32))
+    columns["n_ratings"] = pa.array(counts[rows])
+    return pa.table(columns)
+
+
+def as_output(table: pa.Table, output: Output) -> Frame:
+    """Turn a table into what was asked for."""
+    return table.to_pandas() if output == "pandas" else table

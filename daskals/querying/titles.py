@@ -1,0 +1,195 @@
+"""Finding items by title: exactly, without year or article, by some words, or with a typing error."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from rapidfuzz import fuzz, process
+
+from daskals.errors import DataError
+from daskals.types import Int64
+
+ARTICLES = "the|a|an|la|le|les|el|il|lo|los|las|der|die|das|l"
+
+CLOSE_ENOUGH = 82.0
+"""Likeness (0 to 100) from which a title is taken for a mistyped one."""
+
+_YEAR = re.compile(r"\s*\(?\b(1[89]\d\d|20\d\d)\)?\s*$")
+_TRAILING_ARTICLE = re.compile(rf"^(.*), ({ARTICLES})$")
+_LEADING_ARTICLE = re.compile(rf"^({ARTICLES}) (?=.)")
+_NO_WORD = re.compile(r"[^\w]+")
+
+
+class TitleMatch(NamedTuple):
+    """What was taken for a title somebody typed.
+
+    Attributes
+    ----------
+    row
+        Row of the item.
+    title
+        Its title.
+    is_exact
+        Whether that is what was typed, up to upper and lower case.
+    """
+
+    row: int
+    title: str
+    is_exact: bool
+
+
+def plain_title(title: str) -> str:
+    """Reduce a title to lower-case words without accents, punctuation, year and article.
+
+    "Lion King, The (1994)" and "the lion king" both give "lion king".
+    """
+    text = unicodedata.normalize("NFKD", _YEAR.sub("", title)).casefold()
+    text = "".join(c for c in text if not unicodedata.combining(c))
+    main, parenthesis, rest = text.partition(" (")
+    main = _TRAILING_ARTICLE.sub(r"\2 \1", main.strip())
+    words = _NO_WORD.sub(" ", (main + parenthesis + rest).replace("'", "")).strip()
+    return _LEADING_ARTICLE.sub("", words)
+
+
+def year_typed(text: str) -> int | None:
+    """Return the year at a typed title's end."""
+    found = _YEAR.search(text)
+    return None if found is None or not text[: found.start()].strip() else int(found.group(1))
+
+
+class TitleIndex:
+    """Titles of a catalogue, ready to be searched.
+
+    Parameters
+    ----------
+    titles
+        Title of each item, by row; null where an item has none.
+    weights
+        How well known each item is (its number of ratings), shape (items,): of several titles that fit, the
+        best known is taken.
+    """
+
+    def __init__(self, titles: pa.ChunkedArray | pa.Array, weights: Int64) -> None:
+        self.titles: list[str] = [title or "" for title in titles.to_pylist()]
+        self._weights = weights
+
+    @cached_property
+    def _plain(self) -> list[str]:
+        return [plain_title(title) for title in self.titles]
+
+    @cached_property
+    def _words(self) -> pa.Array:
+        return pa.array([f" {text} " for text in self._plain])
+
+    @cached_property
+    def _years(self) -> Int64:
+        return np.array([year_typed(title) or 0 for title in self.titles], np.int64)
+
+    @cached_property
+    def _exact(self) -> dict[str, int]:
+        rows = np.argsort(self._weights, kind="stable")
+        return {self.titles[row].casefold(): int(row) for row in rows if self.titles[row]}
+
+    def search(self, text: str, limit: int = 20, among: NDArray[np.bool_] | None = None) -> Int64:
+        """Return the rows of the titles that fit what was typed so far, the best known first.
+
+        Parameters
+        ----------
+        text
+            Beginnings of words of the title, in any order; a year at the end must fit too. No text fits all.
+        limit
+            Rows to return at most.
+        among
+            Items to look at, bool, shape (items,); all if absent.
+        """
+        fits = self._containing(text, whole_words=False)
+        if among is not None:
+            fits &= among
+        rows = np.flatnonzero(fits)
+        if not len(rows):
+            return self.nearest(text, limit, among, CLOSE_ENOUGH)
+        plain = plain_title(text)
+        begins = np.array([self._plain[row].startswith(plain) for row in rows])
+        return rows[np.lexsort((rows, -self._weights[rows], ~begins))][:limit]
+
+    def nearest(
+        self, text: str, limit: int = 3, among: NDArray[np.bool_] | None = None, least: float = 0.0
+    ) -> Int64:
+        """Return the rows of the titles most like a text, whatever it is."""
+        allowed = np.flatnonzero([bool(title) for title in self.titles] if among is None else among)
+        choices = {int(row): self._plain[row] for row in allowed}
+        found = process.extract(
+            plain_title(text), choices, scorer=fuzz.WRatio, limit=max(limit, 50), score_cutoff=least
+        )
+        order = sorted(found, key=lambda hit: (-round(hit[1]), -int(self._weights[hit[2]]), hit[2]))
+        return np.array([hit[2] for hit in order[:limit]], np.int64)
+
+    def resolve(self, text: str) -> TitleMatch:
+        """Find the one item a typed title means.
+
+        Raises
+        ------
+        DataError
+            If no title is like it; the nearest three are suggested.
+        """
+        exact = self._exact.get(text.strip().casefold())
+        if exact is not None:
+            return TitleMatch(exact, self.titles[exact], is_exact=True)
+        row = self._best_known(self._same_words(text))
+        if row is None:
+            row = self._best_known(np.flatnonzero(self._containing(text, whole_words=True)))
+        if row is None:
+            row = self._mistyped(text)
+        if row is None:
+            raise self.unknown(text)
+        return TitleMatch(row, self.titles[row], is_exact=False)
+
+    def unknown(self, text: str) -> DataError:
+        """Make the error for a title that nothing is like."""
+        near = "; ".join(repr(self.titles[row]) for row in self.nearest(text))
+        return DataError(
+            f"no title is like {text!r}",
+            where="title",
+            expected=f"one of the catalogue; the nearest are {near}",
+        )
+
+    def _fitting_year(self, rows: Int64, text: str) -> Int64:
+        year = year_typed(text)
+        return rows if year is None else rows[self._years[rows] == year]
+
+    def _same_words(self, text: str) -> Int64:
+        plain = plain_title(text)
+        rows = np.flatnonzero([own == plain for own in self._plain]) if plain else np.empty(0, np.int64)
+        return self._fitting_year(rows, text)
+
+    def _containing(self, text: str, *, whole_words: bool) -> NDArray[np.bool_]:
+        fits = np.array([bool(title) for title in self.titles])
+        words = plain_title(text).split()
+        if whole_words and not words:
+            return np.zeros(len(fits), dtype=bool)
+        for word in words:
+            pattern = f" {word} " if whole_words else f" {word}"
+            fits &= np.asarray(pc.match_substring(self._words, pattern))
+        year = year_typed(text)
+        return fits if year is None else fits & (self._years == year)
+
+    def _mistyped(self, text: str) -> int | None:
+        plain = plain_title(text)
+        found = process.extract(plain, self._plain, scorer=fuzz.ratio, limit=20, score_cutoff=CLOSE_ENOUGH)
+        rows = self._fitting_year(np.array([hit[2] for hit in found if hit[0]], np.int64), text)
+        if not len(rows):
+            return None
+        best = max(fuzz.ratio(plain, self._plain[row]) for row in rows)
+        return self._best_known(
+            np.array([row for row in rows if fuzz.ratio(plain, self._plain[row]) > best - 1.0], np.int64)
+        )
+
+    def _best_known(self, rows: Int64) -> int | None:
+        return int(rows[np.argmax(self._weights[rows])]) if len(rows) else None
