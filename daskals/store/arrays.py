@@ -72,6 +72,11 @@ class StagingStore(WrapperStore[Store]):
         with self._write():
             await self._store.set(key, value)
 
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write one key that is not there yet, unless stopped."""
+        with self._write():
+            await self._store.set_if_not_exists(key, value)
+
     def set_sync(self, key: str, value: Buffer) -> None:
         """Do the same for the Zarr versions that write local chunks without their event loop."""
         with self._write():

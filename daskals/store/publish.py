@@ -13,6 +13,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -22,6 +23,7 @@ from daskals.errors import OutputError
 Existing: TypeAlias = Literal["refuse", "replace", "keep"]
 """What becomes of a directory that is already there: an error, the new one in its place, or it stays."""
 
+_SYNC_THREADS = 8
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
@@ -68,10 +70,10 @@ def staged_directory(target: Path, *, existing: Existing) -> Iterator[Path]:
 
 def sync_tree(root: Path) -> None:
     """Flush every file and folder under `root` to the disk."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            sync_path(Path(folder) / name)
-        sync_path(Path(folder))
+    with ThreadPoolExecutor(max_workers=_SYNC_THREADS, thread_name_prefix="sync") as pool:
+        # together they share the disk's turns; one after the other each would wait for its own
+        for _ in pool.map(sync_path, [root, *root.rglob("*")]):
+            pass
 
 
 def sync_path(path: Path) -> None:

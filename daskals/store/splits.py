@@ -48,9 +48,10 @@ class Split:
     def __init__(self, store: RatingsStore, key: str) -> None:
         self.key = key
         self._ratings = store
-        self._store = open_for_reading(str(_find_split(store, key)))
+        folder = str(_find_split(store, key))
+        self._store = open_for_reading(folder)
         self._attributes = read_attributes(self._store, "")
-        check_version(self._attributes, SPLIT_FORMAT, str(self._store))
+        check_version(self._attributes, SPLIT_FORMAT, folder)
 
     @property
     def n_train(self) -> int:

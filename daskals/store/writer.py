@@ -176,7 +176,8 @@ def _write_side(store: Store, side: Side, columns: _Columns, table: RatingsTable
     lengths = (len(table.user_ids), len(table.item_ids))
     n_rows, n_others = lengths if side == "user" else lengths[::-1]
     group = group_of(side)
-    write_group(store, group, {"shape": [n_rows, n_others]})
+    scale = [float(rating) for rating in columns.scale]
+    write_group(store, group, {"shape": [n_rows, n_others], "scale": scale})
     indptr, order = sorted_order(rows, others, n_rows, n_others)
     digests = {}
     for name, column in {"indices": others, "values": columns.values, **columns.extra}.items():
