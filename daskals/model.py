@@ -15,6 +15,7 @@ from daskals.querying.coldstart import ColdStart, anchor_mean, genre_weights, ne
 from daskals.querying.filters import Filters
 from daskals.querying.given import GivenRatings, read_given
 from daskals.querying.history import open_history, own_ratings
+from daskals.querying.priors import rating_parts, trait_part
 from daskals.querying.profile import Explanation, Profile, explain
 from daskals.querying.ranking import best_rows, pack_units, pack_with_bias, unit_rows
 from daskals.querying.scoring import Scoring
@@ -54,7 +55,14 @@ class Model(NamedModel):
         store = open_history(data, "Restore it, or fold the person's ratings in with fold_in")
         own = own_ratings(store, data["split"], row)
         return Profile(
-            "user", self.user_rows[row : row + 1], self.rank, own.rated, own.ratings, self._no_prior, own.seen
+            "user",
+            self.user_rows[row : row + 1],
+            self.rank,
+            own.rated,
+            own.ratings,
+            self._no_prior,
+            self._person_priors(own.rated),
+            own.seen,
         )
 
     def fold_in(self, ratings: GivenRatings) -> Profile:
@@ -77,7 +85,10 @@ class Model(NamedModel):
             For an unknown title or id, a rating off the scale, or something rated twice.
         """
         rows, values = read_given(ratings, self.find_item, self.limits, self.item_name)
-        return self.fold("user").solve(rows, values, self._no_prior)
+        return self.fold("user").solve(rows, values, self._no_prior, self._person_priors(rows))
+
+    def _person_priors(self, rated: Int64) -> Float64:
+        return rating_parts(self.feature_groups["user"], rated, self.catalogue, self.rank + 1)
 
     def fold_in_item(
         self,
@@ -116,20 +127,32 @@ class Model(NamedModel):
         rows, values = read_given(
             ratings, self.find_user, self.limits, lambda row: f"user {self.user_ids[row]}"
         )
-        return self.fold("item").solve(rows, values, self._item_start(genres, year, start))
+        own = self._item_start(genres, year, start)
+        parts = rating_parts(self.feature_groups["item"], rows, None, self.rank + 1)
+        return self.fold("item").solve(rows, values, own, parts)
 
     def _item_start(self, genres: Sequence[str], year: int | None, start: ColdStart) -> Float64:
-        if start == "bias" or (start == "genres" and not genres):
+        if start == "bias":
             return np.zeros(self.rank + 1)
-        traits = self.traits
-        own = new_traits(genres, traits.names)
         if start == "genres":
-            return own @ self.genre_vectors
-        return anchor_mean(traits, self._augmented_items, self.item_counts, own, year)
+            share = new_traits(genres, self.traits.names) if genres else np.zeros(0)
+            known = {} if year is None else {"year": year}
+            other = [group for group in self.feature_groups["item"] if group.column != "genres"]
+            rest = trait_part(other, known, self.rank + 1)
+            return rest + share @ self.genre_vectors if genres else rest
+        own = new_traits(genres, self.traits.names)
+        return anchor_mean(self.traits, self._augmented_items, self.item_counts, own, year)
 
     @cached_property
     def genre_vectors(self) -> Float64:
-        """Vector and bias of each genre of `traits`, float64, shape (genres, rank + 1)."""
+        """Vector and bias of each genre of `traits`, float64, shape (genres, rank + 1).
+
+        They are the prior's W where the model was trained with one, else fitted to the items as they are.
+        """
+        names = self.traits.names
+        for group in self.feature_groups["item"]:
+            if group.column == "genres":
+                return np.array([group.mean_of([name]) for name in names])
         return genre_weights(self.traits, self._augmented_items, self.item_counts)
 
     @cached_property

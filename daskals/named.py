@@ -14,9 +14,10 @@ from daskals.errors import DataError
 from daskals.factors import FactorModel
 from daskals.querying.coldstart import ItemTraits, read_traits
 from daskals.querying.filters import Filters, allowed_items
+from daskals.querying.priors import Group, read_groups
 from daskals.querying.profile import Fold
 from daskals.querying.titles import TitleIndex
-from daskals.types import Ridge, Side
+from daskals.types import SIDES, Ridge, Side
 
 
 class NamedModel(FactorModel):
@@ -51,6 +52,12 @@ class NamedModel(FactorModel):
     def _row_by_id(self) -> dict[Side, dict[Any, int]]:
         ids: dict[Side, pa.Array] = {"user": self.user_ids, "item": self.item_ids}
         return {side: {key: row for row, key in enumerate(own.to_pylist())} for side, own in ids.items()}
+
+    @cached_property
+    def feature_groups(self) -> dict[Side, list[Group]]:
+        """The features of each side's prior with their weights; none where a side has no prior."""
+        section = self.report.get("features") or {}
+        return {side: read_groups(section.get(side, ()), self.weights.get(side)) for side in SIDES}
 
     def fold(self, side: Side) -> Fold:
         """Return what solves one row of a side, given its ratings."""

@@ -23,8 +23,17 @@ from daskals.querying.scoring import Scoring
 from tests.movies import N_USERS, REAL, write_movies
 
 CONFIG = TrainConfig.parse(
-    {"rank": 8, "epochs": 12, "lambda": 1.0, "tau": 2.0, "gamma": 2.0, "test_fraction": 0.2}
+    {"model": "als", "rank": 8, "epochs": 12, "lambda": 1.0, "tau": 2.0, "gamma": 2.0, "test_fraction": 0.2}
 )
+KINDS = {
+    "als": {},
+    "hierarchical": {"model": "hierarchical", "reg_exponent": 0.4},
+    "features of both sides": {
+        "model": "hierarchical",
+        "item_features": ("genres", "year", "implicit"),
+        "user_features": ("implicit", "genres"),
+    },
+}
 CHILDREN = {title for title, genres in REAL.items() if "Animation" in genres}
 
 
@@ -33,12 +42,21 @@ def model(tmp_path_factory) -> Model:
     return fit(write_movies(tmp_path_factory.mktemp("movies") / "ml-planted"), CONFIG)
 
 
+@pytest.fixture(scope="module", params=KINDS)
+def any_model(request, model) -> Model:
+    """A model of each kind that folds in."""
+    if request.param == "als":
+        return model
+    return fit(model.report["data"]["store"], CONFIG.model_copy(update=KINDS[request.param]))
+
+
 # --- fold-in and reasons -----------------------------------------------------------------------------------
 
 
 @given(row=st.integers(0, N_USERS - 1))
-@settings(max_examples=60, deadline=None)
-def test_fold_in__of_training_ratings_equals_the_trained_row(model, row):
+@settings(max_examples=40, deadline=None)
+def test_fold_in__of_training_ratings_equals_the_trained_row(any_model, row):
+    model = any_model
     own = model.person(model.user_ids[row].as_py())
     ids = model.item_ids.take(pa.array(own.rated)).to_pylist()
     folded = model.fold_in(list(zip(ids, own.ratings.tolist(), strict=True))[::-1])
@@ -48,8 +66,9 @@ def test_fold_in__of_training_ratings_equals_the_trained_row(model, row):
 
 
 @given(row=st.integers(0, N_USERS - 1), item=st.integers(0, 119))
-@settings(max_examples=60, deadline=None)
-def test_explain__parts_add_up_to_the_predicted_rating(model, row, item):
+@settings(max_examples=40, deadline=None)
+def test_explain__parts_add_up_to_the_predicted_rating(any_model, row, item):
+    model = any_model
     user, key = model.user_ids[row].as_py(), model.item_ids[item].as_py()
     reasons = model.explain(user, key)
     table = reasons.ratings.to_pandas()
@@ -127,7 +146,8 @@ def test_fold_in_item__of_training_ratings_is_the_items_half_step(model):
 
 
 @pytest.mark.parametrize("start", ["genres", "anchors"])
-def test_fold_in_item__without_ratings_stands_among_its_genres(model, start):
+def test_fold_in_item__without_ratings_stands_among_its_genres(any_model, start):
+    model = any_model
     new = model.fold_in_item(["Animation", "Children"], year=2012, start=start)
     assert new.is_empty
     top = model.similar_items(new, 5, filters=Filters(min_ratings=5))
@@ -135,6 +155,13 @@ def test_fold_in_item__without_ratings_stands_among_its_genres(model, start):
     fans = model.predict_profile(new)
     toy = model.user_factors @ model.item_factors[model.find_item("Toy Story (1995)")]
     assert np.corrcoef(fans, toy)[0, 1] > 0.3
+
+
+def test_fold_in_item__starts_where_training_puts_an_unrated_item(model):
+    trained = fit(model.report["data"]["store"], CONFIG.model_copy(update=KINDS["hierarchical"]))
+    for row in np.flatnonzero(trained.item_counts == 0):
+        genres = trained.catalogue["genres"][int(row)].as_py()
+        np.testing.assert_allclose(trained.fold_in_item(genres).row[0], trained.item_rows[row], atol=1e-5)
 
 
 def test_fold_in_item__with_no_word_about_it_is_average(model):

@@ -25,7 +25,7 @@ def read_given(
     limits: tuple[float, float],
     name_of: Callable[[int], str],
 ) -> tuple[Int64, Float32]:
-    """Check ratings and find their rows.
+    """Check ratings and find their rows; both come by ascending row.
 
     Parameters
     ----------
@@ -60,7 +60,11 @@ def read_given(
                 "is rated twice", where=name_of(row), expected="one rating", remedy="Leave one of them out"
             )
         rows[row] = rating
-    return np.array(list(rows), np.int64), np.array(list(rows.values()), np.float32)
+    ascending = sorted(rows.items())
+    return (
+        np.array([row for row, _ in ascending], np.int64),
+        np.array([rating for _, rating in ascending], np.float32),
+    )
 
 
 def _pairs(given: GivenRatings) -> Iterable[tuple[Any, Any]]:

@@ -27,8 +27,10 @@ class Profile:
         int64: rows of the other side that the ratings are of, ascending.
     ratings
         float32, same shape: the ratings the row was solved from.
-    prior
-        float64, shape (rank + 1,): prior mean of factors and bias.
+    own_prior
+        float64, shape (rank + 1,): the part of the row's prior mean that does not come from its ratings.
+    rating_priors
+        float64, shape (ratings, rank + 1): the part that each rating adds to it (who rated what).
     seen
         int64: rows of the other side not to recommend; the rated ones and perhaps more.
     """
@@ -38,7 +40,8 @@ class Profile:
     rank: int
     rated: Int64
     ratings: Float32
-    prior: Float64
+    own_prior: Float64
+    rating_priors: Float64
     seen: Int64
 
     @property
@@ -77,21 +80,21 @@ class Fold:
     mean: float
     ridge: Ridge
 
-    def solve(self, rated: Int64, ratings: Float32, prior: Float64 | None = None) -> Profile:
+    def solve(
+        self, rated: Int64, ratings: Float32, own_prior: Float64, rating_priors: Float64 | None = None
+    ) -> Profile:
         """Solve one row as a half-step of training does (paper 1, Eq. 7-8).
 
         Parameters
         ----------
         rated
-            Rows of the other side, distinct.
+            Rows of the other side, ascending and distinct.
         ratings
             Their ratings.
-        prior
-            Prior mean of factors and bias, shape (rank + 1,); zero if absent.
+        own_prior, rating_priors
+            Parts of the prior mean, as `Profile` keeps them; no parts of ratings if absent.
         """
-        order = np.argsort(rated, kind="stable")
-        rated, ratings = rated[order], ratings[order].astype(np.float32)
-        mean = np.zeros(self.rank + 1) if prior is None else prior
+        parts = np.zeros((len(rated), self.rank + 1)) if rating_priors is None else rating_priors
         block = RatingsBlock(
             start=0,
             indptr=np.array([0, len(rated)], np.int64),
@@ -105,9 +108,9 @@ class Fold:
             rank=self.rank,
             mean=self.mean,
             ridge=self.ridge,
-            prior=mean[None].astype(np.float32),
+            prior=(own_prior + parts.sum(axis=0))[None].astype(np.float32),
         )
-        return Profile(self.side, rows, self.rank, rated, ratings, mean, seen=rated)
+        return Profile(self.side, rows, self.rank, rated, ratings, own_prior, parts, seen=rated)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +126,7 @@ class Explanation:
     baseline
         μ + b_i: what the item gets from anybody.
     prior_taste, prior_bias
-        What the side's prior adds to p_u·q_i and to b_u; 0 without a prior.
+        What the prior adds to p_u·q_i and to b_u beyond what it has from the ratings; mostly 0.
     ratings
         One row an own rating, the greatest taste first: `item`, `title` (with a catalogue), `rating`,
         `taste` (its part of p_u·q_i), `bias` (its part of b_u), `contribution` (both).
@@ -140,7 +143,8 @@ def contributions(fold: Fold, profile: Profile, target: int) -> tuple[Float64, F
     """Share a prediction out among the ratings it comes from.
 
     A row is linear in its ratings: x = A⁻¹(Σ_j z_j y_j + wT m), A = Σ z zᵀ + wT, z_j = [q_j, 1] and
-    y_j = r_j − μ − b_j. So [p·q_i, b] = Σ_j [q_i; 1]-parts of z_iᵀA⁻¹z_j·y_j and the prior's.
+    y_j = r_j − μ − b_j. So [p·q_i, b] = Σ_j [q_i; 1]-parts of z_iᵀA⁻¹z_j·y_j and those of the
+    prior mean m, which is itself a sum over the ratings (who rated what) and the row's own traits.
 
     Parameters
     ----------
@@ -154,7 +158,8 @@ def contributions(fold: Fold, profile: Profile, target: int) -> tuple[Float64, F
     Returns
     -------
     tuple of float64
-        Shape (ratings, 2): each rating's part of p·q_target and of the bias; and shape (2,): the prior's.
+        Shape (ratings, 2): each rating's part of p·q_target and of the bias; and shape (2,): what comes
+        from no rating.
     """
     rank = fold.rank
     rows = fold.other[profile.rated].astype(np.float64)
@@ -166,9 +171,10 @@ def contributions(fold: Fold, profile: Profile, target: int) -> tuple[Float64, F
     wanted[:rank, 0] = fold.other[target, :rank]
     wanted[rank, 1] = 1.0
     if profile.is_empty:
-        return np.zeros((0, 2)), profile.prior @ wanted
+        return np.zeros((0, 2)), profile.own_prior @ wanted
     shares = np.linalg.solve(z.T @ z + np.diag(ridge), wanted)
-    return (z @ shares) * y[:, None], (ridge * profile.prior) @ shares
+    own = (ridge * profile.own_prior) @ shares
+    return (z @ shares) * y[:, None] + (ridge * profile.rating_priors) @ shares, own
 
 
 def explain(fold: Fold, profile: Profile, target: int, baseline: float, named: pa.Table) -> Explanation:
