@@ -15,7 +15,7 @@ from daskals.types import VALIDATION
 
 
 def is_settled(history: Sequence[EpochFinished], tol: float, patience: int | None) -> bool:
-    """Tell whether the objective hardly falls any more, or the validation error has not for `patience` epochs."""
+    """Tell whether the objective hardly falls, or the validation error has not for `patience` epochs."""
     if patience is not None and history and len(history) - best_epoch(history) >= patience:
         return True
     if tol == 0 or len(history) < 2:

@@ -1,0 +1,319 @@
+"""Rows drawn from their conditional posterior: Gaussian, with a full prior precision and mean.
+
+Given noise precision α, prior N(m, Λ⁻¹) and a row's S = Σ zzᵀ and v = Σ zy (z = [q, 1]), the row
+x = [factors, bias] is N((αS + Λ)⁻¹(αv + Λm), (αS + Λ)⁻¹) (Salakhutdinov and Mnih 2008, Eq. 11). With
+αS + Λ = LLᵀ a draw is L⁻ᵀ(L⁻¹(αv + Λm) + ξ), ξ standard normal. Random numbers depend on (seed, stream,
+row, column) alone, so a draw is the same whatever the blocks. Without noise it is the mode: the ridge
+solution under a full precision.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.kernels.coded import BAD_PIVOT, NOT_FINITE, OK, Coded, coded_block, row_gram
+from daskals.kernels.eliminate import raise_first
+from daskals.kernels.features import FeatureRows, times, transposed_times
+from daskals.kernels.jit import exact_jit
+from daskals.kernels.layout import empty_rows
+from daskals.kernels.plain import factorise
+from daskals.kernels.random import key_of, normal_at, row_key, software_log, uniform_at
+from daskals.types import BlockStats, FactorRows, Float64, Int64, RatingsBlock
+
+_GAMMA_TRIES = 64
+
+
+class Noise(NamedTuple):
+    """Where the random numbers of a draw of rows come from.
+
+    Attributes
+    ----------
+    seed, stream
+        Of the chain and of the side.
+    sweep
+        Which draw of the chain, from 0.
+    """
+
+    seed: int
+    stream: int
+    sweep: int
+
+
+class Moments(NamedTuple):
+    """What a side's rows with ratings tell of their prior; adds up over blocks.
+
+    Attributes
+    ----------
+    n
+        Rows with ratings.
+    first, second
+        Σe, shape (size,), and Σeeᵀ, shape (size, size), of e = x − fW, W the one the rows were drawn with.
+    projected
+        Fᵀx, shape (features, size), over the same rows; no rows without features.
+    counted
+        Fᵀ1, shape (features,).
+    """
+
+    n: int
+    first: Float64
+    second: Float64
+    projected: Float64
+    counted: Float64
+
+
+@exact_jit
+def _form_system(
+    gram: Float64, alpha: float, precision: Float64, prior: Float64, system: Float64, x: Float64
+) -> None:
+    """Write αS + Λ and αv + Λm."""
+    size = len(x)
+    for a in range(size):
+        x[a] = alpha * gram[size, a]
+        for b in range(size):
+            high, low = max(a, b), min(a, b)
+            system[a, b] = alpha * gram[high, low] + precision[high, low]
+            x[a] += precision[high, low] * prior[b]
+
+
+@exact_jit
+def _draw_solution(factor: Float64, key: np.uint64, first_column: int, x: Float64) -> None:
+    """Turn the right side x into L⁻ᵀ(L⁻¹x + ξ); ξ = 0 where `first_column` is negative."""
+    size = len(x)
+    for a in range(size):
+        for k in range(a):
+            x[a] -= factor[a, k] * x[k]
+        x[a] /= factor[a, a]
+    if first_column >= 0:
+        for a in range(size):
+            x[a] += normal_at(key, first_column + a)
+    for a in range(size - 1, -1, -1):
+        for k in range(a + 1, size):
+            x[a] -= factor[k, a] * x[k]
+        x[a] /= factor[a, a]
+
+
+@exact_jit
+def _draw(
+    block: Coded,
+    other: FactorRows,
+    mean: float,
+    alpha: float,
+    precision: Float64,
+    priors: Float64,
+    key: np.uint64,
+    first_column: int,
+    start: int,
+    solved: FactorRows,
+    stats: Float64,
+    status: Int64,
+) -> None:
+    size = len(precision)
+    gram = np.empty((size + 1, size + 1))
+    system = np.empty((size, size))
+    x = np.empty(size)
+    for row in range(len(status)):
+        status[row] = row_gram(block, row, other, mean, gram)
+        if status[row] != OK:
+            continue
+        _form_system(gram, alpha, precision, priors[row], system, x)
+        if not factorise(system):
+            status[row] = BAD_PIVOT if np.isfinite(gram[size, size]) else NOT_FINITE
+            continue
+        _draw_solution(system, row_key(key, start + row), first_column, x)
+        _finish(gram, precision, priors[row], x, stats[row])
+        for a in range(size):
+            solved[row, a if a < size - 1 else size] = x[a]
+        if not np.isfinite(stats[row, 0] + stats[row, 1]):
+            status[row] = NOT_FINITE
+        elif block.indptr[row] == block.indptr[row + 1]:
+            stats[row] = 0.0
+
+
+@exact_jit
+def _finish(gram: Float64, precision: Float64, prior: Float64, x: Float64, stats: Float64) -> None:
+    """Write Σ(y − xᵀz)² and (x − m)ᵀΛ(x − m)."""
+    size = len(x)
+    stats[0] = gram[size, size]
+    for a in range(size):
+        stats[0] -= 2.0 * x[a] * gram[size, a]
+        for b in range(size):
+            high, low = max(a, b), min(a, b)
+            stats[0] += x[a] * x[b] * gram[high, low]
+            stats[1] += (x[a] - prior[a]) * (x[b] - prior[b]) * precision[high, low]
+
+
+def draw_rows(
+    block: RatingsBlock,
+    other: FactorRows,
+    *,
+    rank: int,
+    mean: float,
+    alpha: float,
+    precision: Float64,
+    priors: Float64,
+    noise: Noise | None,
+) -> tuple[FactorRows, BlockStats]:
+    """Draw every row of a block from its conditional posterior.
+
+    Parameters
+    ----------
+    block
+        The rows' ratings.
+    other
+        Factor rows of the other side.
+    rank, mean
+        Number of factors; the global mean μ.
+    alpha
+        Precision of the ratings' noise.
+    precision
+        Λ, float64, shape (rank + 1, rank + 1); the lower triangle is read.
+    priors
+        Prior mean [factors, bias] of each row, float64, shape (rows, rank + 1).
+    noise
+        Random numbers; None for the mode of the posterior.
+
+    Returns
+    -------
+    The factor rows, and over the rows with ratings Σ(y − xᵀz)² and Σ(x − m)ᵀΛ(x − m). Rows without
+    ratings are drawn from their prior.
+
+    Raises
+    ------
+    DataError
+        If the factor rows are not of this rank.
+    RowError
+        If a row's precision is not positive definite, or it holds an index or rating that is none.
+    """
+    size = rank + 1
+    solved = empty_rows(block.n_rows, rank)
+    stats = np.zeros((block.n_rows, 2))
+    status = np.zeros(block.n_rows, dtype=np.int64)
+    chosen = Noise(0, 0, 0) if noise is None else noise
+    with np.errstate(over="ignore"):
+        _draw(
+            coded_block(block, other, rank),
+            other,
+            float(mean),
+            float(alpha),
+            np.ascontiguousarray(precision, np.float64),
+            np.ascontiguousarray(priors, np.float64),
+            key_of(chosen.seed, chosen.stream),
+            -1 if noise is None else chosen.sweep * size,
+            block.start,
+            solved,
+            stats,
+            status,
+        )
+    raise_first(status, block.start)
+    sse, penalty = np.add.accumulate(stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
+    return solved, BlockStats(float(sse), float(penalty))
+
+
+def row_vectors(rows: FactorRows, rank: int) -> Float64:
+    """Return [factors, bias] of factor rows as float64, shape (rows, rank + 1)."""
+    x = rows[:, : rank + 1].astype(np.float64)
+    x[:, rank] = rows[:, rank + 1]
+    return x
+
+
+@exact_jit
+def _second_moments(x: Float64, rated: Int64, first: Float64, second: Float64) -> None:
+    for row in range(len(x)):
+        if rated[row] == 0:
+            continue
+        for a in range(x.shape[1]):
+            first[a] += x[row, a]
+            for b in range(a + 1):
+                second[a, b] += x[row, a] * x[row, b]
+
+
+def sum_moments(
+    rows: FactorRows, counts: Int64, features: FeatureRows | None, weights: Float64, rank: int
+) -> Moments:
+    """Sum what a block's rows tell of their prior.
+
+    Parameters
+    ----------
+    rows
+        Factor rows.
+    counts
+        Ratings of each row; those without are left out.
+    features, weights
+        F of the rows, or None, and W, float64, shape (features, rank + 1).
+    rank
+        Number of factors.
+    """
+    size = rank + 1
+    x = row_vectors(rows, rank)
+    x[counts == 0] = 0.0
+    first, second = np.zeros(size), np.zeros((size, size))
+    if features is None:
+        projected, counted = np.zeros((0, size)), np.zeros(0)
+        residuals = x
+    else:
+        rated = (counts > 0).astype(np.float64)[:, None]
+        projected = transposed_times(features, x)
+        counted = transposed_times(features, rated)[:, 0]
+        residuals = x - times(features, weights)
+    _second_moments(residuals, counts, first, second)
+    return Moments(int(np.count_nonzero(counts)), first, second + np.tril(second, -1).T, projected, counted)
+
+
+@exact_jit
+def _gamma(key: np.uint64, column: int, shape: float) -> float:
+    # Marsaglia and Tsang 2000, with x and u of try t at columns 2t and 2t + 1
+    d = shape - 1.0 / 3.0
+    c = 1.0 / np.sqrt(9.0 * d)
+    for attempt in range(_GAMMA_TRIES):
+        x = normal_at(key, column + 2 * attempt)
+        u = uniform_at(key, column + 2 * attempt + 1)
+        v = 1.0 + c * x
+        if v > 0.0:
+            v = v * v * v
+            if software_log(u) < 0.5 * x * x + d - d * v + d * software_log(v):
+                return d * v
+    return d
+
+
+class Draws:
+    """Random numbers of one step of a chain, taken one after the other.
+
+    Parameters
+    ----------
+    seed, stream, row
+        Where they start; another row is another, independent sequence.
+    """
+
+    def __init__(self, seed: int, stream: int, row: int) -> None:
+        with np.errstate(over="ignore"):
+            self._key = np.uint64(row_key(key_of(seed, stream), row))
+        self._column = 0
+
+    def normals(self, *shape: int) -> Float64:
+        """Draw standard normals in the given shape."""
+        n = int(np.prod(shape))
+        out = np.empty(n)
+        with np.errstate(over="ignore"):
+            _fill(self._key, self._column, out)
+        self._column += n
+        return out.reshape(shape)
+
+    def gamma(self, shape: float) -> float:
+        """Draw from the gamma distribution of a positive shape and scale 1."""
+        with np.errstate(over="ignore"):
+            boost = 1.0
+            if shape < 1.0:
+                # a draw of shape + 1 times U^(1/shape) has the shape below 1
+                boost = float(uniform_at(self._key, self._column)) ** (1.0 / shape)
+                self._column += 1
+            value = float(_gamma(self._key, self._column, max(shape, shape + (boost != 1.0))))
+        self._column += 2 * _GAMMA_TRIES
+        return float(value * boost)
+
+
+@exact_jit
+def _fill(key: np.uint64, column: int, out: Float64) -> None:
+    for k in range(len(out)):
+        out[k] = normal_at(key, column + k)
