@@ -30,6 +30,9 @@ RatingsSource: TypeAlias = (
 )
 """Ratings in a form that training takes: a path, a data set's name, a frame, a matrix, an open store."""
 
+COMPANIONS = ("movies.csv", "tags.csv", "links.csv", "movies.dat", "tags.dat", "u.item", "u.genre")
+"""Files beside a ratings file that are read with it; an official test part is another."""
+
 STORE_GENERATION = 1
 """To be raised when the same files give another store, so that cached ones are made anew."""
 
@@ -138,7 +141,10 @@ def _cached(name: str, make: Callable[[], RatingsTable]) -> RatingsStore:
 
 def _fingerprint(path: Path, config: ReadConfig) -> str:
     """Tell files apart by place, size and time of change, and by how they are read."""
-    files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
+    if path.is_dir():
+        files = sorted(entry for entry in path.rglob("*") if entry.is_file())
+    else:
+        files = [path, *(path.with_name(name) for name in (*COMPANIONS, f"{path.stem}.test"))]
     stats = [(str(file.absolute()), file.stat()) for file in files if file.exists()]
     identity = {
         "generation": STORE_GENERATION,
