@@ -1,0 +1,1 @@
+"""What ratings and models say about themselves, as numbers ready for JSON; nothing here draws."""

@@ -1,0 +1,48 @@
+"""Folders of results that appear whole or not at all, and replace only what such a command made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from daskals.errors import OutputError
+
+
+@contextmanager
+def result_folder(out: Path, marker: str, *, overwrite: bool) -> Iterator[Path]:
+    """Make a folder to fill, published as `out` when the block ends well.
+
+    Parameters
+    ----------
+    out
+        The folder asked for.
+    marker
+        A file that every folder of this kind holds: only such a folder is replaced.
+    overwrite
+        Whether it may be replaced.
+
+    Raises
+    ------
+    OutputError
+        Before any work, if `out` holds something that may not be replaced.
+    """
+    from daskals.store.publish import staged_directory
+
+    taken = out.exists() and not (out.is_dir() and not any(out.iterdir()))
+    if taken and not overwrite:
+        raise OutputError(
+            "already holds something",
+            where=f"--out {out}",
+            expected="a folder that is not there yet, or is empty",
+            remedy="Choose another, or add --overwrite to replace the results it holds",
+        )
+    if taken and not (out / marker).is_file():
+        raise OutputError(
+            f"holds no {marker}",
+            where=f"--out {out}",
+            expected="a folder of earlier results, which --overwrite replaces",
+            remedy="Choose another folder",
+        )
+    with staged_directory(out.absolute(), existing="replace" if overwrite else "refuse") as folder:
+        yield folder
