@@ -30,10 +30,13 @@ _ROLES = ("user", "item", "rating", "timestamp")
 def _parse_columns(value: object) -> object:
     if not isinstance(value, str):
         return value
-    pairs = [part.partition("=") for part in value.split(",")]
-    if any(name.strip() not in _ROLES or not column.strip() for name, _, column in pairs):
+    pairs = [[piece.strip() for piece in part.split("=", 1)] for part in value.split(",")]
+    roles = [pair[0] for pair in pairs]
+    if len(set(roles)) < len(roles) or any(
+        len(pair) < 2 or not pair[1] or pair[0] not in _ROLES for pair in pairs
+    ):
         raise ValueError(f"found {value!r}; expected user=NAME,item=NAME,rating=NAME[,timestamp=NAME]")
-    return {name.strip(): column.strip() for name, _, column in pairs}
+    return {pair[0]: pair[1] for pair in pairs}
 
 
 Columns = Annotated[dict[str, str], BeforeValidator(_parse_columns)]
@@ -308,6 +311,14 @@ class JobConfig(TrainConfig, ClusterConfig):
     def _one_source(self) -> Self:
         if self.data is not None and self.dataset is not None:
             raise ValueError("data: found together with dataset; expected one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _resumes_a_folder(self) -> Self:
+        if self.resume and self.out is None:
+            raise ValueError("resume: found without --out; expected the folder of the run to continue")
+        if self.resume and self.overwrite:
+            raise ValueError("resume: found together with --overwrite; expected one of the two")
         return self
 
 

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import daskals.ratings.delimited as delimited
+from daskals.config import ReadConfig
 from daskals.errors import ConfigError, DataError
-from daskals.ratings.columns import parse_columns
+from daskals.ratings.columns import check_columns
 from daskals.ratings.layout import require_utf8
 from daskals.ratings.source import read_predefined, read_ratings
 from daskals.ratings.table import RatingsTable
@@ -382,26 +383,32 @@ def test_damaged_movies_dat(tmp_path):
         read_ratings(tmp_path)
 
 
-def test_parse_columns():
-    assert parse_columns("user=u, item=i,rating=stars") == {"user": "u", "item": "i", "rating": "stars"}
-    assert parse_columns("user=u,item=i,rating=r,timestamp=t")["timestamp"] == "t"
+def test_columns_of_an_option():
+    columns = ReadConfig.parse({"columns": "user=u, item=i,rating=stars"}).columns
+    assert columns == {"user": "u", "item": "i", "rating": "stars"}
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    "text",
+    ["user", "user=,item=i,rating=r", "user=u,item=i,rating=r,when=t", "user=u,user=v,item=i,rating=r"],
+)
+def test_columns_that_cannot_be_read(text):
+    with pytest.raises(ConfigError, match=r"--columns: found 'user.*; expected user=NAME,item=NAME"):
+        ReadConfig.parse({"columns": text})
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
     [
-        ("user", "'user'"),
-        ("user=,item=i,rating=r", "'user='"),
-        ("user=u,item=i", "no column named for rating"),
-        ("user=u", "no column named for item and rating"),
-        ("user=u,item=i,rating=r,when=t", "'when' is nothing a column can be"),
-        ("user=u,item=u,rating=r", "one column named for two things"),
-        ("user=u,user=v,item=i,rating=r", "'user' named twice"),
+        ({"user": "u", "item": "i"}, "no column named for rating"),
+        ({"user": "u"}, "no column named for item and rating"),
+        ({"user": "u", "item": "i", "rating": "r", "when": "t"}, "'when' is nothing a column can be"),
+        ({"user": "u", "item": "u", "rating": "r"}, "one column named for two things"),
     ],
 )
-def test_columns_that_cannot_be_meant(text, found):
+def test_columns_that_cannot_be_meant(columns, found):
     with pytest.raises(ConfigError) as caught:
-        parse_columns(text)
+        check_columns(columns)
     assert str(caught.value) == (
         f"--columns: {found}; expected user=…,item=…,rating=…[,timestamp=…]. "
         "Name the columns as the header has them, as in user=userId,item=movieId,rating=rating."

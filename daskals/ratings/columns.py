@@ -34,26 +34,6 @@ class ColumnNames(NamedTuple):
         return {role: name for role, name in zip(ROLES, self, strict=True) if name is not None}
 
 
-def parse_columns(text: str) -> dict[str, str]:
-    """Read `user=…,item=…,rating=…[,timestamp=…]`.
-
-    Raises
-    ------
-    ConfigError
-        For anything else, with what is missing or not understood.
-    """
-    columns: dict[str, str] = {}
-    for part in text.split(","):
-        role, equals, name = (piece.strip() for piece in part.partition("="))
-        if not equals or not name:
-            raise _column_error(f"'{part.strip()}'")
-        if role in columns:
-            raise _column_error(f"'{role}' named twice")
-        columns[role] = name
-    check_columns(columns)
-    return columns
-
-
 def check_columns(columns: Mapping[str, str]) -> None:
     """Check that a mapping names user, item and rating, each its own column.
 
