@@ -62,7 +62,7 @@ class Cluster:
     client
         A connected `distributed.Client`, synchronous.
     dashboard_host
-        Host the dashboard listens on, where it is not the scheduler's.
+        Host the dashboard listens on, where it is not the scheduler's; empty where there is none.
 
     Raises
     ------
@@ -87,7 +87,6 @@ class Cluster:
                 remedy="Start some with: dask worker ADDRESS",
             )
         self._slots = place_slots(threads)
-        client.subscribe_topic("all", self._take_event)
 
     @property
     def address(self) -> str:
@@ -98,7 +97,7 @@ class Cluster:
     def dashboard_link(self) -> str | None:
         """Address of the dashboard, None where there is none."""
         port = self._info()["services"].get("dashboard")
-        if port is None:
+        if port is None or self._dashboard_host == "":
             return None
         if self._dashboard_host is None:
             return str(self.client.dashboard_link)
@@ -233,6 +232,17 @@ class Cluster:
         least = min(known.values())
         return {worker: known.get(worker, least) for worker in self.homes}
 
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Hear of workers that leave and join, as long as the context lasts."""
+        with self._reachable():
+            self.client.subscribe_topic("all", self._take_event)
+        try:
+            yield
+        finally:
+            with suppress(*_GONE, OSError, ValueError):
+                self.client.unsubscribe_topic("all")
+
     def preflight(self, store: str | None = None) -> None:
         """Check that every worker fits this process and reaches the store; see `daskals.preflight`."""
         driver = describe()
@@ -271,9 +281,9 @@ class Cluster:
         departed, self._departed = self._departed, []
         return departed
 
-    def bytes_sent(self) -> int:
-        """Return the bytes that workers have sent to one another so far, those of dead workers left out."""
-        return sum(self.everywhere(_sent_bytes).values())
+    def bytes_sent(self) -> dict[str, int]:
+        """Return the bytes that each worker has sent so far, to other workers and to this process."""
+        return self.everywhere(_sent_bytes)
 
     def _take_event(self, event: tuple[float, Any]) -> None:
         # runs on the client's event loop
@@ -349,8 +359,13 @@ def connect(config: ClusterConfig) -> Iterator[Cluster]:
             yield Cluster(client)
         return
     with _start_local(config) as local, _closing(Client(local, set_as_default=False)) as client:
-        host = (config.dashboard_address or "").rpartition(":")[0]
-        yield Cluster(client, host or None)
+        yield Cluster(client, _dashboard_host(config))
+
+
+def _dashboard_host(config: ClusterConfig) -> str | None:
+    if config.dashboard_address in (None, "none"):
+        return ""
+    return str(config.dashboard_address).rpartition(":")[0] or None
 
 
 @contextmanager
@@ -404,9 +419,10 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
             threads_per_worker=threads,
             processes=config.workers > 1,
             dashboard_address=None if dashboard in (None, "none") else dashboard,
+            scheduler_kwargs={"dashboard": dashboard not in (None, "none")},
             # an in-process worker over Dask's memory limit would pause and wait for ever
             memory_limit=0,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         )
 
 
@@ -420,5 +436,6 @@ def _sent_bytes(dask_worker: Any) -> int:
 
 
 def _quieten() -> None:
+    # what they log as errors reaches the user as one ClusterError, or is the noise of closing on Ctrl-C
     for name in ("distributed", "asyncio", "tornado", "bokeh"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -15,11 +15,13 @@ from daskals.errors import ConfigError
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.model import Model
 from daskals.ratings.split import SplitSpec
-from daskals.report import build_report, data_section
+from daskals.report import build_report, data_section, history_section
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
-from daskals.training.events import Callback, PhaseStarted
+from daskals.training.events import Callback, Notice, PhaseStarted
 from daskals.training.features import chosen_section, resolve_model
+from daskals.training.run import NO_OPTIONS, RunOptions
+from daskals.training.stopping import best_epoch, check_validation
 from daskals.training.trainer import Trainer, rating_limits
 
 
@@ -28,6 +30,7 @@ def fit(
     config: TrainConfig | None = None,
     client: Client | None = None,
     callbacks: Sequence[Callback] = (),
+    run: RunOptions = NO_OPTIONS,
 ) -> Model:
     """Train a model.
 
@@ -42,6 +45,8 @@ def fit(
         A connected Dask client; without one, threads of this process do the work.
     callbacks
         Called with every event of the run.
+    run
+        Checkpoints and memory; without it, no checkpoints and half of each machine's memory.
 
     Returns
     -------
@@ -62,7 +67,7 @@ def fit(
             remedy="Name one, or use cross_validate",
         )
     with _prepared(ratings, config, client, callbacks) as (cluster, store):
-        return _fit_store(cluster, store, config, callbacks)
+        return _fit_store(cluster, store, config, callbacks, run)
 
 
 def cross_validate(
@@ -71,6 +76,7 @@ def cross_validate(
     client: Client | None = None,
     callbacks: Sequence[Callback] = (),
     on_fold: Callable[[int], None] | None = None,
+    run: RunOptions = NO_OPTIONS,
 ) -> dict[str, Any]:
     """Train one model a fold of `config.folds`; return their reports with mean and standard deviation.
 
@@ -83,7 +89,8 @@ def cross_validate(
             if on_fold is not None:
                 on_fold(fold)
             one = config.model_copy(update={"split": "kfold", "fold": fold})
-            reports.append(_fit_store(cluster, store, one, callbacks).report)
+            options = run.part(f"fold-{fold}")
+            reports.append(_fit_store(cluster, store, one, callbacks, options).report)
     summary: dict[str, Any] = {"config": config.as_report(), "folds": reports}
     for name in ("test_rmse", "test_rmse_clipped", "test_mae"):
         figures = [report[name] for report in reports]
@@ -120,12 +127,19 @@ def _prepared(
 
 
 def _fit_store(
-    cluster: Cluster, store: RatingsStore, config: TrainConfig, callbacks: Sequence[Callback]
+    cluster: Cluster,
+    store: RatingsStore,
+    config: TrainConfig,
+    callbacks: Sequence[Callback],
+    run: RunOptions,
 ) -> Model:
     asked, config = config, resolve_model(store, config)
+    selection: dict[str, Any] | None = None
+    if config.patience is not None:
+        config, selection = _choose_epochs(cluster, store, config, callbacks, run.part("selection"))
     spec = split_spec(config, store)
     split = ensure_split(store, spec)
-    trained = Trainer(cluster, store, split, config, callbacks).train()
+    trained = Trainer(cluster, store, split, config, callbacks, run).train()
     model = Model(
         rank=trained.spec.rank,
         mean=trained.spec.mean,
@@ -140,8 +154,34 @@ def _fit_store(
         report={
             **build_report(config, cluster, data_section(store, spec, split), trained),
             **chosen_section(store, asked, config),
+            "selection": selection,
         },
         weights=trained.weights,
     )
     model.report["factors_sha256"] = model.factors_sha256()
     return model
+
+
+def _choose_epochs(
+    cluster: Cluster,
+    store: RatingsStore,
+    config: TrainConfig,
+    callbacks: Sequence[Callback],
+    run: RunOptions,
+) -> tuple[TrainConfig, dict[str, Any]]:
+    """Train until validation no longer improves; return the configuration that trains on all of train."""
+    split = ensure_split(store, split_spec(config, store))
+    check_validation(store, split)
+    history = Trainer(cluster, store, split, config, callbacks, run).train().history
+    best = best_epoch(history)
+    selection = {
+        "epochs": best,
+        "validation_rmse": history[best - 1].validation_rmse,
+        "validation_fraction": config.validation_fraction,
+        "patience": config.patience,
+        "history": history_section(history),
+    }
+    for callback in callbacks:
+        callback(Notice(f"validation is best after {best} epochs: training on all of train for as many"))
+    refit = {"epochs": best, "patience": None, "validation_fraction": 0.0, "tol": 0.0}
+    return config.model_copy(update=refit), selection

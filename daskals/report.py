@@ -79,6 +79,9 @@ def build_report(
         "epoch_seconds_median": seconds,
         "ratings_per_second": data["n_train"] / seconds,
         "compile_seconds": trained.compile_seconds,
+        "bytes_moved": trained.bytes_moved,
+        "workers_lost": [asdict(loss) for loss in trained.losses],
+        "resumed_from": trained.resumed_from,
         "peak_memory_bytes": {
             "driver": peak_memory_bytes(),
             "workers": cluster.everywhere(peak_memory_bytes),

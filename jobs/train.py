@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import logging
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskals.config import JobConfig, read_config_file
+from daskals.errors import DaskalsError
 from jobs._command import field_options, given, guarded
+from jobs._pause import PauseHook
 
 if TYPE_CHECKING:
     from daskals.cluster import Cluster
+    from daskals.training.events import Callback
+    from daskals.training.run import RunFolder
     from jobs._display import Display
 
 DEFAULT_DATASET = "synthetic-1m"
@@ -38,44 +43,53 @@ def main(config_file: Path | None, **options: Any) -> None:
     config = JobConfig.parse({**values, **given(options)})
     # the libraries underneath take seconds to import, which --help and a bad option need not wait for
     from daskals.cluster import connect
-    from daskals.store.publish import staged_directory
+    from daskals.training.run import RunFolder, check_target
     from jobs._display import make_display
 
     _set_log_level(config)
     out = config.out or default_out(config)
+    pause = PauseHook.from_environment(out)
     display = make_display(quiet=config.quiet)
-    check_out(out, config)
-    with (
-        display,
-        staged_directory(out.absolute(), existing="replace" if config.overwrite else "refuse") as folder,
-    ):
-        _announce(config, display)
-        with connect(config) as cluster:
-            if cluster.dashboard_link:
-                display.say(f"dashboard {cluster.dashboard_link}")
-            report = _train(config, cluster, display, folder)
+    check_target(out, may_resume=config.resume, may_replace=config.overwrite)
+    with display, RunFolder(out) as folder:
+        _announce(config, display, folder)
+        try:
+            with connect(config) as cluster:
+                if cluster.dashboard_link:
+                    display.say(f"dashboard {cluster.dashboard_link}")
+                report = _train(config, cluster, [display, *pause], folder)
+        except (DaskalsError, KeyboardInterrupt):
+            if folder.can_resume:
+                display.say(f"the run can be continued: --resume --out {out}")
+            raise
     display.say(_summary(report, out))
 
 
-def _train(config: JobConfig, cluster: Cluster, display: Display, folder: Path) -> dict[str, Any]:
+def _train(
+    config: JobConfig, cluster: Cluster, callbacks: list[Callback], folder: RunFolder
+) -> dict[str, Any]:
     from daskals.fitting import cross_validate, fit
+    from daskals.training.events import Notice
+    from daskals.training.run import RunOptions
 
     source = config.dataset or config.data or DEFAULT_DATASET
+    checkpoints = folder.checkpoints(config.checkpoint_every, resume=config.resume)
+    options = RunOptions(checkpoints, config.ratings_memory)
     if config.split == "kfold" and config.fold is None:
         report = cross_validate(
             source,
             config,
             cluster.client,
-            [display],
-            lambda fold: display.say(f"fold {fold + 1}/{config.folds}"),
+            callbacks,
+            lambda fold: callbacks[0](Notice(f"fold {fold + 1}/{config.folds}")),
+            options,
         )
+        save = None
     else:
-        model = fit(source, config, cluster.client, [display])
-        model.save(folder / "model")
+        model = fit(source, config, cluster.client, callbacks, options)
         report = model.report
-    (folder / "report.json").write_text(
-        json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8"
-    )
+        save = functools.partial(model.save, existing="replace")
+    folder.publish(save, json.dumps(report, indent=2, allow_nan=False) + "\n")
     return report
 
 
@@ -85,31 +99,9 @@ def default_out(config: JobConfig) -> Path:
     return Path("runs") / f"{now}-{config.model}"
 
 
-def check_out(out: Path, config: JobConfig) -> None:
-    """Refuse, before any work, a folder that may not be written."""
-    from daskals.errors import OutputError
-
-    if out.is_dir() and not any(out.iterdir()):
-        return
-    if not out.exists():
-        return
-    if not config.overwrite:
-        raise OutputError(
-            "already holds something",
-            where=f"--out {out}",
-            expected="a folder that is not there yet, or is empty",
-            remedy="Choose another, or add --overwrite to replace the run it holds",
-        )
-    if not (out / "report.json").is_file():
-        raise OutputError(
-            "is no run",
-            where=f"--out {out}",
-            expected="the folder of a run, which --overwrite replaces",
-            remedy="Choose another folder",
-        )
-
-
-def _announce(config: JobConfig, display: Display) -> None:
+def _announce(config: JobConfig, display: Display, folder: RunFolder) -> None:
+    if config.resume and not folder.can_resume:
+        display.say(f"{folder.path} has no checkpoint: beginning with the first epoch")
     if config.data is None and config.dataset is None:
         display.say(
             f"no data named: training on the embedded {DEFAULT_DATASET}; "

@@ -314,7 +314,8 @@ def test_help_is_quick() -> None:
 def test_interrupted_run_leaves_nothing(ratings: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.train", "--data", ratings, "--epochs", "100000", "--out", out, "--dashboard-address", "none"],
+        [sys.executable, "-m", "jobs.train", "--data", ratings, "--epochs", "100000", "--out", out, "--dashboard-address", "none",
+         "--checkpoint-every", "100000"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None

@@ -76,10 +76,25 @@ def list_states(folder: Path) -> list[Path]:
     return sorted(named, key=lambda path: int(path.name.partition("-")[2]))
 
 
+def has_states(folder: Path) -> bool:
+    """Tell whether a folder holds a state, of the run itself or of one of its parts."""
+    return bool(list_states(folder)) or any(list_states(part) for part in _parts(folder))
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed owner of the folder left half-written or half-removed."""
+    for path in folder.glob(".epoch-*") if folder.is_dir() else ():
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def discard_states(folder: Path) -> None:
-    """Remove all states, newest first, so that what an interruption leaves is an older one."""
-    for state in reversed(list_states(folder)):
-        _discard(state)
+    """Remove all states of a run, newest first, so that an interruption leaves older ones."""
+    for place in (folder, *_parts(folder)):
+        sweep(place)
+        for state in reversed(list_states(place)):
+            _discard(state)
+    for part in _parts(folder):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def read_state(path: Path) -> StoredState:
@@ -100,6 +115,12 @@ def read_state(path: Path) -> StoredState:
             f"its attributes are incomplete ({type(error).__name__}: {error})", where=str(path)
         ) from error
     return StoredState(attributes, arrays)
+
+
+def _parts(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not _NAME.search(path.name))
 
 
 def _discard(state: Path) -> None:

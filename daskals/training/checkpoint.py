@@ -12,7 +12,7 @@ from daskals.errors import ConfigError, StoreError
 from daskals.kernels.target import current_target
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.store.state_files import StoredState, discard_states, list_states, read_state, write_state
+from daskals.store.state_files import StoredState, discard_states, list_states, read_state, sweep, write_state
 from daskals.training.state import TrainingState
 
 FREE = {"epochs", "monitor_test"}
@@ -47,6 +47,20 @@ class Checkpoints:
         self.resume = resume
         self._before_saving = before_saving
         self._identity: dict[str, Any] = {}
+        self._is_fresh = not resume
+
+    def part(self, name: str) -> Checkpoints:
+        """Return the checkpoints of one training among several of the same run."""
+        part = Checkpoints(self.folder / name, self.every, resume=self.resume, before_saving=self._claim)
+        # what an earlier run left is removed once, by whichever training saves first
+        part._is_fresh = False
+        return part
+
+    def _claim(self) -> None:
+        self._before_saving()
+        if self._is_fresh:
+            discard_states(self.folder)
+            self._is_fresh = False
 
     def begin(self, config: TrainConfig, store: RatingsStore, split: Split) -> TrainingState | None:
         """Return the state to continue from, or None where the run begins.
@@ -59,9 +73,10 @@ class Checkpoints:
             If checkpoints are there and none is whole.
         """
         self._identity = identity(config, store, split)
+        sweep(self.folder)
         if not self.resume:
-            discard_states(self.folder)
             return None
+        self._is_fresh = False
         stored = self._read_last()
         if stored is None:
             return None
@@ -77,8 +92,11 @@ class Checkpoints:
         return state
 
     def save(self, state: TrainingState) -> None:
-        """Write a state, whole or not at all, and keep the last two."""
-        self._before_saving()
+        """Write a state, whole or not at all, and keep the last two.
+
+        Those of the run that this one replaces go before the first is written.
+        """
+        self._claim()
         attributes = {"identity": self._identity, "history": state.records()}
         write_state(self.folder, state.epoch, attributes, state.arrays())
 

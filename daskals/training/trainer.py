@@ -18,7 +18,6 @@ from daskals.kernels.score import NO_ERRORS, ErrorSums
 from daskals.kernels.warm_up import timed_warm_up
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.training.checkpoint import Checkpoints
 from daskals.training.events import Callback, EpochFinished, Event, Notice, PhaseStarted
 from daskals.training.features import side_features
 from daskals.training.half_step import HalfStep, SideData, SolveSpec, initialise
@@ -26,6 +25,7 @@ from daskals.training.hand_over import fetch_weights, hand_out, take_home
 from daskals.training.outcome import TrainedFactors, WorkerLoss
 from daskals.training.placed import PlacedRatings, RatingsPlan
 from daskals.training.prior import Prior, PriorHalfStep, load_prior
+from daskals.training.run import NO_OPTIONS, RunOptions
 from daskals.training.scoring import HeldOut, error_figures, submit_errors
 from daskals.training.state import TrainingState
 from daskals.training.stopping import is_settled
@@ -62,11 +62,8 @@ class Trainer:
         The model's configuration.
     callbacks
         Called with every event, in this process.
-    checkpoints
-        Where states are kept between runs; without it they are kept in this process only.
-    ratings_memory
-        Bytes that each worker process may use for ratings; default: half of its machine's memory, shared
-        out among the machine's workers.
+    run
+        How it is carried out. Without checkpoints, states are kept in this process only.
     """
 
     def __init__(
@@ -76,17 +73,15 @@ class Trainer:
         split: Split,
         config: TrainConfig,
         callbacks: Sequence[Callback] = (),
-        *,
-        checkpoints: Checkpoints | None = None,
-        ratings_memory: int | None = None,
+        run: RunOptions = NO_OPTIONS,
     ) -> None:
         self.cluster = cluster
         self.store = store
         self.split = split
         self.config = config
         self.callbacks = tuple(callbacks)
-        self.checkpoints = checkpoints
-        self.ratings_memory = ratings_memory
+        self.checkpoints = run.checkpoints
+        self.ratings_memory = run.ratings_memory
         self.spec = SolveSpec(
             rank=config.effective_rank,
             mean=0.0 if config.no_global_mean else split.mean,
@@ -103,6 +98,7 @@ class Trainer:
         self._losses: list[WorkerLoss] = []
         self._fetched_bytes = 0
         self._run = ""
+        self._epoch = 0
 
     def train(self) -> TrainedFactors:
         """Run all phases and bring the factors home.
@@ -116,6 +112,10 @@ class Trainer:
         NumericalError
             If a row cannot be solved.
         """
+        with self.cluster.watched():
+            return self._train()
+
+    def _train(self) -> TrainedFactors:
         self._tell(PhaseStarted("compile"))
         self.cluster.preflight(self.store.path)
         compile_seconds = self._compile()
@@ -128,15 +128,16 @@ class Trainer:
             try:
                 trained = self._attempt(compile_seconds)
                 break
-            except LostTasksError as error:
+            except LostTasksError:
                 epoch = 0 if self._state is None else self._state.epoch
                 returns, reached = (returns + 1 if reached == epoch else 1), epoch
                 if returns > MOST_RETURNS:
                     raise
-                self._tell(Notice(f"workers took results with them ({error.found}): back to epoch {epoch}"))
-                self._note_workers(epoch + 1)
-        moved = max(0, self.cluster.bytes_sent() - sent - self._fetched_bytes)
-        return replace(trained, resumed_from=resumed_from, bytes_moved=moved)
+                self._tell(Notice(f"results died with their workers: back to the end of epoch {epoch}"))
+                self._note_workers(self._epoch)
+        after = self.cluster.bytes_sent()
+        moved = sum(total - sent.get(worker, 0) for worker, total in after.items()) - self._fetched_bytes
+        return replace(trained, resumed_from=resumed_from, bytes_moved=max(0, moved))
 
     def _attempt(self, compile_seconds: float) -> TrainedFactors:
         """Run from the last state to the end."""
@@ -150,9 +151,11 @@ class Trainer:
         closing = self._half_step("user").submit(self.cluster, items, users, f"{self._run}-closing")
         self._wait(closing)
         factors = (closing, items)
+        user_rows, item_rows = (fetch_rows(self.cluster, side, self._run) for side in factors)
+        self._fetched_bytes += user_rows.nbytes + item_rows.nbytes
         return TrainedFactors(
-            user_rows=fetch_rows(self.cluster, closing, self._run),
-            item_rows=fetch_rows(self.cluster, items, self._run),
+            user_rows=user_rows,
+            item_rows=item_rows,
             spec=self.spec,
             history=tuple(history),
             train=self._errors(HeldOut("train", self._ratings.sides["user"].blocks), factors),
@@ -196,6 +199,7 @@ class Trainer:
         started = time.perf_counter()
         while len(history) < self.config.epochs and not self._is_settled(history):
             number = len(history) + 1
+            self._epoch = number
             epoch = coming or self._submit_epoch(number, users, items)
             users, items = epoch.users, epoch.items
             # the next epoch is on its way before this one is awaited, so that workers never wait for us;

@@ -1,0 +1,147 @@
+"""One owner at a time: a lock file with host, process and expiry, kept fresh while its owner lives.
+
+A dead process of the same host is found out at once. Of another host nothing is known but the expiry, so
+that the clocks of machines that share a folder must agree to within it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from daskals.errors import OutputError
+
+EXPIRY_SECONDS = 120.0
+RENEWAL_SECONDS = 20.0
+
+
+class FolderLock:
+    """The lock of a folder, a context manager.
+
+    Parameters
+    ----------
+    path
+        The lock file; its folder must exist.
+
+    Raises
+    ------
+    OutputError
+        On entry, if another process owns the folder; the message names it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._token = uuid.uuid4().hex
+        self._stop = threading.Event()
+        self._renewal = threading.Thread(target=self._renew, name="renew-lock", daemon=True)
+
+    def __enter__(self) -> Self:
+        with _alone(self.path.parent):
+            refuse_if_owned(self.path)
+            self._write()
+        self._renewal.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._renewal.join()
+        with suppress(OSError):
+            if self._is_mine():
+                self.path.unlink()
+
+    def check(self) -> None:
+        """Raise OutputError if another process took the folder over while this one slept past the expiry."""
+        if not self._is_mine():
+            owner = read_owner(self.path)
+            taken = "removed" if owner is None else f"taken over by process {owner['pid']} on {owner['host']}"
+            raise OutputError(
+                f"its lock was {taken}",
+                where=str(self.path.parent),
+                expected="the lock that this process keeps fresh",
+                remedy="See whether another training uses the folder",
+            )
+
+    def _is_mine(self) -> bool:
+        owner = read_owner(self.path)
+        return owner is not None and owner["token"] == self._token
+
+    def _renew(self) -> None:
+        while not self._stop.wait(RENEWAL_SECONDS):
+            with suppress(OSError):
+                if self._is_mine():
+                    self._write()
+
+    def _write(self) -> None:
+        owner = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "process_started": _started(os.getpid()),
+            "expires": time.time() + EXPIRY_SECONDS,
+            "token": self._token,
+        }
+        temporary = self.path.with_name(f".{self.path.name}.{self._token}")
+        temporary.write_text(json.dumps(owner) + "\n", encoding="utf-8")
+        temporary.replace(self.path)
+
+
+def refuse_if_owned(path: Path) -> None:
+    """Raise OutputError if a lock file names a process that is there, or may be on another host."""
+    owner = read_owner(path)
+    if owner is not None and _holds(owner):
+        raise OutputError(
+            f"is in use by process {owner['pid']} on {owner['host']}",
+            where=str(path.parent),
+            expected="one training at a time",
+            remedy="Wait for it, or name another folder; a lock that is left over expires "
+            f"{EXPIRY_SECONDS:.0f} s after its owner's end",
+        )
+
+
+def read_owner(path: Path) -> dict[str, Any] | None:
+    """Return what a lock file says, or None where there is none that can be understood."""
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    names = {"host", "pid", "process_started", "expires", "token"}
+    return owner if isinstance(owner, dict) and names <= owner.keys() else None
+
+
+def _holds(owner: dict[str, Any]) -> bool:
+    if owner["host"] == socket.gethostname():
+        # a process number may have been given to another process since: its start tells them apart
+        return bool(_started(owner["pid"]) == owner["process_started"])
+    return bool(time.time() < owner["expires"])
+
+
+def _started(pid: int) -> float | None:
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes of this host from looking at the lock at the same time."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot: the rename still leaves one owner
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,29 @@
+"""Small text files that appear whole or not at all, and stay after a power cut."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from daskals.errors import OutputError
+from daskals.store.publish import sync_path
+
+
+def publish_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name, flush it, and rename it; raise OutputError where it cannot."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_path(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"cannot be written ({error.strerror or error})",
+            where=str(path),
+            expected="a place that can be written, with room on its disk",
+            remedy="Check permissions and free space, or name another place",
+        ) from error

@@ -1,0 +1,171 @@
+"""The folder of a run, while it is under way and after: lock, checkpoints, then model and report.
+
+OUT/run.lock             owner of the folder, while the run is under way
+OUT/checkpoints/         the last two states, see `daskals.store.state_files`
+OUT/model/               the model, there whole or not at all
+OUT/report.json          the report; a folder that has one holds a run that ended
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from daskals.errors import OutputError
+from daskals.store.lock import FolderLock, refuse_if_owned
+from daskals.store.small_files import publish_text
+from daskals.store.state_files import has_states
+from daskals.training.checkpoint import Checkpoints
+
+CHECKPOINTS = "checkpoints"
+LOCK = "run.lock"
+MODEL = "model"
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; nothing of it shapes the numbers.
+
+    Attributes
+    ----------
+    checkpoints
+        Where its states are kept, or None.
+    ratings_memory
+        Bytes each worker process may use for ratings, or None for half of its machine's memory.
+    """
+
+    checkpoints: Checkpoints | None = None
+    ratings_memory: int | None = None
+
+    def part(self, name: str) -> RunOptions:
+        """Return the options of one training among several of the same run."""
+        if self.checkpoints is None:
+            return self
+        return replace(self, checkpoints=self.checkpoints.part(name))
+
+
+NO_OPTIONS = RunOptions()
+"""No checkpoints, and half of each machine's memory."""
+
+
+class RunFolder:
+    """A run's folder, owned by this process as long as the context lasts.
+
+    A run that fails before its first checkpoint leaves the folder as it was, or none.
+
+    Parameters
+    ----------
+    path
+        The folder; made on entry.
+
+    Raises
+    ------
+    OutputError
+        On entry, if the folder cannot be written or another process owns it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock = FolderLock(self.path / LOCK)
+        self._made: list[Path] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._stack.enter_context(self._lock)
+        except OSError as error:
+            self._remove_made()
+            raise OutputError(
+                f"cannot be written ({error.strerror or error})",
+                where=str(self.path),
+                expected="a folder that can be written, with room on its disk",
+                remedy="Check permissions and free space, or name another place",
+            ) from error
+        except BaseException:
+            self._remove_made()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            with suppress(OSError):
+                (self.path / CHECKPOINTS).rmdir()  # stays if it holds something
+        self._stack.close()
+        if kind is not None:
+            self._remove_made()
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether there is a checkpoint to continue from."""
+        return has_states(self.path / CHECKPOINTS)
+
+    def checkpoints(self, every: int, *, resume: bool) -> Checkpoints:
+        """Return the run's checkpoints."""
+        return Checkpoints(self.path / CHECKPOINTS, every, resume=resume, before_saving=self._lock.check)
+
+    def publish(self, save_model: Callable[[Path], None] | None, report: str) -> None:
+        """Put model and report in place, each whole.
+
+        The old report goes first and the new one comes last: a folder with a report holds its model.
+        """
+        self._lock.check()
+        with suppress(FileNotFoundError):
+            (self.path / REPORT).unlink()
+        if save_model is None:
+            shutil.rmtree(self.path / MODEL, ignore_errors=True)
+        else:
+            save_model(self.path / MODEL)
+        publish_text(self.path / REPORT, report)
+
+    def _remove_made(self) -> None:
+        for folder in self._made:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+
+def check_target(path: Path, *, may_resume: bool, may_replace: bool) -> None:
+    """Refuse, before any work, a folder that may not be written.
+
+    Raises
+    ------
+    OutputError
+        If it holds something that is no run, a run that may not be touched, or one that is under way.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not path.is_dir() or not is_run(path):
+        replaced = may_resume or may_replace
+        raise OutputError(
+            "is no run" if replaced else "already holds something",
+            where=str(path),
+            expected="the folder of a run" if replaced else "a folder that is not there yet, or is empty",
+            remedy="Choose another folder",
+        )
+    refuse_if_owned(path / LOCK)
+    if may_resume or may_replace:
+        return
+    ended = (path / REPORT).is_file()
+    raise OutputError(
+        "already holds something" if ended else "already holds a run that did not end",
+        where=str(path),
+        expected="a folder that is not there yet, or is empty",
+        remedy="Choose another, or add --overwrite to replace the run it holds"
+        + ("" if ended else ", or --resume to continue it"),
+    )
+
+
+def is_run(path: Path) -> bool:
+    """Tell whether a folder is that of a run, ended or not."""
+    return any((path / name).exists() for name in (REPORT, LOCK, CHECKPOINTS))
