@@ -17,7 +17,7 @@ from daskals.kernels.gram import PANEL_FLOATS, interleave_grams, row_gram
 from daskals.kernels.gram_tiles import plan_tiles
 from daskals.kernels.jit import exact_jit, parallel_jit
 from daskals.kernels.simd import unowned
-from daskals.kernels.solve import quadratic_forms, solve_interleaved
+from daskals.kernels.solve import Fit, fit_interleaved, solve_interleaved
 from daskals.kernels.target import current_target
 from daskals.kernels.task import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK, Outcome, Task
 from daskals.types import Float32, Float64, Int32, Int64
@@ -43,12 +43,8 @@ class Workspace(NamedTuple):
         Packed lower triangles of Σ zzᵀ, z = [q, 1, y], and one place more for what nobody needs.
     weights, priors
         Ridge weights w·T and prior means, rank + 1 each.
-    systems, solutions
-        Packed equations, then their factors; their solutions.
-    x
-        Factors and bias, float64 though no finer than float32.
-    forms
-        xᵀSx of each row.
+    systems, x
+        Packed equations, then their factors; factors and bias.
     positive
         0 where a pivot was not above zero.
     """
@@ -60,9 +56,7 @@ class Workspace(NamedTuple):
     weights: Float32
     priors: Float32
     systems: Float32
-    solutions: Float32
-    x: Float64
-    forms: Float64
+    x: Float32
     positive: Int64
 
 
@@ -87,8 +81,6 @@ def _workspace(rank: int, tile_floats: int) -> Workspace:
         _aligned_floats((rank + 1) * LANES),
         _aligned_floats(entries * LANES),
         _aligned_floats((rank + 1) * LANES),
-        np.empty((rank + 1) * LANES),
-        np.empty(LANES),
         np.empty(LANES, np.int64),
     )
 
@@ -190,7 +182,7 @@ def _coordinate_systems(task: Task, first: int, count: int, work: Workspace) -> 
 
 
 @exact_jit
-def _direct_sse(task: Task, lower: int, upper: int, x: Float64, lane: int) -> float:
+def _direct_sse(task: Task, lower: int, upper: int, x: Float32, lane: int) -> float:
     """Return Σ (y − xᵀz)² rating by rating, for rows that are fitted almost exactly."""
     rank = task.equations.rank
     coded = len(task.table) > 0
@@ -200,38 +192,45 @@ def _direct_sse(task: Task, lower: int, upper: int, x: Float64, lane: int) -> fl
         rating = task.table[np.uint8(task.values[j])] if coded else task.values[j] - task.mean
         error = np.float64(rating) - row[rank + 1]
         for k in range(rank + 1):
-            error -= x[k * LANES + lane] * row[k]
+            error -= np.float64(x[k * LANES + lane]) * row[k]
         sse += error * error
     return sse
 
 
 @exact_jit
-def _finish_row(task: Task, row: int, work: Workspace, lane: int, outcome: Outcome) -> int:
-    """Write one row of a solved batch, with its SSE and penalty; return its status."""
-    rank = task.equations.rank
-    lower, upper = task.indptr[row], task.indptr[row + 1]
-    y = (rank + 1) * (rank + 2) // 2
-    product = trace = penalty = 0.0
-    for k in range(rank + 1):
-        at = k * LANES + lane
-        x = work.x[at] if upper > lower else np.float64(work.priors[at])
-        outcome.rows[row, k if k < rank else rank + 1] = x
-        product += x * work.grams[(y + k) * LANES + lane]
-        trace += work.grams[(k * (k + 1) // 2 + k) * LANES + lane]
-        penalty += work.weights[at] * (x - work.priors[at]) ** 2
-    if upper == lower:
-        return OK
-    squares = np.float64(work.grams[(y + rank + 1) * LANES + lane])
-    sse = squares - 2.0 * product + work.forms[lane]
-    if sse < DIRECT_BELOW * squares:
-        sse = _direct_sse(task, lower, upper, work.x, lane)
-    outcome.stats[row, 0] = sse
-    outcome.stats[row, 1] = penalty
-    if not np.isfinite(trace + squares):
+def _row_status(trace: float, positive: int, objective: float) -> int:
+    """Judge a solved row by its Gram matrix's trace, its pivots, and what it adds to the objective."""
+    if not np.isfinite(trace):
         return NOT_FINITE
-    if work.positive[lane] == 0:
+    if positive == 0:
         return BAD_PIVOT
-    return OK if np.isfinite(sse + penalty) else NOT_FINITE
+    return OK if np.isfinite(objective) else NOT_FINITE
+
+
+@exact_jit
+def _finish(task: Task, work: Workspace, fit: Fit, first: int, count: int, outcome: Outcome) -> None:
+    """Take the batch's solutions apart into factor rows, and write each row's statistics and status.
+
+    Rows without ratings get their prior. Arrays are taken out of their tuples once, before the loops.
+    """
+    rank = task.equations.rank
+    indptr, rows, stats, status = task.indptr, outcome.rows, outcome.stats, outcome.status
+    x, priors, squares, errors, penalties = work.x, work.priors, fit.squares, fit.sse, fit.penalty
+    traces, positive = fit.trace, work.positive
+    for lane in range(count):
+        row = first + lane
+        source = x if indptr[row + 1] > indptr[row] else priors
+        for k in range(rank):
+            rows[row, k] = source[k * LANES + lane]
+        rows[row, rank + 1] = source[rank * LANES + lane]
+        if status[row] != OK or indptr[row + 1] == indptr[row]:
+            continue
+        sse = errors[lane]
+        if sse < DIRECT_BELOW * squares[lane]:
+            sse = _direct_sse(task, indptr[row], indptr[row + 1], x, lane)
+        stats[row, 0] = sse
+        stats[row, 1] = penalties[lane]
+        status[row] = _row_status(traces[lane], positive[lane], sse + penalties[lane])
 
 
 @lru_cache
@@ -244,32 +243,26 @@ def gram_batch(rank: int) -> Callable[[Task, Workspace, int, int, Int64], None]:
     tile_floats = len(plan_tiles(rank, current_target()).tiles) * LANES
 
     @exact_jit
-    def sum_row(task: Task, work: Workspace, row: int, offset: int) -> int:
-        lower, upper = task.indptr[row], task.indptr[row + 1]
-        in_range = _in_range(task.indices, lower, upper, len(task.other))
-        if not in_range or upper == lower:
-            work.tiles[offset : offset + tile_floats] = 0.0
-            return OK if in_range else BAD_INDEX
-        if upper - lower > PARTIAL_RATINGS:
-            work.totals[:] = 0.0
-        for start in range(lower, upper, PARTIAL_RATINGS):
-            stop = min(start + PARTIAL_RATINGS, upper)
-            row_gram(task, work.tiles, offset, work.panel, start, stop, rank)
-            if upper - lower > PARTIAL_RATINGS:
-                _add_tiles(work.totals, work.tiles, offset)
-        if upper - lower > PARTIAL_RATINGS:
-            _set_tiles(work.totals, work.tiles, offset)
-        return OK
-
-    @exact_jit
     def sum_batch(task: Task, work: Workspace, first: int, count: int, status: Int64) -> None:
+        indptr, indices, tiles, panel, totals = task.indptr, task.indices, work.tiles, work.panel, work.totals
+        n_others = len(task.other)
         for lane in range(LANES):
             offset = lane * tile_floats
-            if lane < count:
-                status[first + lane] = sum_row(task, work, first + lane, offset)
-            else:
-                work.tiles[offset : offset + tile_floats] = 0.0
-        interleave_grams(work.tiles, task.places, work.grams, rank)
+            lower = indptr[first + lane] if lane < count else 0
+            upper = indptr[first + lane + 1] if lane < count else 0
+            if not _in_range(indices, lower, upper, n_others):
+                status[first + lane] = BAD_INDEX
+                upper = lower
+            in_parts = upper - lower > PARTIAL_RATINGS
+            if in_parts:
+                totals[:] = 0.0
+            for start in range(lower, max(upper, lower + 1), PARTIAL_RATINGS):
+                row_gram(task, tiles, offset, panel, start, min(start + PARTIAL_RATINGS, upper), rank)
+                if in_parts:
+                    _add_tiles(totals, tiles, offset)
+            if in_parts:
+                _set_tiles(totals, tiles, offset)
+        interleave_grams(tiles, task.places, work.grams, rank)
 
     return sum_batch
 
@@ -285,7 +278,7 @@ def strips_solver(rank: int, *, coordinate: bool, parallel: bool) -> Callable[[T
     sum_batch = gram_batch(rank)
 
     @exact_jit
-    def solve_batch(task: Task, work: Workspace, first: int, count: int, outcome: Outcome) -> None:
+    def solve_batch(task: Task, work: Workspace, fit: Fit, first: int, count: int, outcome: Outcome) -> None:
         sum_batch(task, work, first, count, outcome.status)
         _prior_lanes(task, first, count, work.priors)
         _weight_lanes(task, first, count, work.weights)
@@ -293,21 +286,20 @@ def strips_solver(rank: int, *, coordinate: bool, parallel: bool) -> Callable[[T
             _coordinate_systems(task, first, count, work)
         else:
             _joint_systems(rank, work)
-        solve_interleaved(work.systems, work.solutions, work.positive, size)
-        for k in range(size * LANES):
-            work.x[k] = work.solutions[k]
-        quadratic_forms(work.grams, work.x, work.forms, unknowns)
-        for lane in range(count):
-            if outcome.status[first + lane] == OK:
-                outcome.status[first + lane] = _finish_row(task, first + lane, work, lane, outcome)
+        solve_interleaved(work.systems, work.x, work.positive, size)
+        fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, unknowns)
+        _finish(task, work, fit, first, count, outcome)
 
     def solve_strips(task: Task, outcome: Outcome, cuts: Int64) -> None:
         for strip in prange(len(cuts) - 1):
             memory = _workspace(rank, len(task.places))
             work = unowned(memory)
+            memory_of_fit = Fit(np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES))
+            fit = unowned(memory_of_fit)
             for first in range(cuts[strip], cuts[strip + 1], LANES):
                 count = min(LANES, cuts[strip + 1] - first)
-                solve_batch(unowned(task), work, first, count, unowned(outcome))
+                solve_batch(unowned(task), work, fit, first, count, unowned(outcome))
             memory.positive[0] = 0  # memory is alive until here
+            memory_of_fit.sse[0] = 0.0
 
     return parallel_jit(solve_strips) if parallel else exact_jit(solve_strips)
