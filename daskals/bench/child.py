@@ -12,16 +12,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from daskals.bench.contract import NotApplicableError
 from daskals.errors import DaskalsError
 
 
 def main() -> None:
-    """Read {"function": "module:name", "arguments": {…}}, call it, write {"value": …} or {"error": …}."""
+    """Read {"function": "module:name", "arguments": {…}}, call it, write {"value": …} or what kept it."""
     request = json.load(sys.stdin)
     answer: dict[str, Any]
     try:
         module, _, name = request["function"].partition(":")
         answer = {"value": getattr(importlib.import_module(module), name)(**request["arguments"])}
+    except NotApplicableError as error:
+        answer = {"not_applicable": str(error)}
     except DaskalsError as error:
         answer = {"error": str(error)}
     Path(sys.argv[1]).write_text(json.dumps(answer), encoding="utf-8")

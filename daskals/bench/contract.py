@@ -46,6 +46,10 @@ class Assignment:
         return cls(**{**values, "config": TrainConfig.parse(values["config"])})
 
 
+class NotApplicableError(Exception):
+    """Raised by a system that cannot run on these ratings; its text says what they lack."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a system did.

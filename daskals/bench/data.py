@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from daskals.config import TrainConfig
-from daskals.errors import DataError
 from daskals.fitting import split_spec
 from daskals.ingest import resolve_store
 from daskals.kernels.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
@@ -68,19 +67,11 @@ def open_split(source: str, config: TrainConfig) -> tuple[RatingsStore, Split]:
 
     Raises
     ------
-    DataError
-        If the split leaves no test ratings: then no system's error could be told.
+    DaskalsError
+        If the ratings cannot be had, or are too few for a training and a test part.
     """
     store = resolve_store(source, config)
-    split = ensure_split(store, split_spec(config, store))
-    if split.n_test == 0:
-        raise DataError(
-            "the split holds out no test ratings",
-            where=source,
-            expected="some, so that every system's test RMSE can be told",
-            remedy="Raise --test-fraction",
-        )
-    return store, split
+    return store, ensure_split(store, split_spec(config, store))
 
 
 def load_data(store: RatingsStore, split: Split) -> BenchData:

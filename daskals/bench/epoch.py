@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from daskals.bench.contract import Assignment, Outcome
+from daskals.bench.contract import Assignment, NotApplicableError, Outcome
 from daskals.bench.data import BenchData, load_data
 from daskals.bench.isolation import MeasurementError, run_isolated
 from daskals.bench.memory import peak_memory_bytes, reset_peak
@@ -90,9 +90,11 @@ def measure(system: System, assignment: Assignment, shape: Mapping[str, int], pe
 def result_of(
     system: System, run: Callable[[], Outcome], shape: Mapping[str, int], peak_gflops: float
 ) -> Result:
-    """Call `run` and return its figures, or say how it failed."""
+    """Call `run` and return its figures, or say why there are none."""
     try:
         return _with_figures(system, run(), shape, peak_gflops)
+    except NotApplicableError as error:
+        return _without_figures(system, "absent", str(error))
     except MeasurementError as error:
         return _without_figures(system, "failed", str(error))
 

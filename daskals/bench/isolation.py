@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import daskals
+from daskals.bench.contract import NotApplicableError
 from daskals.kernels.target import VARIABLE
 
 
@@ -34,10 +35,13 @@ def run_isolated(function: str, arguments: Mapping[str, Any], *, threads: int) -
 
     Raises
     ------
+    NotApplicableError
+        If the function raises it.
     MeasurementError
         If the process ends without an answer, or with an error.
     """
     variables = {**os.environ, **_thread_variables(threads), **_blas_variables(), "PYTHONPATH": _path()}
+    variables.pop("NUMBA_DISABLE_JIT", None)  # to time interpreted kernels would tell nothing
     with tempfile.TemporaryDirectory(prefix="daskals-bench-") as folder:
         result = Path(folder) / "result.json"
         done = subprocess.run(  # noqa: S603  our own interpreter, our own module
@@ -51,6 +55,8 @@ def run_isolated(function: str, arguments: Mapping[str, Any], *, threads: int) -
         if done.returncode != 0 or not result.is_file():
             raise MeasurementError(_cause(done))
         answer = json.loads(result.read_text(encoding="utf-8"))
+    if "not_applicable" in answer:
+        raise NotApplicableError(answer["not_applicable"])
     if "error" in answer:
         raise MeasurementError(answer["error"])
     return answer["value"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 
-from daskals.bench.contract import Assignment, Outcome
+from daskals.bench.contract import Assignment, NotApplicableError, Outcome
 from daskals.bench.data import BenchData, initial_factors, slice_rows
 from daskals.bench.memory import peak_memory_bytes
 from daskals.bench.work import epoch_bytes
@@ -18,10 +19,17 @@ from daskals.kernels.layout import empty_rows, pack_rows, row_stride
 from daskals.kernels.rows import solve_rows
 from daskals.kernels.score import ErrorSums, score_block
 from daskals.kernels.warm_up import timed_warm_up
+from daskals.training.features import resolve_model
 from daskals.training.plan import plan_blocks
 from daskals.training.scoring import error_figures, fold_errors
 from daskals.training.trainer import Trainer
 from daskals.types import SIDES, FactorRows, RatingsBlock, Side
+
+
+def starting_rows(data: BenchData, side: Side, config: TrainConfig) -> FactorRows:
+    """Return the initial factor rows of a side, with biases of zero."""
+    factors = initial_factors(data, side, config)
+    return pack_rows(factors, np.zeros(len(factors), np.float32))
 
 
 class KernelEpochs:
@@ -43,15 +51,11 @@ class KernelEpochs:
         self.data, self.config = data, config
         self._pool, self._inner_threads = pool, inner_threads
         self.blocks: dict[Side, list[RatingsBlock]] = {side: self._cut(data.side(side)) for side in SIDES}
-        self.rows: dict[Side, FactorRows] = {side: self._start(side) for side in SIDES}
+        self.rows: dict[Side, FactorRows] = {side: starting_rows(data, side, config) for side in SIDES}
         self.sse = 0.0
 
     def _cut(self, side: RatingsBlock) -> list[RatingsBlock]:
         return [slice_rows(side, *bounds) for bounds in plan_blocks(np.diff(side.indptr), self.config.rank)]
-
-    def _start(self, side: Side) -> FactorRows:
-        factors = initial_factors(self.data, side, self.config)
-        return pack_rows(factors, np.zeros(len(factors), np.float32))
 
     def epoch(self) -> None:
         """Run the user half-step, then the item half-step."""
@@ -115,6 +119,27 @@ def run_numba_parallel(data: BenchData, assignment: Assignment) -> Outcome:
 
 def run_dask(data: BenchData, assignment: Assignment) -> Outcome:
     """Run `daskals-dask`: the trainer on a local cluster, as `jobs.train` runs it."""
+    return _run_trainer(data, assignment)
+
+
+def run_hierarchical(data: BenchData, assignment: Assignment) -> Outcome:
+    """Run `daskals-hierarchical`: the trainer with the genre prior.
+
+    Raises
+    ------
+    NotApplicableError
+        If the ratings come without genres.
+    """
+    if not data.store.genres().names:
+        raise NotApplicableError("the ratings come without genres")
+    asked = assignment.config.model_copy(update={"model": "hierarchical"})
+    config = resolve_model(data.store, asked)
+    outcome = _run_trainer(data, dataclasses.replace(assignment, config=config))
+    note = f"{outcome.note}; the prior's arithmetic is not counted in its GFLOP/s"
+    return dataclasses.replace(outcome, note=note)
+
+
+def _run_trainer(data: BenchData, assignment: Assignment) -> Outcome:
     config, processes = assignment.config, assignment.processes
     threads = max(1, assignment.threads // processes)
     cluster_config = ClusterConfig(workers=processes, threads_per_worker=threads, dashboard_address=None)

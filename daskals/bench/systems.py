@@ -79,9 +79,9 @@ SYSTEMS: dict[str, System] = {
         System("cmfrec-cholesky", "peer", "daskals.bench.peers:run_cmfrec_cholesky", ("cmfrec",)),
         System("spark", "peer", "daskals.bench.peers:run_spark", ("pyspark",), ("java",)),
         System("daskals-kernel", "daskals", "daskals.bench.own:run_kernel"),
-        System("daskals-numba-parallel", "daskals", "daskals.bench.own:run_numba_parallel"),
+        System("daskals-numba-parallel", "daskals", "", awaits="the kernel's own threads"),
         System("daskals-dask", "daskals", "daskals.bench.own:run_dask"),
-        System("daskals-hierarchical", "daskals", "", awaits="the genre prior"),
+        System("daskals-hierarchical", "daskals", "daskals.bench.own:run_hierarchical"),
     )
 }  # fmt: skip
 

@@ -1,0 +1,148 @@
+"""`python -m jobs.bench` itself, once a sub-command at small size, so that it never rots."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from daskals.bench import scaling
+from daskals.bench.epoch import FIGURES
+from daskals.bench.systems import SYSTEMS
+from jobs.bench import main
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAMED = {"name", "group", "status", "note", "extra"}
+MACHINE = {
+    "cpu",
+    "cores",
+    "threads",
+    "features",
+    "target",
+    "memory_bytes",
+    "system",
+    "python",
+    "packages",
+    "peak_gflops",
+}
+DATA = {"source", "content_hash", "n_users", "n_items", "n_ratings", "split", "n_train", "n_test"}
+
+
+def run(*arguments: object, data: Path, folder: Path) -> tuple[dict, click.testing.Result]:
+    """Run a sub-command on the small set; return its JSON and what it printed."""
+    file = folder / "report.json"
+    common = ["--data", data, "--rank", 4, "--epochs", 2, "--threads", 2, "--json", file]
+    result = click.testing.CliRunner().invoke(main, [str(part) for part in [*arguments, *common]])
+    assert result.exit_code == 0, result.output
+    return json.loads(file.read_text()), result
+
+
+def by_name(report: dict) -> dict[str, dict]:
+    return {one["name"]: one for one in report["results"]}
+
+
+def test_epoch(small_file: Path, tmp_path: Path) -> None:
+    figure = tmp_path / "figure6.svg"
+    names = "paper-naive,paper-dual-csr,paper-jit-parallel,daskals-kernel,daskals-dask,daskals-hierarchical"
+    report, result = run("epoch", "--only", names, "--figure", figure, data=small_file, folder=tmp_path)
+
+    assert set(report) == {"command", "rank", "epochs", "config", "machine", "data", "results"}
+    assert set(report["machine"]) == MACHINE
+    assert set(report["data"]) == DATA
+    assert report["machine"]["peak_gflops"] > 0.1
+    results = by_name(report)
+    assert list(results) == names.split(",")
+    for name, one in results.items():
+        assert set(one) == NAMED | set(FIGURES) | {"times_as_fast"}
+        assert name in result.stdout
+        if one["status"] == "measured":
+            assert len(one["all_seconds"]) == 2
+            assert min(one["all_seconds"]) <= one["seconds"] <= max(one["all_seconds"])
+            assert one["ratings_per_second"] == pytest.approx(report["data"]["n_train"] / one["seconds"])
+            assert 0 < one["share_of_peak"] < 1
+            assert one["bytes_moved"] > 0
+            assert one["peak_memory_bytes"] > 1e7
+
+    # equal work: tiers of the same updates end at the same error
+    assert results["paper-naive"]["test_rmse"] == pytest.approx(
+        results["paper-jit-parallel"]["test_rmse"], abs=1e-4
+    )
+    assert results["daskals-kernel"]["test_rmse"] == pytest.approx(
+        results["paper-naive"]["test_rmse"], abs=0.05
+    )
+    reference = results["paper-jit-parallel"]["seconds"]
+    kernel = results["daskals-kernel"]
+    assert kernel["times_as_fast"] == pytest.approx(reference / kernel["seconds"])
+    assert results["daskals-hierarchical"]["status"] == "absent"
+    assert results["daskals-hierarchical"]["note"] == "the ratings come without genres"
+    assert results["daskals-hierarchical"]["seconds"] is None
+
+    drawn = figure.read_text(encoding="utf-8")
+    assert "<svg" in drawn
+    assert "peak" in result.stdout.splitlines()[0]
+
+
+def test_peers_measure_or_are_listed_as_absent(small_file: Path, tmp_path: Path) -> None:
+    peers = [name for name, system in SYSTEMS.items() if system.group == "peer" and name != "spark"]
+    report, _ = run("epoch", "--only", ",".join(peers), data=small_file, folder=tmp_path)
+    assert [one["name"] for one in report["results"]] == peers
+    for one in report["results"]:
+        if SYSTEMS[one["name"]].missing() is None:
+            assert one["status"] == "measured"
+            assert one["seconds"] > 0
+            assert "BLAS 1" in one["threads"]
+            assert one["note"]
+            # cmfrec's model is ours, implicit's is another
+            assert (one["test_rmse"] is None) == one["name"].startswith("implicit")
+        else:
+            assert one["status"] == "absent"
+            assert "is not installed" in one["note"]
+
+
+def test_scaling(small_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    series = [("daskals-kernel", "threads"), ("daskals-dask", "processes")]
+    assert set(series) < set(scaling.SERIES)
+    monkeypatch.setattr(scaling, "SERIES", series)
+    report, result = run("scaling", data=small_file, folder=tmp_path)
+    results = by_name(report)
+    for system, unit in series:
+        one, two = results[f"{system} {unit}=1"], results[f"{system} {unit}=2"]
+        assert one["efficiency"] == 1
+        assert two["efficiency"] == pytest.approx(one["seconds"] / (2 * two["seconds"]))
+        # the same numbers from any number of threads or processes
+        assert one["test_rmse"] == two["test_rmse"]
+    assert "efficiency" in result.stdout
+
+
+def test_ingest(small_file: Path, tmp_path: Path) -> None:
+    report, _ = run("ingest", data=small_file, folder=tmp_path)
+    (one,) = report["results"]
+    assert one["name"] == "daskals-ingest"
+    assert one["ratings_per_second"] == pytest.approx(report["data"]["n_ratings"] / one["seconds"])
+    assert one["extra"]["csv_bytes"] == pytest.approx(small_file.stat().st_size, rel=0.2)
+    assert one["bytes_moved"] == one["extra"]["csv_bytes"] + one["extra"]["store_bytes"]
+
+
+def test_evaluate(small_file: Path, tmp_path: Path) -> None:
+    report, _ = run("evaluate", data=small_file, folder=tmp_path)
+    results = by_name(report)
+    ours, papers = results["daskals-evaluate"], results["paper-evaluate"]
+    assert math.isclose(ours["test_rmse"], papers["test_rmse"], rel_tol=1e-4)
+    assert ours["times_as_fast"] == pytest.approx(papers["seconds"] / ours["seconds"])
+    assert ours["ratings_per_second"] == pytest.approx(report["data"]["n_test"] / ours["seconds"])
+
+
+def test_a_chosen_cpu_holds_for_the_measurements(small_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    command = [sys.executable, "-m", "jobs.bench", "epoch", "--data", small_file, "--only", "paper-dual-csr"]
+    command += ["--cpu", "generic", "--rank", "3", "--epochs", "1", "--json", file]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(file.read_text())
+    assert report["machine"]["target"] == "generic"
+    assert report["results"][0]["status"] == "measured"
