@@ -24,7 +24,7 @@ FLOORS = [
     ("daskals.factors",),
     ("daskals.named",),
     ("daskals.model",),
-    ("daskals.evaluation", "daskals.prediction", "daskals.recommend"),
+    ("daskals.evaluation", "daskals.people", "daskals.prediction", "daskals.recommend"),
     ("daskals.report",),
     ("daskals.fitting",),
     ("daskals.bench", "daskals.analysis", "daskals.registry"),

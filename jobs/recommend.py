@@ -1,0 +1,170 @@
+"""`python -m jobs.recommend MODEL`: the best items for everybody, for some users, or for one new person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daskals.config import ClusterConfig
+from daskals.errors import ConfigError
+from jobs._command import field_options, given, guarded
+
+if TYPE_CHECKING:
+    from daskals.model import Model
+    from daskals.querying.filters import Filters
+    from daskals.querying.scoring import Scoring
+    from daskals.store.publish import Existing
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default="recommendations", show_default=True,
+              help="Folder of Parquet parts to write: user, rank, item, score.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
+@click.option("-n", "n", type=int, default=10, show_default=True, help="Length of a list.")
+@click.option("--users", type=click.Path(path_type=Path),
+              help="File of users to list (CSV or Parquet, column user); default: all.")  # fmt: skip
+@click.option("--user", "single", multiple=True, help="A user to list; may be repeated.")
+@click.option("--rate", multiple=True, metavar="TITLE=RATING",
+              help="A rating of somebody new, who gets a table; may be repeated.")  # fmt: skip
+@click.option("--ratings", type=click.Path(path_type=Path),
+              help="File of somebody new's ratings (CSV or Parquet: item or title, rating).")  # fmt: skip
+@click.option("--alpha", type=float, help="Weight α of popularity beside taste (paper 2, Eq. 10).")
+@click.option("--bias-weight", type=float, help="Weight of an item's bias (paper 1, Eq. 9).")
+@click.option("--min-ratings", type=int, default=0, help="Training ratings an item must have.")
+@click.option("--genres", default="", metavar="A,B,…", help="Genres of which an item must have one.")
+@click.option(
+    "--years", default="", metavar="FROM-TO", help="Years of release, both included; either may be missing."
+)
+@click.option("--allow", multiple=True, metavar="ITEM", help="An id or title that alone may be listed.")
+@click.option("--deny", multiple=True, metavar="ITEM", help="An id or title never to list.")
+@click.option("--include-seen", is_flag=True, help="Also list what a user has rated.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write a person's table as JSON too."
+)
+@field_options(ClusterConfig)
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@guarded
+def main(model: Path, rate: tuple[str, ...], ratings: Path | None, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+    """Recommend items with MODEL, a run or its model folder.
+
+    Without --rate or --ratings: the best items of all users (or of --users, --user) as a folder of Parquet
+    files. With them: a table for a person who is not in the model.
+    """
+    config = ClusterConfig.parse(given({name: options[name] for name in ClusterConfig.model_fields}))
+    from daskals.model import Model
+    from daskals.querying.scoring import Scoring
+
+    scoring, filters = Scoring(options["alpha"], options["bias_weight"]), _filters(options)
+    loaded = Model.load(model)
+    if rate or ratings is not None:
+        _for_one(loaded, (rate, ratings), scoring, filters, options)
+    else:
+        _for_many(loaded, model, scoring, filters, {**options, "cluster": config})
+
+
+def _filters(options: dict[str, Any]) -> Filters:
+    from daskals.querying.filters import Filters
+
+    return Filters(
+        options["min_ratings"],
+        tuple(name.strip() for name in options["genres"].split(",") if name.strip()),
+        _years(options["years"]),
+        tuple(map(_key, options["allow"])) or None,
+        tuple(map(_key, options["deny"])),
+    )
+
+
+def _years(text: str) -> tuple[int | None, int | None]:
+    if not text:
+        return None, None
+    first, dash, last = text.partition("-")
+    if not all(part == "" or part.isdecimal() for part in (first, last)):
+        raise ConfigError(
+            f"found {text!r}", where="--years", expected="FROM-TO, as 1990-1999, 1990- or -1999"
+        )
+    low = int(first) if first else None
+    return low, (int(last) if last else None) if dash else low
+
+
+def _key(text: str) -> int | str:
+    """Take digits for an id; anything else is a title, or an id that is text."""
+    return int(text) if text.isdecimal() else text
+
+
+def _for_one(
+    model: Model,
+    ratings: tuple[tuple[str, ...], Path | None],
+    scoring: Scoring,
+    filters: Filters,
+    options: dict[str, Any],
+) -> None:
+    from daskals.people import popular_by_genre, read_person, understand
+    from jobs._files import write_json
+    from jobs._tables import print_items, records
+
+    texts, path = ratings
+    if path is not None:
+        if texts:
+            raise ConfigError("found together with --rate", where="--ratings", expected="one of the two")
+        person = model.fold_in(read_person(path))
+        taken = [
+            (model.item_name(int(row)), float(r)) for row, r in zip(person.rated, person.ratings, strict=True)
+        ]
+    else:
+        understood = understand(model, texts)
+        for one in understood:
+            if not one.is_exact:
+                click.echo(f"{one.asked!r} is taken for {one.title}")
+        keys = [(model.item_ids[one.row].as_py(), one.rating) for one in understood]
+        person = model.fold_in(keys)
+        taken = [(one.title, one.rating) for one in understood]
+    for title, rating in taken:
+        click.echo(f"rated {rating:g}: {title}")
+    if person.is_empty:
+        click.echo("no ratings were given: these are the most rated titles of each genre")
+        table = popular_by_genre(model, filters=filters)
+    else:
+        table = model.recommend(
+            person,
+            options["n"],
+            alpha=scoring.alpha,
+            bias_weight=scoring.bias_weight,
+            filters=filters,
+            include_seen=options["include_seen"],
+        )
+    print_items(table, "score")
+    if options["json_file"] is not None:
+        content = {
+            "ratings": [{"title": title, "rating": rating} for title, rating in taken],
+            "alpha": scoring.alpha,
+            "bias_weight": scoring.bias_weight,
+            "popular_by_genre": person.is_empty,
+            "recommendations": records(table),
+        }
+        write_json(options["json_file"], content)
+        click.echo(f"saved {options['json_file']}")
+
+
+def _for_many(model: Model, path: Path, scoring: Scoring, filters: Filters, options: dict[str, Any]) -> None:
+    from daskals.cluster import connect
+    from daskals.recommend import ListRequest, recommend_all
+    from jobs._tables import PartProgress, user_rows
+
+    rows = user_rows(model, options["users"], options["single"])
+    request = ListRequest(
+        str(path.absolute()), model.factors_sha256(), options["n"], scoring, filters, options["include_seen"]
+    )
+    existing: Existing = "replace" if options["overwrite"] else "refuse"
+    with connect(options["cluster"]) as cluster, PartProgress("users") as progress:
+        lines = recommend_all(
+            cluster, request, options["out"], rows=rows, existing=existing, progress=progress
+        )
+    click.echo(f"{lines:,} recommendations for {progress.total:,} users in {progress.seconds:.1f} s")
+    click.echo(f"saved {options['out']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""`python -m jobs.similar MODEL`: the items most like each item, or like one title."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daskals.config import ClusterConfig
+from jobs._command import field_options, given, guarded
+
+if TYPE_CHECKING:
+    from daskals.store.publish import Existing
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--item", help="Print the neighbours of one item, an id or a title, instead of writing all.")
+@click.option("--out", type=click.Path(path_type=Path), default="similar", show_default=True,
+              help="Folder of Parquet parts to write: item, rank, similar_item, similarity.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
+@click.option("-n", "n", type=int, default=10, show_default=True, help="Length of a list.")
+@click.option("--min-ratings", type=int, default=0, help="Training ratings a neighbour must have.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write an item's table as JSON too."
+)
+@field_options(ClusterConfig)
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@guarded
+def main(model: Path, item: str | None, n: int, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+    """List the items nearest to each other in taste: by the cosine of their factors."""
+    config = ClusterConfig.parse(given({name: options[name] for name in ClusterConfig.model_fields}))
+    from daskals.cluster import connect
+    from daskals.model import Model
+    from daskals.querying.filters import Filters
+    from daskals.recommend import ListRequest, recommend_all
+    from jobs._files import write_json
+    from jobs._tables import PartProgress, print_items, records
+
+    loaded, filters = Model.load(model), Filters(options["min_ratings"])
+    if item is not None:
+        row = loaded.find_item(int(item) if item.isdecimal() else item)
+        click.echo(f"most like {loaded.item_name(row)}")
+        table = loaded.similar_items(loaded.item_ids[row].as_py(), n, filters=filters)
+        print_items(table, "similarity")
+        if options["json_file"] is not None:
+            write_json(options["json_file"], {"item": loaded.item_name(row), "similar": records(table)})
+            click.echo(f"saved {options['json_file']}")
+        return
+    request = ListRequest(str(model.absolute()), loaded.factors_sha256(), n, filters=filters, neighbours=True)
+    existing: Existing = "replace" if options["overwrite"] else "refuse"
+    with connect(config) as cluster, PartProgress("items") as progress:
+        lines = recommend_all(cluster, request, options["out"], existing=existing, progress=progress)
+    click.echo(f"{lines:,} neighbours of {progress.total:,} items in {progress.seconds:.1f} s")
+    click.echo(f"saved {options['out']}")
+
+
+if __name__ == "__main__":
+    main()
