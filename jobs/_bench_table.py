@@ -17,6 +17,7 @@ PLAIN_WIDTH = 150
 
 COLUMNS = (
     ("s", "seconds"),
+    ("CPU s", "cpu_seconds"),
     ("× paper", "times_as_fast"),
     ("efficiency", "efficiency"),
     ("M ratings/s", "ratings_per_second"),
@@ -69,7 +70,7 @@ def _figure(result: Result, key: str) -> str:
     value = result.get(key)
     if value is None:
         return "–"
-    if key == "seconds":
+    if key in ("seconds", "cpu_seconds"):
         digits = 1 if value >= 100 else 3
         return f"{'~' if result['status'] == 'extrapolated' else ''}{value:,.{digits}f}"
     scaled = {

@@ -62,6 +62,8 @@ class Outcome:
         Test error after all the epochs, None where the system's model does not predict these ratings.
     threads
         What was set, in words: "2 threads, BLAS 1".
+    cpu_seconds
+        As `seconds`, of all the process's threads together; empty where it is not known.
     warm_up_seconds
         Compilation and first calls, not part of `seconds`.
     setup_seconds
@@ -81,6 +83,7 @@ class Outcome:
     seconds: list[float]
     test_rmse: float | None
     threads: str
+    cpu_seconds: list[float] = field(default_factory=list)
     warm_up_seconds: float = 0.0
     setup_seconds: float = 0.0
     order: int | None = None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from daskals.bench.clock import Laps
 from daskals.bench.contract import Assignment, Outcome
 from daskals.bench.data import BenchData
 from daskals.bench.own import KernelEpochs
@@ -33,9 +34,14 @@ def _passes(rmse: Callable[[], float], assignment: Assignment, threads: str) -> 
     started = time.perf_counter()
     value = rmse()
     warm_up = time.perf_counter() - started
-    seconds = []
+    laps = Laps()
     for _ in range(assignment.config.epochs):
-        started = time.perf_counter()
-        value = rmse()
-        seconds.append(time.perf_counter() - started)
-    return Outcome(seconds=seconds, test_rmse=value, threads=threads, warm_up_seconds=warm_up, note=NOTE)
+        laps.run(rmse)
+    return Outcome(
+        seconds=laps.seconds,
+        cpu_seconds=laps.cpu_seconds,
+        test_rmse=value,
+        threads=threads,
+        warm_up_seconds=warm_up,
+        note=NOTE,
+    )

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 
+from daskals.bench.clock import Laps
 from daskals.bench.contract import Assignment, NotApplicableError, Outcome
 from daskals.bench.data import BenchData, initial_factors, slice_rows
 from daskals.bench.memory import peak_memory_bytes
@@ -166,13 +167,12 @@ def _run_trainer(data: BenchData, assignment: Assignment) -> Outcome:
 def _run_epochs(epochs: KernelEpochs, threads: str) -> Outcome:
     data, config = epochs.data, epochs.config
     warm_up = timed_warm_up(config.rank, len(data.users.scale))
-    seconds = []
+    laps = Laps()
     for _ in range(config.epochs):
-        started = time.perf_counter()
-        epochs.epoch()
-        seconds.append(time.perf_counter() - started)
+        laps.run(epochs.epoch)
     return Outcome(
-        seconds=seconds,
+        seconds=laps.seconds,
+        cpu_seconds=laps.cpu_seconds,
         test_rmse=epochs.test_rmse(),
         threads=threads,
         warm_up_seconds=warm_up,
