@@ -17,7 +17,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import ByteRequest, Store
-from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.errors import BaseZarrError
 from zarr.storage import LocalStore, WrapperStore
@@ -118,7 +118,7 @@ def write_array(store: Store, name: str, values: NDArray[Any]) -> None:
     rows = max(1, CHUNK_RATINGS // max(1, int(np.prod(values.shape[1:]))))
     item_bytes = 1 if is_text else values.dtype.itemsize
     blosc = BloscCodec(
-        cname="lz4", clevel=5, shuffle=BloscShuffle.bitshuffle if item_bytes == 1 else BloscShuffle.shuffle,
+        cname="lz4", clevel=5, shuffle="bitshuffle" if item_bytes == 1 else "shuffle",
         typesize=item_bytes,
     )  # fmt: skip
     array = zarr.create_array(
