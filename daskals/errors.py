@@ -60,6 +60,10 @@ class ModelError(DaskalsError):
     """A model directory that is missing, damaged, or of another format version."""
 
 
+class RegistryError(DaskalsError):
+    """A registry, version or alias that is missing, damaged, of another format, or in another's hands."""
+
+
 class OutputError(DaskalsError):
     """An output path that cannot be written, or already holds something."""
 

@@ -21,13 +21,14 @@ FLOORS = [
     ("daskals.exchange",),
     ("daskals.training",),
     ("daskals.querying",),
+    ("daskals.samples",),
     ("daskals.factors",),
     ("daskals.named",),
     ("daskals.model",),
     ("daskals.evaluation", "daskals.people", "daskals.prediction", "daskals.recommend"),
-    ("daskals.report",),
+    ("daskals.report", "daskals.posterior"),
     ("daskals.fitting",),
-    ("daskals.bench", "daskals.analysis", "daskals.registry"),
+    ("daskals.bench", "daskals.analysis", "daskals.registry", "daskals.serving", "daskals.showing"),
     ("daskals.plots",),
     ("jobs",),
 ]
@@ -41,7 +42,7 @@ ROOMS_OF = {
     "dask": ("daskals.cluster", "daskals.exchange"),
     "click": ("jobs",),
     "rich": ("jobs", "daskals.ratings.download_bar"),
-    "streamlit": ("jobs.app",),
+    "streamlit": ("jobs.app", "jobs._page"),
     "matplotlib": ("daskals.plots", "daskals.bench"),
 }
 """Who may import a library; `daskals.fitting` names Dask's client in its signature only."""

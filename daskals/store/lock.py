@@ -86,13 +86,7 @@ class FolderLock:
                     self._write()
 
     def _write(self) -> None:
-        owner = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "process_started": _started(os.getpid()),
-            "expires": time.time() + EXPIRY_SECONDS,
-            "token": self._token,
-        }
+        owner = describe_owner(self._token, EXPIRY_SECONDS)
         temporary = self.path.with_name(f".{self.path.name}.{self._token}")
         temporary.write_text(json.dumps(owner) + "\n", encoding="utf-8")
         temporary.replace(self.path)
@@ -101,7 +95,7 @@ class FolderLock:
 def refuse_if_owned(path: Path) -> None:
     """Raise OutputError if a lock file names a process that is there, or may be on another host."""
     owner = read_owner(path)
-    if owner is not None and _holds(owner):
+    if owner is not None and is_held(owner):
         raise OutputError(
             f"is in use by process {owner['pid']} on {owner['host']}",
             where=str(path.parent),
@@ -111,24 +105,45 @@ def refuse_if_owned(path: Path) -> None:
         )
 
 
-def read_owner(path: Path) -> dict[str, Any] | None:
-    """Return what a lock file says, or None where there is none that can be understood."""
+def describe_owner(token: str, expiry_seconds: float) -> dict[str, Any]:
+    """Say, for a lock file, that this process holds something and until when without renewal."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "process_started": process_start(os.getpid()),
+        "expires": time.time() + expiry_seconds,
+        "token": token,
+    }
+
+
+def parse_owner(text: str | bytes) -> dict[str, Any] | None:
+    """Return what the text of a lock file says, or None where it cannot be understood."""
     try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        owner = json.loads(text)
+    except ValueError:
         return None
     names = {"host", "pid", "process_started", "expires", "token"}
     return owner if isinstance(owner, dict) and names <= owner.keys() else None
 
 
-def _holds(owner: dict[str, Any]) -> bool:
+def read_owner(path: Path) -> dict[str, Any] | None:
+    """Return what a lock file says, or None where there is none that can be understood."""
+    try:
+        return parse_owner(path.read_bytes())
+    except OSError:
+        return None
+
+
+def is_held(owner: dict[str, Any]) -> bool:
+    """Tell whether an owner, as a lock file describes it, is there, or may be on another host."""
     if owner["host"] == socket.gethostname():
         # a process number may have been given to another process since: its start tells them apart
-        return bool(_started(owner["pid"]) == owner["process_started"])
+        return bool(process_start(owner["pid"]) == owner["process_started"])
     return bool(time.time() < owner["expires"])
 
 
-def _started(pid: int) -> float | None:
+def process_start(pid: int) -> float | None:
+    """Return when a process of this host started, which tells it from others of the same number."""
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:

@@ -1,0 +1,92 @@
+"""Removing versions that nobody needs: never one that an alias names or that somebody reads."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from daskals.registry.history import latest
+from daskals.registry.leases import removing
+from daskals.registry.manifest import Manifest
+from daskals.registry.registry import FILES, VERSIONS, Registry
+
+KEPT_FORMER = 5
+MIN_AGE = dt.timedelta(days=1)
+
+
+def collect(
+    registry: Registry,
+    *,
+    keep: int = KEPT_FORMER,
+    min_age: dt.timedelta = MIN_AGE,
+    pretend: bool = False,
+) -> list[str]:
+    """Remove versions that no alias names, nobody reads, and no rollback is likely to want.
+
+    Parameters
+    ----------
+    registry
+        The registry.
+    keep
+        Former versions of each alias to keep, the latest ones.
+    min_age
+        Younger versions stay: they may be about to be promoted.
+    pretend
+        Remove nothing, and tell what would be.
+
+    Returns
+    -------
+    list of str
+        Ids of the versions removed, oldest first.
+    """
+    removed = []
+    for manifest in registry.versions():
+        if not _is_old(manifest, min_age) or _is_wanted(registry, manifest.id, keep):
+            continue
+        if pretend or _remove(registry, manifest.id, keep):
+            removed.append(manifest.id)
+    if not pretend:
+        _remove_orphans(registry)
+    return removed
+
+
+def _is_old(manifest: Manifest, min_age: dt.timedelta) -> bool:
+    return dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(manifest.created) >= min_age
+
+
+def _is_wanted(registry: Registry, version: str, keep: int) -> bool:
+    last = latest(registry.storage)
+    former = {one for versions in last.former.values() for one in versions[:keep]}
+    return version in {*last.aliases.values(), *former}
+
+
+def _remove(registry: Registry, version: str, keep: int) -> bool:
+    storage = registry.storage
+    with removing(storage, version) as unused:
+        # the aliases are read after the leases: who moved one held a lease until it was moved
+        if not unused or _is_wanted(registry, version, keep):
+            return False
+        tree = _tree_of(registry, version)
+        if tree is None:
+            return False
+        storage.delete(f"{VERSIONS}/{version}.json")
+        storage.delete_tree(tree)
+    return True
+
+
+def _remove_orphans(registry: Registry) -> None:
+    """Remove the files of versions that were never published whole, or not removed whole."""
+    storage = registry.storage
+    storage.sweep(FILES)
+    for name in storage.names(FILES):
+        tree, version = f"{FILES}/{name}", name.split(".")[0]
+        if _tree_of(registry, version) == tree:
+            continue
+        with removing(storage, version) as unused:
+            if unused and _tree_of(registry, version) != tree:
+                storage.delete_tree(tree)
+
+
+def _tree_of(registry: Registry, version: str) -> str | None:
+    key = f"{VERSIONS}/{version}.json"
+    content = registry.storage.read(key)
+    return None if content is None else Manifest.from_json(content, f"{registry.storage.url}/{key}").tree

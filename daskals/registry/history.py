@@ -1,0 +1,147 @@
+"""The history of a registry's aliases: numbered entries, each made once, the last of which is the truth.
+
+An entry holds the aliases as they are after it, so that reading them takes one listing and one object. Two
+who append at once want the same number: `Storage.create` lets one of them win, the other looks anew.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import json
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from daskals.errors import RegistryError
+from daskals.registry.manifest import FORMAT, FORMAT_VERSION, read_object
+from daskals.registry.storage import Storage
+
+Action: TypeAlias = Literal["publish", "promote", "rollback"]
+
+LOG = "log"
+REMEMBERED = 50
+"""Former versions of an alias that an entry lists; all are in the entries before."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change of an alias, and all aliases after it.
+
+    Attributes
+    ----------
+    number
+        Place in the history, from 1.
+    action, alias, version, previous
+        What was done: `alias` went from `previous` (None: there was none) to `version`.
+    aliases
+        Version of every alias, afterwards.
+    former
+        Earlier versions of every alias, the latest first: what a rollback goes back to.
+    time, by, note
+        UTC time, user and host, and the reason given.
+    """
+
+    number: int = 0
+    action: Action = "publish"
+    alias: str = ""
+    version: str = ""
+    previous: str | None = None
+    aliases: dict[str, str] = field(default_factory=dict)
+    former: dict[str, list[str]] = field(default_factory=dict)
+    time: str = ""
+    by: str = ""
+    note: str = ""
+
+    def moved(self, alias: str, version: str, action: Action, note: str) -> Entry:
+        """Return the entry that follows this one when an alias moves."""
+        previous = self.aliases.get(alias)
+        former = list(self.former.get(alias, []))
+        if action == "rollback" and version in former:
+            # back where it was: what came after is no way to go back to
+            former = former[former.index(version) + 1 :]
+        elif previous is not None:
+            former = [previous, *(one for one in former if one != previous)][:REMEMBERED]
+        return Entry(
+            number=self.number + 1,
+            action=action,
+            alias=alias,
+            version=version,
+            previous=previous,
+            aliases={**self.aliases, alias: version},
+            former={**self.former, alias: former},
+            time=now(),
+            by=f"{_user()}@{socket.gethostname()}",
+            note=note,
+        )
+
+
+def now() -> str:
+    """Return the time, UTC, ISO 8601."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def latest(storage: Storage) -> Entry:
+    """Return the last entry; entry 0, without aliases, where there is none."""
+    names = storage.names(LOG)
+    return read_entry(storage, names[-1]) if names else Entry()
+
+
+def all_entries(storage: Storage) -> list[Entry]:
+    """Return the whole history, oldest first."""
+    return [read_entry(storage, name) for name in storage.names(LOG)]
+
+
+def read_entry(storage: Storage, name: str) -> Entry:
+    """Read one entry by its object's name."""
+    where = f"{storage.url}/{LOG}/{name}"
+    content = storage.read(f"{LOG}/{name}")
+    if content is None:
+        raise RegistryError("is gone", where=where, expected="an entry, which nobody ever removes")
+    values = read_object(content, where)
+    try:
+        return Entry(**{name: values[name] for name in Entry.__dataclass_fields__})
+    except KeyError as error:
+        raise RegistryError(f"lacks {error}", where=where, expected="an entry of the history") from None
+
+
+def append(storage: Storage, change: Callable[[Entry], Entry | None]) -> Entry:
+    """Add an entry to the history.
+
+    Parameters
+    ----------
+    storage
+        The registry's storage.
+    change
+        Makes the new entry from the last one, or None where nothing is to be done; called again when
+        somebody else was faster, so that it decides on what is true at the moment it takes effect.
+
+    Returns
+    -------
+    Entry
+        The last entry, new or not.
+    """
+    while True:
+        last = latest(storage)
+        entry = change(last)
+        if entry is None:
+            return last
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            **asdict(entry),
+            "token": uuid.uuid4().hex,
+        }
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        if storage.create(f"{LOG}/{entry.number:09d}.json", text.encode()):
+            return entry
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return str(os.getuid())

@@ -1,0 +1,83 @@
+"""Models of training runs as versions, and what differs between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from daskals.config import ReadConfig
+from daskals.evaluation import evaluate
+from daskals.model import Model
+from daskals.registry.manifest import Manifest
+from daskals.registry.registry import Registry
+
+FIGURES = ("train_rmse", "validation_rmse", "n_test", "test_rmse", "test_rmse_clipped", "test_mae")
+DATA = ("content_hash", "n_users", "n_items", "n_ratings", "n_train", "split")
+
+
+def publish_model(
+    registry: Registry, run: Path, *, name: str = "model", aliases: Sequence[str] = ()
+) -> Manifest:
+    """Publish the model of a run; the same model on the same ratings is the same version.
+
+    Raises
+    ------
+    ModelError
+        If there is no whole model.
+    """
+    folder = run / "model" if (run / "model").is_dir() else run
+    model = Model.load(folder)
+    report = model.report
+    data = {key: report["data"][key] for key in DATA if key in report.get("data", {})}
+    return registry.publish(
+        folder,
+        name=name,
+        identity={"factors": model.factors_sha256(), "data": data},
+        data=data,
+        config=report.get("config", {}),
+        figures={key: report[key] for key in FIGURES if key in report},
+        aliases=aliases,
+    )
+
+
+def compare_versions(registry: Registry, first: str, second: str, data: str | None = None) -> dict[str, Any]:
+    """Tell what differs between two versions.
+
+    Parameters
+    ----------
+    registry
+        The registry.
+    first, second
+        Ids or aliases.
+    data
+        Ratings to compare their errors on, or None.
+
+    Returns
+    -------
+    dict
+        `versions`, and for `data`, `config` and `figures` what differs as [first, second]; `errors` on the
+        given ratings, by version.
+    """
+    manifests = [registry.manifest(ref) for ref in (first, second)]
+    left, right = manifests
+    result: dict[str, Any] = {
+        "versions": [left.id, right.id],
+        **{
+            part: _differences(getattr(left, part), getattr(right, part))
+            for part in ("data", "config", "figures")
+        },
+    }
+    if data is not None:
+        result["errors"] = {
+            manifest.id: evaluate(registry.load(manifest.id), data, ReadConfig()) for manifest in manifests
+        }
+    return result
+
+
+def _differences(left: dict[str, Any], right: dict[str, Any]) -> dict[str, list[Any]]:
+    return {
+        key: [left.get(key), right.get(key)]
+        for key in sorted(left.keys() | right.keys())
+        if left.get(key) != right.get(key)
+    }

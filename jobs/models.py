@@ -1,0 +1,202 @@
+"""`python -m jobs.models REGISTRY list|show|publish|promote|rollback|compare|gc`: the registry of models."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs._command import guarded
+
+if TYPE_CHECKING:
+    from daskals.registry.manifest import Manifest
+    from daskals.registry.registry import Registry
+
+debugging = click.option("--debug", is_flag=True, help="Show tracebacks.")
+noting = click.option("--note", default="", help="Why, for the history.")
+naming = click.option(
+    "--alias", default="champion", show_default=True, metavar="champion|challenger", help="Which alias."
+)
+
+
+@click.group()
+@click.argument("registry")
+@click.pass_context
+def main(context: click.Context, registry: str) -> None:
+    """Look at the versions in REGISTRY, a folder or s3://BUCKET/PREFIX, and move its aliases.
+
+    A version is named by its id, or by the alias champion or challenger.
+    """
+    context.obj = registry
+
+
+def _open(url: str) -> Registry:
+    from daskals.registry.registry import open_registry
+
+    return open_registry(url)
+
+
+@main.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--history", is_flag=True, help="List the changes of the aliases instead.")
+@debugging
+@click.pass_obj
+@guarded
+def list_versions(url: str, *, as_json: bool, history: bool, debug: bool) -> None:  # noqa: ARG001
+    """List the versions, oldest first, with their aliases."""
+    from dataclasses import asdict
+
+    registry = _open(url)
+    if history:
+        entries = registry.history()
+        if as_json:
+            click.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        for entry in () if as_json else entries:
+            note = f"  {entry.note}" if entry.note else ""
+            click.echo(
+                f"{entry.number:>5}  {entry.time}  {entry.action:<8}  {entry.alias}: "
+                f"{entry.previous or 'none'} → {entry.version}  by {entry.by}{note}"
+            )
+        return
+    names = _names(registry)
+    versions = registry.versions()
+    if as_json:
+        listed = [{**asdict(one), "aliases": names.get(one.id, [])} for one in versions]
+        click.echo(json.dumps(listed, indent=2))
+        return
+    for one in versions:
+        aliases = ", ".join(names.get(one.id, []))
+        click.echo(f"{one.id}  {one.created}  {_size(one)}  {_headline(one)}  {aliases}".rstrip())
+
+
+@main.command()
+@click.argument("ref", default="champion")
+@click.option("--verify", is_flag=True, help="Also read every file and compare its checksum.")
+@debugging
+@click.pass_obj
+@guarded
+def show(url: str, ref: str, *, verify: bool, debug: bool) -> None:  # noqa: ARG001
+    """Print the manifest of REF as JSON."""
+    from dataclasses import asdict
+
+    registry = _open(url)
+    manifest = registry.manifest(ref)
+    click.echo(json.dumps({**asdict(manifest), "aliases": _names(registry).get(manifest.id, [])}, indent=2))
+    if verify:
+        registry.verify(ref)
+        click.echo(f"all {len(manifest.files)} files are as published", err=True)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--name", default="model", show_default=True, help="Begin of the version's id.")
+@click.option("--alias", "aliases", multiple=True, metavar="champion|challenger", help="Alias to set.")
+@debugging
+@click.pass_obj
+@guarded
+def publish(url: str, run: Path, name: str, aliases: tuple[str, ...], *, debug: bool) -> None:  # noqa: ARG001
+    """Publish RUN, the folder of a training run or of a model, as a version."""
+    from daskals.registry.publishing import publish_model
+
+    manifest = publish_model(_open(url), run, name=name, aliases=aliases)
+    click.echo(manifest.id)
+
+
+@main.command()
+@click.argument("ref")
+@naming
+@click.option("--expected", help="Only if the alias is still at this version.")
+@noting
+@debugging
+@click.pass_obj
+@guarded
+def promote(
+    url: str,
+    ref: str,
+    alias: str,
+    expected: str | None,
+    note: str,
+    *,
+    debug: bool,  # noqa: ARG001
+) -> None:
+    """Point an alias at REF, after its files were checked."""
+    entry = _open(url).promote(ref, alias, expected=expected, note=note)
+    click.echo(f"{alias} is {entry.aliases[alias]}")
+
+
+@main.command()
+@naming
+@click.option("--to", help="Version to go back to; default: the one before.")
+@noting
+@debugging
+@click.pass_obj
+@guarded
+def rollback(url: str, alias: str, to: str | None, note: str, *, debug: bool) -> None:  # noqa: ARG001
+    """Point an alias back at its former version."""
+    entry = _open(url).rollback(alias, to, note=note)
+    click.echo(f"{alias} is {entry.aliases[alias]} again")
+
+
+@main.command()
+@click.argument("first", default="champion")
+@click.argument("second", default="challenger")
+@click.option("--data", help="Also compare their errors on these ratings.")
+@debugging
+@click.pass_obj
+@guarded
+def compare(url: str, first: str, second: str, data: str | None, *, debug: bool) -> None:  # noqa: ARG001
+    """Print as JSON what differs between FIRST and SECOND: data, options, figures."""
+    from daskals.registry.publishing import compare_versions
+
+    click.echo(json.dumps(compare_versions(_open(url), first, second, data), indent=2))
+
+
+@main.command()
+@click.option("--keep", default=5, show_default=True, type=click.IntRange(0), help="Former versions to keep.")
+@click.option(
+    "--min-age",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="DAYS",
+    help="Younger versions stay.",
+)
+@click.option("--pretend", is_flag=True, help="Remove nothing, and tell what would be.")
+@debugging
+@click.pass_obj
+@guarded
+def gc(url: str, keep: int, min_age: float, *, pretend: bool, debug: bool) -> None:  # noqa: ARG001
+    """Remove versions that no alias names and nobody reads."""
+    from daskals.registry.collect import collect
+
+    removed = collect(_open(url), keep=keep, min_age=dt.timedelta(days=min_age), pretend=pretend)
+    for version in removed:
+        click.echo(f"{'would remove' if pretend else 'removed'} {version}")
+    click.echo(f"{len(removed)} versions {'to remove' if pretend else 'removed'}")
+
+
+def _names(registry: Registry) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for alias, version in sorted(registry.aliases().items()):
+        names.setdefault(version, []).append(alias)
+    return names
+
+
+def _size(manifest: Manifest) -> str:
+    return f"{manifest.n_bytes / 1e6:,.1f} MB"
+
+
+def _headline(manifest: Manifest) -> str:
+    figures: dict[str, Any] = manifest.figures
+    for name in ("rmse", "test_rmse", "validation_rmse", "train_rmse"):
+        value = figures.get(name)
+        if isinstance(value, float):
+            return f"{name.replace('_', ' ')} {value:.5f}"
+    return ""
+
+
+if __name__ == "__main__":
+    main()
