@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -109,7 +110,8 @@ def label_points(
             clear = all(_apart(box, other) for n, other in enumerate(taken) if n != place)
             if inside and clear:
                 left, low = axes.transData.inverted().transform((box[0], box[1] + 0.2 * height))
-                axes.text(left, low, text, fontsize=size, color="#333333")
+                halo = [patheffects.withStroke(linewidth=2.2, foreground="white")]
+                axes.text(left, low, text, fontsize=size, color="#222222", path_effects=halo, zorder=5)
                 taken.append(box)
                 break
 

@@ -1,0 +1,70 @@
+"""`python -m jobs.geometry MODEL`: the map of a model's items, and what their places mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jobs._command import guarded
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the report; default: MODEL/geometry of a run."
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="TITLE",
+    help="Title or id to name on the map; may be repeated.",
+)
+@click.option(
+    "--min-ratings",
+    type=click.IntRange(min=1),
+    help="Ratings an item needs to be ranked by polarity.  [default: 1000, fewer on small data]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the geometry that --out already holds.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@guarded
+def main(
+    model: Path,
+    out: Path | None,
+    labels: tuple[str, ...],
+    min_ratings: int | None,
+    *,
+    overwrite: bool,
+    debug: bool,  # noqa: ARG001
+) -> None:
+    """Map the items of MODEL, a run or its model folder: genres, neighbours, polarity and densities."""
+    from daskals.plots.requirements import require
+
+    require("matplotlib", "plots")
+    from daskals.analysis.geometry import describe_geometry
+    from daskals.analysis.missing import is_missing
+    from daskals.model import Model
+    from daskals.plots.geometry import write_geometry
+    from jobs._folder import result_folder
+
+    loaded = Model.load(model)
+    target = out or model / "geometry"
+    with result_folder(target, "geometry.json", overwrite=overwrite) as folder:
+        numbers = describe_geometry(loaded, labels, min_ratings)
+        write_geometry(numbers, folder, model.resolve().name)
+    near = numbers["neighbours"]
+    if is_missing(near):
+        click.echo(f"genre agreement of neighbours: {near['missing']}")
+    else:
+        like, like_p = near["chance_like_popularity"], near["p_value_like_popularity"]
+        click.echo(
+            f"{near['neighbours']} nearest items share a genre in {100 * near['agreement']:.1f} % of pairs, "
+            f"{100 * near['chance']:.1f} % by chance (p = {near['p_value']:.3f}); "
+            f"among items of like popularity {100 * like:.1f} % (p = {like_p:.3f})"
+        )
+    click.echo(f"saved {target / 'report.html'}")
+
+
+if __name__ == "__main__":
+    main()
