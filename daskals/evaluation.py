@@ -37,15 +37,16 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
         None where the part is empty.
     """
     total: ErrorSums = NO_ERRORS
+    scored = model.scored
     for start, stop in plan_blocks(split.train_counts("user"), model.rank):
         block = load_block(str(store.path), "user", start, stop, split.key, part)
         total = total.plus(
             score_block(
                 block,
-                model.user_rows[start:stop],
-                model.item_rows,
-                rank=model.rank,
-                mean=model.mean,
+                scored.user_rows[start:stop],
+                scored.item_rows,
+                rank=scored.rank,
+                mean=scored.mean,
                 limits=model.limits,
             )
         )

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from daskals.errors import DataError
 from daskals.kernels.layout import aligned_empty, pack_rows, unpack_rows
 from daskals.kernels.score import predict_pairs
+from daskals.samples import Samples, Scored
 from daskals.store.model_files import StoredModel, read_model, write_model
 from daskals.store.publish import Existing
 from daskals.types import SIDES, FactorRows, Float32, Float64, Int64, Side
@@ -31,11 +32,14 @@ class Predictions(NamedTuple):
     known_user, known_item
         bool, shape (pairs,): whether the model trained on ratings of that user, of that item. What is not
         known adds nothing to the prediction beyond its prior.
+    deviation
+        float32, shape (pairs,): predictive standard deviation, of Bayesian models; None of others.
     """
 
     rating: Float32
     known_user: np.ndarray[Any, np.dtype[np.bool_]]
     known_item: np.ndarray[Any, np.dtype[np.bool_]]
+    deviation: Float32 | None = None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -61,6 +65,10 @@ class FactorModel:
     weights
         W of each side that has features, float64, shape (features, rank + 1): a row's prior mean
         [factors, bias] is F·W; `report["features"]` names the features.
+    samples
+        The posterior of a Bayesian model, or None. Predictions then are the samples' mean; the rows above
+        are one set of factors that stands for them (`daskals.posterior`), since factors of different
+        samples cannot be averaged: what recommends, compares, explains and exports uses those.
     """
 
     rank: int
@@ -75,6 +83,7 @@ class FactorModel:
     catalogue: pa.Table | None
     report: dict[str, Any]
     weights: dict[Side, Float64] = field(default_factory=dict)
+    samples: Samples | None = None
 
     def __repr__(self) -> str:
         users, items = len(self.user_ids), len(self.item_ids)
@@ -150,24 +159,39 @@ class FactorModel:
             rating,
             (user_rows >= 0) & (self.user_counts[user_rows] > 0),
             (item_rows >= 0) & (self.item_counts[item_rows] > 0),
+            None if self.samples is None else self.samples.deviations(user_rows, item_rows),
         )
 
     def predict_rows(self, users: Int64, items: Int64) -> Float32:
         """Predict the rating of each pair of rows, unclipped; −1 stands for someone or something unknown."""
         padded = self._with_unknown
-        return predict_pairs(users, items, padded[0], padded[1], rank=self.rank, mean=self.mean)
+        scored = self.scored
+        return predict_pairs(users, items, padded[0], padded[1], rank=scored.rank, mean=scored.mean)
+
+    @property
+    def scored(self) -> Scored:
+        """The rows whose products are the predictions: the model's own, or those of all samples in one."""
+        if self.samples is not None:
+            return self.samples.scored
+        return Scored(self.rank, self.mean, self.user_rows, self.item_rows)
 
     @cached_property
     def _with_unknown(self) -> tuple[FactorRows, FactorRows]:
         # a last row of zeros, which index −1 reaches
-        return _append_unknown(self.user_rows), _append_unknown(self.item_rows)
+        scored = self.scored
+        return _append_unknown(scored.user_rows), _append_unknown(scored.item_rows)
 
     def factors_sha256(self) -> str:
-        """Return the SHA-256 of user factors, user biases, item factors, item biases, float32, row order."""
+        """Return the SHA-256 of user factors, user biases, item factors, item biases, float32, row order.
+
+        Samples follow, where there are some.
+        """
         digest = hashlib.sha256()
         for rows in (self.user_rows, self.item_rows):
             for part in unpack_rows(rows, self.rank):
                 digest.update(part.astype("<f4", copy=False).tobytes())
+        for array in () if self.samples is None else (self.samples.users, self.samples.items):
+            digest.update(array.astype("<f4", copy=False).tobytes())
         return digest.hexdigest()
 
     def save(self, path: str | Path, *, existing: Existing = "refuse") -> None:
@@ -182,6 +206,7 @@ class FactorModel:
                     "mean": self.mean,
                     "limits": list(self.limits),
                     "report": self.report,
+                    "noise_variance": None if self.samples is None else self.samples.noise_variance,
                 },
                 arrays={
                     "users/factors": user_factors,
@@ -191,6 +216,7 @@ class FactorModel:
                     "items/biases": item_biases,
                     "items/counts": self.item_counts,
                     **{f"{side}s/prior": weights for side, weights in self.weights.items()},
+                    **({} if self.samples is None else self.samples.arrays()),
                 },
                 user_ids=self.user_ids,
                 item_ids=self.item_ids,
@@ -225,6 +251,9 @@ class FactorModel:
             catalogue=stored.catalogue,
             report=attributes["report"],
             weights={side: arrays[f"{side}s/prior"] for side in SIDES if f"{side}s/prior" in arrays},
+            samples=Samples.from_stored(arrays, float(attributes["noise_variance"]))
+            if "samples/users" in arrays
+            else None,
         )
 
 

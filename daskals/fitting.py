@@ -12,12 +12,16 @@ from distributed import Client
 from daskals.cluster import Cluster, connect
 from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ConfigError
+from daskals.evaluation import evaluate_split
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.model import Model
+from daskals.posterior import gather_samples, posterior_section, summarised
 from daskals.ratings.split import SplitSpec
 from daskals.report import build_report, data_section, history_section
+from daskals.samples import Samples
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
+from daskals.training.bayes import GibbsSampler
 from daskals.training.events import Callback, Notice, PhaseStarted
 from daskals.training.features import chosen_section, resolve_model
 from daskals.training.run import NO_OPTIONS, RunOptions
@@ -139,7 +143,13 @@ def _fit_store(
         config, selection = _choose_epochs(cluster, store, config, callbacks, run.part("selection"))
     spec = split_spec(config, store)
     split = ensure_split(store, spec)
-    trained = Trainer(cluster, store, split, config, callbacks, run).train()
+    samples: Samples | None = None
+    if config.model == "bayes":
+        posterior = GibbsSampler(cluster, store, split, config, callbacks, run).run()
+        samples = gather_samples(posterior)
+        trained = summarised(posterior, samples)
+    else:
+        trained = Trainer(cluster, store, split, config, callbacks, run).train()
     model = Model(
         rank=trained.spec.rank,
         mean=trained.spec.mean,
@@ -157,7 +167,12 @@ def _fit_store(
             "selection": selection,
         },
         weights=trained.weights,
+        samples=samples,
     )
+    if samples is not None:
+        # of the samples that are saved; the trainer's are those of the short ALS before the chain
+        model.report.update(evaluate_split(model, store, split))
+        model.report.update(posterior_section(posterior, samples))
     model.report["factors_sha256"] = model.factors_sha256()
     return model
 

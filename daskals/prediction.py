@@ -36,7 +36,8 @@ def predict_file(
     pairs
         File with a user and an item column.
     out
-        Parquet file to write: the two columns, `prediction` (float32), `known_user`, `known_item` (bool).
+        Parquet file to write: the two columns, `prediction` (float32), `known_user`, `known_item` (bool),
+        and of Bayesian models `deviation` (float32), the predictive standard deviation.
     config
         Its `columns` name the columns; without them the usual names are looked for.
     clip
@@ -64,6 +65,8 @@ def predict_file(
         .append_column("known_user", pa.array(predictions.known_user))
         .append_column("known_item", pa.array(predictions.known_item))
     )
+    if predictions.deviation is not None:
+        result = result.append_column("deviation", pa.array(predictions.deviation))
     _write_parquet(result, out)
     return int((predictions.known_user & predictions.known_item).sum()), len(result)
 

@@ -8,6 +8,9 @@ from daskals.errors import NumericalError
 from daskals.kernels.jit import exact_jit
 from daskals.types import Float64
 
+_JACOBI_SWEEPS = 12
+"""Far more than it takes: convergence is quadratic once the off-diagonal is small."""
+
 
 @exact_jit
 def _factorise_wide(matrix: Float64) -> bool:
@@ -95,6 +98,43 @@ def solve_positive(matrix: Float64, right: Float64, name: str) -> Float64:
     """Solve a symmetric positive definite system given by its lower triangle; see `cholesky`."""
     factor = cholesky(matrix, name)
     return backward(factor, forward(factor, right))
+
+
+@exact_jit
+def _rotate(matrix: Float64, vectors: Float64, p: int, q: int) -> None:
+    """Make entry (p, q) of a symmetric matrix zero by a rotation, and apply it to the vectors' columns."""
+    if matrix[p, q] == 0.0:
+        return
+    theta = (matrix[q, q] - matrix[p, p]) / (2.0 * matrix[p, q])
+    t = 1.0 / (abs(theta) + np.sqrt(theta * theta + 1.0))
+    t = t if theta >= 0.0 else -t
+    c = 1.0 / np.sqrt(t * t + 1.0)
+    s = t * c
+    for k in range(len(matrix)):
+        a, b = matrix[k, p], matrix[k, q]
+        matrix[k, p], matrix[k, q] = c * a - s * b, s * a + c * b
+    for k in range(len(matrix)):
+        a, b = matrix[p, k], matrix[q, k]
+        matrix[p, k], matrix[q, k] = c * a - s * b, s * a + c * b
+        a, b = vectors[k, p], vectors[k, q]
+        vectors[k, p], vectors[k, q] = c * a - s * b, s * a + c * b
+
+
+@exact_jit
+def _diagonalise(matrix: Float64, vectors: Float64, sweeps: int) -> None:
+    for _ in range(sweeps):
+        for p in range(len(matrix)):
+            for q in range(p + 1, len(matrix)):
+                _rotate(matrix, vectors, p, q)
+
+
+def symmetric_eigen(matrix: Float64) -> tuple[Float64, Float64]:
+    """Return eigenvalues, largest first, and eigenvectors as columns, of a symmetric matrix (Jacobi)."""
+    work, vectors = np.array(matrix, np.float64), np.eye(len(matrix))
+    _diagonalise(work, vectors, _JACOBI_SWEEPS)
+    values = np.diag(work).copy()
+    order = np.argsort(-values, kind="stable")
+    return values[order], np.ascontiguousarray(vectors[:, order])
 
 
 def product(a: Float64, b: Float64) -> Float64:

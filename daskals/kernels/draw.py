@@ -62,6 +62,16 @@ class Moments(NamedTuple):
     projected: Float64
     counted: Float64
 
+    def plus(self, other: Moments) -> Moments:
+        """Return the sums over both sets of rows."""
+        return Moments(
+            self.n + other.n,
+            self.first + other.first,
+            self.second + other.second,
+            self.projected + other.projected,
+            self.counted + other.counted,
+        )
+
 
 @exact_jit
 def _form_system(
@@ -211,6 +221,22 @@ def draw_rows(
     return solved, BlockStats(float(sse), float(penalty))
 
 
+def normal_rows(noise: Noise, start: int, rows: FactorRows, rank: int) -> Float64:
+    """Draw standard normals for rows `start` and following, float64, shape (rows, rank + 1)."""
+    out = np.empty((len(rows), rank + 1))
+    with np.errstate(over="ignore"):
+        _fill_rows(key_of(noise.seed, noise.stream), start, noise.sweep * (rank + 1), out)
+    return out
+
+
+@exact_jit
+def _fill_rows(key: np.uint64, start: int, first_column: int, out: Float64) -> None:
+    for row in range(len(out)):
+        of_row = row_key(key, start + row)
+        for k in range(out.shape[1]):
+            out[row, k] = normal_at(of_row, first_column + k)
+
+
 def row_vectors(rows: FactorRows, rank: int) -> Float64:
     """Return [factors, bias] of factor rows as float64, shape (rows, rank + 1)."""
     x = rows[:, : rank + 1].astype(np.float64)
@@ -264,7 +290,7 @@ def sum_moments(
 @exact_jit
 def _gamma(key: np.uint64, column: int, shape: float) -> float:
     # Marsaglia and Tsang 2000, with x and u of try t at columns 2t and 2t + 1
-    d = shape - 1.0 / 3.0
+    d: float = shape - 1.0 / 3.0
     c = 1.0 / np.sqrt(9.0 * d)
     for attempt in range(_GAMMA_TRIES):
         x = normal_at(key, column + 2 * attempt)
@@ -273,7 +299,7 @@ def _gamma(key: np.uint64, column: int, shape: float) -> float:
         if v > 0.0:
             v = v * v * v
             if software_log(u) < 0.5 * x * x + d - d * v + d * software_log(v):
-                return d * v
+                return float(d * v)
     return d
 
 

@@ -352,6 +352,21 @@ def fill_rows(
     return solved, BlockStats(float(sse), float(penalty))
 
 
+class RatedRows(NamedTuple):
+    """Rows whose A is the identity, where they have ratings: what W is drawn from, given the rows.
+
+    Attributes
+    ----------
+    counts
+        Ratings of each row.
+    right
+        float64, shape (rows, rank + 1): what Fᵀ is to be applied to for the right side; zero without ratings.
+    """
+
+    counts: Int64
+    right: Float64
+
+
 @exact_jit
 def _apply(inverse: Float32, weights: Float64, rows: Float64) -> None:
     size = rows.shape[1]
@@ -373,23 +388,30 @@ def _apply(inverse: Float32, weights: Float64, rows: Float64) -> None:
             rows[row, a] = pull[a] - weights[row, 0 if a < size - 1 else 1] * step[a]
 
 
-def apply_reduced(eliminated: Eliminated, rows: Float64) -> Float64:
+def apply_reduced(eliminated: Eliminated | RatedRows, rows: Float64) -> Float64:
     """Return A·u for each row u of `rows`, A = T − T(S + T)⁻¹T: what W's equations do to F·W."""
     out = rows.copy()
+    if isinstance(eliminated, RatedRows):
+        out[eliminated.counts == 0] = 0.0
+        return out
     _apply(eliminated.inverse, eliminated.weights, out)
     return out
 
 
-def right_rows(eliminated: Eliminated) -> Float64:
+def right_rows(eliminated: Eliminated | RatedRows) -> Float64:
     """Return Tx⁰ of each row: Fᵀ times it is the right side of W's equations."""
+    if isinstance(eliminated, RatedRows):
+        return eliminated.right
     scaled = eliminated.x0.astype(np.float64)
     scaled[:, :-1] *= eliminated.weights[:, :1]
     scaled[:, -1] *= eliminated.weights[:, 1]
     return scaled
 
 
-def reduced_diagonals(eliminated: Eliminated) -> Float64:
+def reduced_diagonals(eliminated: Eliminated | RatedRows) -> Float64:
     """Return the diagonal of each row's A."""
+    if isinstance(eliminated, RatedRows):
+        return apply_reduced(eliminated, np.ones_like(eliminated.right))
     size = eliminated.x0.shape[1]
     places = np.arange(size) * (np.arange(size) + 3) // 2
     weights = np.repeat(eliminated.weights[:, :1], size, axis=1)

@@ -31,6 +31,10 @@ STREAM_GIBBS_ITEM = 4
 """Draws of item rows in the Bayesian sampler."""
 STREAM_GIBBS_PRIOR = 5
 """Draws of precisions and prior means in the Bayesian sampler."""
+STREAM_GIBBS_USER_FEATURES = 6
+"""Perturbation of user rows from which the weights of their features are drawn."""
+STREAM_GIBBS_ITEM_FEATURES = 7
+"""Perturbation of item rows from which the weights of their features are drawn."""
 FIRST_DATA_STREAM = 64
 """Streams from here on belong to whoever defines a data set of its own, with its own seed."""
 

@@ -152,3 +152,11 @@ def predict_pairs(
     out = np.empty(len(users), np.float32)
     _predict_pairs(users, items, user_rows, item_rows, rank, mean, out)
     return out
+
+
+def predict_block(
+    block: RatingsBlock, rows: FactorRows, other: FactorRows, *, rank: int, mean: float
+) -> Float32:
+    """Predict every rating of a block (paper 1, Eq. 1), unclipped, float32, in the block's order."""
+    users = np.repeat(np.arange(block.n_rows), np.diff(block.indptr))
+    return predict_pairs(users, block.indices.astype(np.int64), rows, other, rank=rank, mean=mean)

@@ -3,6 +3,9 @@
 MODEL/                                a Zarr v3 group; its attributes are the manifest
   users/{factors,biases,counts}       float32 (users, rank), float32 (users,), int64 (users,)
   items/{factors,biases,counts}       the same for items
+  users/prior, items/prior            weights of the sides' features, float64 (only where there are some)
+  samples/{users,items}               float32 (rows, samples, rank + 1), of Bayesian models only
+  samples/{means,user_spread,item_spread}  float64: global means and prior covariances of the samples
   ids/{users,items}                   original ids, int64 or string
   catalogue.parquet                   one row an item (only if there is a catalogue)
 """
@@ -63,7 +66,7 @@ def write_model(path: Path, model: StoredModel, *, existing: Existing) -> None:
     with staged_directory(path.absolute(), existing=existing) as folder:
         store = open_for_writing(folder)
         try:
-            for group in ("users", "items", "ids"):
+            for group in sorted({"ids", *(name.partition("/")[0] for name in model.arrays)}):
                 write_group(store, group, {})
             for name, values in model.arrays.items():
                 write_array(store, name, values)

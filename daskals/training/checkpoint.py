@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from daskals.config import ModelConfig, ReadConfig, SplitConfig, TrainConfig
 from daskals.errors import ConfigError, StoreError
@@ -63,7 +65,22 @@ class Checkpoints:
             self._is_fresh = False
 
     def begin(self, config: TrainConfig, store: RatingsStore, split: Split) -> TrainingState | None:
-        """Return the state to continue from, or None where the run begins.
+        """Return the state to continue from, or None where the run begins; raises as `open` does."""
+        stored = self.open(config, store, split)
+        if stored is None:
+            return None
+        state = TrainingState.from_stored(stored.attributes["history"], stored.arrays)
+        if state.epoch > config.epochs:
+            raise ConfigError(
+                f"the run has {state.epoch} epochs already",
+                where="--epochs",
+                expected=f"at least {state.epoch}",
+                remedy="Name more epochs, or begin anew with --overwrite",
+            )
+        return state
+
+    def open(self, config: TrainConfig, store: RatingsStore, split: Split) -> StoredState | None:
+        """Return the last state as it was stored, or None where the run begins.
 
         Raises
         ------
@@ -81,24 +98,19 @@ class Checkpoints:
         if stored is None:
             return None
         self._check(stored)
-        state = TrainingState.from_stored(stored.attributes["history"], stored.arrays)
-        if state.epoch > config.epochs:
-            raise ConfigError(
-                f"the run has {state.epoch} epochs already",
-                where="--epochs",
-                expected=f"at least {state.epoch}",
-                remedy="Name more epochs, or begin anew with --overwrite",
-            )
-        return state
+        return stored
 
     def save(self, state: TrainingState) -> None:
+        """Write a state of an ALS run; see `write`."""
+        self.write(state.epoch, {"history": state.records()}, state.arrays())
+
+    def write(self, epoch: int, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write a state, whole or not at all, and keep the last two.
 
         Those of the run that this one replaces go before the first is written.
         """
         self._claim()
-        attributes = {"identity": self._identity, "history": state.records()}
-        write_state(self.folder, state.epoch, attributes, state.arrays())
+        write_state(self.folder, epoch, {"identity": self._identity, **attributes}, arrays)
 
     def _read_last(self) -> StoredState | None:
         damage: StoreError | None = None

@@ -39,6 +39,9 @@ class EpochFinished:
         Since the previous epoch ended.
     ratings_per_second
         Training ratings over `seconds`: each counts once an epoch, though both half-steps read it.
+    noise_precision
+        α as drawn, where the epoch is a sweep of a Gibbs sampler; its objective is then
+        α/2·SSE + ½ Σ(x − m)ᵀΛ(x − m) over the rows with ratings, and its test RMSE that of the mean so far.
     """
 
     epoch: int
@@ -49,6 +52,7 @@ class EpochFinished:
     test_rmse: float | None
     seconds: float
     ratings_per_second: float
+    noise_precision: float | None = None
 
 
 Event: TypeAlias = PhaseStarted | EpochFinished | Notice

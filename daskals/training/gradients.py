@@ -8,13 +8,13 @@ early it stops.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from daskals.cluster import Cluster, Task
 from daskals.errors import RowError
-from daskals.kernels.eliminate import Eliminated, apply_reduced, reduced_diagonals, right_rows
+from daskals.kernels.eliminate import Eliminated, RatedRows, apply_reduced, reduced_diagonals, right_rows
 from daskals.kernels.features import FeatureRows, squared_transposed_times, times, transposed_times
 from daskals.types import Float64, Side
 
@@ -23,8 +23,8 @@ TOLERANCE = 1e-6
 
 MOST_STEPS = 200
 
-Context = tuple[Side, float, str]
-"""The side, η relative to λ, and the key of the half-step."""
+Context: TypeAlias = tuple[Side, float | Task, str]
+"""The side, η relative to λ or the task of it, and the key of the half-step."""
 
 
 class Weights(NamedTuple):
@@ -56,14 +56,18 @@ def start_gradients(
     features: Sequence[Task],
     current: Task | None,
     context: Context,
+    extra: Task | None = None,
 ) -> Task:
-    """Start from the previous W, or from zero: residual, diagonal and first direction."""
+    """Start from the previous W, or from zero: residual, diagonal and first direction.
+
+    `extra` is what the right side has beside the blocks' parts.
+    """
     side, eta, key = context
     parts = [
         cluster.submit(start_part, rows, features[n], current, key=f"start-{side}-prior-{key}-{n}", block=n)
         for n, rows in enumerate(eliminated)
     ]
-    return cluster.submit(start_directions, parts, current, eta, key=f"start-{side}-prior-{key}")
+    return cluster.submit(start_directions, parts, current, eta, extra, key=f"start-{side}-prior-{key}")
 
 
 def take_gradients(
@@ -96,7 +100,7 @@ def take_gradients(
     return cluster.submit(read_values, state, key=f"read-{side}-prior-{key}")
 
 
-def start_part(rows: Eliminated, features: FeatureRows, current: Weights | None) -> Float64:
+def start_part(rows: Eliminated | RatedRows, features: FeatureRows, current: Weights | None) -> Float64:
     """Return a block's part of the right side, the diagonal, and the product with the present W, stacked."""
     right = transposed_times(features, right_rows(rows))
     diagonal = squared_transposed_times(features, reduced_diagonals(rows))
@@ -106,9 +110,13 @@ def start_part(rows: Eliminated, features: FeatureRows, current: Weights | None)
     return np.stack([right, diagonal, applied])
 
 
-def start_directions(parts: Sequence[Float64], current: Weights | None, eta: float) -> Directions:
+def start_directions(
+    parts: Sequence[Float64], current: Weights | None, eta: float, extra: Float64 | None
+) -> Directions:
     """Fold the blocks' parts in block order into the state before the first step."""
     right, diagonal, applied = add_up(parts)
+    if extra is not None:
+        right = right + extra
     values = np.zeros_like(right) if current is None else current.values
     residual = right - applied - eta * values
     inverse = 1.0 / (diagonal + eta)
@@ -123,7 +131,7 @@ def is_done(state: Directions) -> bool:
     return state.is_done
 
 
-def product_part(rows: Eliminated, features: FeatureRows, state: Directions) -> Float64:
+def product_part(rows: Eliminated | RatedRows, features: FeatureRows, state: Directions) -> Float64:
     """Return a block's part of the product with the direction."""
     return transposed_times(features, apply_reduced(rows, times(features, state.direction)))
 

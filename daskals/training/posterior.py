@@ -19,8 +19,7 @@ from daskals.kernels.draw import Draws, Moments
 from daskals.kernels.random import STREAM_GIBBS_PRIOR
 from daskals.types import Float64
 
-_STEPS = {"user": 0, "item": 1, "noise": 2}
-_STEPS_PER_SWEEP = 4
+_STEPS = ("user", "item", "noise", "user-features", "item-features", "user-eta", "item-eta")
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ class SidePrior(NamedTuple):
 
 
 def prior_draws(seed: int, sweep: int, step: str) -> Draws:
-    """Return the random numbers of one step of a sweep: `user`, `item` or `noise`."""
-    return Draws(seed, STREAM_GIBBS_PRIOR, sweep * _STEPS_PER_SWEEP + _STEPS[step])
+    """Return the random numbers of one step of a sweep, such as `user`, `item-eta` or `noise`."""
+    return Draws(seed, STREAM_GIBBS_PRIOR, sweep * len(_STEPS) + _STEPS.index(step))
 
 
 def draw_wishart(draws: Draws, degrees: float, inverse_scale: Float64) -> Float64:
@@ -101,7 +100,7 @@ def draw_mean_and_precision(
     if n_features:
         scale += prior.eta * product(np.ascontiguousarray(prior.weights.T), prior.weights)
     precision = draw_wishart(draws, degrees + moments.n + n_features, scale)
-    mean = center + _spread(draws.normals(size)[None], precision)[0] / np.sqrt(strength)
+    mean = center + spread(draws.normals(size)[None], precision)[0] / np.sqrt(strength)
     return mean, precision
 
 
@@ -113,7 +112,7 @@ def draw_weights(
     factor = cholesky(feature_gram + eta * np.eye(len(feature_gram)), "the features' Gram matrix")
     right = moments.projected - np.outer(moments.counted, mean)
     center = backward(factor, forward(factor, right))
-    return center + backward(factor, _spread(draws.normals(*right.shape), precision))
+    return center + backward(factor, spread(draws.normals(*right.shape), precision))
 
 
 def draw_eta(draws: Draws, weights: Float64, precision: Float64, hyperprior: Hyperprior) -> float:
@@ -171,7 +170,7 @@ def check_alpha(alpha: float, spread: float, sweep: int) -> None:
         )
 
 
-def _spread(normals: Float64, precision: Float64) -> Float64:
+def spread(normals: Float64, precision: Float64) -> Float64:
     """Turn rows of standard normals into rows with the given precision."""
     factor = cholesky(precision, "a side's precision")
     return np.ascontiguousarray(backward(factor, np.ascontiguousarray(normals.T)).T)

@@ -1,0 +1,131 @@
+"""The state of a Gibbs chain between two sweeps, held by the driving process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskals.training.events import EpochFinished
+from daskals.training.posterior import SidePrior
+from daskals.training.sweep import Tally
+from daskals.types import SIDES, FactorRows, Float32, Float64, Side
+
+
+class Sample(NamedTuple):
+    """A kept sweep, centred: see `centring` and `daskals.samples.Samples`.
+
+    Attributes
+    ----------
+    users, items
+        float32, shape (rows, rank + 1): [factors, bias].
+    mean
+        float64, shape (1,): global mean.
+    user_precision, item_precision
+        Λ of each side.
+    user_weights, item_weights
+        W of each side, float32, shape (features, rank + 1).
+    """
+
+    users: Float32
+    items: Float32
+    mean: Float64
+    user_precision: Float64
+    item_precision: Float64
+    user_weights: Float32
+    item_weights: Float32
+
+
+@dataclass(frozen=True)
+class GibbsState:
+    """What a sweep leaves to the next, and what the chain has gathered.
+
+    Attributes
+    ----------
+    history
+        The sweeps so far.
+    rows
+        Factor rows of both sides.
+    priors
+        Priors of both sides.
+    alpha
+        Noise precision.
+    samples
+        The kept samples so far, oldest first.
+    tally
+        Predictions of the test ratings in user order, added up since the burn-in; None before.
+    noise_total
+        Σ 1/α since the burn-in.
+    """
+
+    history: tuple[EpochFinished, ...]
+    rows: dict[Side, FactorRows]
+    priors: dict[Side, SidePrior]
+    alpha: float
+    samples: list[Sample]
+    tally: Tally | None
+    noise_total: float
+
+    @property
+    def sweep(self) -> int:
+        """Number of sweeps done."""
+        return len(self.history)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {
+            "history": [asdict(record) for record in self.history],
+            "alpha": self.alpha,
+            "noise_total": self.noise_total,
+            "eta": {side: self.priors[side].eta for side in SIDES},
+        }
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name, as a checkpoint stores them."""
+        named: dict[str, NDArray[Any]] = {}
+        for side in SIDES:
+            prior = self.priors[side]
+            named[f"{side}s/rows"] = self.rows[side]
+            named[f"{side}s/mean"] = prior.mean
+            named[f"{side}s/precision"] = prior.precision
+            named[f"{side}s/weights"] = prior.weights
+        for number, sample in enumerate(self.samples):
+            named |= {f"samples/{name}-{number}": values for name, values in sample._asdict().items()}
+        if self.tally is not None:
+            named |= {"tally/total": self.tally.total, "tally/squares": self.tally.squares}
+        return named
+
+    @classmethod
+    def from_stored(cls, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Build a state from what a checkpoint stored."""
+        n_samples = sum(name.startswith("samples/users-") for name in arrays)
+        return cls(
+            history=tuple(EpochFinished(**record) for record in attributes["history"]),
+            rows={side: arrays[f"{side}s/rows"] for side in SIDES},
+            priors={
+                side: SidePrior(
+                    arrays[f"{side}s/mean"],
+                    arrays[f"{side}s/precision"],
+                    arrays[f"{side}s/weights"],
+                    float(attributes["eta"][side]),
+                )
+                for side in SIDES
+            },
+            alpha=float(attributes["alpha"]),
+            samples=[
+                Sample(*(arrays[f"samples/{name}-{number}"] for name in Sample._fields))
+                for number in range(n_samples)
+            ],
+            tally=Tally(arrays["tally/total"], arrays["tally/squares"]) if "tally/total" in arrays else None,
+            noise_total=float(attributes["noise_total"]),
+        )
+
+
+def kept_sweeps(sweeps: int, burn_in: int, keep: int) -> frozenset[int]:
+    """Return the sweeps whose samples are kept: `keep` of those after the burn-in, evenly, with the last."""
+    after = sweeps - burn_in
+    chosen = np.ceil(np.arange(1, min(keep, after) + 1) * after / min(keep, after)).astype(int)
+    return frozenset(int(burn_in + n - 1) for n in chosen)

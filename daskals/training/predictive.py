@@ -1,0 +1,56 @@
+"""How well a chain's predictive distribution fits ratings it has not seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from daskals.training.sweep import Tally
+from daskals.types import Float64
+
+INTERVALS = {50: 0.6744897501960817, 90: 1.6448536269514722, 95: 1.959963984540054}
+"""Half-width of central intervals of the normal distribution, in deviations, by per cent."""
+
+
+@dataclass(frozen=True)
+class PredictiveFigures:
+    """Error of the posterior mean, and the share of ratings within its intervals.
+
+    Attributes
+    ----------
+    n
+        Held-out ratings.
+    rmse, mae
+        Of the posterior mean, unclipped.
+    deviation
+        Mean predictive deviation, √(posterior variance + noise variance).
+    coverage
+        Share of the ratings within mean ± z deviations, by the interval's per cent.
+    """
+
+    n: int
+    rmse: float
+    mae: float
+    deviation: float
+    coverage: dict[int, float]
+
+
+def predictive_figures(
+    ratings: Float64, tally: Tally, n_sweeps: int, noise_variance: float
+) -> PredictiveFigures:
+    """Compare predictions added up over `n_sweeps` sweeps with the ratings, in the same order."""
+    mean = tally.total / n_sweeps
+    variance = np.maximum(tally.squares / n_sweeps - mean**2, 0.0)
+    if n_sweeps > 1:
+        variance *= n_sweeps / (n_sweeps - 1)
+    deviation = np.sqrt(variance + noise_variance)
+    errors = np.abs(ratings - mean)
+    return PredictiveFigures(
+        n=len(ratings),
+        rmse=math.sqrt(float(np.mean(errors**2))),
+        mae=float(np.mean(errors)),
+        deviation=float(np.mean(deviation)),
+        coverage={share: float(np.mean(errors <= z * deviation)) for share, z in INTERVALS.items()},
+    )

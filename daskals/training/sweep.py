@@ -1,0 +1,282 @@
+"""One sweep of the Gibbs sampler as tasks: rows of both sides, their priors, the noise, the predictions.
+
+A side's rows are drawn block by block, their moments folded in block order, and the next prior drawn from
+those in one small task, so that nothing waits for the client. Where the features are too many for their
+Gram matrix, W is drawn by perturbed conjugate gradients (Simm et al. 2017, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.cluster import Cluster, Task
+from daskals.exchange import Gathered, Generation, Slab, publish
+from daskals.kernels.draw import Moments, Noise, draw_rows, normal_rows, sum_moments
+from daskals.kernels.eliminate import RatedRows
+from daskals.kernels.features import FeatureRows, feature_gram, times
+from daskals.kernels.random import (
+    STREAM_GIBBS_ITEM,
+    STREAM_GIBBS_ITEM_FEATURES,
+    STREAM_GIBBS_USER,
+    STREAM_GIBBS_USER_FEATURES,
+)
+from daskals.kernels.score import predict_block
+from daskals.store.blocks import AnyBlock, block_of
+from daskals.training.gradients import Weights, start_gradients, take_gradients
+from daskals.training.half_step import SideData
+from daskals.training.posterior import (
+    Hyperprior,
+    SidePrior,
+    draw_alpha,
+    draw_eta,
+    draw_mean_and_precision,
+    draw_side_prior,
+    prior_draws,
+    spread,
+)
+from daskals.training.prior import MOST_DIRECT, Prior
+from daskals.types import BlockStats, FactorRows, Float64, Side
+
+_ROWS = {"user": STREAM_GIBBS_USER, "item": STREAM_GIBBS_ITEM}
+_FEATURES = {"user": STREAM_GIBBS_USER_FEATURES, "item": STREAM_GIBBS_ITEM_FEATURES}
+
+
+class DrawnSlab(NamedTuple):
+    """A slab as `exchange.Slab`, with the moments of its rows."""
+
+    start: int
+    rows: FactorRows
+    stats: BlockStats
+    moments: Moments
+
+
+class Tally(NamedTuple):
+    """Predictions of a block's held-out ratings, added up over sweeps: Σr̂ and Σr̂², float64."""
+
+    total: Float64
+    squares: Float64
+
+
+@dataclass(frozen=True)
+class SideChain:
+    """One side of the chain: ratings, features, and FᵀF over the rows with ratings where it is formed."""
+
+    data: SideData
+    features: Prior | None
+    gram: Task | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What all tasks of a sweep share: rank, global mean, seed, number and hyperprior."""
+
+    rank: int
+    mean: float
+    seed: int
+    sweep: int
+    hyperprior: Hyperprior
+
+
+def prepare_side(cluster: Cluster, data: SideData, features: Prior | None, key: str) -> SideChain:
+    """Form what stays the same in all sweeps."""
+    if features is None or features.spec.n_features > MOST_DIRECT:
+        return SideChain(data, features, None)
+    parts = [
+        cluster.submit(
+            block_gram, block, features.blocks[n], key=f"gram-{data.side}-features-{key}-{n}", block=n
+        )
+        for n, block in enumerate(data.blocks)
+    ]
+    return SideChain(
+        data, features, cluster.submit(add_arrays, parts, key=f"gram-{data.side}-features-{key}")
+    )
+
+
+def submit_rows(
+    cluster: Cluster, chain: SideChain, other: Generation, drawn: tuple[Task, Task], step: Step, key: str
+) -> Generation:
+    """Start drawing all rows of a side; `drawn` is its prior and the noise precision."""
+    side = chain.data.side
+    prior, alpha = drawn
+    slabs = [
+        cluster.submit(
+            draw_slab,
+            *(
+                block,
+                other.near(cluster.home(n)),
+                None if chain.features is None else chain.features.blocks[n],
+            ),
+            *(prior, alpha, side, step),
+            key=f"draw-{side}s-{key}-{n}",
+            block=n,
+        )
+        for n, block in enumerate(chain.data.blocks)
+    ]
+    return publish(cluster, side, slabs, key)
+
+
+def submit_prior(
+    cluster: Cluster, chain: SideChain, rows: Generation, prior: Task, step: Step, key: str
+) -> Task:
+    """Start drawing a side's next prior from its rows."""
+    side = chain.data.side
+    moments = cluster.submit(fold_moments, list(rows.slabs), key=f"reduce-{side}-moments-{key}")
+    if chain.features is None or chain.gram is not None:
+        return cluster.submit(
+            next_prior, moments, prior, chain.gram, side, step, key=f"draw-{side}-prior-{key}"
+        )
+    drawn = cluster.submit(next_mean, moments, prior, side, step, key=f"draw-{side}-mean-{key}")
+    perturbed = [
+        cluster.submit(
+            perturb_rows,
+            slab,
+            chain.data.blocks[n],
+            drawn,
+            side,
+            step,
+            key=f"perturb-{side}s-{key}-{n}",
+            block=n,
+        )
+        for n, slab in enumerate(rows.slabs)
+    ]
+    extra = cluster.submit(
+        perturb_weights, drawn, chain.features.spec.n_features, side, step, key=f"perturb-{side}-prior-{key}"
+    )
+    eta = cluster.submit(read_eta, prior, key=f"read-{side}-eta-{key}")
+    present = cluster.submit(read_weights, prior, key=f"read-{side}-weights-{key}")
+    context = (side, eta, key)
+    start = start_gradients(cluster, perturbed, chain.features.blocks, present, context, extra)
+    values = take_gradients(cluster, perturbed, chain.features.blocks, start, context)
+    return cluster.submit(finish_prior, drawn, values, side, step, key=f"draw-{side}-prior-{key}")
+
+
+def draw_slab(
+    block: AnyBlock,
+    other: Gathered,
+    features: FeatureRows | None,
+    prior: SidePrior,
+    alpha: float,
+    side: Side,
+    step: Step,
+) -> DrawnSlab:
+    """Draw the rows of one block, and sum what they tell of their prior."""
+    ratings = block_of(block)
+    means = np.tile(prior.mean, (ratings.n_rows, 1))
+    if features is not None:
+        means += times(features, prior.weights)
+    rows, stats = draw_rows(
+        ratings,
+        other.rows,
+        rank=step.rank,
+        mean=step.mean,
+        alpha=alpha,
+        precision=prior.precision,
+        priors=means,
+        noise=Noise(step.seed, _ROWS[side], step.sweep),
+    )
+    counts = np.diff(ratings.indptr)
+    return DrawnSlab(
+        ratings.start, rows, stats, sum_moments(rows, counts, features, prior.weights, step.rank)
+    )
+
+
+def fold_moments(slabs: Sequence[DrawnSlab]) -> Moments:
+    """Add moments up in block order."""
+    total = slabs[0].moments
+    for slab in slabs[1:]:
+        total = total.plus(slab.moments)
+    return total
+
+
+def block_gram(block: AnyBlock, features: FeatureRows) -> Float64:
+    """Return FᵀF over one block's rows with ratings."""
+    return feature_gram(features, np.diff(block_of(block).indptr))
+
+
+def add_arrays(parts: Sequence[Float64]) -> Float64:
+    """Add arrays up in block order."""
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
+
+
+def next_prior(moments: Moments, prior: SidePrior, gram: Float64 | None, side: Side, step: Step) -> SidePrior:
+    """Draw a side's prior, W by its normal equations."""
+    return draw_side_prior(
+        prior_draws(step.seed, step.sweep, side),
+        moments,
+        prior,
+        step.hyperprior,
+        np.zeros((0, 0)) if gram is None else gram,
+    )
+
+
+def next_mean(moments: Moments, prior: SidePrior, side: Side, step: Step) -> SidePrior:
+    """Draw μ and Λ, leaving W and η as they were."""
+    draws = prior_draws(step.seed, step.sweep, side)
+    mean, precision = draw_mean_and_precision(draws, moments, prior, step.hyperprior)
+    return prior._replace(mean=mean, precision=precision)
+
+
+def perturb_rows(slab: DrawnSlab, block: AnyBlock, prior: SidePrior, side: Side, step: Step) -> RatedRows:
+    """Return x − μ + e, e ~ N(0, Λ⁻¹), of the rows with ratings: the right side that draws W."""
+    noise = normal_rows(Noise(step.seed, _FEATURES[side], step.sweep), slab.start, slab.rows, step.rank)
+    x = slab.rows[:, : step.rank + 1].astype(np.float64)
+    x[:, step.rank] = slab.rows[:, step.rank + 1]
+    counts = np.diff(block_of(block).indptr)
+    right = x - prior.mean + spread(noise, prior.precision)
+    right[counts == 0] = 0.0
+    return RatedRows(counts, right)
+
+
+def perturb_weights(prior: SidePrior, n_features: int, side: Side, step: Step) -> Float64:
+    """Return √η·e for each feature, e ~ N(0, Λ⁻¹): what W's own prior adds to the right side."""
+    draws = prior_draws(step.seed, step.sweep, f"{side}-features")
+    noise = spread(draws.normals(n_features, step.rank + 1), prior.precision)
+    return np.asarray(np.sqrt(prior.eta) * noise)
+
+
+def read_eta(prior: SidePrior) -> float:
+    """Return η alone."""
+    return prior.eta
+
+
+def read_weights(prior: SidePrior) -> Weights:
+    """Return W alone, as conjugate gradients start from it."""
+    return Weights(prior.weights, 0.0)
+
+
+def finish_prior(prior: SidePrior, values: Float64, side: Side, step: Step) -> SidePrior:
+    """Put the drawn W in place and draw η."""
+    draws = prior_draws(step.seed, step.sweep, f"{side}-eta")
+    eta = draw_eta(draws, values, prior.precision, step.hyperprior)
+    return prior._replace(weights=values, eta=eta)
+
+
+def next_alpha(stats: BlockStats, n: int, step: Step) -> float:
+    """Draw the noise precision from the items' squared errors."""
+    return draw_alpha(prior_draws(step.seed, step.sweep, "noise"), stats.sse, n, step.hyperprior)
+
+
+def tally_slab(tally: Tally | None, block: AnyBlock, users: DrawnSlab, items: Gathered, step: Step) -> Tally:
+    """Add one sweep's predictions of a block's held-out ratings."""
+    predicted = predict_block(block_of(block), users.rows, items.rows, rank=step.rank, mean=step.mean).astype(
+        np.float64
+    )
+    if tally is None:
+        return Tally(predicted, predicted**2)
+    return Tally(tally.total + predicted, tally.squares + predicted**2)
+
+
+def start_slab(
+    slab: Slab, block: AnyBlock, features: FeatureRows | None, weights: Float64, rank: int
+) -> DrawnSlab:
+    """Sum the moments of rows that a short ALS left."""
+    counts = np.diff(block_of(block).indptr)
+    moments = sum_moments(slab.rows, counts, features, weights, rank)
+    return DrawnSlab(slab.start, slab.rows, slab.stats, moments)
