@@ -157,12 +157,16 @@ class Cluster:
         for home in self.homes:
             blocks = [block for block in range(len(values)) if self.home(block) == home]
             if blocks:
-                with self._reachable():
-                    tasks = self.client.scatter(
-                        [values[block] for block in blocks], workers=[home], hash=False
-                    )
+                tasks = self._scatter([values[block] for block in blocks], home)
                 placed.update(zip(blocks, tasks, strict=True))
         return [placed[block] for block in range(len(values))]
+
+    def _scatter(self, values: list[Any], worker: str) -> list[Task]:
+        try:
+            return list(self.client.scatter(values, workers=[worker], hash=False))
+        except (KeyError, OSError, TimeoutError) as error:
+            self._check_alive()
+            raise self._lost_tasks(f"worker {worker}", error) from None
 
     def result(self, task: Task) -> Any:
         """Wait for a task and return its result.
@@ -258,7 +262,7 @@ class Cluster:
         if not self._changed:
             return []
         self._changed = False
-        threads = {worker: n for worker, n in self.workers.items() if worker not in self._refused}
+        threads = {worker: n for worker, n in self._present_workers().items() if worker not in self._refused}
         known = set(self.homes)
         notes = []
         driver = describe()
@@ -322,13 +326,24 @@ class Cluster:
                 remedy="Start workers with: dask worker ADDRESS, then continue the run with --resume",
             )
 
+    def _present_workers(self) -> dict[str, int]:
+        """Return the workers' threads; wait for one where there is none."""
+        while not (threads := self.workers):
+            self._check_alive()
+            time.sleep(POLL_SECONDS / 10)
+        return threads
+
     def _lost(self, task: Task, error: BaseException) -> ClusterError:
         reason = getattr(error, "reason", "")
         if isinstance(error, _GONE) or self.client.status != "running" or "scheduler" in str(reason):
             return self._scheduler_gone(str(error) or type(error).__name__)
+        return self._lost_tasks(str(task.key), error)
+
+    def _lost_tasks(self, what: str, error: BaseException) -> LostTasksError:
+        self._changed = True
         return LostTasksError(
-            f"a task was lost with its workers ({type(error).__name__})",
-            where=str(task.key),
+            f"results were lost with their workers ({type(error).__name__})",
+            where=what,
             remedy="Look at the workers' logs, then continue the run with --resume",
         )
 
@@ -437,5 +452,7 @@ def _sent_bytes(dask_worker: Any) -> int:
 
 def _quieten() -> None:
     # what they log as errors reaches the user as one ClusterError, or is the noise of closing on Ctrl-C
-    for name in ("distributed", "asyncio", "tornado", "bokeh"):
+    noisy = ("distributed", "asyncio", "tornado", "bokeh")
+    # Dask gives some of its loggers a level of their own
+    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] in noisy]:
         logging.getLogger(name).setLevel(logging.CRITICAL)

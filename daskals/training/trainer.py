@@ -174,10 +174,23 @@ class Trainer:
 
     def _compile(self) -> float:
         # one worker of each machine first: the others then find the compiled code in the cache
-        arguments = (self.spec.rank, len(self.store.scale))
-        first = self.cluster.everywhere(timed_warm_up, *arguments, workers=self.cluster.first_of_hosts())
-        rest = self.cluster.everywhere(timed_warm_up, *arguments)
-        return max((*first.values(), *rest.values()))
+        first = self.cluster.first_of_hosts()
+        others = [worker for worker in self.cluster.workers if worker not in first]
+        return max(0.0, *self._compile_on(first), *self._compile_on(others))
+
+    def _compile_on(self, workers: list[str]) -> list[float]:
+        token = uuid.uuid4().hex[:6]
+        tasks = [
+            self.cluster.submit(
+                timed_warm_up,
+                self.spec.rank,
+                len(self.store.scale),
+                key=f"compile-{token}x-{number}",
+                worker=worker,
+            )
+            for number, worker in enumerate(workers)
+        ]
+        return [self.cluster.result(task) for task in tasks]
 
     def _place(self, previous: PlacedRatings | None) -> None:
         key = self._run if previous is None else f"{self._run}-{uuid.uuid4().hex[:6]}x"
@@ -209,10 +222,10 @@ class Trainer:
             record = self._finish(epoch, started)
             started += record.seconds
             history.append(record)
-            if state_is_due or self._is_settled(history):
-                users, items = self._take_state(users, items, history)
             if self._note_workers(number):
                 self._place(self._ratings)
+            if state_is_due or self._is_settled(history):
+                users, items = self._take_state(users, items, history)
             if state_is_due and number < self.config.epochs and not self._is_settled(history):
                 coming = self._submit_epoch(number + 1, users, items)
             self._keep(number, history)
