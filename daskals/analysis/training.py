@@ -1,0 +1,186 @@
+"""What a training run did: curves, accuracy by how much was known, and speed, as numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from daskals.analysis.missing import Numbers, missing
+from daskals.analysis.search import grid_facets, rank_curve
+from daskals.errors import DataError, ModelError, StoreError
+from daskals.model import Model
+from daskals.querying.history import open_history
+from daskals.ratings.split import SplitSpec
+from daskals.store.splits import ensure_split, load_block
+from daskals.types import TEST, Float64, Int64
+
+BUCKETS = ((0, 0), (1, 2), (3, 7), (8, 29), (30, None))
+"""Training ratings of an item or user, from … to …"""
+_USERS_AT_ONCE = 20_000
+
+
+def read_report(run: Path) -> dict[str, Any]:
+    """Read the `report.json` of a run.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no run of one model.
+    """
+    path = run / "report.json"
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"is no run: its report.json cannot be read ({error})",
+            where=str(run),
+            expected="the folder that python -m jobs.train wrote",
+        ) from None
+    if not isinstance(report, dict) or "history" not in report:
+        raise ModelError(
+            "holds no history of one model", where=str(path), expected="the report of one trained model"
+        )
+    return report
+
+
+def describe_run(
+    report: dict[str, Any], model: Model, trials: pd.DataFrame | None, speeds: dict[str, Any] | None
+) -> Numbers:
+    """Return all numbers of the training report, ready for JSON.
+
+    Parameters
+    ----------
+    report
+        The run's report.
+    model
+        Its model.
+    trials
+        The trials of a search, or None where there was none.
+    speeds
+        What `jobs.bench` measured, or None.
+
+    Returns
+    -------
+    Numbers
+        `summary`, `history`, `accuracy` (by bucket of training ratings), `rank_curve`, `grid`, `speed`.
+    """
+    no_search = missing("no search was named with --search")
+    return {
+        "summary": _summary(report),
+        "history": _history(report["history"]),
+        "accuracy": accuracy_by_bucket(model),
+        "rank_curve": no_search if trials is None else rank_curve(trials),
+        "grid": no_search if trials is None else grid_facets(trials),
+        "speed": missing("no measurement was named with --bench") if speeds is None else _speed(speeds),
+    }
+
+
+def _summary(report: dict[str, Any]) -> Numbers:
+    config, data = report["config"], report["data"]
+    named = ("model", "rank", "lambda", "gamma", "tau", "epochs", "seed", "split")
+    figures = ("train_rmse", "validation_rmse", "test_rmse", "test_rmse_clipped", "test_mae")
+    return {
+        **{name: config.get(name) for name in named},
+        **{name: data.get(name) for name in ("n_users", "n_rated_items", "n_train", "n_test")},
+        **{name: report.get(name) for name in figures},
+        "epoch_seconds_median": report.get("epoch_seconds_median"),
+        "ratings_per_second": report.get("ratings_per_second"),
+        "cpu": report.get("environment", {}).get("cpu"),
+        "cores": report.get("environment", {}).get("cores"),
+    }
+
+
+def _history(history: list[dict[str, Any]]) -> Numbers:
+    if not history:
+        return missing("the run recorded no epochs")
+    names = ("objective", "train_rmse", "validation_rmse", "test_rmse", "seconds")
+    columns: Numbers = {"epoch": [record["epoch"] for record in history]}
+    for name in names:
+        values = [record.get(name) for record in history]
+        if any(value is not None for value in values):
+            columns[name] = values
+    return columns
+
+
+def accuracy_by_bucket(model: Model) -> Numbers:
+    """Return test RMSE and MAE by the training ratings of the item and of the user."""
+    data = model.report["data"]
+    if not data["n_test"]:
+        return missing("the run held out no test ratings")
+    try:
+        store = open_history(data, "Restore it")
+    except StoreError as error:
+        return missing(str(error).rstrip("."))
+    split = ensure_split(store, SplitSpec(**data["split"]))
+    users, items, errors = [], [], []
+    for start in range(0, store.n_users, _USERS_AT_ONCE):
+        stop = min(start + _USERS_AT_ONCE, store.n_users)
+        block = load_block(store.path, "user", start, stop, split.key, TEST)
+        rows = np.repeat(np.arange(start, stop), np.diff(block.indptr))
+        ratings = block.scale[block.values] if len(block.scale) else block.values
+        users.append(rows)
+        items.append(block.indices.astype(np.int64))
+        errors.append(ratings.astype(np.float64) - model.predict_rows(rows, items[-1]))
+    residuals = np.concatenate(errors)
+    counts = {
+        "item": model.item_counts[np.concatenate(items)],
+        "user": model.user_counts[np.concatenate(users)],
+    }
+    return {side: _buckets(known, residuals) for side, known in counts.items()}
+
+
+def _buckets(known: Int64, residuals: Float64) -> list[Numbers]:
+    rows = []
+    for low, high in BUCKETS:
+        chosen = residuals[(known >= low) & (known <= (high if high is not None else known.max(initial=0)))]
+        rows.append(
+            {
+                "training_ratings": f"{low}+"
+                if high is None
+                else str(low)
+                if low == high
+                else f"{low}–{high}",
+                "n": len(chosen),
+                "rmse": float(np.sqrt(np.mean(chosen**2))) if len(chosen) else None,
+                "mae": float(np.mean(np.abs(chosen))) if len(chosen) else None,
+            }
+        )
+    return rows
+
+
+def read_speeds(path: Path) -> dict[str, Any]:
+    """Read a measurement of `jobs.bench`.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
+    try:
+        measured = json.loads(path.read_text(encoding="utf-8"))
+        named = [(one["name"], one["seconds"]) for one in measured["results"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"cannot be read as a measurement ({type(error).__name__}: {error})",
+            where=str(path),
+            expected="the file that python -m jobs.bench epoch --json FILE wrote",
+        ) from None
+    if not named:
+        raise DataError("holds no results", where=str(path), expected="at least one measured system")
+    return dict(measured)
+
+
+def _speed(measured: dict[str, Any]) -> Numbers:
+    rows = [
+        {"name": one["name"], "seconds": one["seconds"], "status": one.get("status")}
+        for one in measured["results"]
+        if one["seconds"] is not None
+    ]
+    if not rows:
+        return missing("the measurement timed no system")
+    slowest = max(one["seconds"] for one in rows)
+    return {"systems": [{**one, "times_the_slowest": slowest / one["seconds"]} for one in rows]}

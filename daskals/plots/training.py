@@ -1,0 +1,224 @@
+"""The figures of a training run, drawn from its numbers, and the page that holds them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from daskals.analysis.missing import Numbers, is_missing
+from daskals.plots.page import Section, write_page
+from daskals.plots.style import BLUE, GREEN, RED, horizontal_bars, new_figure, plain, save, styled
+
+_CURVES = (
+    ("train_rmse", "train", BLUE, "-"),
+    ("validation_rmse", "validation", GREEN, "--"),
+    ("test_rmse", "test", RED, "-."),
+)
+
+
+def write_training(numbers: Numbers, folder: Path, name: str) -> None:
+    """Write `training.json`, figures and `report.html` into a folder that is there.
+
+    Parameters
+    ----------
+    numbers
+        What `daskals.analysis.training.describe_run` returns.
+    folder
+        Where to write.
+    name
+        What the run is called.
+    """
+    text = json.dumps(numbers, indent=2, allow_nan=False)
+    (folder / "training.json").write_text(f"{text}\n", encoding="utf-8")
+    figures = folder / "figures"
+    figures.mkdir()
+    summary = [(key.replace("_", " "), value) for key, value in numbers["summary"].items()]
+    history = numbers["history"]
+    sections = [
+        Section("Summary", columns=("What", "Value"), rows=summary),
+        _drawn(
+            "Objective",
+            "The regularised objective by epoch (paper 1, Fig. 4, 10, 12).",
+            history,
+            draw_objective,
+            figures,
+        ),
+        _drawn(
+            "RMSE", "RMSE by epoch (paper 1, Fig. 5, 9, 11; paper 2, Fig. 5).", history, draw_rmse, figures
+        ),
+        _accuracy_section(numbers["accuracy"], figures),
+        _drawn(
+            "RMSE by K",
+            "Best validation RMSE for each number of factors (paper 1, Fig. 7).",
+            numbers["rank_curve"],
+            draw_rank_curve,
+            figures,
+        ),
+        _drawn(
+            "Search",
+            "Validation RMSE over the grid (paper 1, Fig. 8; paper 2, Table 2).",
+            numbers["grid"],
+            draw_grid,
+            figures,
+        ),
+        _speed_section(numbers["speed"], figures),
+    ]
+    write_page(
+        folder / "report.html", f"Training of {name}", "Every number here stands in training.json.", sections
+    )
+
+
+def _drawn(
+    heading: str, caption: str, numbers: Numbers, draw: Callable[[Numbers], Figure], figures: Path
+) -> Section:
+    if is_missing(numbers):
+        return Section(heading, missing=numbers["missing"])
+    with styled():
+        path = save(draw(numbers), figures, heading.lower().replace(" ", "-"))
+    return Section(heading, figures=[(path, caption)])
+
+
+def draw_objective(history: Numbers) -> Figure:
+    """Draw the objective by epoch, logarithmic where it spans more than a factor of ten."""
+    figure, axes = new_figure()
+    values = np.array(history["objective"], float)
+    axes.plot(history["epoch"], values, color=BLUE, marker="o", markersize=3)
+    if values.min() > 0 and values.max() > 10 * values.min():
+        axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="epoch", ylabel="regularised objective", title="Objective")
+    return figure
+
+
+def draw_rmse(history: Numbers) -> Figure:
+    """Draw the training RMSE by epoch, and those of held-out ratings where they were followed."""
+    figure, axes = new_figure()
+    for name, label, colour, line in _CURVES:
+        if name in history:
+            values = np.array([np.nan if value is None else value for value in history[name]])
+            last = values[np.isfinite(values)][-1]
+            axes.plot(
+                history["epoch"],
+                values,
+                line,
+                color=colour,
+                marker="o",
+                markersize=3,
+                label=f"{label}, {last:.4f} at last",
+            )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="upper right")
+    axes.set(xlabel="epoch", ylabel="RMSE, in ratings", title="Root mean squared error")
+    return figure
+
+
+def _accuracy_section(accuracy: Numbers, figures: Path) -> Section:
+    heading = "Test accuracy by what was known"
+    if is_missing(accuracy):
+        return Section(heading, missing=accuracy["missing"])
+    with styled():
+        path = save(draw_accuracy(accuracy), figures, "accuracy-by-bucket")
+    rows = [
+        (side, one["training_ratings"], one["n"], one["rmse"], one["mae"])
+        for side in ("item", "user")
+        for one in accuracy[side]
+    ]
+    columns = ("Side", "Training ratings", "Test ratings", "RMSE", "MAE")
+    caption = "Test RMSE by the training ratings of the item and of the user."
+    return Section(heading, figures=[(path, caption)], columns=columns, rows=rows)
+
+
+def draw_accuracy(accuracy: Numbers) -> Figure:
+    """Draw the test RMSE of each bucket, for items and for users."""
+    figure, panels = new_figure(9.0, 3.8, columns=2)
+    for axes, side in zip(panels, ("item", "user"), strict=True):
+        rows = [one for one in accuracy[side] if one["rmse"] is not None]
+        values = [one["rmse"] for one in rows]
+        bars = axes.bar(range(len(rows)), values, color=BLUE if side == "item" else GREEN)
+        axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=2, fontsize=8)
+        axes.set_xticks(
+            range(len(rows)), [f"{one['training_ratings']}\n(n = {one['n']:,})" for one in rows], fontsize=8
+        )
+        axes.grid(visible=False, axis="x")
+        axes.set(xlabel=f"training ratings of the {side}", ylabel="test RMSE", title=f"By {side}")
+        axes.margins(y=0.12)
+    return figure
+
+
+def draw_rank_curve(curve: Numbers) -> Figure:
+    """Draw the RMSE by number of factors."""
+    figure, axes = new_figure()
+    places = range(len(curve["rank"]))
+    axes.plot(places, curve["validation_rmse"], color=RED, marker="o", label="validation")
+    if all(value is not None for value in curve["train_rmse"]):
+        axes.plot(places, curve["train_rmse"], color=BLUE, marker="s", linestyle="--", label="train")
+    best = int(np.argmin(curve["validation_rmse"]))
+    label = f"best: K = {curve['rank'][best]}, {curve['validation_rmse'][best]:.4f}"
+    axes.scatter(
+        [best], [curve["validation_rmse"][best]], s=120, facecolors="none", edgecolors=RED, label=label
+    )
+    axes.set_xticks(list(places), [str(rank) for rank in curve["rank"]])
+    axes.legend(loc="best")
+    axes.set(xlabel="number of factors, K", ylabel="RMSE, in ratings", title="RMSE by number of factors")
+    return figure
+
+
+def draw_grid(grid: Numbers) -> Figure:
+    """Draw a heatmap for each facet, all on one scale of colours."""
+    facets = grid["facets"]
+    figure, panels = new_figure(3.4 * len(facets) + 1.4, 3.6, columns=len(facets))
+    matrices = [
+        np.array([[np.nan if v is None else v for v in row] for row in one["rmse"]]) for one in facets
+    ]
+    low, high = (float(pick([pick(m[np.isfinite(m)]) for m in matrices])) for pick in (np.min, np.max))
+    for axes, one, matrix in zip(np.atleast_1d(panels), facets, matrices, strict=True):
+        mesh = axes.imshow(matrix, cmap="viridis_r", vmin=low, vmax=high, origin="lower", aspect="auto")
+        axes.set_xticks(range(len(grid["x"])), [f"{value:g}" for value in grid["x"]])
+        axes.set_yticks(range(len(grid["y"])), [f"{value:g}" for value in grid["y"]])
+        axes.grid(visible=False)
+        for (up, across), value in np.ndenumerate(matrix):
+            if np.isfinite(value):
+                dark = high > low and (value - low) / (high - low) > 0.45
+                axes.text(
+                    across,
+                    up,
+                    f"{value:.4f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if dark else "black",
+                )
+        axes.set(xlabel=grid["across"], ylabel=grid["up"])
+        if grid["facet"] is not None:
+            axes.set_title(f"{grid['facet']} = {one['value']:g}")
+    figure.colorbar(mesh, ax=np.atleast_1d(panels).tolist(), label="validation RMSE")
+    return figure
+
+
+def _speed_section(speed: Numbers, figures: Path) -> Section:
+    heading = "Speed"
+    if is_missing(speed):
+        return Section(heading, missing=speed["missing"])
+    with styled():
+        path = save(draw_speed(speed), figures, "speed")
+    rows = [
+        (one["name"], one["seconds"], one["times_the_slowest"], one["status"]) for one in speed["systems"]
+    ]
+    columns = ("System", "Seconds an epoch", "Times as fast as the slowest", "How")
+    caption = "Seconds an epoch on a logarithmic axis (paper 1, Table 2 and Fig. 6)."
+    return Section(heading, figures=[(path, caption)], columns=columns, rows=rows)
+
+
+def draw_speed(speed: Numbers) -> Figure:
+    """Draw the seconds an epoch of each system, logarithmic."""
+    systems = sorted(speed["systems"], key=lambda one: -one["seconds"])
+    figure, axes = new_figure(8.0, 1.1 + 0.3 * len(systems))
+    horizontal_bars(axes, [plain(one["name"], 32) for one in systems], [one["seconds"] for one in systems])
+    axes.set_xscale("log")
+    axes.set(xlabel="seconds an epoch", title="Speed")
+    return figure
