@@ -25,7 +25,7 @@ FLOORS = [
     ("daskals.factors",),
     ("daskals.named",),
     ("daskals.model",),
-    ("daskals.evaluation", "daskals.people", "daskals.prediction", "daskals.recommend"),
+    ("daskals.evaluation", "daskals.export", "daskals.people", "daskals.prediction", "daskals.recommend"),
     ("daskals.report", "daskals.posterior"),
     ("daskals.fitting",),
     ("daskals.bench", "daskals.analysis", "daskals.registry", "daskals.serving", "daskals.showing"),
