@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -57,8 +58,8 @@ class ExternalCluster:
         """Start a worker and wait until the scheduler has it."""
         extra = [*self.options, *options] + ([] if self.nanny else ["--no-nanny"])
         process, log = self._start(
-            "worker", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard", "--memory-limit", "0",
-            "--local-directory", str(self.folder), *extra, env=env,
+            "worker", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard",
+            "--memory-limit", "0", "--local-directory", str(self.folder), *extra, env=env,
         )  # fmt: skip
         self.workers.append(process)
         wait_for(log, r"Registered to:\s+(\S+)", process)
@@ -91,8 +92,6 @@ def wait_for(log: Path, pattern: str, process: subprocess.Popen[bytes]) -> str:
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a process with its children, and wait for it."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait(timeout=30)

@@ -12,7 +12,7 @@ from daskals.config import ClusterConfig, TrainConfig
 from daskals.fitting import fit
 from daskals.model import Model
 from daskals.store import blocks
-from daskals.training.run import RunOptions
+from daskals.training.run import NO_OPTIONS, RunOptions
 from tests.certificates import make_certificates
 from tests.external import ExternalCluster
 
@@ -26,7 +26,7 @@ MODELS = {
 }
 
 
-def train(cluster: Cluster, model: str = "als", run: RunOptions = RunOptions()) -> Model:
+def train(cluster: Cluster, model: str = "als", run: RunOptions = NO_OPTIONS) -> Model:
     config = TrainConfig.parse({"seed": 1, "epochs": EPOCHS, "validation_fraction": 0.1, **MODELS[model]})
     return fit("synthetic-100k", config, cluster.client, run=run)
 
@@ -81,11 +81,13 @@ def thread_settings() -> list[str]:
 
 
 def test_an_external_cluster(reference, tmp_path: Path) -> None:
-    with ExternalCluster(tmp_path) as external:
-        with connect(ClusterConfig(scheduler=external.address)) as cluster:
-            assert len(cluster.workers) == 2
-            for name in MODELS:
-                assert outcome(train(cluster, name)) == reference[name], name
+    with (
+        ExternalCluster(tmp_path) as external,
+        connect(ClusterConfig(scheduler=external.address)) as cluster,
+    ):
+        assert len(cluster.workers) == 2
+        for name in MODELS:
+            assert outcome(train(cluster, name)) == reference[name], name
 
 
 def test_an_external_cluster_over_tls(reference, tmp_path: Path) -> None:

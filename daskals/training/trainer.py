@@ -116,12 +116,12 @@ class Trainer:
             return self._train()
 
     def _train(self) -> TrainedFactors:
+        if self.checkpoints is not None:
+            self._state = self.checkpoints.begin(self.config, self.store, self.split)
         self._tell(PhaseStarted("compile"))
         self.cluster.preflight(self.store.path)
         compile_seconds = self._compile()
         sent = self.cluster.bytes_sent()
-        if self.checkpoints is not None:
-            self._state = self.checkpoints.begin(self.config, self.store, self.split)
         resumed_from = None if self._state is None else self._state.epoch
         returns, reached = 0, resumed_from
         while True:
