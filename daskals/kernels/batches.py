@@ -112,7 +112,7 @@ def _prior_lanes(task: Task, first: int, count: int, priors: Float32) -> None:
     priors[:] = 0.0
     if len(task.priors) > 0:
         for lane in range(count):
-            for k in range(task.equations.rank + 1):
+            for k in range(task.rank + 1):
                 priors[k * LANES + lane] = task.priors[first + lane, k]
 
 
@@ -122,14 +122,13 @@ def _weight_lanes(task: Task, first: int, count: int, weights: Float32) -> None:
 
     Rows without ratings get 1 instead, which makes their systems solvable; they are set to the prior after.
     """
-    equations = task.equations
     for lane in range(LANES):
         n = 0
         if lane < count:
             n = task.indptr[first + lane + 1] - task.indptr[first + lane]
-        strength = float(n) ** equations.ridge_exponent
-        for k in range(equations.rank + 1):
-            ridge = equations.ridge_factors if k < equations.rank else equations.ridge_bias
+        strength = float(n) ** task.ridge_exponent
+        for k in range(task.rank + 1):
+            ridge = task.ridge_factors if k < task.rank else task.ridge_bias
             weights[k * LANES + lane] = np.float32(strength * ridge if n > 0 else 1.0)
 
 
@@ -157,7 +156,7 @@ def _joint_systems(rank: int, work: Workspace) -> None:
 @exact_jit
 def _coordinate_systems(task: Task, first: int, count: int, work: Workspace) -> None:
     """Update the bias from the current factors (paper 1, Eq. 8), then form the factors' equations (Eq. 7)."""
-    rank = task.equations.rank
+    rank = task.rank
     ones = rank * (rank + 1) // 2
     y = (rank + 1) * (rank + 2) // 2
     _copy_systems(work)
@@ -168,7 +167,7 @@ def _coordinate_systems(task: Task, first: int, count: int, work: Workspace) -> 
             for k in range(rank):
                 error -= np.float64(work.grams[(ones + k) * LANES + lane]) * task.current[first + lane, k]
         total = work.grams[(ones + rank) * LANES + lane] + weight
-        bias = np.float32(error / total)
+        bias = np.float32(error / total if total > 0.0 else np.nan)
         work.x[rank * LANES + lane] = bias
         for k in range(rank):
             at = k * LANES + lane
@@ -184,7 +183,7 @@ def _coordinate_systems(task: Task, first: int, count: int, work: Workspace) -> 
 @exact_jit
 def _direct_sse(task: Task, lower: int, upper: int, x: Float32, lane: int) -> float:
     """Return Σ (y − xᵀz)² rating by rating, for rows that are fitted almost exactly."""
-    rank = task.equations.rank
+    rank = task.rank
     coded = len(task.table) > 0
     sse = 0.0
     for j in range(lower, upper):
@@ -198,11 +197,11 @@ def _direct_sse(task: Task, lower: int, upper: int, x: Float32, lane: int) -> fl
 
 
 @exact_jit
-def _row_status(trace: float, positive: int, objective: float) -> int:
+def _row_status(trace: float, positive: int, bias: float, objective: float) -> int:
     """Judge a solved row by its Gram matrix's trace, its pivots, and what it adds to the objective."""
     if not np.isfinite(trace):
         return NOT_FINITE
-    if positive == 0:
+    if positive == 0 or np.isnan(bias):  # the bias of coordinate updates has a pivot of its own
         return BAD_PIVOT
     return OK if np.isfinite(objective) else NOT_FINITE
 
@@ -213,7 +212,7 @@ def _finish(task: Task, work: Workspace, fit: Fit, first: int, count: int, outco
 
     Rows without ratings get their prior. Arrays are taken out of their tuples once, before the loops.
     """
-    rank = task.equations.rank
+    rank = task.rank
     indptr, rows, stats, status = task.indptr, outcome.rows, outcome.stats, outcome.status
     x, priors, squares, errors, penalties = work.x, work.priors, fit.squares, fit.sse, fit.penalty
     traces, positive = fit.trace, work.positive
@@ -230,20 +229,32 @@ def _finish(task: Task, work: Workspace, fit: Fit, first: int, count: int, outco
             sse = _direct_sse(task, indptr[row], indptr[row + 1], x, lane)
         stats[row, 0] = sse
         stats[row, 1] = penalties[lane]
-        status[row] = _row_status(traces[lane], positive[lane], sse + penalties[lane])
+        status[row] = _row_status(traces[lane], positive[lane], x[rank * LANES + lane], sse + penalties[lane])
+
+
+@exact_jit
+def _add_parts(parts: Int64, part_tiles: Float32, row: int, totals: Float64) -> bool:
+    """Add up the partial sums of a row, in their order, if it has any; tell whether it has."""
+    found = False
+    for part in range(len(parts)):
+        if parts[part, 0] == row:
+            found = True
+            for k in range(len(totals)):
+                totals[k] += part_tiles[part, k]
+    return found
 
 
 @lru_cache
-def gram_batch(rank: int) -> Callable[[Task, Workspace, int, int, Int64], None]:
+def gram_batch(rank: int) -> Callable[[Task, Workspace, int, int, Outcome], None]:
     """Return the kernel that forms the packed Gram matrices of a batch of rows, made for a rank.
 
-    Its arguments are the task, a workspace, the batch's first row, how many rows it has, and the status of
-    the block's rows, which it sets.
+    Its arguments are the task, a workspace, the batch's first row, how many rows it has, and the outcome,
+    whose partial sums it takes and whose status it sets.
     """
     tile_floats = len(plan_tiles(rank, current_target()).tiles) * LANES
 
     @exact_jit
-    def sum_batch(task: Task, work: Workspace, first: int, count: int, status: Int64) -> None:
+    def sum_batch(task: Task, work: Workspace, first: int, count: int, outcome: Outcome) -> None:
         indptr, indices, tiles, panel, totals = task.indptr, task.indices, work.tiles, work.panel, work.totals
         n_others = len(task.other)
         for lane in range(LANES):
@@ -251,11 +262,13 @@ def gram_batch(rank: int) -> Callable[[Task, Workspace, int, int, Int64], None]:
             lower = indptr[first + lane] if lane < count else 0
             upper = indptr[first + lane + 1] if lane < count else 0
             if not _in_range(indices, lower, upper, n_others):
-                status[first + lane] = BAD_INDEX
+                outcome.status[first + lane] = BAD_INDEX
                 upper = lower
             in_parts = upper - lower > PARTIAL_RATINGS
             if in_parts:
                 totals[:] = 0.0
+                if _add_parts(task.parts, outcome.part_tiles, first + lane, totals):
+                    upper = lower
             for start in range(lower, max(upper, lower + 1), PARTIAL_RATINGS):
                 row_gram(task, tiles, offset, panel, start, min(start + PARTIAL_RATINGS, upper), rank)
                 if in_parts:
@@ -271,7 +284,8 @@ def gram_batch(rank: int) -> Callable[[Task, Workspace, int, int, Int64], None]:
 def strips_solver(rank: int, *, coordinate: bool, parallel: bool) -> Callable[[Task, Outcome, Int64], None]:
     """Return the kernel that solves the strips of rows cuts[s], …, cuts[s + 1] − 1 of a block.
 
-    The serial and the parallel form are compiled from this one source.
+    The serial and the parallel form are compiled from this one source. Its threads share out the parts of
+    heavy rows first, then the strips.
     """
     unknowns = rank + 1
     size = rank if coordinate else unknowns
@@ -279,7 +293,7 @@ def strips_solver(rank: int, *, coordinate: bool, parallel: bool) -> Callable[[T
 
     @exact_jit
     def solve_batch(task: Task, work: Workspace, fit: Fit, first: int, count: int, outcome: Outcome) -> None:
-        sum_batch(task, work, first, count, outcome.status)
+        sum_batch(task, work, first, count, outcome)
         _prior_lanes(task, first, count, work.priors)
         _weight_lanes(task, first, count, work.weights)
         if coordinate:
@@ -290,16 +304,27 @@ def strips_solver(rank: int, *, coordinate: bool, parallel: bool) -> Callable[[T
         fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, unknowns)
         _finish(task, work, fit, first, count, outcome)
 
+    @exact_jit
+    def solve_strip(task: Task, outcome: Outcome, first: int, stop: int) -> None:
+        memory = _workspace(rank, len(task.places))
+        memory_of_fit = Fit(np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES))
+        work, fit = unowned(memory), unowned(memory_of_fit)
+        for batch in range(first, stop, LANES):
+            solve_batch(unowned(task), work, fit, batch, min(LANES, stop - batch), unowned(outcome))
+        memory.positive[0] = 0  # memory is alive until here
+        memory_of_fit.sse[0] = 0.0
+
+    @exact_jit
+    def sum_part(task: Task, outcome: Outcome, part: int) -> None:
+        _, lower, upper = task.parts[part]
+        if _in_range(task.indices, lower, upper, len(task.other)):
+            panel = _aligned_floats(PANEL_FLOATS)
+            row_gram(task, outcome.part_tiles[part], 0, panel, lower, upper, rank)
+
     def solve_strips(task: Task, outcome: Outcome, cuts: Int64) -> None:
+        for part in prange(len(task.parts)):
+            sum_part(task, outcome, part)
         for strip in prange(len(cuts) - 1):
-            memory = _workspace(rank, len(task.places))
-            work = unowned(memory)
-            memory_of_fit = Fit(np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES))
-            fit = unowned(memory_of_fit)
-            for first in range(cuts[strip], cuts[strip + 1], LANES):
-                count = min(LANES, cuts[strip + 1] - first)
-                solve_batch(unowned(task), work, fit, first, count, unowned(outcome))
-            memory.positive[0] = 0  # memory is alive until here
-            memory_of_fit.sse[0] = 0.0
+            solve_strip(task, outcome, cuts[strip], cuts[strip + 1])
 
     return parallel_jit(solve_strips) if parallel else exact_jit(solve_strips)

@@ -52,13 +52,14 @@ def sources_stamp(path: Path) -> str:
 
 
 def _describe(value: object) -> str:
-    """Describe what a kernel closes over: numbers by value, other kernels by name and closure."""
+    """Describe what a kernel closes over: numbers by value, other kernels by name, which no two share."""
     if isinstance(value, Dispatcher):
-        return f"{value.py_func.__qualname__}({_describe_closure(value.py_func)})"
+        return str(value.py_func.__qualname__)
     return repr(value)
 
 
-def _describe_closure(function: Callable[..., Any]) -> str:
+def describe_closure(function: Callable[..., Any]) -> str:
+    """Describe all that a kernel closes over, the same in every process; empty if it is no closure."""
     cells = function.__closure__ or ()
     return ", ".join(_describe(cell.cell_contents) for cell in cells)
 
@@ -94,7 +95,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
     py_func
         The kernel as written.
     form
-        Name of the way it is compiled, where one source is compiled in several.
+        What tells it apart from other kernels of the same source: how it is compiled, what it closes over.
     """
 
     def __init__(self, py_func: Callable[..., Any], form: str) -> None:
@@ -107,5 +108,4 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
         )
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[str, ...]:
-        closure = _describe_closure(self._py_func)
-        return (self._form, closure, str(sig), current_target().name, *map(str, codegen.magic_tuple()))
+        return (self._form, str(sig), current_target().name, *map(str, codegen.magic_tuple()))

@@ -1,9 +1,9 @@
 """The sums a row's equations need: the augmented Gram matrix Σ zzᵀ, z = [q, 1, y], in register tiles.
 
 The formula is `daskals.kernels.plain.augmented_gram`; which products go where, `daskals.kernels.gram_tiles`
-says. Where all tiles fit into registers, the rows of the other side are read where they are, once, asking for the
-row of a later rating on the way. Otherwise some ratings' z are gathered into a small panel, which stays in
-the nearest caches while the tiles take turns in passing over it.
+says. Where all tiles fit into registers, the rows of the other side are read where they are, once, asking
+for the row of a later rating on the way. Otherwise some ratings' z are gathered into a small panel, which
+stays in the nearest caches while the tiles take turns in passing over it.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ NaN out of a model would be removed with it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,7 +16,7 @@ select_target()  # numba reads the CPU it compiles for when it is imported
 
 import numba  # noqa: E402
 
-from daskals.kernels.cache import KernelCache  # noqa: E402
+from daskals.kernels.cache import KernelCache, describe_closure  # noqa: E402
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +40,11 @@ def parallel_jit(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _compiled(function: Callable[P, R], form: str, **options: Any) -> Callable[P, R]:
+    # Numba tells functions of one name apart by a number that starts anew in every process. Code that two
+    # processes have cached can thus share a symbol, and is linked to the wrong body: so no two share a name.
+    form += describe_closure(function)
+    if form != "serial":
+        function.__qualname__ += f"_{hashlib.sha256(form.encode()).hexdigest()[:12]}"
     dispatcher = numba.njit(nogil=True, **options)(function)
     if not numba.config.DISABLE_JIT:
         dispatcher._cache = KernelCache(function, form)

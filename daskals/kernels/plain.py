@@ -165,16 +165,16 @@ def squared_errors(rows: Float64, x: Float64) -> float:
 @exact_jit
 def solve_block(task: Task, outcome: Outcome, coordinate: bool) -> None:  # noqa: FBT001
     """Solve every row of a block: the whole half-step."""
-    rank, ridge_factors, ridge_bias, exponent = task.equations
+    rank = task.rank
     for row in range(len(task.indptr) - 1):
         lower, upper = task.indptr[row], task.indptr[row + 1]
         indices = task.indices[lower:upper]
         if not indices_in_range(indices, len(task.other)):
             outcome.status[row] = BAD_INDEX
             continue
-        strength = float(max(upper - lower, 1)) ** exponent
-        weights = np.full(rank + 1, strength * ridge_factors)
-        weights[rank] = strength * ridge_bias
+        strength = float(max(upper - lower, 1)) ** task.ridge_exponent
+        weights = np.full(rank + 1, strength * task.ridge_factors)
+        weights[rank] = strength * task.ridge_bias
         prior = np.zeros(rank + 1)
         if len(task.priors) > 0:
             prior[:] = task.priors[row]

@@ -12,12 +12,16 @@ from daskals.errors import ConfigError, DataError, RowError
 from daskals.kernels import batches, plain
 from daskals.kernels.gram_tiles import tile_places
 from daskals.kernels.layout import aligned_rows, empty_rows, row_stride
+from daskals.kernels.strips import heavy_parts, numba_threads, work_cuts
 from daskals.kernels.target import current_target
-from daskals.kernels.task import BAD_INDEX, BAD_PIVOT, NOT_FINITE, Equations, Outcome, Task
+from daskals.kernels.task import BAD_INDEX, BAD_PIVOT, NOT_FINITE, Outcome, Task
 from daskals.types import BlockStats, FactorRows, Float32, Int64, RatingsBlock, Ridge
 
 MAX_RANK = 256
 SCALE_SIZE = 256
+
+PLAIN = bool(numba.config.DISABLE_JIT)
+"""Vector instructions have no form without the JIT: then the plain kernel runs."""
 
 _FOUND = {
     BAD_INDEX: "an index points past the other side's last row",
@@ -36,7 +40,7 @@ def solve_rows(
     solver: Literal["joint", "coordinate"] = "joint",
     current: FactorRows | None = None,
     prior: Float32 | None = None,
-    threads: int = 1,  # noqa: ARG001  the serial form; threads follow with the vector kernel
+    threads: int = 1,
 ) -> tuple[FactorRows, BlockStats]:
     """Solve the ridge equations of every row of a block (paper 1, Eq. 7-8).
 
@@ -60,7 +64,8 @@ def solve_rows(
     prior
         Prior mean [factors, bias] of the block's rows, shape (rows, rank + 1); zero if absent.
     threads
-        Threads inside the block.
+        Numba threads inside the block; the result is the same to the bit. More than one needs a threading
+        layer that lets several threads enter (omp or tbb), and a caller that is alone in its process.
 
     Returns
     -------
@@ -69,18 +74,17 @@ def solve_rows(
     Raises
     ------
     ConfigError
-        If the rank is out of range, or `current` is missing for the coordinate solver.
+        If the rank is out of range, `current` is missing for the coordinate solver, or Numba cannot run that
+        many threads safely.
     DataError
         If arrays do not fit one another.
     RowError
         If a row holds an index out of range, its equations are not positive definite, or its solution is
         not finite.
     """
-    _check_shapes(block, other, rank, prior)
-    n_rows = block.n_rows
+    _check_shapes(block, other, rank, prior, current)
     if solver == "coordinate" and current is None:
         raise ConfigError("the coordinate solver has no current rows", expected="the block's present factors")
-    equations = Equations(rank, float(ridge.factors), float(ridge.bias), float(ridge.exponent))
     task = Task(
         indptr=_frozen(block.indptr, np.int64),
         indices=_frozen(block.indices, np.int32),
@@ -91,15 +95,26 @@ def solve_rows(
         other=_frozen(aligned_rows(other, rank), np.float32),
         priors=_frozen(np.empty((0, rank + 1)) if prior is None else prior, np.float32),
         current=_frozen(empty_rows(0, rank) if current is None else aligned_rows(current, rank), np.float32),
-        equations=equations,
+        parts=_frozen(heavy_parts(block.indptr) if threads > 1 else np.empty((0, 3)), np.int64),
+        rank=rank,
+        ridge_factors=float(ridge.factors),
+        ridge_bias=float(ridge.bias),
+        ridge_exponent=float(ridge.exponent),
     )
-    outcome = Outcome(empty_rows(n_rows, rank), np.zeros((n_rows, 2)), np.zeros(n_rows, dtype=np.int64))
-    coordinate = solver == "coordinate"
-    if numba.config.DISABLE_JIT:
-        plain.solve_block(task, outcome, coordinate)
+    n_rows = block.n_rows
+    outcome = Outcome(
+        empty_rows(n_rows, rank),
+        np.zeros((n_rows, 2)),
+        np.zeros(n_rows, dtype=np.int64),
+        np.empty((len(task.parts), len(task.places)), np.float32),
+    )
+    if PLAIN:
+        with np.errstate(all="ignore"):  # what is not finite is found by status, as in compiled code
+            plain.solve_block(task, outcome, solver == "coordinate")
     else:
-        cuts = np.array([0, n_rows])
-        batches.strips_solver(rank, coordinate=coordinate, parallel=False)(task, outcome, cuts)
+        kernel = batches.strips_solver(rank, coordinate=solver == "coordinate", parallel=threads > 1)
+        with numba_threads(threads):
+            kernel(task, outcome, work_cuts(block.indptr, rank, threads))
     _raise_first(outcome.status, block.start)
     sse, penalty = np.add.accumulate(outcome.stats, axis=0)[-1] if n_rows else (0.0, 0.0)
     return outcome.rows, BlockStats(float(sse), float(penalty))
@@ -119,7 +134,9 @@ def _residual_table(scale: Float32, mean: float) -> Float32:
     return table
 
 
-def _check_shapes(block: RatingsBlock, other: FactorRows, rank: int, prior: Float32 | None) -> None:
+def _check_shapes(
+    block: RatingsBlock, other: FactorRows, rank: int, prior: Float32 | None, current: FactorRows | None
+) -> None:
     if not 0 <= rank <= MAX_RANK:
         raise ConfigError(f"rank is {rank}", expected=f"0 to {MAX_RANK}", remedy="Choose a smaller rank")
     if other.ndim != 2 or other.shape[1] != row_stride(rank):
@@ -129,6 +146,10 @@ def _check_shapes(block: RatingsBlock, other: FactorRows, rank: int, prior: Floa
     if prior is not None and prior.shape != (block.n_rows, rank + 1):
         raise DataError(
             f"the prior has shape {prior.shape}", expected=f"{(block.n_rows, rank + 1)}, one mean per row"
+        )
+    if current is not None and current.shape != (block.n_rows, row_stride(rank)):
+        raise DataError(
+            f"current rows have shape {current.shape}", expected=f"{(block.n_rows, row_stride(rank))}"
         )
     ends = (int(block.indptr[0]), int(block.indptr[-1])) if len(block.indptr) else (0, 0)
     fits = len(block.indices) == len(block.values) == ends[1] and ends[0] == 0

@@ -104,14 +104,24 @@ def select_target(name: str | None = None) -> str:
     target = _requested(name or os.environ.get(VARIABLE) or None)
     best = target == _host_targets()[0]
     wanted = None if best else target.cpu
-    if "numba" in sys.modules and wanted != sys.modules["numba"].core.config.CPU_NAME:
-        raise ConfigError(
-            f"kernels of this process are compiled for another CPU than {target.name!r}",
-            remedy=f"Set {VARIABLE}={target.name} before the process starts",
-        )
+    if wanted != os.environ.get("NUMBA_CPU_NAME") or "numba" in sys.modules:
+        _set_numba_cpu(target.name, wanted)
     if name is not None or not best:
         os.environ[VARIABLE] = target.name
-    if wanted is not None:
-        os.environ["NUMBA_CPU_NAME"] = wanted
-        os.environ["NUMBA_CPU_FEATURES"] = ""
     return target.name
+
+
+def _set_numba_cpu(name: str, cpu: str | None) -> None:
+    """Make Numba compile for a CPU in LLVM's words, the host if None; refuse if it has begun for another."""
+    numba = sys.modules.get("numba")
+    if numba is not None and cpu != numba.core.config.CPU_NAME:
+        if "_toplevel_target_context" in vars(numba.core.registry.cpu_target):
+            raise ConfigError(
+                f"kernels of this process are compiled for another CPU than {name!r}",
+                remedy=f"Set {VARIABLE}={name} before the process starts",
+            )
+        numba.core.config.CPU_NAME = cpu
+        numba.core.config.CPU_FEATURES = None if cpu is None else ""
+    if cpu is not None:
+        os.environ["NUMBA_CPU_NAME"] = cpu
+        os.environ["NUMBA_CPU_FEATURES"] = ""

@@ -12,15 +12,6 @@ OK, BAD_INDEX, BAD_PIVOT, NOT_FINITE = 0, 1, 2, 3
 """What can be said of a row."""
 
 
-class Equations(NamedTuple):
-    """The rank, and the ridge of all rows of a block (see `daskals.types.Ridge`)."""
-
-    rank: int
-    ridge_factors: float
-    ridge_bias: float
-    ridge_exponent: float
-
-
 class Task(NamedTuple):
     """A block's ratings, the other side, and what to solve.
 
@@ -42,8 +33,11 @@ class Task(NamedTuple):
         Prior means [factors, bias] of the rows, shape (rows, rank + 1); no rows stand for zero.
     current
         Present factor rows for coordinate updates; no rows where they are not needed.
-    equations
-        The rank and the ridge.
+    parts
+        Partial Gram sums that are formed on their own, before the rows: row, first and stop rating of each,
+        shape (parts, 3), in order. Rows without parts are summed when their turn comes.
+    rank, ridge_factors, ridge_bias, ridge_exponent
+        The rank, and the rows' ridge (see `daskals.types.Ridge`).
     """
 
     indptr: Int64
@@ -55,12 +49,29 @@ class Task(NamedTuple):
     other: FactorRows
     priors: Float32
     current: FactorRows
-    equations: Equations
+    parts: Int64
+    rank: int
+    ridge_factors: float
+    ridge_bias: float
+    ridge_exponent: float
 
 
 class Outcome(NamedTuple):
-    """What a kernel writes: factor rows, each row's SSE and penalty (rows, 2), and its status."""
+    """What a kernel writes.
+
+    Attributes
+    ----------
+    rows
+        Factor rows.
+    stats
+        Each row's SSE and penalty, shape (rows, 2).
+    status
+        What can be said of each row, 0 if nothing is wrong.
+    part_tiles
+        Partial Gram sums, shape (parts, floats of a row's tiles).
+    """
 
     rows: FactorRows
     stats: Float64
     status: Int64
+    part_tiles: Float32
