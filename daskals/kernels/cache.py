@@ -25,15 +25,16 @@ from numba.core.dispatcher import Dispatcher
 from daskals.kernels.target import current_target
 
 _PACKAGE = __name__.rpartition(".")[0]
+_FOLDER = Path(__file__).parent
 
 
 @lru_cache
 def _imported(path: Path) -> tuple[Path, ...]:
-    """Return the kernel modules that one of them imports."""
+    """Return the kernel modules that a module imports."""
     nodes = ast.walk(ast.parse(path.read_bytes()))
     modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     names = [name.removeprefix(f"{_PACKAGE}.") for name in modules if name.startswith(f"{_PACKAGE}.")]
-    return tuple(path.with_name(f"{name}.py") for name in names)
+    return tuple(_FOLDER / f"{name}.py" for name in names)
 
 
 @lru_cache
