@@ -23,10 +23,11 @@ def run_daskals(data: BenchData, assignment: Assignment) -> Outcome:
 
 def run_paper(data: BenchData, assignment: Assignment) -> Outcome:
     """Time the paper's parallel RMSE pass (section 4.6.3)."""
-    from daskals.bench.paper import CompiledTier, Setting, half_step_parallel, squared_error_parallel
+    from daskals.bench.paper import half_step_parallel, squared_error_parallel
+    from daskals.bench.tiers import CompiledTier, Setting
 
     tier = CompiledTier(data, assignment, half_step_parallel, squared_error_parallel)
-    setting = Setting(assignment.threads, 1, interleaved=False)
+    setting = Setting(assignment.threads, 1)
     return _passes(lambda: tier.test_rmse(setting), assignment, f"Numba {assignment.threads}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from daskals.bench.isolation import MeasurementError
 from daskals.bench.machine import describe_machine
 from daskals.bench.report import check_writable, write_json
 from daskals.bench.scaling import measure_scaling
-from daskals.bench.systems import EVALUATIONS, INGESTION, System
+from daskals.bench.systems import EVALUATIONS, INGESTION, SELECTIONS, System
 from daskals.errors import DaskalsError
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
@@ -30,7 +31,7 @@ class Bench:
     Attributes
     ----------
     command
-        `epoch`, `scaling`, `ingest` or `evaluate`.
+        `epoch`, `scaling`, `ingest`, `evaluate` or `topk`.
     config
         Its options.
     store, split
@@ -89,6 +90,25 @@ class Bench:
             self.machine["peak_gflops"],
             self.tell,
         )
+
+    def topk(self, *, peers: bool) -> list[Result]:
+        """Measure everybody's ten best items; each result has its median `pairs_per_second`."""
+        systems = [system for system in SELECTIONS.values() if peers or system.group != "peer"]
+        results = measure_systems(
+            systems,
+            self._assignment,
+            self._shape(self.split.n_train),
+            self.machine["peak_gflops"],
+            self.tell,
+        )
+        for one in results:
+            rates = one["extra"].get("pairs_per_second")
+            # a pass goes over pairs, not over ratings
+            one |= {
+                "ratings_per_second": None,
+                "pairs_per_second": statistics.median(rates) if rates else None,
+            }
+        return results
 
     def scaling(self) -> list[Result]:
         """Measure an epoch on 1, 2, 4 … threads and processes."""

@@ -71,8 +71,9 @@ SYSTEMS: dict[str, System] = {
     for system in (
         System("paper-naive", "paper", "daskals.bench.interpreted:run_naive"),
         System("paper-dual-csr", "paper", "daskals.bench.interpreted:run_dual_csr"),
-        System("paper-jit-sequential", "paper", "daskals.bench.paper:run_sequential"),
-        System("paper-jit-parallel", "paper", "daskals.bench.paper:run_parallel"),
+        System("paper-jit-sequential", "paper", "daskals.bench.tiers:run_sequential"),
+        System("paper-jit-parallel", "paper", "daskals.bench.tiers:run_parallel"),
+        System("paper-jit-balanced", "paper", "daskals.bench.tiers:run_balanced"),
         System("implicit-cg", "peer", "daskals.bench.peers:run_implicit_cg", ("implicit",)),
         System("implicit-cholesky", "peer", "daskals.bench.peers:run_implicit_cholesky", ("implicit",)),
         System("cmfrec-cg", "peer", "daskals.bench.peers:run_cmfrec_cg", ("cmfrec",)),
@@ -94,9 +95,19 @@ EVALUATIONS: dict[str, System] = {
 }
 """What predicts the test ratings; measured like a system, with a pass over them for an epoch."""
 
+SELECTIONS: dict[str, System] = {
+    system.name: system
+    for system in (
+        System("daskals", "daskals", "daskals.bench.topk:run_daskals"),
+        System("blas", "daskals", "daskals.bench.topk:run_blas"),
+        System("implicit", "peer", "daskals.bench.topk:run_implicit", ("implicit",)),
+    )
+}
+"""What finds everybody's best items; measured like a system, with a pass over all pairs for an epoch."""
+
 INGESTION = System("daskals-ingest", "daskals", "daskals.bench.ingestion:time_ingestion")
 
-REFERENCES = ("paper-jit-parallel", "paper-evaluate")
+REFERENCES = ("paper-jit-parallel", "paper-evaluate", "implicit")
 """Whose time the others' is compared with."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daskals.bench import interpreted, own, paper
+from daskals.bench import interpreted, own, paper, tiers
 from daskals.bench.contract import NotApplicableError
 from daskals.bench.data import BenchData, ratings_of, rows_of
 from daskals.fitting import fit
@@ -20,6 +20,7 @@ from tests.benchmarks.small import CONFIG, assignment_for, load_small, write_mov
 FORMS = {
     "paper-jit-sequential": (paper.half_step_sequential, paper.squared_error_sequential),
     "paper-jit-parallel": (paper.half_step_parallel, paper.squared_error_parallel),
+    "paper-jit-balanced": (paper.half_step_balanced, paper.squared_error_parallel),
 }
 
 
@@ -52,8 +53,8 @@ def plain_error(data: BenchData, rows: dict[str, np.ndarray], part: str) -> floa
 
 @pytest.mark.parametrize("name", FORMS)
 def test_compiled_tier(name: str, small_data: BenchData, benchmark) -> None:
-    tier = paper.CompiledTier(small_data, assignment_for(small_data, name), *FORMS[name])
-    setting = paper.Setting(1, 1, interleaved=name == "paper-jit-parallel")
+    tier = tiers.CompiledTier(small_data, assignment_for(small_data, name), *FORMS[name])
+    setting = tiers.Setting(1, 1)
     for _ in range(CONFIG.epochs):
         tier.epoch(setting)
     expected = plain_epochs(small_data, "coordinate", CONFIG.epochs)
@@ -102,8 +103,8 @@ def test_tiers_reach_the_same_objective(small_data: BenchData) -> None:
         return total / 2
 
     assignment = assignment_for(small_data, "paper-jit-sequential")
-    tier = paper.CompiledTier(small_data, assignment, *FORMS["paper-jit-sequential"])
-    setting = paper.Setting(1, 1, interleaved=False)
+    tier = tiers.CompiledTier(small_data, assignment, *FORMS["paper-jit-sequential"])
+    setting = tiers.Setting(1, 1)
     with ThreadPoolExecutor(2) as pool:
         kernel = own.KernelEpochs(small_data, long, pool)
         for _ in range(long.epochs):
@@ -147,9 +148,9 @@ def test_the_genre_prior_needs_genres(small_data: BenchData) -> None:
 
 
 def test_thread_settings_are_tried_and_the_best_is_named(small_data: BenchData) -> None:
-    outcome = paper.run_parallel(small_data, assignment_for(small_data, "paper-jit-parallel"))
+    outcome = tiers.run_parallel(small_data, assignment_for(small_data, "paper-jit-parallel"))
     tried = outcome.extra["settings_tried"]
-    assert list(tried) == [str(setting) for setting in paper.thread_settings(2)]
+    assert list(tried) == [str(setting) for setting in tiers.thread_settings(2)]
     assert outcome.threads == min(tried, key=tried.get)
     assert outcome.threads.startswith("Numba ")
     assert outcome.extra["rmse_seconds"] > 0
