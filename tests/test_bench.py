@@ -104,7 +104,6 @@ def test_unknown_names_are_refused(only: str, found: str) -> None:
     [
         (System("a", "peer", "", needs=("no_such_module",)), "no_such_module is not installed"),
         (System("b", "peer", "", programs=("no-such-program",)), "no-such-program is not on the path"),
-        (System("c", "daskals", "", awaits="the moon"), "awaits the moon"),
     ],
 )
 def test_what_is_not_there_is_listed_as_absent(system: System, note: str) -> None:
@@ -118,7 +117,7 @@ def test_every_system_has_a_home() -> None:
         if system.missing() is None:
             assert callable(system.load())
         else:
-            assert system.awaits or system.needs
+            assert system.needs
 
 
 # --- isolation ---------------------------------------------------------------------------------------------

@@ -34,8 +34,6 @@ class System:
         Top-level modules that must be installed, beside what daskals needs.
     programs
         Programs that must be on the path.
-    awaits
-        The part of daskals that has to be there first, if it is not there yet.
     """
 
     name: str
@@ -43,12 +41,9 @@ class System:
     home: str
     needs: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
-    awaits: str = ""
 
     def missing(self) -> str | None:
         """Return what keeps this system from running here, None if nothing does."""
-        if self.awaits:
-            return f"awaits {self.awaits}"
         for needed in self.needs:
             if importlib.util.find_spec(needed) is None:
                 return f"{needed} is not installed"
@@ -80,7 +75,7 @@ SYSTEMS: dict[str, System] = {
         System("cmfrec-cholesky", "peer", "daskals.bench.peers:run_cmfrec_cholesky", ("cmfrec",)),
         System("spark", "peer", "daskals.bench.peers:run_spark", ("pyspark",), ("java",)),
         System("daskals-kernel", "daskals", "daskals.bench.own:run_kernel"),
-        System("daskals-numba-parallel", "daskals", "", awaits="the kernel's own threads"),
+        System("daskals-numba-parallel", "daskals", "daskals.bench.own:run_numba_parallel"),
         System("daskals-dask", "daskals", "daskals.bench.own:run_dask"),
         System("daskals-hierarchical", "daskals", "daskals.bench.own:run_hierarchical"),
     )
@@ -133,5 +128,5 @@ def choose(only: str | None, *, peers: bool) -> list[System]:
 
 
 def find_system(name: str) -> System:
-    """Return a system or an evaluation by its name."""
-    return SYSTEMS[name] if name in SYSTEMS else EVALUATIONS[name]
+    """Return a system, an evaluation or a selection by its name."""
+    return {**SYSTEMS, **EVALUATIONS, **SELECTIONS}[name]

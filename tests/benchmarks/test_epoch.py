@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from daskals.bench import interpreted, own, paper, tiers
+from daskals.bench.config import machine_cores
 from daskals.bench.contract import NotApplicableError
 from daskals.bench.data import BenchData, ratings_of, rows_of
 from daskals.fitting import fit
@@ -88,6 +89,16 @@ def test_kernel(small_data: BenchData, benchmark) -> None:
         assert rmse == pytest.approx(plain_error(small_data, expected, "train"), abs=1e-4)
         assert epochs.test_rmse() == pytest.approx(plain_error(small_data, expected, "test"), abs=1e-4)
         benchmark.pedantic(epochs.epoch, rounds=1)
+
+
+def test_threads_inside_a_block_give_the_same_bits(small_data: BenchData, benchmark) -> None:
+    threads = min(2, machine_cores())
+    assignment = assignment_for(small_data, "daskals-numba-parallel", threads=threads)
+    outcome = benchmark.pedantic(own.run_numba_parallel, (small_data, assignment), rounds=1)
+    serial = own.run_kernel(small_data, assignment)
+    assert outcome.test_rmse == serial.test_rmse
+    assert outcome.extra == serial.extra
+    assert outcome.threads == f"{threads} Numba threads in a block"
 
 
 def test_tiers_reach_the_same_objective(small_data: BenchData) -> None:
