@@ -71,13 +71,14 @@ def evaluate(model: Model, data: RatingsSource | None, config: ReadConfig) -> di
         If the ratings cannot be used, or the training store is gone.
     """
     section = model.report["data"]
-    with open_ratings(_training_store(section) if data is None else data, config) as store:
+    with open_ratings(training_store(section) if data is None else data, config) as store:
         if store.content_hash == section["content_hash"]:
             return evaluate_split(model, store, ensure_split(store, SplitSpec(**section["split"])))
         return evaluate_ratings(model, store)
 
 
-def _training_store(section: dict[str, Any]) -> RatingsStore:
+def training_store(section: dict[str, Any]) -> RatingsStore:
+    """Open the store a model was trained on, by its report's `data`; raise StoreError where it is gone."""
     try:
         return open_store(section["store"])
     except StoreError as error:

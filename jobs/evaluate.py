@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from daskals.config import ReadConfig
 from jobs._command import field_options, given, guarded
+
+if TYPE_CHECKING:
+    from daskals.model import Model
 
 
 @click.command()
@@ -21,23 +24,72 @@ from jobs._command import field_options, given, guarded
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures to a file."
 )
+@click.option("--buckets", is_flag=True, help="Also by training ratings of user and item: 0, 1-2 … 30+.")
+@click.option("--ranking", is_flag=True, help="Also precision, recall and their kin at K, beside baselines.")
+@click.option("--k", default=10, show_default=True, help="Length of a list in --ranking.")
+@click.option("--users", default=3000, show_default=True, help="Most test users that --ranking scores.")
+@click.option("--ranking-seed", default=42, show_default=True, help="Seed of their sample.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @guarded
-def main(model: Path, data: str | None, json_file: Path | None, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+def main(
+    model: Path,
+    data: str | None,
+    json_file: Path | None,
+    *,
+    buckets: bool,
+    ranking: bool,
+    k: int,
+    users: int,
+    ranking_seed: int,
+    debug: bool,  # noqa: ARG001
+    **options: Any,
+) -> None:
     """Compare MODEL, a run or its model folder, with ratings that are known.
 
     On the ratings it was trained on, the figures are those of the run's report, split and all. On other
     ratings all of them count as test ratings, matched by original ids.
+
+    --ranking lists each test user's K best items among all but those of their training ratings (paper 2):
+    by predicted rating, by the papers' blends, by affinity, and by baselines that know no taste.
     """
     config = ReadConfig.parse(given(options))
     from daskals.evaluation import evaluate
     from daskals.model import Model
     from jobs._files import write_json
 
-    figures = evaluate(Model.load(model), data, config)
+    loaded = Model.load(model)
+    figures = evaluate(loaded, data, config)
+    if buckets or ranking:
+        figures |= _judge(
+            loaded, data, config, buckets=buckets, ranking=(k, users, ranking_seed) if ranking else None
+        )
     if json_file is not None:
         write_json(json_file, figures)
     click.echo(json.dumps(figures, indent=2))
+
+
+def _judge(
+    model: Model,
+    data: str | None,
+    config: ReadConfig,
+    *,
+    buckets: bool,
+    ranking: tuple[int, int, int] | None,
+) -> dict[str, Any]:
+    from daskals.buckets import error_buckets
+    from daskals.cluster import connect
+    from daskals.config import ClusterConfig
+    from daskals.judging import judge_ranking, own_ratings
+
+    found: dict[str, Any] = {}
+    with own_ratings(model, data, config) as (store, split):
+        if buckets:
+            found["by_training_ratings"] = error_buckets(model, store, split)
+        if ranking is not None:
+            k, sample, seed = ranking
+            with connect(ClusterConfig(dashboard_address=None)) as cluster:
+                found["ranking"] = judge_ranking(model, store, cluster, k=k, sample=sample, seed=seed)
+    return found
 
 
 if __name__ == "__main__":
