@@ -45,7 +45,13 @@ def test_refusals_name_option_value_and_what_fits(values: dict, message: str) ->
 
 def test_defaults_are_paper_ones() -> None:
     config = TrainConfig()
-    assert (config.rank, config.lambda_, config.gamma, config.tau, config.epochs) == (20, 0.002, 0.015, 0.05, 50)
+    assert (config.rank, config.lambda_, config.gamma, config.tau, config.epochs) == (
+        20,
+        0.002,
+        0.015,
+        0.05,
+        50,
+    )
     assert config.ridge.factors == pytest.approx(25)
     assert config.ridge.bias == pytest.approx(7.5)
     assert config.initial_deviation == 0.1
@@ -65,7 +71,14 @@ def test_paper2_scale_and_bias_model() -> None:
 )
 def test_report_form_round_trips(rank: int, lambda_: float, tau: float, split: str, scale: object) -> None:
     config = JobConfig.parse(
-        {"rank": rank, "lambda": lambda_, "tau": tau, "split": split, "init_scale": scale, "columns": "user=a,item=b,rating=c"}
+        {
+            "rank": rank,
+            "lambda": lambda_,
+            "tau": tau,
+            "split": split,
+            "init_scale": scale,
+            "columns": "user=a,item=b,rating=c",
+        }
     )
     again = JobConfig.parse(json.loads(json.dumps(config.as_report())))
     assert again == config

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ def test_ranges_cover_all_rows_in_order(counts: list[int], rank: int) -> None:
     ranges = plan_blocks(np.array(counts), rank)
     assert ranges[0].start == 0
     assert ranges[-1].stop == len(counts)
-    assert all(a.stop == b.start for a, b in zip(ranges, ranges[1:]))
+    assert all(a.stop == b.start for a, b in itertools.pairwise(ranges))
     assert all(start < stop for start, stop in ranges)
     assert ranges == plan_blocks(np.array(counts), rank)
 
@@ -23,7 +25,9 @@ def test_ranges_cover_all_rows_in_order(counts: list[int], rank: int) -> None:
 def test_work_is_balanced() -> None:
     counts = np.random.default_rng(0).pareto(1.5, 100_000).astype(np.int64) * 20 + 20
     ranges = plan_blocks(counts, 20)
-    work = [counts[start:stop].sum() * 21**2 / 2 + (stop - start) * (21**3 / 6 + 21**2) for start, stop in ranges]
+    work = [
+        counts[start:stop].sum() * 21**2 / 2 + (stop - start) * (21**3 / 6 + 21**2) for start, stop in ranges
+    ]
     assert len(ranges) >= plan.MIN_BLOCKS
     assert max(work) < 1.2 * np.mean(work)
 

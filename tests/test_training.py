@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +21,9 @@ from daskals.types import RatingsBlock
 from tests.twin import Twin
 
 SLOW_START = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
 
@@ -35,14 +39,18 @@ def random_ratings(n_users: int, n_items: int, n: int, seed: int) -> pd.DataFram
 
 
 def config(**values: object) -> TrainConfig:
-    return TrainConfig.parse({"split": "none", "rank": 3, "epochs": 4, "lambda": 0.1, "tau": 0.3, "gamma": 0.2, **values})
+    return TrainConfig.parse(
+        {"split": "none", "rank": 3, "epochs": 4, "lambda": 0.1, "tau": 0.3, "gamma": 0.2, **values}
+    )
 
 
 def twin_of(frame: pd.DataFrame, settings: TrainConfig) -> Twin:
     users, items = pd.factorize(frame["user"])[0], pd.factorize(frame["item"])[0]
     rank = settings.effective_rank
     start = {
-        side: random_slab(side, BlockRange(0, n), rank, settings.seed, settings.initial_deviation).rows[:, :rank]
+        side: random_slab(side, BlockRange(0, n), rank, settings.seed, settings.initial_deviation).rows[
+            :, :rank
+        ]
         for side, n in (("user", users.max() + 1), ("item", items.max() + 1))
     }
     ratings = frame["rating"].to_numpy(np.float64)
@@ -92,11 +100,14 @@ def test_objective_never_rises(client, n_users, n_items, density, rank, solver, 
     frame = random_ratings(n_users, n_items, int(density * n_users * n_items), seed)
     settings = config(rank=rank, solver=solver, tau=tau, epochs=6, seed=seed)
     objectives = [record["objective"] for record in fit(frame, settings, client).report["history"]]
-    assert all(after <= before * (1 + 1e-6) for before, after in zip(objectives, objectives[1:]))
+    assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(objectives))
     twin = twin_of(frame, settings)
     twin.train(6)
     slack = 1e-12  # rounding of float64 itself
-    assert all(after <= before * (1 + slack) for before, after in zip(twin.objectives, twin.objectives[1:]))
+    assert all(
+        after <= before * (1 + slack)
+        for before, after in zip(twin.objectives, twin.objectives[1:], strict=False)
+    )
 
 
 def test_half_steps_never_raise_the_objective_in_float32(client) -> None:
@@ -119,7 +130,9 @@ def test_fold_in_of_training_ratings_equals_the_row(client) -> None:
     settings = config(rank=4, epochs=10)
     model = fit(frame, settings, client)
     for user in (0, 7, 29):
-        mine = frame[frame["user"] == user].sort_values("item", key=lambda ids: model.rows_of("item", ids.tolist()))
+        mine = frame[frame["user"] == user].sort_values(
+            "item", key=lambda ids: model.rows_of("item", ids.tolist())
+        )
         block = RatingsBlock(
             0,
             np.array([0, len(mine)]),
@@ -170,8 +183,12 @@ def test_events_tell_the_run(client) -> None:
     events = []
     fit(random_ratings(10, 10, 60, seed=2), config(epochs=3), client, [events.append])
     assert [event.phase for event in events if isinstance(event, PhaseStarted)] == [
-        "read", "compile", "load", "train", "evaluate",
-    ]  # fmt: skip
+        "read",
+        "compile",
+        "load",
+        "train",
+        "evaluate",
+    ]
     epochs = [event for event in events if isinstance(event, EpochFinished)]
     assert [(event.epoch, event.epochs) for event in epochs] == [(1, 3), (2, 3), (3, 3)]
     assert all(event.seconds > 0 and event.ratings_per_second > 0 for event in epochs)
@@ -191,7 +208,9 @@ def test_tolerance_stops_training(client) -> None:
 
 def test_validation_and_monitored_test_stand_in_the_history(client) -> None:
     frame = random_ratings(30, 30, 400, seed=6)
-    model = fit(frame, config(split="random", test_fraction=0.2, validation_fraction=0.2, monitor_test=True), client)
+    model = fit(
+        frame, config(split="random", test_fraction=0.2, validation_fraction=0.2, monitor_test=True), client
+    )
     record = model.report["history"][-1]
     assert record["validation_rmse"] > 0
     assert record["test_rmse"] > 0

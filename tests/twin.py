@@ -38,17 +38,23 @@ class Twin:
         factors = np.sum(self.user_factors**2) + np.sum(self.item_factors**2)
         biases = np.sum(self.user_biases**2) + np.sum(self.item_biases**2)
         return float(
-            self.lambda_ / 2 * np.sum(self.residuals() ** 2) + self.tau / 2 * factors + self.gamma / 2 * biases
+            self.lambda_ / 2 * np.sum(self.residuals() ** 2)
+            + self.tau / 2 * factors
+            + self.gamma / 2 * biases
         )
 
     def train_rmse(self) -> float:
         return float(np.sqrt(np.mean(self.residuals() ** 2)))
 
     def user_step(self) -> None:
-        self._solve(self.users, self.items, self.user_factors, self.user_biases, self.item_factors, self.item_biases)
+        self._solve(
+            self.users, self.items, self.user_factors, self.user_biases, self.item_factors, self.item_biases
+        )
 
     def item_step(self) -> None:
-        self._solve(self.items, self.users, self.item_factors, self.item_biases, self.user_factors, self.user_biases)
+        self._solve(
+            self.items, self.users, self.item_factors, self.item_biases, self.user_factors, self.user_biases
+        )
 
     def train(self, epochs: int) -> None:
         for _ in range(epochs):
@@ -69,7 +75,9 @@ class Twin:
                 solution = np.linalg.solve(self.lambda_ * z.T @ z + ridge, self.lambda_ * z.T @ y)
                 factors[row], biases[row] = solution[:rank], solution[rank]
             else:
-                biases[row] = self.lambda_ * np.sum(y - q @ factors[row]) / (self.lambda_ * len(y) + self.gamma)
+                biases[row] = (
+                    self.lambda_ * np.sum(y - q @ factors[row]) / (self.lambda_ * len(y) + self.gamma)
+                )
                 factors[row] = np.linalg.solve(
                     self.lambda_ * q.T @ q + self.tau * np.eye(rank), self.lambda_ * q.T @ (y - biases[row])
                 )
