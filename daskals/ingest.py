@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -16,13 +16,17 @@ import scipy.sparse
 
 from daskals.cache import cache_folder
 from daskals.config import ReadConfig
-from daskals.errors import DataError, OutputError
+from daskals.errors import ConfigError, DataError, OutputError
 from daskals.ratings.datasets import DATASETS, fetch_dataset, suggest_name
+from daskals.ratings.dates import last_moment
 from daskals.ratings.frames import from_frame, from_sparse
 from daskals.ratings.source import read_ratings
 from daskals.ratings.synthetic import SYNTHETIC_NAMES, generate, synthetic_version
 from daskals.ratings.table import RatingsTable
+from daskals.store.append import append
+from daskals.store.forget import forget_users
 from daskals.store.reader import RatingsStore, open_store
+from daskals.store.versions import is_store, open_latest
 from daskals.store.writer import write_store
 
 RatingsSource: TypeAlias = (
@@ -59,8 +63,11 @@ def ingest(
     config: ReadConfig | None = None,
     *,
     overwrite: Literal["refuse", "replace"] = "refuse",
+    as_of: str | None = None,
 ) -> RatingsStore:
     """Read a ratings file, folder or named data set and write it as a store, whole or not at all.
+
+    With `as_of`, a date or moment, later ratings are left out before anything else is done.
 
     Raises
     ------
@@ -69,10 +76,68 @@ def ingest(
     OutputError
         If the store cannot be written, or the place is taken.
     """
+    table = read_table(source, config or ReadConfig(), as_of=as_of)
+    return write_store(table, store, overwrite=overwrite, lineage=first_lineage(as_of))
+
+
+def append_ratings(
+    source: str | Path, store: str | Path, config: ReadConfig | None = None, *, as_of: str | None = None
+) -> RatingsStore:
+    """Read ratings and add them to a store as a new version; see `daskals.store.append.append`.
+
+    Raises
+    ------
+    DataError, DatasetError
+        If the ratings cannot be used; the message names file, row and column.
+    StoreError
+        If there is no store to add to.
+    OutputError
+        If the store cannot be written, or somebody else added to it meanwhile.
+    """
     config = config or ReadConfig()
+    open_latest(store)  # a missing store is said so before anything is read
+    table = read_table(source, config, as_of=as_of)
+    return append(store, table, duplicates=config.duplicates, as_of=as_of)
+
+
+def forget_listed(store: str | Path, file: Path) -> RatingsStore:
+    """Make a version of a store without the users that a text file lists, one id a line.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, a line is no id, or the store knows none of them.
+    """
+    opened = open_latest(store)
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        ids = pa.array([line for line in lines if line], pa.string()).cast(opened.user_ids.type)
+    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"cannot be read as user ids ({error})",
+            where=str(file),
+            expected=f"one id a line, of type {opened.user_ids.type}",
+        ) from None
+    return forget_users(store, ids)
+
+
+def first_lineage(as_of: str | None) -> dict[str, Any]:
+    """Return the lineage of a store's first version: nothing, unless a date limits what it knows."""
+    return {} if as_of is None else {"number": 0, "parent": None, "as_of": as_of}
+
+
+def read_table(source: str | Path, config: ReadConfig, *, as_of: str | None = None) -> RatingsTable:
+    """Read a ratings file, folder or named data set as it was known at a date or moment."""
+    until = None if as_of is None else last_moment(as_of)
     if is_name(source):
-        return write_store(_named_table(str(source), config), store, overwrite=overwrite)
-    return write_store(_read(Path(source), config), store, overwrite=overwrite)
+        if as_of is not None and source in SYNTHETIC_NAMES:
+            raise ConfigError(
+                f"found {as_of!r} with {source!r}",
+                where="--as-of",
+                expected="ratings from files, since a synthetic set is one whole",
+            )
+        return _named_table(str(source), config, until)
+    return _read(Path(source), config, until)
 
 
 def resolve_store(source: str | Path, config: ReadConfig | None = None) -> RatingsStore:
@@ -81,8 +146,8 @@ def resolve_store(source: str | Path, config: ReadConfig | None = None) -> Ratin
     if is_name(source):
         return _resolve_name(str(source), config)
     path = Path(source)
-    if (path / "zarr.json").is_file():
-        return open_store(path)
+    if is_store(path):
+        return open_latest(path)
     key = _fingerprint(path, config)
     return _cached(f"{path.name or 'ratings'}-{key}", lambda: _read(path, config))
 
@@ -101,11 +166,11 @@ def _resolve_name(name: str, config: ReadConfig) -> RatingsStore:
     raise suggest_name(name)
 
 
-def _named_table(name: str, config: ReadConfig) -> RatingsTable:
+def _named_table(name: str, config: ReadConfig, until: int | None) -> RatingsTable:
     if name in SYNTHETIC_NAMES:
         return generate(name)[0]
     if name in DATASETS:
-        return _read(fetch_dataset(name), config)
+        return _read(fetch_dataset(name), config, until)
     raise suggest_name(name)
 
 
@@ -122,8 +187,10 @@ def _table_of(source: RatingsSource, config: ReadConfig) -> RatingsTable:
     )
 
 
-def _read(path: Path, config: ReadConfig) -> RatingsTable:
-    return read_ratings(path, columns=config.columns, duplicates=config.duplicates, invalid=config.invalid)
+def _read(path: Path, config: ReadConfig, until: int | None = None) -> RatingsTable:
+    return read_ratings(
+        path, columns=config.columns, duplicates=config.duplicates, invalid=config.invalid, until=until
+    )
 
 
 def _cached(name: str, make: Callable[[], RatingsTable]) -> RatingsStore:

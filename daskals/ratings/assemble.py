@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ def assemble(
     duplicates: Duplicates,
     invalid: Invalid,
     catalogue: Catalogue | None = None,
+    until: int | None = None,
 ) -> RatingsTable:
     """Validate raw ratings and number their users and items.
 
@@ -55,6 +57,9 @@ def assemble(
         Whether a row that cannot be used ends the reading or is dropped and counted.
     catalogue
         Items the input lists.
+    until
+        Last second since 1970 of which anything may be known; later rows are left out before duplicates
+        are settled. Everything counts if None.
 
     Raises
     ------
@@ -71,6 +76,10 @@ def assemble(
         )
     rows = _Rows(raw.users, raw.items, raw.values, raw.timestamps, raw.positions())
     rows, dropped = _judge(raw, rows, invalid)
+    n_usable = len(rows.values)
+    if until is not None:
+        rows = _known_until(raw, rows, until)
+    n_later = n_usable - len(rows.values)
     rows, n_duplicates = _settle(raw, rows, duplicates)
     users, items = rows.users.compact(), rows.items.compact()
     _require_two(users, items, raw, dropped)
@@ -89,7 +98,29 @@ def assemble(
         n_input=raw.n_input,
         duplicates=n_duplicates,
         dropped=dropped,
+        n_later=n_later,
     )
+
+
+def _known_until(raw: RawRatings, rows: _Rows, until: int) -> _Rows:
+    """Leave out what was rated later."""
+    if rows.timestamps is None:
+        raise DataError(
+            "the ratings have no timestamps",
+            where=raw.origin.name,
+            expected="a timestamp for every rating, since --as-of leaves out the later ones",
+            remedy="Name a timestamp column, or leave --as-of out",
+        )
+    known = rows.timestamps <= until
+    if len(known) and not known.any():
+        first = dt.datetime.fromtimestamp(int(rows.timestamps.min()), dt.UTC)
+        raise DataError(
+            f"the first rating is of {first:%Y-%m-%d %H:%M:%S} UTC",
+            where=raw.origin.name,
+            expected=f"ratings up to {dt.datetime.fromtimestamp(until, dt.UTC):%Y-%m-%d %H:%M:%S} UTC",
+            remedy="Name a later date with --as-of",
+        )
+    return rows.where(known)
 
 
 def _judge(raw: RawRatings, rows: _Rows, invalid: Invalid) -> tuple[_Rows, dict[str, int]]:

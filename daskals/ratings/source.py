@@ -28,6 +28,7 @@ def read_ratings(
     columns: Mapping[str, str] | None = None,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
+    until: int | None = None,
 ) -> RatingsTable:
     """Read, validate and number the ratings of a folder or file.
 
@@ -44,6 +45,8 @@ def read_ratings(
         without timestamps: by file order), their mean at the place of the last, or none (an error).
     invalid
         Whether a row that cannot be used ends the reading or is dropped and counted.
+    until
+        Last second since 1970 of which anything may be known; everything if None.
 
     Raises
     ------
@@ -54,9 +57,17 @@ def read_ratings(
     """
     path = Path(path)
     if path.suffix == ".base" and path.with_suffix(".test").is_file():
-        test = path.with_suffix(".test")
-        return read_predefined(path, test, columns=columns, duplicates=duplicates, invalid=invalid)
-    return _read_files(_ratings_files(path), columns, duplicates, invalid)
+        files, n_base_files = [path, path.with_suffix(".test")], 1
+    else:
+        files, n_base_files = ratings_files(path), None
+    return read_files(
+        files,
+        columns=columns,
+        duplicates=duplicates,
+        invalid=invalid,
+        until=until,
+        n_base_files=n_base_files,
+    )
 
 
 def read_predefined(
@@ -84,16 +95,25 @@ def read_predefined(
     """
     for path in (Path(base), Path(test)):
         _require_file(path)
-    return _read_files([Path(base), Path(test)], columns, duplicates, invalid, n_base_files=1)
+    return read_files(
+        [Path(base), Path(test)], columns=columns, duplicates=duplicates, invalid=invalid, n_base_files=1
+    )
 
 
-def _read_files(
+def read_files(
     files: Sequence[Path],
-    columns: Mapping[str, str] | None,
-    duplicates: Duplicates,
-    invalid: Invalid,
+    *,
+    columns: Mapping[str, str] | None = None,
+    duplicates: Duplicates = "last",
+    invalid: Invalid = "error",
+    until: int | None = None,
     n_base_files: int | None = None,
 ) -> RatingsTable:
+    """Read files of one layout as one input; the first is the one whose catalogue is looked for.
+
+    The ratings of all but the first `n_base_files` are those that the source itself tests; without it the
+    source has no split of its own. The other parameters are those of `read_ratings`.
+    """
     if columns is not None:
         check_columns(columns)
     beside = catalogue_files(files[0])
@@ -104,14 +124,14 @@ def _read_files(
         else:
             raw = read_delimited(files, layout_of(files[0]), columns)
         catalogue = read_catalogue(beside)
-        table = assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue)
+        table = assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue, until=until)
         if n_base_files is not None:
             n_base = sum(n_rows for _, n_rows in raw.origin.parts[:n_base_files])
             table = replace(table, predefined_test=table.positions >= n_base)
         return replace(table, sources=fingerprints.result())
 
 
-def _ratings_files(path: Path) -> list[Path]:
+def ratings_files(path: Path) -> list[Path]:
     """Find the files that hold the ratings of a path."""
     if not path.is_dir():
         _require_file(path)

@@ -45,6 +45,8 @@ class RatingsTable:
         Surplus rows of duplicated (user, item) pairs, removed or merged.
     dropped
         Rows dropped as invalid, by reason.
+    n_later
+        Usable rows of the input left out because they are later than the reader was to know.
     sources
         `name`, `bytes` and `sha256` of every file read.
     predefined_test
@@ -63,6 +65,7 @@ class RatingsTable:
     n_input: int = 0
     duplicates: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    n_later: int = 0
     sources: list[dict[str, Any]] = field(default_factory=list)
     predefined_test: NDArray[np.bool_] | None = None
 

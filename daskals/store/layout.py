@@ -10,12 +10,13 @@ STORE/                          a Zarr v3 group
   splits/<key>/{users,items}    part of each rating, one byte, in both orders; made on demand
   catalogue.parquet             one row an item: titles, years, genres, links
   tags.parquet                  the source's tags
+  versions/<number>/            later versions, each a store of its own; see daskals.store.versions
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
@@ -66,6 +67,8 @@ class Manifest:
     content_hash
         SHA-256 of the logical content: the same ratings, ids, genres, catalogue and tags give the same
         hash wherever, whenever and however compressed they are stored.
+    lineage
+        How a later version came from the one before (see `daskals.store.append`); empty for a first one.
     """
 
     n_users: int
@@ -82,6 +85,7 @@ class Manifest:
     has_catalogue: bool
     has_tags: bool
     content_hash: str
+    lineage: dict[str, Any] = field(default_factory=dict)
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the attributes of the store's group, ready for JSON."""
@@ -91,8 +95,8 @@ class Manifest:
     def from_attributes(cls, attributes: Mapping[str, Any], where: str) -> Self:
         """Check format and version; raise StoreError where they do not fit."""
         check_version(attributes, FORMAT, where)
-        names = {field.name for field in fields(cls)}
-        missing = sorted(names - attributes.keys())
+        names = {own.name for own in fields(cls)}
+        missing = sorted(names - attributes.keys() - {"lineage"})
         if missing:
             raise StoreError(
                 f"its attributes lack {', '.join(missing)}",
@@ -100,7 +104,7 @@ class Manifest:
                 expected=f"those of format version {FORMAT_VERSION}",
                 remedy="Make the store anew from its source",
             )
-        return cls(**{name: attributes[name] for name in names})
+        return cls(**{name: attributes[name] for name in names if name in attributes})
 
     @property
     def scale_array(self) -> Float32:

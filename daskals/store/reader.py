@@ -107,6 +107,16 @@ class RatingsStore:
         return list(self._manifest.sources)
 
     @property
+    def lineage(self) -> dict[str, Any]:
+        """How this version came from the one before; empty for a first one."""
+        return dict(self._manifest.lineage)
+
+    @property
+    def manifest(self) -> Manifest:
+        """All that the store says about itself."""
+        return self._manifest
+
+    @property
     def has_timestamps(self) -> bool:
         """Whether the ratings have timestamps."""
         return self._manifest.has_timestamps

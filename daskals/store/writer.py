@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from zarr.abc.store import Store
@@ -23,6 +24,7 @@ from daskals.store.ids import ids_to_numpy
 from daskals.store.layout import CATALOGUE_FILE, FORMAT, TAGS_FILE, Manifest, group_of
 from daskals.store.publish import staged_directory
 from daskals.store.reader import RatingsStore, open_store
+from daskals.store.versions import is_store
 from daskals.types import SIDES, Float32, Int32, Side, UInt8
 
 
@@ -37,7 +39,11 @@ class _Columns(NamedTuple):
 
 
 def write_store(
-    table: RatingsTable, path: str | Path, *, overwrite: Literal["refuse", "replace"] = "refuse"
+    table: RatingsTable,
+    path: str | Path,
+    *,
+    overwrite: Literal["refuse", "replace"] = "refuse",
+    lineage: Mapping[str, Any] | None = None,
 ) -> RatingsStore:
     """Write validated ratings as a store.
 
@@ -53,6 +59,8 @@ def write_store(
         Folder of the store.
     overwrite
         "refuse" an existing folder that holds something, or "replace" the store it holds.
+    lineage
+        What the store is to remember of how it came about.
 
     Returns
     -------
@@ -75,20 +83,21 @@ def write_store(
     target = Path(path).resolve()
     _check_target(target, overwrite)
     columns = _prepare(table)
-    with staged_directory(target, existing=overwrite) as folder, _writing(folder) as (store, pool):
+    with staged_directory(target, existing=overwrite) as folder, writing(folder) as (store, pool):
         sides = [pool.submit(_write_side, store, side, columns, table) for side in SIDES]
-        catalogue = pool.submit(_write_catalogue, store, folder, table)
+        ids = (table.user_ids, table.item_ids)
+        catalogue = pool.submit(write_catalogue, store, folder, ids, table.catalogue, table.tags)
         digests = catalogue.result()
         for side, written in zip(SIDES, sides, strict=True):
             digests |= {f"{group_of(side)}/{name}": digest for name, digest in written.result().items()}
-        manifest = _describe(table, columns, digests)
+        manifest = _describe(table, columns, digests, dict(lineage or {}))
         # the group's own attributes come last: without them nothing in the folder counts as a store
         pool.submit(write_group, store, "", manifest.to_attributes()).result()
     return open_store(target)
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[tuple[Store, ThreadPoolExecutor]]:
+def writing(folder: Path) -> Iterator[tuple[Store, ThreadPoolExecutor]]:
     """Give a byte store and threads to write it with; at the end, all of it stands still.
 
     Nothing is written from the calling thread, which alone receives Ctrl-C: an interruption then never
@@ -113,7 +122,7 @@ def _check_target(target: Path, overwrite: Literal["refuse", "replace"]) -> None
             expected="a name that is free",
             remedy="Choose another name, or allow the store there to be replaced",
         )
-    if target.exists() and not _is_store(target):
+    if target.exists() and not (_is_store(target) or is_store(target)):
         raise OutputError(
             "is not a ratings store",
             where=str(target),
@@ -206,26 +215,34 @@ def _check_pairs(indptr: NDArray[np.int64], indices: Int32, side: Side, table: R
     )
 
 
-def _write_catalogue(store: Store, folder: Path, table: RatingsTable) -> dict[str, str]:
-    """Write ids, genres, catalogue and tags; return their content hashes."""
+def write_catalogue(
+    store: Store,
+    folder: Path,
+    ids: tuple[pa.Array, pa.Array],
+    catalogue: pa.Table | None,
+    tags: pa.Table | None,
+) -> dict[str, str]:
+    """Write ids of users and items, genres, catalogue and tags; return their content hashes."""
     write_group(store, "ids", {})
     write_group(store, "splits", {})
-    digests = {"catalogue": hash_table(table.catalogue), "tags": hash_table(table.tags)}
-    for side, ids in zip(SIDES, (table.user_ids, table.item_ids), strict=True):
+    digests = {"catalogue": hash_table(catalogue), "tags": hash_table(tags)}
+    for side, own in zip(SIDES, ids, strict=True):
         name = f"ids/{group_of(side)}"
-        write_array(store, name, ids_to_numpy(ids))
-        digests[name] = hash_column(ids)
-    genres = encode_genres(table.catalogue, len(table.item_ids))
+        write_array(store, name, ids_to_numpy(own))
+        digests[name] = hash_column(own)
+    genres = encode_genres(catalogue, len(ids[1]))
     write_group(store, "genres", {"names": genres.names})
     write_array(store, "genres/indptr", genres.indptr)
     write_array(store, "genres/indices", genres.indices)
-    for file, content in ((CATALOGUE_FILE, table.catalogue), (TAGS_FILE, table.tags)):
+    for file, content in ((CATALOGUE_FILE, catalogue), (TAGS_FILE, tags)):
         if content is not None:
             pq.write_table(content, folder / file, compression="zstd", write_page_checksum=True)
     return digests
 
 
-def _describe(table: RatingsTable, columns: _Columns, digests: dict[str, str]) -> Manifest:
+def _describe(
+    table: RatingsTable, columns: _Columns, digests: dict[str, str], lineage: dict[str, Any]
+) -> Manifest:
     scale = [float(value) for value in columns.scale]
     return Manifest(
         n_users=len(table.user_ids),
@@ -242,4 +259,5 @@ def _describe(table: RatingsTable, columns: _Columns, digests: dict[str, str]) -
         has_catalogue=table.catalogue is not None,
         has_tags=table.tags is not None,
         content_hash=hash_parts({**digests, "scale": scale, "n_input": table.n_input}),
+        lineage=lineage,
     )
