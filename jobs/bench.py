@@ -1,4 +1,4 @@
-"""`python -m jobs.bench epoch|scaling|ingest|evaluate`: measurements on one machine, one table, one JSON."""
+"""`python -m jobs.bench epoch|scaling|ingest|evaluate|topk`: measurements, one table, one JSON."""
 
 from __future__ import annotations
 
@@ -108,6 +108,15 @@ def ingest(**options: Any) -> None:
 def evaluate(**options: Any) -> None:
     """Time the RMSE of the test ratings."""
     run_bench("evaluate", options, lambda bench: bench.evaluate())
+
+
+@main.command()
+@shared_options
+@click.option("--peers", is_flag=True, help="Also measure implicit, where installed.")
+@guarded
+def topk(*, peers: bool, **options: Any) -> None:
+    """Time everybody's ten best items, what they have rated left out."""
+    run_bench("topk", options, lambda bench: bench.topk(peers=peers))
 
 
 if __name__ == "__main__":

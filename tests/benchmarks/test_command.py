@@ -148,6 +148,23 @@ def test_evaluate(small_file: Path, tmp_path: Path) -> None:
     assert ours["ratings_per_second"] == pytest.approx(report["data"]["n_test"] / ours["seconds"])
 
 
+@pytest.mark.usefixtures("known_peak")
+def test_topk(small_file: Path, tmp_path: Path) -> None:
+    report, result = run("topk", "--peers", data=small_file, folder=tmp_path)
+    results = by_name(report)
+    assert list(results) == ["daskals", "blas", "implicit"]
+    for one in results.values():
+        if one["status"] == "absent":
+            assert one["pairs_per_second"] is None
+            continue
+        pairs = report["data"]["n_users"] * report["data"]["n_items"]
+        assert one["extra"]["n_pairs"] == pairs
+        assert pairs / max(one["all_seconds"]) <= one["pairs_per_second"] <= pairs / min(one["all_seconds"])
+        assert one["extra"]["bytes_above_model"] < 2**30
+    assert results["daskals"]["status"] == results["blas"]["status"] == "measured"
+    assert "pairs/s" in result.stdout
+
+
 def test_a_chosen_cpu_holds_for_the_measurements(small_file: Path, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     command = [sys.executable, "-m", "jobs.bench", "epoch", "--data", small_file, "--only", "paper-dual-csr"]
