@@ -32,6 +32,7 @@ KINDS = {
         "model": "hierarchical",
         "item_features": ("genres", "year", "implicit"),
         "user_features": ("implicit", "genres"),
+        "epochs": 3,
     },
 }
 CHILDREN = {title for title, genres in REAL.items() if "Animation" in genres}
