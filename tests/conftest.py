@@ -17,7 +17,10 @@ from daskals.config import ClusterConfig
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("DASKALS_TEST_DATA", ROOT.parent / "shared" / "data"))
 
-_missing: set[str] = set()
+CHROMIUM = Path(os.environ.get("DASKALS_CHROMIUM", "/usr/bin/chromium"))
+
+_not_run: set[str] = set()
+"""What could not run on this machine, and what it would take."""
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +28,10 @@ def latest_small() -> Path:
     """Folder of ml-latest-small."""
     folder = DATA / "ml-latest-small"
     if not (folder / "ratings.csv").is_file():
-        _missing.add(str(folder))
+        _not_run.add(
+            f"REFERENCE DATA ABSENT: {folder}: the tests on real ratings DID NOT RUN; "
+            "set DASKALS_TEST_DATA to the folder that holds ml-latest-small"
+        )
         pytest.skip(f"reference data {folder} is absent")
     return folder
 
@@ -43,12 +49,21 @@ def client(cluster: Cluster):
     return cluster.client
 
 
-def pytest_terminal_summary(terminalreporter) -> None:
-    """Say loudly which reference data were not there."""
-    for folder in sorted(_missing):
-        terminalreporter.write_line(
-            f"REFERENCE DATA ABSENT: {folder}: the tests on real ratings DID NOT RUN; "
-            "set DASKALS_TEST_DATA to the folder that holds ml-latest-small",
-            red=True,
-            bold=True,
+def pytest_collection_modifyitems(config, items) -> None:
+    """Leave the browser tests out, loudly, where there is no browser; CI has one or fails."""
+    if CHROMIUM.is_file() or os.environ.get("CI"):
+        return
+    apart = [item for item in items if item.get_closest_marker("browser")]
+    if apart:
+        config.hook.pytest_deselected(items=apart)
+        items[:] = [item for item in items if not item.get_closest_marker("browser")]
+        _not_run.add(
+            f"NO BROWSER: {CHROMIUM} is absent: {len(apart)} tests of the app in a browser DID NOT RUN; "
+            "install it with: apt-get install -y chromium"
         )
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say loudly what did not run."""
+    for line in sorted(_not_run):
+        terminalreporter.write_line(line, red=True, bold=True)

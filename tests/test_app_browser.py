@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import socket
@@ -17,10 +16,11 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from daskals.config import TrainConfig
 from daskals.fitting import fit
-from tests.conftest import ROOT
+from tests.conftest import CHROMIUM, ROOT
 from tests.movies import write_movies
 
-CHROMIUM = os.environ.get("DASKALS_CHROMIUM", "/usr/bin/chromium")
+pytestmark = pytest.mark.browser
+
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -40,7 +40,7 @@ SLOW = 45_000
 
 @pytest.fixture(scope="module")
 def browser():
-    if not Path(CHROMIUM).is_file():
+    if not CHROMIUM.is_file():
         pytest.fail(f"{CHROMIUM} is absent; install it with: apt-get install -y chromium")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
