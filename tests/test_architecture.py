@@ -31,8 +31,11 @@ FLOORS = [
     ("daskals.report", "daskals.posterior"),
     ("daskals.fitting",),
     ("daskals.judging",),
-    ("daskals.tuning", "daskals.reproduction"),
+    ("daskals.search_space",),
+    ("daskals.tuning",),
+    ("daskals.reproduction",),
     ("daskals.bench", "daskals.analysis", "daskals.registry", "daskals.serving", "daskals.showing"),
+    ("daskals.retrain",),
     ("daskals.plots",),
     ("jobs",),
 ]
@@ -46,7 +49,9 @@ ROOMS_OF = {
     "dask": ("daskals.cluster", "daskals.exchange"),
     "click": ("jobs",),
     "rich": ("jobs", "daskals.ratings.download_bar"),
+    "s3fs": ("daskals.registry",),
     "streamlit": ("jobs.app", "jobs._page"),
+    "optuna": ("daskals.tuning",),
     "matplotlib": ("daskals.plots", "daskals.bench"),
 }
 """Who may import a library; `daskals.fitting` names Dask's client in its signature only."""

@@ -1,0 +1,159 @@
+"""`python -m jobs.tune`: choose hyperparameters on validation alone, by grid, sweep or Optuna."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from daskals.config import JobConfig, TrainConfig, read_config_file
+from daskals.errors import ConfigError
+from jobs._command import field_options, given, guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from daskals.cluster import Cluster
+    from daskals.search_space import Grid
+
+VALIDATION_FRACTION = 0.1
+PATIENCE = 3
+BEST = "best.json"
+_HIDDEN = {"resume", "overwrite", "checkpoint_every", "monitor_test", "quiet", "debug", "log_level", "out"}
+_OPTIONS = [name for name in JobConfig.model_fields if name not in _HIDDEN]
+
+
+@click.command()
+@field_options(JobConfig, _OPTIONS)
+@click.option("--preset", type=click.Choice(["nagi", "salako"]), help="The grid of one of the papers.")
+@click.option("--grid", multiple=True, metavar="NAME=V,V", help="Values of an option; several make a grid.")
+@click.option("--sweep", metavar="NAME=V,V", help="One option alone, such as rank=0,2,5,10,20,40,80.")
+@click.option(
+    "--search", multiple=True, metavar="NAME=LOW:HIGH", help="A range for Optuna; default: the ridges."
+)
+@click.option("--trials", default=40, show_default=True, help="Trials of Optuna's search.")
+@click.option("--refine", is_flag=True, help="Then try a finer grid around the best point.")
+@click.option("--plots", is_flag=True, help="Draw the heatmap and the K curve (extra [plots]).")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Options; flags win.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/tune"), show_default=True,
+              help="Folder of the search; named again, it continues.")  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Print nothing but errors and the best point.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@guarded
+def main(config_file: Path | None, out: Path, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+    """Search for the hyperparameters that predict a validation part of the training ratings best.
+
+    The test part is never looked at. `trials.parquet` and `trials.csv` list every trial; `best.json` trains
+    the best one on all of train: python -m jobs.train --config OUT/best.json.
+    """
+    own = {name: options.pop(name) for name in ("preset", "grid", "sweep", "search", "trials", "refine")}
+    plots, quiet = options.pop("plots"), options.pop("quiet")
+    values = {} if config_file is None else read_config_file(config_file)
+    asked = {**values, **given(options)}
+    if asked.get("model") == "bayes":
+        raise ConfigError(
+            "a Gibbs sampler learns its own ridges",
+            where="--model",
+            expected="auto, als, hierarchical or bias",
+        )
+    job = JobConfig.parse({"patience": PATIENCE, "validation_fraction": VALIDATION_FRACTION, **asked})
+    chosen = job.model_dump(by_alias=True, exclude_unset=True, include=set(TrainConfig.model_fields))
+    base = TrainConfig.parse(chosen)
+    grid = _grid_of(own)
+    from daskals.cluster import connect
+    from daskals.ingest import resolve_store
+    from daskals.tuning import write_tables
+
+    store = resolve_store(str(job.data) if job.data else job.dataset or "synthetic-1m", job)
+    out.mkdir(parents=True, exist_ok=True)
+    with connect(job) as cluster:
+        records, best = _search(cluster, store, base, out, grid, own, quiet=quiet)
+    write_tables(records, out)
+    if plots:
+        _draw(out)
+    _report(best, out)
+
+
+def _grid_of(own: Mapping[str, Any]) -> Grid | None:
+    from daskals.search_space import PRESETS, parse_grid
+
+    asked = [name for name in ("preset", "grid", "sweep", "search") if own[name]]
+    if len(asked) > 1:
+        raise ConfigError(
+            f"found {' and '.join(f'--{name}' for name in asked)}", where="tune", expected="one of them"
+        )
+    if own["preset"]:
+        return PRESETS[own["preset"]]
+    texts = [*own["grid"], *([own["sweep"]] if own["sweep"] else [])]
+    return parse_grid(texts) if texts else None
+
+
+def _search(
+    cluster: Cluster,
+    store: Any,
+    base: TrainConfig,
+    out: Path,
+    grid: Grid | None,
+    own: Mapping[str, Any],
+    *,
+    quiet: bool,
+) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+    from daskals.search_space import DEFAULT_AXES, parse_axes
+    from daskals.tuning import Search, best_config, best_of
+
+    def tell(record: Mapping[str, Any]) -> None:
+        if not quiet:
+            click.echo(_line(record))
+
+    search = Search(cluster, store, base, out, tell)
+    if grid is None:
+        axes = parse_axes(own["search"]) or DEFAULT_AXES
+        records = search.run_optuna(axes, own["trials"], base.seed)
+        best = best_of(records)
+    else:
+        records = search.run_grid(grid)
+        best = best_of(records)
+        for edge in grid.edges(best["point"]):
+            click.echo(f"on the grid's edge: {edge}; the best may lie beyond")
+        if own["refine"]:
+            finer = grid.refined(best["point"])
+            records = [*records, *search.run_grid(finer)]
+            best = best_of(records)
+    (out / BEST).write_text(json.dumps(best_config(base, best), indent=2) + "\n", encoding="utf-8")
+    return records, best
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    point = "  ".join(f"{name} {value:.4g}" for name, value in record["point"].items())
+    if record["failed"]:
+        return f"{point}: {record['failed']}"
+    return (
+        f"{point}: validation RMSE {record['validation_rmse']:.5f} after {record['epochs']} epochs, "
+        f"train {record['train_rmse']:.5f}, P@10 {record['precision_at_10']:.4f}, "
+        f"R@10 {record['recall_at_10']:.4f}"
+    )
+
+
+def _report(best: Mapping[str, Any], out: Path) -> None:
+    click.echo(f"best: {_line(best)}\nsaved {out}\ntrain it with: python -m jobs.train --config {out / BEST}")
+
+
+def _draw(out: Path) -> None:
+    from daskals.analysis.missing import is_missing
+    from daskals.analysis.search import grid_facets, rank_curve, read_trials
+    from daskals.plots.style import save
+    from daskals.plots.training import draw_grid, draw_rank_curve
+
+    trials = read_trials(out / "trials.parquet")
+    for name, numbers, draw in (
+        ("grid", grid_facets(trials), draw_grid),
+        ("rank", rank_curve(trials), draw_rank_curve),
+    ):
+        if not is_missing(numbers):
+            save(draw(numbers), out, name)
+
+
+if __name__ == "__main__":
+    main()
