@@ -48,7 +48,7 @@ class LostTasksError(ClusterError):
 
 @dataclass(frozen=True)
 class Departure:
-    """A worker that left: `stopped` if it said good-bye, `died` if not."""
+    """A worker that left: `retired` by the scheduler, its results handed on, or `lost` with them."""
 
     worker: str
     how: str
@@ -294,7 +294,7 @@ class Cluster:
         message = event[1]
         action = message.get("action") if isinstance(message, dict) else None
         if action == "remove-worker":
-            how = "stopped" if message.get("expected") else "died"
+            how = "retired" if message.get("expected") else "lost"
             self._departed.append(Departure(message["worker"], how))
         if action in ("add-worker", "remove-worker"):
             self._changed = True

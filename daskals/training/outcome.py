@@ -12,7 +12,7 @@ from daskals.types import FactorRows, Float64, Side
 
 @dataclass(frozen=True)
 class WorkerLoss:
-    """A worker that left while an epoch was under way; `how` is "died" or "stopped"."""
+    """A worker that left while an epoch was under way; `how` is "lost" or "retired"."""
 
     worker: str
     epoch: int
