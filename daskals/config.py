@@ -255,9 +255,19 @@ class ClusterConfig(_Section):
     threads_per_worker: int | None = Field(
         None, ge=1, description="Threads of each worker; default: the machine's cores shared out."
     )
+    numba_threads: int = Field(
+        1,
+        ge=1,
+        description="Threads inside a block, by the solver's Numba-parallel form; a worker then has one Dask "
+        "thread. The same bits.",
+    )
+    cpu: Literal["avx512", "avx2", "x86-64", "generic"] | None = Field(
+        None,
+        description="CPU that kernels are compiled for, pinned for mixed machines; default: the best here.",
+    )
     scheduler: str | None = Field(
         None,
-        description="Address of a running Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT, to use instead.",
+        description="Address of a running Dask scheduler, tcp:// or tls://HOST:PORT, to use instead.",
     )
     tls_ca: Path | None = Field(None, description="Certificate authority's PEM file, for tls:// schedulers.")
     tls_cert: Path | None = Field(None, description="This client's certificate, a PEM file.")
@@ -271,6 +281,15 @@ class ClusterConfig(_Section):
     dashboard_address: str | None = Field(
         "127.0.0.1:8787", description="Address of the Dask dashboard; 'none' for no dashboard."
     )
+
+    @model_validator(mode="after")
+    def _one_kind_of_threads(self) -> Self:
+        if self.numba_threads > 1 and (self.threads_per_worker or 1) > 1:
+            raise ValueError(
+                f"numba_threads: found {self.numba_threads} with {self.threads_per_worker} Dask threads a "
+                "worker; expected --threads-per-worker 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

@@ -12,7 +12,7 @@ from typing import Any
 from daskals.cluster import Cluster, available_cores
 from daskals.config import TrainConfig
 from daskals.evaluation import test_figures
-from daskals.kernels.target import select_target
+from daskals.kernels.target import current_target
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
@@ -49,7 +49,7 @@ def environment_section(cluster: Cluster) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "cpu": cpu_model(),
         "cores": available_cores(),
-        "target": select_target(None),
+        "target": current_target().name,
         "threads": cluster.workers,
     }
 

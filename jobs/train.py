@@ -41,6 +41,10 @@ def main(config_file: Path | None, **options: Any) -> None:
     """
     values = {} if config_file is None else read_config_file(config_file)
     config = JobConfig.parse({**values, **given(options)})
+    if config.cpu is not None:
+        from daskals.kernels.target import select_target
+
+        select_target(config.cpu)  # before Numba is imported
     # the libraries underneath take seconds to import, which --help and a bad option need not wait for
     from daskals.cluster import connect
     from daskals.training.run import RunFolder, check_target
@@ -74,7 +78,7 @@ def _train(
 
     source = config.dataset or config.data or DEFAULT_DATASET
     checkpoints = folder.checkpoints(config.checkpoint_every, resume=config.resume)
-    options = RunOptions(checkpoints, config.ratings_memory)
+    options = RunOptions(checkpoints, config.ratings_memory, config.numba_threads)
     if config.split == "kfold" and config.fold is None:
         report = cross_validate(
             source,

@@ -33,6 +33,11 @@ from daskals.errors import ConfigError
         ({"damping": 0.5}, "--damping: applies to the bias model only; add --model bias"),
         ({"data": "a", "dataset": "b"}, "--data: found together with dataset"),
         ({"ranks": 3}, "--ranks: there is no such option"),
+        (
+            {"numba_threads": 2, "threads_per_worker": 2},
+            "--numba-threads: found 2 with 2 Dask threads a worker",
+        ),
+        ({"cpu": "sparc"}, "--cpu: found 'sparc'; expected 'avx512', 'avx2', 'x86-64' or 'generic'"),
         ({"workers": 0}, "--workers: found 0; expected greater than or equal to 1"),
     ],
 )

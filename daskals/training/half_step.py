@@ -36,6 +36,8 @@ class SolveSpec:
         Factors and bias together, or in turn (paper 1, Eq. 7-8).
     damping
         Step α in (0, 1] of paper 1's Eq. 5; below 1 for rank 0 only.
+    threads
+        Numba threads inside a block; they change nothing but the time.
     """
 
     rank: int
@@ -43,6 +45,7 @@ class SolveSpec:
     ridge: Ridge
     solver: Literal["joint", "coordinate"]
     damping: float
+    threads: int = 1
 
     @property
     def needs_current(self) -> bool:
@@ -209,6 +212,7 @@ def solve_slab(block: AnyBlock, other: Gathered, current: Slab | None, spec: Sol
         ridge=spec.ridge,
         solver=spec.solver,
         current=None if current is None else current.rows,
+        threads=spec.threads,
     )
     if spec.damping < 1 and current is not None:
         rows, stats = _damp(block, other.rows, current.rows, rows, spec)

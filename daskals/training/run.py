@@ -38,10 +38,13 @@ class RunOptions:
         Where its states are kept, or None.
     ratings_memory
         Bytes each worker process may use for ratings, or None for half of its machine's memory.
+    numba_threads
+        Threads inside a block; above 1, every worker has one Dask thread.
     """
 
     checkpoints: Checkpoints | None = None
     ratings_memory: int | None = None
+    numba_threads: int = 1
 
     def part(self, name: str) -> RunOptions:
         """Return the options of one training among several of the same run."""
