@@ -31,7 +31,7 @@ THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "
 MIN_FREE_BYTES = 64 << 20
 """Room a worker's folder must have: Dask's spill files and the kernels' cache begin there."""
 
-_REACHED = "reached"
+_GOOD = "good"
 
 
 def describe(store: str | None = None, dask_worker: Any = None) -> Facts:
@@ -63,7 +63,7 @@ def describe(store: str | None = None, dask_worker: Any = None) -> Facts:
         "memory": int(psutil.virtual_memory().total),
         "folder": folder,
         "folder state": _folder_state(folder),
-        "store": _REACHED if store is None else _store_state(store),
+        "store": _GOOD if store is None else _store_state(store),
     }
 
 
@@ -85,7 +85,7 @@ def check(worker: str, found: Mapping[str, Any], driver: Mapping[str, Any]) -> N
         ("folder state", f"a folder that can be written, with {MIN_FREE_BYTES >> 20} MB free"),
         ("store", "the ratings store within the worker's reach"),
     ):
-        if found[name] != _REACHED:
+        if found[name] != _GOOD:
             raise ClusterError(
                 str(found[name]),
                 where=f"worker {worker} on {found['host']}",
@@ -123,7 +123,7 @@ def _folder_state(folder: str) -> str:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         return f"folder {folder} cannot be written ({error.strerror or error})"
-    return _REACHED if free >= MIN_FREE_BYTES else f"folder {folder} has {free >> 20} MB free"
+    return _GOOD if free >= MIN_FREE_BYTES else f"folder {folder} has {free >> 20} MB free"
 
 
 def _store_state(store: str) -> str:
@@ -131,4 +131,4 @@ def _store_state(store: str) -> str:
         open_store(store)
     except DaskalsError as error:
         return f"cannot read the store: {error.where}: {error.found}"
-    return _REACHED
+    return _GOOD

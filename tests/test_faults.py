@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import daskals.cluster
+import daskals.workers
 from daskals.cluster import Cluster, connect
 from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ClusterError, StoreError
@@ -153,8 +153,8 @@ def test_a_nanny_restarts_a_killed_worker(tmp_path: Path, reference) -> None:
 
 
 def test_no_worker_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daskals.cluster, "WORKERLESS_SECONDS", 1.0)
-    monkeypatch.setattr(daskals.cluster, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(daskals.workers, "WORKERLESS_SECONDS", 1.0)
+    monkeypatch.setattr(daskals.workers, "POLL_SECONDS", 0.2)
     with ExternalCluster(tmp_path, workers=1) as external:
         with connect(ClusterConfig(scheduler=external.address)) as cluster:
             run = RunOptions(Checkpoints(tmp_path / "c", 2))
