@@ -96,7 +96,7 @@ class Model(NamedModel):
         ratings: GivenRatings = (),
         *,
         year: int | None = None,
-        start: ColdStart = "genres",
+        start: ColdStart = "anchors",
     ) -> Profile:
         """Place an item that is not in the model: by what is known of it, and by ratings if it has some.
 
@@ -109,8 +109,9 @@ class Model(NamedModel):
         year
             Year of release, which `start="anchors"` looks at.
         start
-            Its place before any rating, the solve's prior mean: "genres" (the genres' vectors), "anchors"
-            (the mean of the known items most like it) or "bias" (zero: an average item of no taste).
+            Its place before any rating, the solve's prior mean: "anchors" (the mean of the known items most
+            like it; best on held-out items, see `daskals.coldstart`), "genres" (the genres' vectors: where
+            training puts an item without ratings) or "bias" (zero: an average item of no taste).
 
         Returns
         -------
@@ -132,7 +133,7 @@ class Model(NamedModel):
         return self.fold("item").solve(rows, values, own, parts)
 
     def _item_start(self, genres: Sequence[str], year: int | None, start: ColdStart) -> Float64:
-        if start == "bias":
+        if start == "bias" or not (genres or year):
             return np.zeros(self.rank + 1)
         if start == "genres":
             share = new_traits(genres, self.traits.names) if genres else np.zeros(0)

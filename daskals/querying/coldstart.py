@@ -94,10 +94,10 @@ def anchor_mean(
     """Average the known items most like a new one (paper 1, section 8.1), shape (rank + 1,).
 
     Likeness is the cosine of the genres times a closeness in years, exp(−|Δ| / 10); the 30 most alike
-    count by their likeness and by how well they are known.
+    count by their likeness and by how well they are known. Without genres only the years tell.
     """
-    norms = np.linalg.norm(traits.genres, axis=1) * max(float(np.linalg.norm(genres)), 1e-12)
-    alike = traits.genres @ genres / np.where(norms > 0, norms, 1.0)
+    norms = np.linalg.norm(traits.genres, axis=1) * float(np.linalg.norm(genres))
+    alike = traits.genres @ genres / np.where(norms > 0, norms, 1.0) if genres.any() else np.ones(len(norms))
     if year is not None and np.isfinite(year):
         gap = np.abs(traits.years - year)
         alike = alike * np.exp(-np.where(np.isnan(gap), YEAR_SCALE, gap) / YEAR_SCALE)
