@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from daskals.errors import DaskalsError
 
 def main() -> None:
     """Read {"function": "module:name", "arguments": {…}}, call it, write {"value": …} or what kept it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops clusters and sessions as Ctrl-C does
     request = json.load(sys.stdin)
     answer: dict[str, Any]
     try:

@@ -42,18 +42,13 @@ def run_isolated(function: str, arguments: Mapping[str, Any], *, threads: int) -
     """
     variables = {**os.environ, **_thread_variables(threads), **_blas_variables(), "PYTHONPATH": _path()}
     variables.pop("NUMBA_DISABLE_JIT", None)  # to time interpreted kernels would tell nothing
-    with tempfile.TemporaryDirectory(prefix="daskals-bench-") as folder:
+    request = json.dumps({"function": function, "arguments": dict(arguments)})
+    with tempfile.TemporaryDirectory(prefix="daskals-bench-", ignore_cleanup_errors=True) as folder:
         result = Path(folder) / "result.json"
-        done = subprocess.run(  # noqa: S603  our own interpreter, our own module
-            [sys.executable, "-m", "daskals.bench.child", str(result)],
-            input=json.dumps({"function": function, "arguments": dict(arguments)}),
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0 or not result.is_file():
-            raise MeasurementError(_cause(done))
+        # what the child leaves in its temporary folder goes with ours, however it ends
+        code, messages = _run([str(result)], request, {**variables, "TMPDIR": folder})
+        if code != 0 or not result.is_file():
+            raise MeasurementError(_cause(code, messages))
         answer = json.loads(result.read_text(encoding="utf-8"))
     if "not_applicable" in answer:
         raise NotApplicableError(answer["not_applicable"])
@@ -61,6 +56,9 @@ def run_isolated(function: str, arguments: Mapping[str, Any], *, threads: int) -
         raise MeasurementError(answer["error"])
     return answer["value"]
 
+
+STOP_SECONDS = 20.0
+"""How long an interrupted measurement may take to stop the processes that it started."""
 
 BLAS_CORES = {"avx512": "SKYLAKEX", "avx2": "HASWELL", "x86-64": "PRESCOTT"}
 """OpenBLAS's names of the CPU targets: the papers' tiers are held to them as the kernels are."""
@@ -85,8 +83,31 @@ def _thread_variables(threads: int) -> dict[str, str]:
     return {**variables, "NUMBA_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
 
 
-def _cause(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+def _run(arguments: list[str], request: str, variables: dict[str, str]) -> tuple[int, str]:
+    """Run the child to its end; return its code and its messages. Interrupted, let it stop its own first."""
+    command = [sys.executable, "-m", "daskals.bench.child", *arguments]
+    with subprocess.Popen(  # noqa: S603  our own interpreter, our own module
+        command,
+        env=variables,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            _, messages = process.communicate(request)
+        except BaseException:
+            process.terminate()
+            try:
+                process.communicate(timeout=STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+        return process.returncode, messages
+
+
+def _cause(code: int, messages: str) -> str:
+    lines = [line for line in messages.splitlines() if line.strip()]
     named = [line for line in lines if _EXCEPTION.match(line)]
     last = (named or lines or ["it said nothing"])[-1]
-    return f"its process ended with code {done.returncode}: {last}"
+    return f"its process ended with code {code}: {last}"

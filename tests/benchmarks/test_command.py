@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click.testing
+import psutil
 import pytest
 
 from daskals.bench import scaling
@@ -163,6 +166,41 @@ def test_topk(small_file: Path, tmp_path: Path) -> None:
         assert one["extra"]["bytes_above_model"] < 2**30
     assert results["daskals"]["status"] == results["blas"]["status"] == "measured"
     assert "pairs/s" in result.stdout
+
+
+def test_an_interrupted_benchmark_leaves_nothing(small_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jobs.bench", "epoch", "--data", small_file, "--only", "daskals-dask"]
+    command += ["--epochs", "100000", "--json", tmp_path / "report.json"]
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    process = subprocess.Popen(
+        list(map(str, command)),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
+    assert process.stderr is not None
+    assert any(line.startswith("daskals-dask") for line in process.stderr)
+    children = wait_for(lambda: psutil.Process(process.pid).children(recursive=True))
+    process.terminate()
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert message == "interrupted: nothing was left half-written\n"
+    gone, alive = psutil.wait_procs(children, timeout=10)
+    assert gone
+    assert not alive
+    assert list(folder.iterdir()) == []
+    assert not (tmp_path / "report.json").exists()
+
+
+def wait_for(condition):
+    """Return what the condition gives once that is true."""
+    deadline = time.monotonic() + 60
+    while not (value := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
 
 
 def test_a_chosen_cpu_holds_for_the_measurements(small_file: Path, tmp_path: Path) -> None:
