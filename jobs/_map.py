@@ -20,8 +20,8 @@ def map_chart(frame: pd.DataFrame) -> alt.LayerChart:
         color=genres, size=sizes, tooltip=hover, **place
     )  # fmt: skip
     own = alt.Chart(frame[frame["mine"]])
-    rings = own.mark_point(size=320, strokeWidth=3, color="#e4572e").encode(tooltip=hover, **place)
-    names = own.mark_text(dy=-16, fontWeight="bold", fontSize=13, color="#e4572e").encode(
+    rings = own.mark_point(size=320, strokeWidth=3, color="#d6006c").encode(tooltip=hover, **place)
+    names = own.mark_text(dy=-16, fontWeight="bold", fontSize=13, color="#d6006c").encode(
         text="title", **place
     )
     chart: alt.LayerChart = alt.layer(points, rings, names).properties(height=560).interactive()  # type: ignore[assignment]

@@ -14,11 +14,12 @@ N_GENRES = 3
 STYLE = """<style>
 .stMainBlockContainer {padding-top: 2.5rem; padding-bottom: 3rem}
 .stAppDeployButton, #to-list {display: none}
+#for-you {scroll-margin-top: 4rem}
 h1 {font-size: 2.1rem !important; padding-bottom: 0 !important}
 h3 {font-size: 1.3rem !important; padding-bottom: 0 !important}
 @media (max-width: 640px) {
   h1 {font-size: 1.7rem !important}
-  #to-list {display: block; position: fixed; bottom: 1rem; right: 1rem; z-index: 99; padding: .6rem 1rem;
+  #to-list {display: block; position: fixed; top: .7rem; left: 1rem; z-index: 999991; padding: .35rem .9rem;
     border-radius: 2rem; background: #e4572e; color: white; text-decoration: none; font-weight: 600;
     box-shadow: 0 2px 8px #0006}
 }

@@ -210,7 +210,7 @@ def tuning(model: Model) -> tuple[float, Filters]:
         first, second = st.columns(2)
         with first:
             alpha = st.slider(
-                "How much should other people's taste count?", 0.0, 1.0, 0.25, 0.05, key="alpha",
+                "How much should others' taste count?", 0.0, 1.0, 0.25, 0.05, key="alpha",
                 help="At the left, only what your own ratings point to: closer to you, with odd finds. At "
                 "the right, what most people love, whoever you are. (α of Eq. 10.)",
             )  # fmt: skip
