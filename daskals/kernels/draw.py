@@ -14,13 +14,16 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.kernels.coded import BAD_PIVOT, NOT_FINITE, OK, Coded, coded_block, row_gram
+from daskals.kernels.dense import product
 from daskals.kernels.eliminate import raise_first
 from daskals.kernels.features import FeatureRows, times, transposed_times
 from daskals.kernels.jit import exact_jit
+from daskals.kernels.lane_rows import draw_kernel, make_outcome, make_task
 from daskals.kernels.layout import empty_rows
 from daskals.kernels.plain import factorise
 from daskals.kernels.random import key_of, normal_at, row_key, software_log, uniform_at
-from daskals.types import BlockStats, FactorRows, Float64, Int64, RatingsBlock
+from daskals.kernels.rows import PLAIN
+from daskals.types import BlockStats, FactorRows, Float64, Int64, RatingsBlock, Ridge
 
 _GAMMA_TRIES = 64
 
@@ -132,26 +135,24 @@ def _draw(
             status[row] = BAD_PIVOT if np.isfinite(gram[size, size]) else NOT_FINITE
             continue
         _draw_solution(system, row_key(key, start + row), first_column, x)
-        _finish(gram, precision, priors[row], x, stats[row])
+        stats[row, 0] = _squared_error(gram, x)
         for a in range(size):
             solved[row, a if a < size - 1 else size] = x[a]
-        if not np.isfinite(stats[row, 0] + stats[row, 1]):
+        if not np.isfinite(stats[row, 0]):
             status[row] = NOT_FINITE
-        elif block.indptr[row] == block.indptr[row + 1]:
-            stats[row] = 0.0
 
 
 @exact_jit
-def _finish(gram: Float64, precision: Float64, prior: Float64, x: Float64, stats: Float64) -> None:
-    """Write Σ(y − xᵀz)² and (x − m)ᵀΛ(x − m)."""
+def _squared_error(gram: Float64, x: Float64) -> float:
+    """Return Σ(y − xᵀz)² by way of the Gram matrix."""
     size = len(x)
-    stats[0] = gram[size, size]
+    total = gram[size, size]
     for a in range(size):
-        stats[0] -= 2.0 * x[a] * gram[size, a]
+        total -= 2.0 * x[a] * gram[size, a]
         for b in range(size):
             high, low = max(a, b), min(a, b)
-            stats[0] += x[a] * x[b] * gram[high, low]
-            stats[1] += (x[a] - prior[a]) * (x[b] - prior[b]) * precision[high, low]
+            total += x[a] * x[b] * gram[high, low]
+    return float(total)
 
 
 def draw_rows(
@@ -196,29 +197,44 @@ def draw_rows(
     RowError
         If a row's precision is not positive definite, or it holds an index or rating that is none.
     """
-    size = rank + 1
-    solved = empty_rows(block.n_rows, rank)
-    stats = np.zeros((block.n_rows, 2))
-    status = np.zeros(block.n_rows, dtype=np.int64)
+    coded = coded_block(block, other, rank)
     chosen = Noise(0, 0, 0) if noise is None else noise
-    with np.errstate(over="ignore"):
-        _draw(
-            coded_block(block, other, rank),
-            other,
-            float(mean),
-            float(alpha),
-            np.ascontiguousarray(precision, np.float64),
-            np.ascontiguousarray(priors, np.float64),
-            key_of(chosen.seed, chosen.stream),
-            -1 if noise is None else chosen.sweep * size,
-            block.start,
-            solved,
-            stats,
-            status,
+    column = -1 if noise is None else chosen.sweep * (rank + 1)
+    key = key_of(chosen.seed, chosen.stream)
+    if PLAIN:
+        solved, stats, status = empty_rows(block.n_rows, rank), np.zeros((block.n_rows, 2)), _no_status(block)
+        with np.errstate(over="ignore"):
+            _draw(
+                *(coded, other, float(mean), float(alpha), precision, priors, key, column, block.start),
+                *(solved, stats, status),
+            )
+    else:
+        task = make_task(block, other, rank, mean, Ridge(0.0, 0.0))
+        outcome = make_outcome(task, block.n_rows)
+        pulls = product(priors, np.tril(precision) + np.tril(precision, -1).T)
+        draw_kernel(rank)(
+            *(task, outcome, float(alpha), precision.astype(np.float32), pulls.astype(np.float32)),
+            *(key, column, block.start),
         )
+        solved, stats, status = outcome.rows, outcome.stats, outcome.status
     raise_first(status, block.start)
-    sse, penalty = np.add.accumulate(stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
-    return solved, BlockStats(float(sse), float(penalty))
+    sse = float(np.add.accumulate(stats[:, 0])[-1]) if block.n_rows else 0.0
+    return solved, BlockStats(
+        sse, _pull(row_vectors(solved, rank) - priors, np.diff(block.indptr), precision)
+    )
+
+
+def _no_status(block: RatingsBlock) -> Int64:
+    return np.zeros(block.n_rows, dtype=np.int64)
+
+
+def _pull(residuals: Float64, counts: Int64, precision: Float64) -> float:
+    """Return Σ eᵀΛe over the rows with ratings, by way of Σ eeᵀ."""
+    size = residuals.shape[1]
+    first, second = np.zeros(size), np.zeros((size, size))
+    _second_moments(residuals, counts, first, second)
+    lower = np.tril(precision, -1)
+    return float(2.0 * np.sum(lower * second) + np.sum(np.diag(precision) * np.diag(second)))
 
 
 def normal_rows(noise: Noise, start: int, rows: FactorRows, rank: int) -> Float64:

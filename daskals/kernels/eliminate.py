@@ -27,8 +27,10 @@ from daskals.kernels.coded import (
 )
 from daskals.kernels.features import FeatureRows, first_rows, times
 from daskals.kernels.jit import exact_jit
+from daskals.kernels.lane_rows import elimination_kernel, make_outcome, make_task
 from daskals.kernels.layout import empty_rows
 from daskals.kernels.plain import factorise
+from daskals.kernels.rows import PLAIN
 from daskals.types import BlockStats, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge
 
 DIRECT_BELOW = 1e-3
@@ -174,16 +176,16 @@ def eliminate_rows(
         np.zeros(n_rows),
         np.zeros((n_rows, 2)),
     )
-    status = np.zeros(n_rows, dtype=np.int64)
-    _eliminate(
-        coded_block(block, other, rank),
-        other,
-        float(mean),
-        float(ridge.exponent),
-        (float(ridge.factors), float(ridge.bias)),
-        *result[1:],
-        status,
-    )
+    coded = coded_block(block, other, rank)
+    if PLAIN:
+        status = np.zeros(n_rows, dtype=np.int64)
+        limits = (float(ridge.factors), float(ridge.bias))
+        _eliminate(coded, other, float(mean), float(ridge.exponent), limits, *result[1:], status)
+    else:
+        task = make_task(block, other, rank, mean, ridge)
+        outcome = make_outcome(task, n_rows)
+        elimination_kernel(rank)(task, outcome, *result[1:])
+        status = outcome.status
     raise_first(status, block.start)
     return result
 
