@@ -26,7 +26,7 @@ from daskals.kernels.coded import (
     row_gram,
 )
 from daskals.kernels.features import FeatureRows, first_rows, times
-from daskals.kernels.jit import exact_jit
+from daskals.kernels.jit import exact_jit, jit
 from daskals.kernels.lane_rows import elimination_kernel, make_outcome, make_task
 from daskals.kernels.layout import empty_rows
 from daskals.kernels.plain import factorise
@@ -198,23 +198,32 @@ def raise_first(status: Int64, start: int) -> None:
 
 
 @exact_jit
+def _take_off(total: Float64, inverse: Float32, scale: float) -> None:
+    for k in range(len(total)):
+        total[k] -= scale * inverse[k]
+
+
+@exact_jit
 def _sum_patterns(
     patterns: Int64, x0: Float32, inverse: Float32, weights: Float64, matrices: Float64, rights: Float64
 ) -> None:
     size = x0.shape[1]
+    rank = size - 1
+    factors, all_but_last = rank * (rank + 1) // 2, inverse.shape[1] - 1
     for row in range(len(x0)):
-        if weights[row, 0] + weights[row, 1] == 0.0:
+        tau, gamma = weights[row]
+        if tau + gamma == 0.0:
             continue
-        pattern = patterns[row]
-        entry = 0
-        for a in range(size):
-            t_a = weights[row, 0 if a < size - 1 else 1]
-            rights[pattern, a] += t_a * x0[row, a]
-            for b in range(a + 1):
-                t_b = weights[row, 0 if b < size - 1 else 1]
-                matrices[pattern, entry] -= t_a * inverse[row, entry] * t_b
-                entry += 1
-            matrices[pattern, entry - 1] += t_a
+        total, right, own = matrices[patterns[row]], rights[patterns[row]], inverse[row]
+        # T(S + T)⁻¹T has three kinds of entries: factor by factor, bias by factor, bias by bias
+        _take_off(total[:factors], own[:factors], tau * tau)
+        _take_off(total[factors:all_but_last], own[factors:all_but_last], tau * gamma)
+        _take_off(total[all_but_last:], own[all_but_last:], gamma * gamma)
+        for k in range(rank):
+            total[k * (k + 3) // 2] += tau
+            right[k] += tau * x0[row, k]
+        total[all_but_last] += gamma
+        right[rank] += gamma * x0[row, rank]
 
 
 @exact_jit
@@ -270,7 +279,32 @@ def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
     return system
 
 
-@exact_jit
+@jit
+def _dot(a: Float32, b: Float64) -> float:
+    total = 0.0
+    for k in range(len(a)):
+        total += a[k] * b[k]
+    return total
+
+
+@jit
+def _add_scaled(out: Float64, a: Float32, scale: float) -> None:
+    for k in range(len(a)):
+        out[k] += scale * a[k]
+
+
+@jit
+def _symmetric_times(packed: Float32, vector: Float64, out: Float64) -> None:
+    """Add M·vector to `out`, M given by its packed lower triangle."""
+    entry = 0
+    for a in range(len(vector)):
+        below = packed[entry : entry + a]
+        out[a] += _dot(below, vector) + packed[entry + a] * vector[a]
+        _add_scaled(out, below, vector[a])
+        entry += a + 1
+
+
+@jit
 def _fill(
     block: Coded,
     other: FactorRows,
@@ -293,14 +327,7 @@ def _fill(
         for a in range(size):
             pull[a] = weights[row, 0 if a < size - 1 else 1] * priors[row, a]
             step[a] = 0.0
-        entry = 0
-        for a in range(size):
-            for b in range(a):
-                step[a] += inverse[row, entry] * pull[b]
-                step[b] += inverse[row, entry] * pull[a]
-                entry += 1
-            step[a] += inverse[row, entry] * pull[a]
-            entry += 1
+        _symmetric_times(inverse[row], pull, step)
         for a in range(size):
             x[a] = x0[row, a] + step[a] if rated else priors[row, a]
             solved[row, a if a < size - 1 else size] = x[a]
@@ -369,7 +396,7 @@ class RatedRows(NamedTuple):
     right: Float64
 
 
-@exact_jit
+@jit
 def _apply(inverse: Float32, weights: Float64, rows: Float64) -> None:
     size = rows.shape[1]
     pull = np.empty(size)
@@ -378,14 +405,7 @@ def _apply(inverse: Float32, weights: Float64, rows: Float64) -> None:
         for a in range(size):
             pull[a] = weights[row, 0 if a < size - 1 else 1] * rows[row, a]
             step[a] = 0.0
-        entry = 0
-        for a in range(size):
-            for b in range(a):
-                step[a] += inverse[row, entry] * pull[b]
-                step[b] += inverse[row, entry] * pull[a]
-                entry += 1
-            step[a] += inverse[row, entry] * pull[a]
-            entry += 1
+        _symmetric_times(inverse[row], pull, step)
         for a in range(size):
             rows[row, a] = pull[a] - weights[row, 0 if a < size - 1 else 1] * step[a]
 
