@@ -10,17 +10,21 @@ if TYPE_CHECKING:
     from daskals.fitting import cross_validate, fit
     from daskals.ingest import ingest
     from daskals.model import Model
+    from daskals.opening import load_model
+    from daskals.querying.filters import Filters
     from daskals.store.reader import open_store
 
 __version__ = "0.1.0"
-__all__ = ["Model", "TrainConfig", "cross_validate", "fit", "ingest", "open_store"]
+__all__ = ["Filters", "Model", "TrainConfig", "cross_validate", "fit", "ingest", "load_model", "open_store"]
 
 _HOMES = {
     "TrainConfig": "daskals.config",
     "cross_validate": "daskals.fitting",
     "fit": "daskals.fitting",
     "ingest": "daskals.ingest",
+    "Filters": "daskals.querying.filters",
     "Model": "daskals.model",
+    "load_model": "daskals.opening",
     "open_store": "daskals.store.reader",
 }
 

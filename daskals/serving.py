@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daskals.cache import cache_folder
@@ -13,13 +13,11 @@ from daskals.errors import DaskalsError
 from daskals.fitting import fit
 from daskals.ingest import RatingsSource
 from daskals.model import Model
+from daskals.opening import Stamp, load_model, stamp_of
 from daskals.training.events import EpochFinished, Event, PhaseStarted
 
 DEFAULT_DATASET = "synthetic-1m"
 POLL_SECONDS = 2.0
-
-Stamp = tuple[int, int, int]
-"""Inode, time and size of a model's manifest: another one means another model."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +49,20 @@ class ModelServer:
     Parameters
     ----------
     path
-        A model's folder or its run's; None for the embedded default, which is trained once and kept in the
-        user's cache.
+        A model's folder, its run's, or a registry, whose champion it then is; None for the embedded
+        default, which is trained once and kept in the user's cache.
     dataset, config
         What the default is trained on, and how.
     """
 
     def __init__(
         self,
-        path: Path | None,
+        path: str | Path | None,
         dataset: RatingsSource = DEFAULT_DATASET,
         config: TrainConfig | None = None,
     ) -> None:
         self._trains = path is None
-        self._path = path or cache_folder() / "models" / Path(str(dataset)).name
+        self._path: str | Path = path or cache_folder() / "models" / Path(str(dataset)).name
         self._dataset = dataset
         self._config = config or TrainConfig()
         self._lock = threading.Lock()
@@ -83,7 +81,11 @@ class ModelServer:
             return self._state
 
     def _look(self) -> None:
-        stamp = self._read_stamp()
+        try:
+            stamp = stamp_of(self._path)
+        except DaskalsError as error:
+            self._state = replace(self._state, notice=str(error))
+            return
         if stamp is None and self._trains:
             if self._training is None:
                 self._training = threading.Thread(
@@ -95,21 +97,12 @@ class ModelServer:
             return
         self._stamp = stamp
         try:
-            model = Model.load(self._path)
+            model = load_model(self._path)
             warm_up(model)
         except DaskalsError as error:
             self._state = Served(self._state.model, self._state.generation, str(error), 0.0, "")
         else:
             self._state = Served(model, self._state.generation + 1, "", 1.0, "")
-
-    def _read_stamp(self) -> Stamp | None:
-        for folder in (self._path / "model", self._path):
-            try:
-                found = (folder / "zarr.json").stat()
-            except OSError:
-                continue
-            return found.st_ino, found.st_mtime_ns, found.st_size
-        return None
 
     def _train(self) -> None:
         try:

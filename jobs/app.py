@@ -36,7 +36,7 @@ LEAST_RATINGS = [0, 1, 5, 10, 20, 50, 100, 200, 500, 1000]
 @st.cache_resource(show_spinner=False)
 def server() -> ModelServer:
     """Keep one model for all people."""
-    return ModelServer(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    return ModelServer(sys.argv[1] if len(sys.argv) > 1 else None)
 
 
 def main() -> None:

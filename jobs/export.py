@@ -19,7 +19,7 @@ CHOICE_HELP = "ids with commas between, top:N for the N with most ratings, or al
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.option("--out", type=click.Path(path_type=Path), default="export", show_default=True,
               help="Folder to write: users, items and genres as Parquet files.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
@@ -31,7 +31,7 @@ CHOICE_HELP = "ids with commas between, top:N for the N with most ratings, or al
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @guarded
 def main(
-    model: Path,
+    model: str,
     out: Path,
     previous: Path | None,
     block_users: str | None,
@@ -42,16 +42,16 @@ def main(
 ) -> None:
     """Write what MODEL knows of users, items and genres, with features for churn, value and the like."""
     from daskals.export import export_model
-    from daskals.model import Model
+    from daskals.opening import load_model, opened
 
-    loaded = Model.load(model)
-    written = export_model(
-        loaded,
-        out,
-        previous=None if previous is None else Model.load(previous),
-        block=_block(loaded, block_users, block_items),
-        existing="replace" if overwrite else "refuse",
-    )
+    with opened(model) as (loaded, _):
+        written = export_model(
+            loaded,
+            out,
+            previous=None if previous is None else load_model(previous),
+            block=_block(loaded, block_users, block_items),
+            existing="replace" if overwrite else "refuse",
+        )
     for name, lines in written.items():
         click.echo(f"{name}.parquet: {lines:,} lines")
     click.echo(f"saved {out}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.option("--out", type=click.Path(path_type=Path), default="recommendations", show_default=True,
               help="Folder of Parquet parts to write: user, rank, item, score.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
@@ -47,22 +47,22 @@ if TYPE_CHECKING:
 @field_options(ClusterConfig)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @guarded
-def main(model: Path, rate: tuple[str, ...], ratings: Path | None, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
-    """Recommend items with MODEL, a run or its model folder.
+def main(model: str, rate: tuple[str, ...], ratings: Path | None, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+    """Recommend items with MODEL: a run, its model folder, or a registry.
 
     Without --rate or --ratings: the best items of all users (or of --users, --user) as a folder of Parquet
     files. With them: a table for a person who is not in the model.
     """
     config = ClusterConfig.parse(given({name: options[name] for name in ClusterConfig.model_fields}))
-    from daskals.model import Model
+    from daskals.opening import opened
     from daskals.querying.scoring import Scoring
 
     scoring, filters = Scoring(options["alpha"], options["bias_weight"]), _filters(options)
-    loaded = Model.load(model)
-    if rate or ratings is not None:
-        _for_one(loaded, (rate, ratings), scoring, filters, options)
-    else:
-        _for_many(loaded, model, scoring, filters, {**options, "cluster": config})
+    with opened(model) as (loaded, folder):
+        if rate or ratings is not None:
+            _for_one(loaded, (rate, ratings), scoring, filters, options)
+        else:
+            _for_many(loaded, folder, scoring, filters, {**options, "cluster": config})
 
 
 def _filters(options: dict[str, Any]) -> Filters:
@@ -148,14 +148,16 @@ def _for_one(
         click.echo(f"saved {options['json_file']}")
 
 
-def _for_many(model: Model, path: Path, scoring: Scoring, filters: Filters, options: dict[str, Any]) -> None:
+def _for_many(
+    model: Model, folder: Path, scoring: Scoring, filters: Filters, options: dict[str, Any]
+) -> None:
     from daskals.cluster import connect
     from daskals.recommend import ListRequest, recommend_all
     from jobs._tables import PartProgress, user_rows
 
     rows = user_rows(model, options["users"], options["single"])
     request = ListRequest(
-        str(path.absolute()), model.factors_sha256(), options["n"], scoring, filters, options["include_seen"]
+        str(folder), model.factors_sha256(), options["n"], scoring, filters, options["include_seen"]
     )
     existing: Existing = "replace" if options["overwrite"] else "refuse"
     with connect(options["cluster"]) as cluster, PartProgress("users") as progress:

@@ -11,11 +11,12 @@ from daskals.config import ClusterConfig
 from jobs._command import field_options, given, guarded
 
 if TYPE_CHECKING:
+    from daskals.model import Model
     from daskals.store.publish import Existing
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.option("--item", help="Print the neighbours of one item, an id or a title, instead of writing all.")
 @click.option("--out", type=click.Path(path_type=Path), default="similar", show_default=True,
               help="Folder of Parquet parts to write: item, rank, similar_item, similarity.")  # fmt: skip
@@ -28,29 +29,44 @@ if TYPE_CHECKING:
 @field_options(ClusterConfig)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @guarded
-def main(model: Path, item: str | None, n: int, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+def main(model: str, item: str | None, n: int, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
     """List the items nearest to each other in taste: by the cosine of their factors."""
     config = ClusterConfig.parse(given({name: options[name] for name in ClusterConfig.model_fields}))
+    from daskals.opening import opened
+
+    with opened(model) as (loaded, folder):
+        if item is not None:
+            _print_one(loaded, item, n, options)
+        else:
+            _write_all(loaded, folder, n, {**options, "cluster": config})
+
+
+def _print_one(model: Model, item: str, n: int, options: dict[str, Any]) -> None:
+    from daskals.querying.filters import Filters
+    from jobs._files import write_json
+    from jobs._tables import print_items, records
+
+    row = model.find_item(int(item) if item.isdecimal() else item)
+    click.echo(f"most like {model.item_name(row)}")
+    table = model.similar_items(
+        model.item_ids[row].as_py(), n, filters=Filters(min_ratings=options["min_ratings"])
+    )
+    print_items(table, "similarity")
+    if options["json_file"] is not None:
+        write_json(options["json_file"], {"item": model.item_name(row), "similar": records(table)})
+        click.echo(f"saved {options['json_file']}")
+
+
+def _write_all(model: Model, folder: Path, n: int, options: dict[str, Any]) -> None:
     from daskals.cluster import connect
-    from daskals.model import Model
     from daskals.querying.filters import Filters
     from daskals.recommend import ListRequest, recommend_all
-    from jobs._files import write_json
-    from jobs._tables import PartProgress, print_items, records
+    from jobs._tables import PartProgress
 
-    loaded, filters = Model.load(model), Filters(options["min_ratings"])
-    if item is not None:
-        row = loaded.find_item(int(item) if item.isdecimal() else item)
-        click.echo(f"most like {loaded.item_name(row)}")
-        table = loaded.similar_items(loaded.item_ids[row].as_py(), n, filters=filters)
-        print_items(table, "similarity")
-        if options["json_file"] is not None:
-            write_json(options["json_file"], {"item": loaded.item_name(row), "similar": records(table)})
-            click.echo(f"saved {options['json_file']}")
-        return
-    request = ListRequest(str(model.absolute()), loaded.factors_sha256(), n, filters=filters, neighbours=True)
+    filters = Filters(min_ratings=options["min_ratings"])
+    request = ListRequest(str(folder), model.factors_sha256(), n, filters=filters, neighbours=True)
     existing: Existing = "replace" if options["overwrite"] else "refuse"
-    with connect(config) as cluster, PartProgress("items") as progress:
+    with connect(options["cluster"]) as cluster, PartProgress("items") as progress:
         lines = recommend_all(cluster, request, options["out"], existing=existing, progress=progress)
     click.echo(f"{lines:,} neighbours of {progress.total:,} items in {progress.seconds:.1f} s")
     click.echo(f"saved {options['out']}")

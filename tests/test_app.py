@@ -14,6 +14,9 @@ from streamlit.testing.v1 import AppTest
 from daskals.config import TrainConfig
 from daskals.fitting import fit
 from daskals.model import Model
+from daskals.opening import load_model
+from daskals.registry.publishing import publish_model
+from daskals.registry.registry import Registry
 from daskals.serving import ModelServer
 from daskals.showing import (
     Reason,
@@ -76,6 +79,26 @@ def test_server__takes_a_newer_model_and_keeps_the_old_one_where_it_is_damaged(f
     third = server.current()
     assert third.model is second.model
     assert "Restore it, or train it anew" in third.notice
+
+
+def test_server__follows_the_champion_of_a_registry(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("daskals.serving.POLL_SECONDS", 0.0)
+    server = ModelServer(tmp_path / "registry")
+    assert server.current().model is None
+    registry = Registry(tmp_path / "registry")
+    first = publish_model(registry, folder).id
+    assert "there is no champion yet" in server.current().notice
+    registry.promote(first)
+    assert server.current().generation == 1
+    assert server.current().notice == ""
+    other = fit(folder.parent / "ml-planted", CONFIG.model_copy(update={"seed": 9}))
+    other.save(tmp_path / "other")
+    registry.promote(publish_model(registry, tmp_path / "other").id)
+    assert server.current().generation == 2
+    assert server.current().model.factors_sha256() == other.factors_sha256()
+    registry.rollback()
+    assert server.current().model.factors_sha256() == load_model(folder).factors_sha256()
+    assert load_model(tmp_path / "registry").factors_sha256() == load_model(folder).factors_sha256()
 
 
 def test_server__says_that_there_is_no_model_until_there_is_one(folder, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = [
-    ("daskals.errors", "daskals.types", "daskals.cache"),
+    ("daskals.errors", "daskals.types", "daskals.cache", "daskals.heap"),
     ("daskals.config",),
     ("daskals.kernels",),
     ("daskals.ratings",),
@@ -35,7 +35,9 @@ FLOORS = [
     ("daskals.search_space",),
     ("daskals.tuning",),
     ("daskals.reproduction",),
-    ("daskals.bench", "daskals.analysis", "daskals.coldstart", "daskals.registry", "daskals.serving", "daskals.showing"),
+    ("daskals.bench", "daskals.analysis", "daskals.coldstart", "daskals.registry", "daskals.showing"),
+    ("daskals.opening",),
+    ("daskals.serving",),
     ("daskals.retrain",),
     ("daskals.plots",),
     ("jobs",),

@@ -21,7 +21,9 @@ from daskals.people import EXAMPLES, popular_by_genre, understand
 from daskals.querying.filters import Filters
 from daskals.querying.scoring import Scoring
 from daskals.recommend import ListRequest, recommend_all
-from jobs import recommend, similar
+from daskals.registry.publishing import publish_model
+from daskals.registry.registry import Registry
+from jobs import export, recommend, similar
 from tests.movies import N_USERS, write_movies
 
 CONFIG = TrainConfig.parse({"rank": 8, "epochs": 12, "lambda": 1.0, "tau": 2.0, "gamma": 2.0})
@@ -151,6 +153,17 @@ def test_job__works_with_two_processes(folder, tmp_path):
     assert run(recommend, folder, "--workers", 2, "--out", tmp_path / "two", *LOCAL).exit_code == 0
     assert run(recommend, folder, "--out", tmp_path / "one", *LOCAL).exit_code == 0
     assert pq.read_table(tmp_path / "two").equals(pq.read_table(tmp_path / "one"))
+
+
+def test_jobs__take_the_champion_of_a_registry(folder, tmp_path):
+    registry = Registry(tmp_path / "registry")
+    publish_model(registry, folder, aliases=["champion"])
+    where = tmp_path / "registry"
+    assert run(recommend, where, "--out", tmp_path / "a", *LOCAL).exit_code == 0
+    assert run(recommend, folder, "--out", tmp_path / "b", *LOCAL).exit_code == 0
+    assert pq.read_table(tmp_path / "a").equals(pq.read_table(tmp_path / "b"))
+    assert "Toy Story 3 (2010)" in run(similar, where, "--item", "toy story 2").output
+    assert run(export, where, "--out", tmp_path / "e").exit_code == 0
 
 
 # --- one new person ----------------------------------------------------------------------------------------
