@@ -162,7 +162,9 @@ def test_fold_in_item__starts_where_training_puts_an_unrated_item(model):
     trained = fit(model.report["data"]["store"], CONFIG.model_copy(update=KINDS["hierarchical"]))
     for row in np.flatnonzero(trained.item_counts == 0):
         genres = trained.catalogue["genres"][int(row)].as_py()
-        np.testing.assert_allclose(trained.fold_in_item(genres, start="genres").row[0], trained.item_rows[row], atol=1e-5)
+        np.testing.assert_allclose(
+            trained.fold_in_item(genres, start="genres").row[0], trained.item_rows[row], atol=1e-5
+        )
 
 
 def test_fold_in_item__with_no_word_about_it_is_average(model):

@@ -50,7 +50,8 @@ def plain_title(title: str) -> str:
 
     "Lion King, The (1994)" and "the lion king" both give "lion king".
     """
-    text = unicodedata.normalize("NFKD", _YEAR.sub("", title)).casefold()
+    # a title that is nothing but a year, as 1984, keeps it
+    text = unicodedata.normalize("NFKD", _YEAR.sub("", title) or title).casefold()
     text = "".join(c for c in text if not unicodedata.combining(c))
     main, parenthesis, rest = text.partition(" (")
     main = _TRAILING_ARTICLE.sub(r"\2 \1", main.strip())
