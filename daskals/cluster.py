@@ -15,6 +15,7 @@ import dask
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
+from daskals import heap
 from daskals.config import ClusterConfig
 from daskals.errors import ClusterError
 from daskals.estimate import Estimate, Machine, estimate
@@ -40,6 +41,8 @@ CONNECT_SECONDS = 30.0
 def connect(config: ClusterConfig) -> Iterator[Cluster]:
     """Connect to the scheduler of `config`, or start workers on this machine and stop them at the end."""
     _quieten()
+    if config.ratings_memory is not None:
+        heap.share_heaps()
     if config.scheduler is not None:
         with _closing(_connect_to(config)) as client:
             yield Cluster(client)

@@ -29,7 +29,7 @@ FLOORS = [
     ("daskals.ranking",),
     ("daskals.buckets", "daskals.ranking_scores"),
     ("daskals.evaluation", "daskals.export", "daskals.people", "daskals.prediction", "daskals.recommend"),
-    ("daskals.report", "daskals.event_log", "daskals.watching", "daskals.posterior"),
+    ("daskals.report", "daskals.event_log", "daskals.posterior"),
     ("daskals.fitting",),
     ("daskals.judging",),
     ("daskals.search_space",),
@@ -38,7 +38,7 @@ FLOORS = [
     ("daskals.bench", "daskals.analysis", "daskals.coldstart", "daskals.registry", "daskals.showing"),
     ("daskals.opening",),
     ("daskals.serving",),
-    ("daskals.retrain",),
+    ("daskals.retrain", "daskals.watching"),
     ("daskals.plots",),
     ("jobs",),
 ]

@@ -9,6 +9,7 @@ import pytest
 
 from daskals.cluster import Cluster, connect
 from daskals.config import ClusterConfig, TrainConfig
+from daskals.errors import ClusterError
 from daskals.fitting import fit
 from daskals.model import Model
 from daskals.store import blocks
@@ -50,6 +51,21 @@ def test_threads(reference, threads: int) -> None:
     with connect(ClusterConfig(threads_per_worker=threads, dashboard_address=None)) as cluster:
         assert cluster.workers.popitem()[1] == threads
         assert outcome(train(cluster)) == reference["als"]
+
+
+def test_numba_threads(reference) -> None:
+    config = ClusterConfig(numba_threads=2, dashboard_address=None)
+    with connect(config) as cluster:
+        assert list(cluster.workers.values()) == [1]
+        for name in ("als", "coordinate"):
+            assert outcome(train(cluster, name, RunOptions(numba_threads=2))) == reference[name]
+
+
+def test_numba_threads_want_one_dask_thread(cluster: Cluster) -> None:
+    with pytest.raises(
+        ClusterError, match=r"2 Dask threads; expected one, for --numba-threads\. Start workers"
+    ):
+        train(cluster, "als", RunOptions(numba_threads=2))
 
 
 @pytest.fixture(scope="module")

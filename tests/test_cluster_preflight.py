@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import socket
 from pathlib import Path
@@ -14,6 +15,7 @@ from daskals.cluster import Cluster, Machine, connect, estimate
 from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ClusterError, ConfigError
 from daskals.fitting import fit
+from daskals.heap import share_heaps
 from daskals.ingest import resolve_store
 from daskals.kernels.layout import row_stride
 from daskals.placement import SLOTS, place_slots
@@ -196,3 +198,9 @@ def test_the_estimate_scales() -> None:
     assert four.user_half_step_bytes == 3 * 87_000 * 32 * 4
     assert one.ratings_bytes == 288_000_000
     assert four.worker_bytes == four.ratings_bytes + four.factors_bytes
+
+
+def test_heaps_are_shared_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert share_heaps() == (platform.libc_ver()[0] == "glibc")
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
+    assert not share_heaps()

@@ -27,6 +27,7 @@ from daskals.store.reader import RatingsStore, open_store
 from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Float32, Int64, RatingsBlock, Side, UInt8
 
 _CODES = 256
+_RATINGS_AT_ONCE = 1 << 22
 
 
 class Split:
@@ -75,7 +76,17 @@ class Split:
 
     def train_counts(self, side: Side) -> Int64:
         """Return each row's number of training ratings, int64, shape (n_rows,)."""
-        return count_part(self._ratings.indptr(side), self.parts(side, 0, self._ratings.n_ratings), TRAIN)
+        indptr = self._ratings.indptr(side)
+        counts = np.empty(len(indptr) - 1, dtype=np.int64)
+        start = 0
+        while start < len(counts):  # some rows at a time: the parts of all ratings may not fit in memory
+            fitting = int(np.searchsorted(indptr, indptr[start] + _RATINGS_AT_ONCE, side="right")) - 1
+            stop = max(fitting, start + 1)
+            first, last = int(indptr[start]), int(indptr[stop])
+            starts = indptr[start : stop + 1] - first
+            counts[start:stop] = count_part(starts, self.parts(side, first, last), TRAIN)
+            start = stop
+        return counts
 
     def parts(self, side: Side, start_nnz: int, stop_nnz: int) -> UInt8:
         """Return the parts of ratings [start_nnz, stop_nnz) of a side's order, uint8."""

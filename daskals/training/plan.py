@@ -12,7 +12,7 @@ from daskals.types import Int64
 BLOCK_WORK = 2e9
 """Multiply-adds a block should hold: a quarter second of one core, far above the cost of a task."""
 
-BLOCK_RATINGS = 2_500_000
+BLOCK_RATINGS = 1_600_000
 """Ratings a block should hold at most, 5 bytes each: what is read at a time where ratings outgrow memory."""
 
 MIN_BLOCKS = 4

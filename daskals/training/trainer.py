@@ -15,9 +15,9 @@ from daskals.config import TrainConfig
 from daskals.errors import NumericalError, RowError
 from daskals.exchange import Generation, fetch_rows
 from daskals.kernels.score import NO_ERRORS, ErrorSums
-from daskals.kernels.warm_up import timed_warm_up
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
+from daskals.training.compiling import compile_kernels
 from daskals.training.events import Callback, EpochFinished, Event, Notice, PhaseStarted
 from daskals.training.features import side_features
 from daskals.training.half_step import HalfStep, SideData, SolveSpec, initialise
@@ -64,6 +64,8 @@ class Trainer:
         Called with every event, in this process.
     run
         How it is carried out. Without checkpoints, states are kept in this process only.
+    start
+        State to start from, without history; random factors if None. A checkpoint goes before it.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Trainer:
         config: TrainConfig,
         callbacks: Sequence[Callback] = (),
         run: RunOptions = NO_OPTIONS,
+        *,
+        start: TrainingState | None = None,
     ) -> None:
         self.cluster = cluster
         self.store = store
@@ -88,6 +92,7 @@ class Trainer:
             ridge=config.ridge,
             solver=config.solver,
             damping=config.damping,
+            threads=run.numba_threads,
         )
         self.features = side_features(store, config)
         self._priors: dict[Side, Prior] = {}
@@ -95,6 +100,7 @@ class Trainer:
         self._plan = RatingsPlan(store, split, self.spec.rank)
         self._ratings: PlacedRatings
         self._state: TrainingState | None = None
+        self._warm_start = start
         self._losses: list[WorkerLoss] = []
         self._fetched_bytes = 0
         self._run = ""
@@ -120,9 +126,12 @@ class Trainer:
             self._state = self.checkpoints.begin(self.config, self.store, self.split)
         self._tell(PhaseStarted("compile"))
         self.cluster.preflight(self.store.path)
-        compile_seconds = self._compile()
+        if self.spec.threads > 1:
+            self.cluster.require_one_thread()
+        compile_seconds = compile_kernels(self.cluster, self.spec.rank, len(self.store.scale))
         sent = self.cluster.bytes_sent()
         resumed_from = None if self._state is None else self._state.epoch
+        self._state = self._state or self._warm_start
         returns, reached = 0, resumed_from
         while True:
             try:
@@ -150,6 +159,7 @@ class Trainer:
         self._tell(PhaseStarted("evaluate"))
         closing = self._half_step("user").submit(self.cluster, items, users, f"{self._run}-closing")
         self._wait(closing)
+        del users  # the memory of the rows before
         factors = (closing, items)
         user_rows, item_rows = (fetch_rows(self.cluster, side, self._run) for side in factors)
         self._fetched_bytes += user_rows.nbytes + item_rows.nbytes
@@ -171,26 +181,6 @@ class Trainer:
     def _tell(self, event: Event) -> None:
         for callback in self.callbacks:
             callback(event)
-
-    def _compile(self) -> float:
-        # one worker of each machine first: the others then find the compiled code in the cache
-        first = self.cluster.first_of_hosts()
-        others = [worker for worker in self.cluster.workers if worker not in first]
-        return max(0.0, *self._compile_on(first), *self._compile_on(others))
-
-    def _compile_on(self, workers: list[str]) -> list[float]:
-        token = uuid.uuid4().hex[:6]
-        tasks = [
-            self.cluster.submit(
-                timed_warm_up,
-                self.spec.rank,
-                len(self.store.scale),
-                key=f"compile-{token}x-{number}",
-                worker=worker,
-            )
-            for number, worker in enumerate(workers)
-        ]
-        return [self.cluster.result(task) for task in tasks]
 
     def _place(self, previous: PlacedRatings | None) -> None:
         key = self._run if previous is None else f"{self._run}-{uuid.uuid4().hex[:6]}x"
