@@ -25,6 +25,7 @@ from daskals.training.bayes import GibbsSampler
 from daskals.training.events import Callback, Notice, PhaseStarted
 from daskals.training.features import chosen_section, resolve_model
 from daskals.training.run import NO_OPTIONS, RunOptions
+from daskals.training.state import TrainingState
 from daskals.training.stopping import best_epoch, check_validation
 from daskals.training.trainer import Trainer, rating_limits
 
@@ -141,7 +142,41 @@ def _fit_store(
     selection: dict[str, Any] | None = None
     if config.patience is not None:
         config, selection = _choose_epochs(cluster, store, config, callbacks, run.part("selection"))
-    spec = split_spec(config, store)
+    model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
+    model.report.update(chosen_section(store, asked, config), selection=selection)
+    return model
+
+
+def train_split(
+    cluster: Cluster,
+    store: RatingsStore,
+    spec: SplitSpec,
+    config: TrainConfig,
+    callbacks: Sequence[Callback] = (),
+    run: RunOptions = NO_OPTIONS,
+    *,
+    start: TrainingState | None = None,
+) -> Model:
+    """Train one model on one split of a store.
+
+    Parameters
+    ----------
+    cluster
+        Where the tasks run.
+    store, spec
+        The ratings, and which of them train.
+    config
+        A configuration in which nothing is left to the data; see `resolve_model`.
+    callbacks, run
+        As in `fit`.
+    start
+        State to start from, without history; random factors if None. For ALS only.
+
+    Returns
+    -------
+    Model
+        The fitted model; its report tells all but how the configuration was chosen.
+    """
     split = ensure_split(store, spec)
     samples: Samples | None = None
     if config.model == "bayes":
@@ -149,7 +184,7 @@ def _fit_store(
         samples = gather_samples(posterior)
         trained = summarised(posterior, samples)
     else:
-        trained = Trainer(cluster, store, split, config, callbacks, run).train()
+        trained = Trainer(cluster, store, split, config, callbacks, run, start=start).train()
     model = Model(
         rank=trained.spec.rank,
         mean=trained.spec.mean,
@@ -163,8 +198,8 @@ def _fit_store(
         catalogue=store.catalogue(),
         report={
             **build_report(config, cluster, data_section(store, spec, split), trained),
-            **chosen_section(store, asked, config),
-            "selection": selection,
+            **chosen_section(store, config, config),
+            "selection": None,
         },
         weights=trained.weights,
         samples=samples,

@@ -21,7 +21,7 @@ from daskals.ratings.dates import last_moment
 from daskals.ratings.frames import from_frame
 from daskals.ratings.split import SplitSpec
 from daskals.store import arrays, publish, versions
-from daskals.store.append import append
+from daskals.store.append import append, find_new
 from daskals.store.forget import forget_users
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import ensure_split
@@ -152,13 +152,15 @@ def test_who_reads_an_earlier_version_goes_on(tmp_path) -> None:
 def test_what_is_known_already_changes_nothing(tmp_path) -> None:
     data = frame(40)
     base = store_of(data, tmp_path / "s")
-    again = append(tmp_path / "s", table_of(data))
-    assert (again.lineage["added"], again.lineage["changed"], again.lineage["known"]) == (0, 0, 40)
-    assert ratings_of(again) == ratings_of(base)
-    for side in ("user", "item"):
-        np.testing.assert_array_equal(
-            again.read_column(side, "positions", 0, 40), base.read_column(side, "positions", 0, 40)
-        )
+    assert append(tmp_path / "s", table_of(data)).path == base.path
+    assert not find_new(base, table_of(data)).any()
+    more = pd.concat([data, frame(20, seed=1, first_user=50, start=100)])
+    assert find_new(base, table_of(more)).tolist() == [False] * 40 + [True] * 20
+    later = append(tmp_path / "s", table_of(more))
+    assert (later.lineage["added"], later.lineage["changed"], later.lineage["known"]) == (20, 0, 40)
+    assert ratings_of(base).items() <= ratings_of(later).items()
+    kept = later.read_column("user", "positions", 0, later.n_ratings)
+    np.testing.assert_array_equal(np.sort(kept), [*range(40), *range(80, 100)])
 
 
 PAIR = {"user": [1, 2, 3], "item": [10, 10, 20], "rating": [2.0, 3.0, 4.0], "timestamp": [100, 100, 100]}
@@ -196,6 +198,7 @@ def test_without_timestamps_what_comes_counts_as_later(tmp_path) -> None:
     more = pd.DataFrame({"user": [1, 4], "item": [10, 30], "rating": [5.0, 1.0]})
     assert ratings_of(append(tmp_path / "s", table_of(more)))[1, 10] == (5.0, None)
     assert ratings_of(append(tmp_path / "s", table_of(plain), duplicates="first"))[1, 10] == (5.0, None)
+    assert len(list_versions(tmp_path / "s")) == 2
 
 
 def test_new_ratings_of_another_scale_keep_their_values(tmp_path) -> None:

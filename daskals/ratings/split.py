@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal, TypeAlias, get_args
 
@@ -21,7 +21,9 @@ from daskals.kernels.parts import mark_last, mark_random_share, mark_uniform
 from daskals.kernels.random import key_of
 from daskals.types import TEST, TRAIN, VALIDATION, Int64, UInt8
 
-SplitMethod: TypeAlias = Literal["random", "per-user", "last", "time", "kfold", "none", "predefined"]
+SplitMethod: TypeAlias = Literal[
+    "random", "per-user", "last", "time", "kfold", "none", "predefined", "recent"
+]
 
 STREAM_SPLIT_TEST = 16
 """Random order of a user's ratings that decides which of them test."""
@@ -29,7 +31,8 @@ STREAM_SPLIT_VALIDATION = 17
 """Which ratings of the rest validate."""
 
 _PROTOCOL_VERSION = 1
-_HELD_OUT_METHODS = ("random", "per-user", "last", "time")
+_HELD_OUT_METHODS = ("random", "per-user", "last", "time", "recent")
+_SET_ASIDE = 3
 _CHUNK = 1 << 20
 
 
@@ -44,13 +47,16 @@ class SplitSpec:
         is below the fraction (paper 1's split to the bit). per-user: ⌊fraction·n⌋ of every user's n
         ratings at random (paper 2). last: the latest max(1, ⌊fraction·n⌋) of every user's, but never
         all. time: the latest ⌊fraction·n⌋ of all ratings. kfold: fold `fold` of `folds`. none: no test.
-        predefined: the source's own.
+        predefined: the source's own. recent: as last, but of the ratings at input positions from `since`
+        on alone, so that what was appended since is judged.
     test_fraction
-        Share that tests, for the first four methods; read as the decimal it is written as.
+        Share that tests, for the first four methods and recent; read as the decimal it is written as.
     validation_fraction
         Share of the remaining ratings that validates; 0 for no validation.
     folds, fold
         For kfold.
+    since
+        For recent.
     seed
         Of all random choices.
 
@@ -66,6 +72,7 @@ class SplitSpec:
     folds: int = 10
     fold: int = 0
     seed: int = 42
+    since: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in get_args(SplitMethod):
@@ -91,9 +98,11 @@ class SplitSpec:
             protocol["test_fraction"] = float(self.test_fraction)
         if self.method == "kfold":
             protocol |= {"folds": self.folds, "fold": self.fold}
+        if self.method == "recent":
+            protocol["since"] = self.since
         if self.validation_fraction:
             protocol["validation_fraction"] = float(self.validation_fraction)
-        orderly = self.method in ("last", "time")
+        orderly = self.method in ("last", "time", "recent")
         if not orderly and (self.method not in ("none", "predefined") or self.validation_fraction):
             protocol["seed"] = self.seed
         return protocol
@@ -160,6 +169,11 @@ def compute_parts(
         parts[_folds(spec, positions, n_input) == spec.fold] = TEST
     elif spec.method == "predefined":
         parts[np.asarray(predefined_test, dtype=bool)] = TEST
+    elif spec.method == "recent":
+        parts[positions < spec.since] = _SET_ASIDE
+        last = replace(spec, method="last")
+        _mark_by_rule(parts, last, TEST, positions=positions, timestamps=timestamps, indptr=indptr)
+        parts[parts == _SET_ASIDE] = TRAIN
     elif spec.method != "none":
         _mark_by_rule(parts, spec, TEST, positions=positions, timestamps=timestamps, indptr=indptr)
     if spec.validation_fraction:

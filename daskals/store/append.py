@@ -73,7 +73,7 @@ def append(
     Returns
     -------
     RatingsStore
-        The new version.
+        The new version, or the last one where there is nothing new.
 
     Raises
     ------
@@ -90,6 +90,9 @@ def append(
     users = join_ids(base.user_ids, table.user_ids, "user")
     items = join_ids(base.item_ids, table.item_ids, "item")
     content = _appended(base, table, (users, items), duplicates)
+    counts = content.manifest.lineage
+    if not any(counts[name] for name in ("added", "changed", "new_users", "new_items")):
+        return base
     lineage = {
         "number": number,
         "parent": base.content_hash,
@@ -103,6 +106,38 @@ def append(
         sources=[*base.sources, *(table.sources if sources is None else sources)],
     )
     return publish_content(root, number, replace(content, manifest=manifest))
+
+
+def find_new(base: RatingsStore, table: RatingsTable) -> NDArray[np.bool_]:
+    """Tell which ratings of a table a store does not have already, the same to the second.
+
+    Raises
+    ------
+    DataError
+        If the ratings cannot be of the same system as the store's.
+    """
+    users = join_ids(base.user_ids, table.user_ids, "user")
+    items = join_ids(base.item_ids, table.item_ids, "item")
+    places = find_places(
+        base.indptr("user"),
+        base.read_column("user", "indices", 0, base.n_ratings),
+        users.rows[table.users],
+        items.rows[table.items],
+        len(items.ids),
+    )
+    again, at = places.order[places.found], places.before[places.found]
+    new = np.ones(table.n_ratings, dtype=np.bool_)
+    new[again] = ~_is_known(base, table, again, at)
+    return new
+
+
+def _is_known(base: RatingsStore, table: RatingsTable, again: Int64, at: Int64) -> NDArray[np.bool_]:
+    """Tell which ratings of stored pairs are the stored ones."""
+    stored = base.read_column("user", "values", 0, base.n_ratings)[at]
+    known = np.asarray((base.scale[stored] if len(base.scale) else stored) == table.values[again])
+    if base.has_timestamps and table.timestamps is not None:
+        known &= base.read_column("user", "timestamps", 0, base.n_ratings)[at] == table.timestamps[again]
+    return known
 
 
 def _appended(
@@ -206,11 +241,10 @@ def _settle(base: RatingsStore, table: RatingsTable, places: Places, duplicates:
     again, at = places.order[places.found], places.before[places.found]
     stored = base.read_column("user", "values", 0, base.n_ratings)[at]
     old_values = base.scale[stored] if len(base.scale) else stored
-    known = old_values == values[again]
+    known = _is_known(base, table, again, at)
     later = np.ones(len(again), dtype=np.bool_)
     if timestamps is not None:
         old_times = base.read_column("user", "timestamps", 0, base.n_ratings)[at]
-        known &= old_times == timestamps[again]
         later = timestamps[again] >= old_times
     if duplicates == "error" and not known.all():
         raise _pair_error(table, int(again[~known][0]), int(np.count_nonzero(~known)))

@@ -1,0 +1,156 @@
+"""What all steps of a night share, and how a night ends early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daskals.event_log import EventLog
+from daskals.model import Model
+from daskals.ratings.dates import last_moment
+from daskals.registry.registry import CHAMPION, Registry
+from daskals.retrain.config import RetrainConfig
+from daskals.retrain.night import REFUSED_DATA, Check, NightFolder, Outcome
+from daskals.store.reader import RatingsStore
+from daskals.store.versions import is_store, open_latest
+
+STORE = "store"
+
+
+class EndedError(Exception):
+    """The night ends here, and not by a fault."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.summary)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the night started from.
+
+    Attributes
+    ----------
+    champion
+        Version of the champion at that time, or None.
+    store
+        Folder of the store's latest version at that time, or None.
+    since
+        Rows of input that the champion's ratings came from: what follows is new to it.
+    """
+
+    champion: str | None
+    store: str | None
+    since: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all steps of a night share.
+
+    Attributes
+    ----------
+    config, folder, log
+        Options, folder and log of the night.
+    registry
+        Where the models are.
+    check_lock
+        Raises where this process no longer owns the job's home.
+    begun
+        What the night started from.
+    champion
+        The champion at that time, or None.
+    """
+
+    config: RetrainConfig
+    folder: NightFolder
+    log: EventLog
+    registry: Registry
+    check_lock: Callable[[], None]
+    begun: Begun
+    champion: Model | None
+
+    @property
+    def store_path(self) -> Path:
+        """Folder of the ratings."""
+        return store_path(self.config)
+
+    def refused(self, reason: str, checks: list[Check]) -> EndedError:
+        """Return what ends the night because of its data."""
+        return EndedError(refused(self.config.as_of, reason, self.begun.champion, checks))
+
+    def outcome(
+        self,
+        code: int,
+        summary: str,
+        version: str | None = None,
+        figures: dict[str, Any] | None = None,
+        checks: list[Check] | None = None,
+    ) -> Outcome:
+        """Return how the night ended, with the champion as it is now."""
+        return Outcome(
+            as_of=self.config.as_of,
+            code=code,
+            summary=summary,
+            version=version,
+            champion=current_champion(self.registry),
+            figures=figures or {},
+            checks=checks or [],
+        )
+
+
+def begin(
+    config: RetrainConfig, folder: NightFolder, log: EventLog, check_lock: Callable[[], None]
+) -> Context:
+    """Pin what the night starts from, so that a rerun does not take its own work for yesterday's.
+
+    Raises
+    ------
+    EndedError
+        If the store knows later dates already.
+    """
+    registry = Registry(config.registry_url)
+    found = folder.read("begun.json")
+    if found is None:
+        champion = current_champion(registry)
+        path = store_path(config)
+        store = open_latest(path) if is_store(path) else None
+        _refuse_earlier_dates(config, store, champion)
+        since = 0 if champion is None else int(registry.manifest(champion).data["n_input"])
+        found = {
+            "as_of": config.as_of,
+            "champion": champion,
+            "store": None if store is None else store.path,
+            "since": since,
+        }
+        folder.write("begun.json", found)
+    begun = Begun(found["champion"], found["store"], found["since"])
+    model = None if begun.champion is None else registry.load(begun.champion)
+    return Context(config, folder, log, registry, check_lock, begun, model)
+
+
+def store_path(config: RetrainConfig) -> Path:
+    """Return the folder of the ratings."""
+    return config.home.absolute() / STORE
+
+
+def current_champion(registry: Registry) -> str | None:
+    """Return the champion's version, None where there is none yet."""
+    return registry.aliases().get(CHAMPION) if registry.exists() else None
+
+
+def refused(as_of: str, reason: str, champion: str | None, checks: list[Check]) -> Outcome:
+    """Return the outcome of a night whose data were refused."""
+    return Outcome(as_of=as_of, code=REFUSED_DATA, summary=reason, champion=champion, checks=checks)
+
+
+def _refuse_earlier_dates(config: RetrainConfig, store: RatingsStore | None, champion: str | None) -> None:
+    known = None if store is None else store.lineage.get("as_of")
+    if known is not None and last_moment(config.as_of) < last_moment(known):
+        reason = (
+            f"the store knows ratings up to {known} already, which is after {config.as_of}: "
+            "did the clock go back?"
+        )
+        raise EndedError(refused(config.as_of, reason, champion, []))

@@ -1,0 +1,220 @@
+"""Champion and challenger on the same held-out latest ratings, and the gate between them.
+
+Both know the same of the people: the champion's users are folded in with the training ratings that the
+challenger has. What is compared is what the two know of items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from daskals.errors import DataError
+from daskals.kernels.score import predict_pairs
+from daskals.model import Model
+from daskals.ranking import RankingTask, Scorer, figures_of, make_task, score_lists
+from daskals.retrain.config import RetrainConfig
+from daskals.retrain.night import Check
+from daskals.retrain.warm_start import Target, carry, fold_in_rows
+from daskals.store.splits import load_block
+from daskals.types import TEST, FactorRows, Float64, Int64
+
+Z_95 = 1.96
+LIST_LENGTH = 10
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The ratings that judge, float64 and int64, shape (ratings,)."""
+
+    users: Int64
+    items: Int64
+    ratings: Float64
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model in the rows of the store."""
+
+    rank: int
+    mean: float
+    user_rows: FactorRows
+    item_rows: FactorRows
+
+    def errors(self, held_out: HeldOut) -> Float64:
+        """Return the errors of the predictions, float64, shape (ratings,)."""
+        predicted = predict_pairs(
+            held_out.users,
+            held_out.items,
+            self.user_rows,
+            self.item_rows,
+            rank=self.rank,
+            mean=self.mean,
+        )
+        return held_out.ratings - predicted
+
+    def scorer(self, name: str) -> Scorer:
+        """Return what orders items by this model."""
+        return Scorer(
+            name,
+            np.ascontiguousarray(self.user_rows[:, : self.rank]),
+            np.ascontiguousarray(self.item_rows[:, : self.rank]),
+            np.ascontiguousarray(self.item_rows[:, self.rank + 1]),
+        )
+
+
+def read_held_out(target: Target) -> HeldOut:
+    """Read the ratings that judge."""
+    store = target.store
+    block = load_block(str(store.path), "user", 0, store.n_users, target.split.key, TEST)
+    users = np.repeat(np.arange(block.n_rows, dtype=np.int64), np.diff(block.indptr))
+    ratings = block.scale[block.values] if len(block.scale) else block.values
+    return HeldOut(users, block.indices.astype(np.int64), ratings.astype(np.float64))
+
+
+def contender_of(model: Model) -> Contender:
+    """Return a model that was trained in the rows of the store."""
+    return Contender(model.rank, model.mean, model.user_rows, model.item_rows)
+
+
+def champion_of(model: Model, target: Target, held_out: HeldOut) -> Contender:
+    """Return the champion in the rows of the store, users of the held-out ratings folded in."""
+    carried = carry(model, target)
+    judged = np.zeros(target.store.n_users, dtype=np.bool_)
+    judged[held_out.users] = True
+    fold_in_rows(carried, target, "user", judged)
+    return Contender(model.rank, target.mean, carried.rows["user"], carried.rows["item"])
+
+
+def judge(
+    config: RetrainConfig, target: Target, challenger: Model, champion: Model | None
+) -> tuple[dict[str, Any], list[Check]]:
+    """Measure challenger and champion, and hold the challenger to the limits.
+
+    Returns
+    -------
+    dict
+        Figures of both, for the report.
+    list of Check
+        What was looked at; the gate is open if all passed.
+    """
+    held_out = read_held_out(target)
+    finite = finite_check(challenger)
+    if not finite.passed:
+        nothing = {"rmse": None, "cold_rmse": None}
+        return {"n_held_out": len(held_out.ratings), "challenger": nothing}, [finite]
+    cold = target.split.train_counts("item")[held_out.items] < config.cold_ratings
+    task = _ranking_task(target)
+    contenders = {"challenger": contender_of(challenger)}
+    if champion is not None:
+        contenders["champion"] = champion_of(champion, target, held_out)
+    errors = {name: contender.errors(held_out) for name, contender in contenders.items()}
+    ndcg: dict[str, Float64] = {}
+    figures: dict[str, Any] = {"n_held_out": len(held_out.ratings), "n_cold": int(cold.sum())}
+    rated = max(1, target.store.n_rated_items)
+    for name, contender in contenders.items():
+        own: dict[str, Any] = {"rmse": _rmse(errors[name]), "cold_rmse": _rmse(errors[name][cold])}
+        if task is not None:
+            users, lists = score_lists(task, contender.scorer(name))
+            ranking = figures_of(task, users, lists)
+            ndcg[name] = users.ndcg
+            own |= {
+                "ndcg": ranking.ndcg,
+                "recall": ranking.recall,
+                "coverage": len(np.unique(lists[lists >= 0])) / rated,
+            }
+        figures[name] = own
+    if champion is not None:
+        figures["champion_as_served_rmse"] = _rmse(_served_errors(champion, target, held_out))
+    checks = [finite, *_absolute(config, figures)]
+    if champion is not None:
+        checks += _relative(config, figures, ndcg)
+    return figures, checks
+
+
+def _absolute(config: RetrainConfig, figures: dict[str, Any]) -> list[Check]:
+    own = figures["challenger"]
+    checks = []
+    if config.max_rmse is not None and own["rmse"] is not None:
+        passed = own["rmse"] <= config.max_rmse
+        checks.append(
+            Check(
+                name="RMSE",
+                value=own["rmse"],
+                limit=config.max_rmse,
+                passed=passed,
+                reason="" if passed else "the errors are too large",
+            )
+        )
+    coverage = own.get("coverage")
+    if coverage is not None:
+        passed = coverage >= config.min_coverage
+        checks.append(
+            Check(
+                name="coverage",
+                value=coverage,
+                limit=config.min_coverage,
+                passed=passed,
+                reason="" if passed else "the lists show too few items",
+            )
+        )
+    return checks
+
+
+def finite_check(model: Model) -> Check:
+    """Tell whether a model is made of finite numbers."""
+    bad = sum(int(np.count_nonzero(~np.isfinite(rows))) for rows in (model.user_rows, model.item_rows))
+    reason = "" if not bad else f"{bad:,} values are not finite"
+    return Check(name="values not finite", value=float(bad), limit=0.0, passed=not bad, reason=reason)
+
+
+def _relative(config: RetrainConfig, figures: dict[str, Any], ndcg: dict[str, Float64]) -> list[Check]:
+    checks = []
+    for key, name, margin in (
+        ("rmse", "RMSE against the champion's", config.max_rmse_loss),
+        ("cold_rmse", "RMSE of cold items against the champion's", config.max_cold_rmse_loss),
+    ):
+        ours, theirs = figures["challenger"][key], figures["champion"][key]
+        if ours is not None and theirs is not None:
+            limit = theirs * (1 + margin)
+            passed = ours <= limit
+            reason = "" if passed else f"{ours:.4f} after {theirs:.4f}"
+            checks.append(Check(name=name, value=ours, limit=limit, passed=passed, reason=reason))
+    if ndcg:
+        gain = ndcg["challenger"] - ndcg["champion"]
+        gain = gain[np.isfinite(gain)]
+        if len(gain) > 1:
+            mean = float(gain.mean())
+            most = mean + Z_95 * float(gain.std(ddof=1)) / np.sqrt(len(gain))
+            passed = bool(most >= -config.max_ndcg_loss)
+            reason = "" if passed else f"NDCG@{LIST_LENGTH} fell by {-mean:.4f}"
+            checks.append(
+                Check(
+                    name="gain of NDCG over the champion",
+                    value=mean,
+                    limit=-config.max_ndcg_loss,
+                    passed=passed,
+                    reason=reason,
+                )
+            )
+    return checks
+
+
+def _ranking_task(target: Target) -> RankingTask | None:
+    try:
+        return make_task(target.store, target.split, TEST, k=min(LIST_LENGTH, target.store.n_items))
+    except DataError:
+        return None  # nothing that was held out was liked
+
+
+def _served_errors(champion: Model, target: Target, held_out: HeldOut) -> Float64:
+    """Return the errors of the champion as it is, people it does not know at their prior."""
+    users = champion.rows_of("user", target.store.user_ids)[held_out.users]
+    items = champion.rows_of("item", target.store.item_ids)[held_out.items]
+    return held_out.ratings - champion.predict_rows(users, items)
+
+
+def _rmse(errors: Float64) -> float | None:
+    return float(np.sqrt(np.mean(np.square(errors)))) if len(errors) else None

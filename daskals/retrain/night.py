@@ -1,0 +1,150 @@
+"""What a night leaves on the disk, and what it comes to.
+
+HOME/store/                   the ratings, a version a night
+HOME/registry/                the models, unless they are elsewhere
+HOME/retrain.lock             who is at work
+HOME/nights/<date>/
+  begun.json                  what the night started from: pinned, so that a rerun does the same
+  intake.json                 what came in, and how it was judged
+  challenger/, model/         the model that was judged, the one that was published
+  checkpoints/                of both trainings
+  recommendations/            Parquet parts
+  log.jsonl                   what happened, a line an event
+  report.{json,md,html}       what a person is told
+  outcome.json                the exit code; a night that has one has ended
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from daskals.errors import OutputError
+from daskals.store.small_files import publish_text
+
+Code: TypeAlias = Literal[0, 10, 20, 30]
+
+PROMOTED, REFUSED_MODEL, REFUSED_DATA, INFRASTRUCTURE = 0, 10, 20, 30
+"""Exit codes: promoted or nothing to do, trained but refused, data refused, anything else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    name
+        What.
+    value, limit
+        What was found, and what it had to keep to; None where that does not apply.
+    passed
+        Whether it did.
+    reason
+        Why not, a clause; empty where it passed.
+    """
+
+    name: str
+    value: float | None
+    limit: float | None
+    passed: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a night ended.
+
+    Attributes
+    ----------
+    as_of
+        Its date.
+    code
+        0 promoted or nothing to do, 10 trained but refused by the gate, 20 data refused.
+    summary
+        One sentence.
+    version
+        Version that was trained, or None.
+    champion
+        Champion at the end of the night, or None.
+    figures
+        What was measured.
+    checks
+        What was looked at.
+    """
+
+    as_of: str
+    code: int
+    summary: str
+    version: str | None = None
+    champion: str | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Return the outcome as JSON."""
+        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Outcome:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "checks": [Check(**check) for check in values["checks"]]})
+
+
+@dataclass(frozen=True)
+class NightFolder:
+    """The folder of one night."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, home: Path, as_of: str) -> NightFolder:
+        """Return the folder of a date's night, which need not exist yet."""
+        return cls(home.absolute() / "nights" / night_name(as_of))
+
+    def make(self) -> None:
+        """Make the folder, if need be."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot be written ({error.strerror or error})",
+                where=str(self.path),
+                expected="a folder that can be written, with room on its disk",
+                remedy="Check permissions and free space",
+            ) from error
+
+    def outcome(self) -> Outcome | None:
+        """Return how the night ended, None while it has not."""
+        text = self._read("outcome.json")
+        return None if text is None else Outcome.from_json(text)
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """Return one of the night's JSON files, or None where it is not there yet."""
+        text = self._read(name)
+        return None if text is None else dict(json.loads(text))
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Write one of the night's JSON files, whole or not at all."""
+        publish_text(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise OutputError(
+                f"cannot be read ({error.strerror or error})",
+                where=str(self.path / name),
+                remedy="Check its permissions",
+            ) from error
+
+
+def night_name(as_of: str) -> str:
+    """Return what a date or moment is called in names of folders and versions."""
+    return re.sub(r"[^0-9A-Za-z]+", "-", as_of).strip("-")

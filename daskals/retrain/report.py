@@ -1,0 +1,125 @@
+"""What a person is told of a night: JSON, Markdown, and one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from daskals.retrain.night import Outcome
+from daskals.store.small_files import publish_text
+
+_MEANING = {0: "promoted or nothing to do", 10: "trained, refused by the gate", 20: "data refused"}
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
+    "table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .8rem;border-bottom:1px solid #ddd;"
+    "text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#b00020}"
+    ".bar{display:inline-block;height:.7rem;background:#4c78a8;vertical-align:middle}"
+)
+
+
+def write_reports(folder: Path, outcome: Outcome) -> None:
+    """Write report.json, report.md and report.html, each whole; raise OutputError where they cannot be."""
+    text = json.dumps(asdict(outcome), indent=2, allow_nan=False) + "\n"
+    publish_text(folder / "report.json", text)
+    publish_text(folder / "report.md", as_markdown(outcome))
+    publish_text(folder / "report.html", as_html(outcome))
+
+
+def as_markdown(outcome: Outcome) -> str:
+    """Return the report as Markdown."""
+    lines = [
+        f"# Night of {outcome.as_of}: {outcome.code}, {_MEANING[outcome.code]}",
+        "",
+        outcome.summary,
+        "",
+        f"- champion: {outcome.champion or 'none'}",
+        f"- trained: {outcome.version or 'nothing'}",
+        "",
+    ]
+    for title, header, rows in _tables(outcome):
+        lines += [f"## {title}", "", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+        lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def as_html(outcome: Outcome) -> str:
+    """Return the report as one HTML page."""
+    bad = ' class="bad"' if outcome.code else ""
+    body = [
+        f"<h1{bad}>Night of {html.escape(outcome.as_of)}: {outcome.code}, {_MEANING[outcome.code]}</h1>",
+        f"<p>{html.escape(outcome.summary)}</p>",
+        f"<p>Champion: <b>{html.escape(outcome.champion or 'none')}</b>. "
+        f"Trained: {html.escape(outcome.version or 'nothing')}.</p>",
+    ]
+    for title, header, rows in _tables(outcome):
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+        cells = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows)
+        body.append(f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{cells}</table>")
+    body.append(_bars(outcome.figures))
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Night of {html.escape(outcome.as_of)}'
+        f"</title><style>{_STYLE}</style><body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _tables(outcome: Outcome) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    if outcome.checks:
+        rows = [
+            [
+                check.name,
+                _number(check.value),
+                _number(check.limit),
+                "yes" if check.passed else "NO",
+                check.reason,
+            ]
+            for check in outcome.checks
+        ]
+        yield "Checks", ["what", "found", "limit", "passed", "why not"], rows
+    models = [name for name in ("challenger", "champion") if name in outcome.figures]
+    if models:
+        names = list(outcome.figures["challenger"])
+        rows = [[name, *(_number(outcome.figures[model].get(name)) for model in models)] for name in names]
+        title = f"On the same {outcome.figures['n_held_out']:,} held-out latest ratings"
+        yield title, ["figure", *models], rows
+    trainings = [name for name in ("challenger_training", "final_training") if name in outcome.figures]
+    if trainings:
+        rows = [
+            [
+                name.replace("_", " "),
+                f"{outcome.figures[name]['epochs']}",
+                f"{outcome.figures[name]['seconds']:.2f}",
+            ]
+            for name in trainings
+        ]
+        yield "Training", ["", "epochs", "seconds"], rows
+
+
+def _bars(figures: dict[str, Any]) -> str:
+    values = {
+        name: figures[name]["rmse"]
+        for name in ("challenger", "champion")
+        if name in figures and figures[name]["rmse"] is not None
+    }
+    if not values:
+        return ""
+    most = max(values.values())
+    bars = "".join(
+        f'<div>{name} <span class="bar" style="width:{300 * value / most:.0f}px"></span> {value:.4f}</div>'
+        for name, value in values.items()
+    )
+    return f"<h2>RMSE</h2>{bars}"
+
+
+def _cell(text: str) -> str:
+    number = text.replace(".", "", 1).replace("-", "", 1).isdecimal()
+    kind = ' class="n"' if number else ' class="bad"' if text == "NO" else ""
+    return f"<td{kind}>{html.escape(text)}</td>"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}".rstrip("0").rstrip(".")

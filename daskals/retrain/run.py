@@ -1,0 +1,140 @@
+"""One night, from what came in to what is published. Every step is done once, however often it is run.
+
+What a step leaves is there whole or not at all and found again by the next run of the same date: the store's
+version by its date, checkpoints and models by their folders, the registry's version by its content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from daskals.cluster import Cluster, connect
+from daskals.errors import DataError, NumericalError, OutputError
+from daskals.event_log import LOG, EventLog
+from daskals.ratings.dates import last_moment
+from daskals.ratings.split import SplitSpec
+from daskals.retrain.config import RetrainConfig
+from daskals.retrain.context import Context, EndedError, begin
+from daskals.retrain.judge import finite_check, judge
+from daskals.retrain.night import PROMOTED, REFUSED_MODEL, Check, NightFolder, Outcome
+from daskals.retrain.publication import publish, recommend
+from daskals.retrain.report import write_reports
+from daskals.retrain.taking_in import take_in
+from daskals.retrain.training import train_challenger, train_final
+from daskals.retrain.warm_start import Target
+from daskals.store.lock import FolderLock, read_owner
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import ensure_split
+from daskals.store.versions import collect_versions, open_latest
+from daskals.training.events import Callback, Notice
+from daskals.training.features import resolve_model
+
+LOCK = "retrain.lock"
+
+
+def run_night(config: RetrainConfig, callbacks: tuple[Callback, ...] = ()) -> tuple[Outcome, bool]:
+    """Run the night of a date, or take it up where an earlier run was cut off.
+
+    Parameters
+    ----------
+    config
+        All options.
+    callbacks
+        Called with every event.
+
+    Returns
+    -------
+    Outcome
+        How the night ended.
+    bool
+        Whether it had ended before, so that nothing was done.
+
+    Raises
+    ------
+    DaskalsError
+        For anything that is neither the data's nor the model's fault. Nothing is lost: run it again.
+    """
+    last_moment(config.as_of)  # what is no date is said so first
+    folder = NightFolder.of(config.home, config.as_of)
+    ended = folder.outcome()
+    if ended is not None:
+        return ended, True
+    folder.make()
+    try:
+        return _run_locked(config, folder, callbacks)
+    except OSError as error:
+        raise OutputError(
+            f"the night was cut off ({error.strerror or error})",
+            where=str(error.filename or folder.path),
+            expected="disks that can be read and written, with room",
+            remedy="Put that right and run the same date again: it goes on where it stopped",
+        ) from error
+
+
+def _run_locked(
+    config: RetrainConfig, folder: NightFolder, callbacks: tuple[Callback, ...]
+) -> tuple[Outcome, bool]:
+    lock = config.home.absolute() / LOCK
+    before = read_owner(lock)
+    with FolderLock(lock) as held:
+        ended = folder.outcome()
+        if ended is not None:  # somebody else did it while this one waited for the folder
+            return ended, True
+        log = EventLog(folder.path / LOG, callbacks)
+        log.add("begin", run=f"night of {config.as_of}")
+        if before is not None:
+            text = f"took the lock over from process {before['pid']} on {before['host']}, which is dead"
+            log(Notice(text))
+        try:
+            outcome = _steps(begin(config, folder, log, held.check))
+        except EndedError as end:
+            outcome = end.outcome
+        write_reports(folder.path, outcome)
+        held.check()
+        folder.write("outcome.json", asdict(outcome))
+        log.add("end", code=outcome.code, summary=outcome.summary)
+    return outcome, False
+
+
+def _steps(night: Context) -> Outcome:
+    """Do what is not done yet."""
+    checks = take_in(night)
+    store = open_latest(night.store_path)
+    with connect(night.config) as cluster:
+        outcome = _train_and_publish(night, cluster, store, checks)
+    if night.config.keep_versions is not None:
+        collect_versions(night.store_path, night.config.keep_versions)
+    return outcome
+
+
+def _train_and_publish(night: Context, cluster: Cluster, store: RatingsStore, checks: list[Check]) -> Outcome:
+    config = resolve_model(store, night.config.training(night.config.epochs))
+    spec = SplitSpec(method="recent", test_fraction=night.config.holdout, since=night.begun.since)
+    try:
+        split = ensure_split(store, spec)
+    except DataError:
+        text = "too few new ratings to judge a model by: they are judged with the next night's"
+        return night.outcome(PROMOTED, text, checks=checks)
+    target = Target(store, split, config)
+    try:
+        challenger, spent = train_challenger(night, cluster, target, spec)
+        night.log.phase("judge")
+        figures, gate = judge(night.config, target, challenger, night.champion)
+        figures["challenger_training"] = spent
+        model = challenger
+        if all(check.passed for check in gate):
+            model, figures["final_training"] = train_final(night, cluster, store, config, challenger)
+            gate.append(finite_check(model))
+    except NumericalError as error:
+        return night.outcome(REFUSED_MODEL, str(error), checks=checks)
+    passed = all(check.passed for check in gate)
+    night.log.phase("publish")
+    version = publish(night, model, store, figures, promotes=passed)
+    checks = [*checks, *gate]
+    if not passed:
+        reasons = "; ".join(f"{check.name}: {check.reason}" for check in gate if not check.passed)
+        return night.outcome(REFUSED_MODEL, f"{version} was refused: {reasons}", version, figures, checks)
+    if night.config.recommend != "none":
+        night.log.phase("recommend")
+        figures["lists"] = recommend(night, cluster, store)
+    return night.outcome(PROMOTED, f"promoted {version}", version, figures, checks)

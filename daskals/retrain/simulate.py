@@ -1,0 +1,242 @@
+"""A month of nights on ratings of the past, cut by time: what the nightly job costs against training anew."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from daskals.cluster import connect
+from daskals.errors import DataError
+from daskals.fitting import train_split
+from daskals.model import Model
+from daskals.ratings.movielens import catalogue_files
+from daskals.ratings.source import ratings_files, read_ratings
+from daskals.ratings.split import SplitSpec
+from daskals.registry.registry import Registry
+from daskals.retrain.config import RetrainConfig
+from daskals.retrain.context import store_path
+from daskals.retrain.night import Outcome
+from daskals.retrain.run import run_night
+from daskals.store.versions import open_latest
+from daskals.training.features import resolve_model
+from daskals.types import Float64
+
+RESAMPLES = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """One simulated night.
+
+    Attributes
+    ----------
+    night, date
+        Number from 1, and the moment it was run for.
+    code, version, champion, summary
+        As the retrain ended.
+    n_ratings
+        Ratings known that night.
+    n_following
+        Ratings of the following slice.
+    champion_rmse, cold_rmse
+        Of the night's champion and of a model trained anew on all ratings known, on the following slice.
+    warm_epochs, warm_seconds, cold_epochs, cold_seconds
+        What the two trainings took; warm ones over both of their parts.
+    figures
+        Of the gate.
+    """
+
+    night: int
+    date: str
+    code: int
+    version: str | None
+    champion: str | None
+    summary: str
+    n_ratings: int
+    n_following: int
+    champion_rmse: float | None
+    cold_rmse: float | None
+    warm_epochs: int
+    warm_seconds: float
+    cold_epochs: int
+    cold_seconds: float
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Squares:
+    """Summed squared errors of the two models on a night's following slice, by user."""
+
+    champion: Float64
+    cold: Float64
+    counts: Float64
+
+
+def simulate_nights(
+    data: Path,
+    nights: int,
+    out: Path,
+    options: dict[str, Any],
+    tell: Callable[[Night], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Run the nightly retrain over slices of a set of ratings.
+
+    Parameters
+    ----------
+    data
+        A MovieLens folder or a ratings file, with timestamps.
+    nights
+        Into how many slices of equally many ratings it is cut by time; each is a night's.
+    out
+        Folder for incoming files and the job's home.
+    options
+        Of the retrain, beside those this sets.
+    tell
+        Told of each night.
+
+    Returns
+    -------
+    dict
+        `nights`, and pooled over them `champion_rmse`, `cold_rmse`, `ratio` with the ends of its 95 %
+        interval by a paired bootstrap over users, and the shares of epochs and seconds.
+
+    Raises
+    ------
+    DataError
+        If the ratings have no timestamps, or too few for so many nights.
+    """
+    slices = _slices(data, nights)
+    incoming = out / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    for path in catalogue_files(ratings_files(data)[0]).values():
+        shutil.copy(path, incoming / path.name)
+    done: list[Night] = []
+    squares: list[_Squares] = []
+    for number, part in enumerate(slices, start=1):
+        last = dt.datetime.fromtimestamp(int(part["timestamp"].iloc[-1]), dt.UTC)
+        part.to_csv(incoming / f"ratings-{number:03d}.csv", index=False)
+        config = RetrainConfig.parse(
+            {
+                **options,
+                "as_of": f"{last:%Y-%m-%dT%H:%M:%S}",
+                "data": incoming,
+                "home": out / "home",
+                "dashboard_address": None,
+            }
+        )
+        outcome, _ = run_night(config)
+        following = slices[number] if number < nights else None
+        night, found = _compare(config, number, outcome, following)
+        done.append(night)
+        if found is not None:
+            squares.append(found)
+        tell(night)
+    return {"nights": [asdict(night) for night in done], **_pooled(done, squares)}
+
+
+def _slices(data: Path, nights: int) -> list[pd.DataFrame]:
+    table = read_ratings(data)
+    if table.timestamps is None:
+        raise DataError(
+            "the ratings have no timestamps", where=str(data), expected="a timestamp for every rating"
+        )
+    order = np.lexsort((table.positions, table.timestamps))
+    times = table.timestamps[order]
+    ends = np.searchsorted(times, times[np.arange(1, nights + 1) * len(times) // nights - 1], side="right")
+    if len(np.unique(ends)) < nights:
+        raise DataError(
+            f"{len(times):,} ratings with too few distinct timestamps",
+            where=str(data),
+            expected=f"{nights} slices that end at different moments",
+            remedy="Name fewer nights",
+        )
+    frame = pd.DataFrame(
+        {
+            "userId": table.user_ids.to_numpy(zero_copy_only=False)[table.users[order]],
+            "movieId": table.item_ids.to_numpy(zero_copy_only=False)[table.items[order]],
+            "rating": table.values[order],
+            "timestamp": times,
+        }
+    )
+    return [frame.iloc[start:stop] for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _compare(
+    config: RetrainConfig, number: int, outcome: Outcome, following: pd.DataFrame | None
+) -> tuple[Night, _Squares | None]:
+    """Hold the night's champion against a model trained anew, on what came after."""
+    store = open_latest(store_path(config))
+    cold = resolve_model(store, config.training(config.epochs))
+    with connect(config) as cluster:
+        anew = train_split(cluster, store, SplitSpec(method="none"), cold)
+    history = anew.report["history"]
+    trainings = [outcome.figures.get(name, {}) for name in ("challenger_training", "final_training")]
+    found = None
+    if following is not None and outcome.champion is not None:
+        champion = Registry(config.registry_url).load(outcome.champion)
+        found = _squares(champion, anew, following)
+    return Night(
+        night=number,
+        date=config.as_of,
+        code=outcome.code,
+        version=outcome.version,
+        champion=outcome.champion,
+        summary=outcome.summary,
+        n_ratings=store.n_ratings,
+        n_following=0 if following is None else len(following),
+        champion_rmse=None if found is None else _rmse(found.champion, found.counts),
+        cold_rmse=None if found is None else _rmse(found.cold, found.counts),
+        warm_epochs=sum(int(one.get("epochs", 0)) for one in trainings),
+        warm_seconds=sum(float(one.get("seconds", 0.0)) for one in trainings),
+        cold_epochs=len(history),
+        cold_seconds=sum(record["seconds"] for record in history),
+        figures=outcome.figures,
+    ), found
+
+
+def _squares(champion: Model, cold: Model, following: pd.DataFrame) -> _Squares:
+    codes, users = pd.factorize(following["userId"])
+    ratings = following["rating"].to_numpy(np.float64)
+    sums = []
+    for model in (champion, cold):
+        predicted = model.predict(following["userId"].tolist(), following["movieId"].tolist()).rating
+        squares = np.square(ratings - predicted)
+        sums.append(np.bincount(codes, squares, minlength=len(users)).astype(np.float64))
+    return _Squares(sums[0], sums[1], np.bincount(codes, minlength=len(users)).astype(np.float64))
+
+
+def _pooled(nights: list[Night], squares: list[_Squares]) -> dict[str, Any]:
+    """Pool the nights; resample users of each night to see how sure the ratio is."""
+    if not squares:
+        return {}
+    champion, cold, counts = (
+        np.concatenate([getattr(one, name) for one in squares]) for name in ("champion", "cold", "counts")
+    )
+    rng = np.random.default_rng(0)
+    draws = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES)
+    ratios = np.sqrt((draws @ champion) / (draws @ cold))
+    low, high = np.quantile(ratios, (0.025, 0.975))
+    later = nights[1:]  # the first night trains anew as well
+    return {
+        "n_following": int(counts.sum()),
+        "champion_rmse": _rmse(champion, counts),
+        "cold_rmse": _rmse(cold, counts),
+        "ratio": float(np.sqrt(champion.sum() / cold.sum())),
+        "ratio_low": float(low),
+        "ratio_high": float(high),
+        "epochs_share": sum(night.warm_epochs for night in later)
+        / max(1, sum(night.cold_epochs for night in later)),
+        "seconds_share": sum(night.warm_seconds for night in later)
+        / max(1e-9, sum(night.cold_seconds for night in later)),
+    }
+
+
+def _rmse(squares: Float64, counts: Float64) -> float:
+    return float(np.sqrt(squares.sum() / counts.sum()))

@@ -1,0 +1,176 @@
+"""Where training starts from: the champion's rows for whom and what it knows, a fold-in for the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+
+from daskals.config import TrainConfig
+from daskals.kernels.layout import aligned_empty, row_stride
+from daskals.kernels.rows import solve_rows
+from daskals.model import Model
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split, load_block
+from daskals.training.features import IMPLICIT, FeatureSpec, features_section, load_features, side_features
+from daskals.training.plan import plan_blocks
+from daskals.training.state import TrainingState
+from daskals.types import SIDES, TRAIN, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge, Side
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A model brought into the rows of a store.
+
+    Attributes
+    ----------
+    rows
+        Factor rows of both sides; those of whom and what the model does not know are at their prior.
+    known
+        bool, by side: which rows are the model's own.
+    weights
+        W of each side that has features, by the store's features.
+    """
+
+    rows: dict[Side, FactorRows]
+    known: dict[Side, np.ndarray[tuple[int], np.dtype[np.bool_]]]
+    weights: dict[Side, Float64]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The ratings that a model is brought to.
+
+    Attributes
+    ----------
+    store, split
+        The ratings, and which of them train.
+    config
+        The configuration, resolved.
+    """
+
+    store: RatingsStore
+    split: Split
+    config: TrainConfig
+
+    @property
+    def mean(self) -> float:
+        """The global mean."""
+        return 0.0 if self.config.no_global_mean else self.split.mean
+
+    def blocks(self, side: Side) -> list[tuple[int, int]]:
+        """Cut a side into ranges of rows."""
+        return [(start, stop) for start, stop in plan_blocks(self.split.train_counts(side), self.config.rank)]
+
+    def load(self, side: Side, start: int, stop: int) -> RatingsBlock:
+        """Read the training ratings of rows [start, stop)."""
+        return load_block(str(self.store.path), side, start, stop, self.split.key, TRAIN)
+
+
+def carry(model: Model, target: Target) -> Carried:
+    """Bring a model into the rows of a store that grew since; rows are found by their original ids."""
+    features = side_features(target.store, target.config)
+    weights = {side: _carry_weights(model, target, spec) for side, spec in features.items()}
+    rows, known = {}, {}
+    for side in SIDES:
+        ids = target.store.user_ids if side == "user" else target.store.item_ids
+        own = model.user_rows if side == "user" else model.item_rows
+        counts = model.user_counts if side == "user" else model.item_counts
+        found = model.rows_of(side, ids)
+        known[side] = (found >= 0) & (counts[found] > 0)
+        carried = aligned_empty(len(ids), row_stride(model.rank))
+        carried[:] = 0.0
+        carried[:, model.rank] = 1.0
+        if side in features:
+            _put_prior(carried, target, features[side], weights[side], ~known[side])
+        carried[known[side]] = own[found[known[side]]]
+        rows[side] = carried
+    return Carried(rows, known, weights)
+
+
+def warm_state(model: Model, target: Target) -> TrainingState:
+    """Return the state that training starts from.
+
+    Users that the model does not know are folded in by their training ratings against its items, then items
+    it does not know by those of all users; both drawn to the model's own prior.
+    """
+    carried = carry(model, target)
+    for side in SIDES:
+        fold_in_rows(carried, target, side, ~carried.known[side])
+    needs_users = target.config.solver == "coordinate" or target.config.damping < 1
+    rows = {side: carried.rows[side] for side in SIDES if side == "item" or needs_users}
+    return TrainingState((), rows, carried.weights)
+
+
+def fold_in_rows(
+    carried: Carried, target: Target, side: Side, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> None:
+    """Solve some rows of one side for the other side's, as a half-step does, in place."""
+    features = side_features(target.store, target.config).get(side)
+    ridge, rank = target.config.ridge, target.config.effective_rank
+    other: Side = "item" if side == "user" else "user"
+    for start, stop in target.blocks(side):
+        if not wanted[start:stop].any():
+            continue
+        block = target.load(side, start, stop)
+        prior = None
+        if features is not None:
+            prior = _prior_means(target, features, carried.weights[side], start, stop, block)
+        solved = _solve(block, carried.rows[other], (rank, target.mean, ridge), prior)
+        carried.rows[side][start:stop][wanted[start:stop]] = solved[wanted[start:stop]]
+
+
+def _solve(
+    block: RatingsBlock, other: FactorRows, spec: tuple[int, float, Ridge], prior: Float32 | None
+) -> FactorRows:
+    rank, mean, ridge = spec
+    rows, _ = solve_rows(block, other, rank=rank, mean=mean, ridge=ridge, prior=prior)
+    return rows
+
+
+def _prior_means(
+    target: Target, spec: FeatureSpec, weights: Float64, start: int, stop: int, block: RatingsBlock
+) -> Float32:
+    found = load_features(str(target.store.path), spec, start, stop, block)
+    matrix = scipy.sparse.csr_array(
+        (found.values, found.indices, found.indptr), shape=(stop - start, spec.n_features)
+    )
+    return np.asarray(matrix @ weights, dtype=np.float32)
+
+
+def _put_prior(
+    rows: FactorRows,
+    target: Target,
+    spec: FeatureSpec,
+    weights: Float64,
+    wanted: np.ndarray[tuple[int], np.dtype[np.bool_]],
+) -> None:
+    rank = weights.shape[1] - 1
+    for start, stop in target.blocks(spec.side):
+        if wanted[start:stop].any():
+            block = target.load(spec.side, start, stop)
+            means = _prior_means(target, spec, weights, start, stop, block)
+            rows[start:stop, :rank] = means[:, :rank]
+            rows[start:stop, rank + 1] = means[:, rank]
+
+
+def _carry_weights(model: Model, target: Target, spec: FeatureSpec) -> Float64:
+    """Bring W to the store's features: by name, or for `implicit` by the other side's ids."""
+    side = spec.side
+    weights = np.zeros((spec.n_features, model.rank + 1))
+    own = {group.column: group for group in model.feature_groups[side]}
+    start = 0
+    for entry in features_section(target.store, {side: spec})[side]:
+        group, size = own.get(entry["column"]), entry["n_features"]
+        if group is not None:
+            if entry["column"] == IMPLICIT:
+                other: Side = "item" if side == "user" else "user"
+                ids = target.store.user_ids if other == "user" else target.store.item_ids
+                places: Int64 = model.rows_of(other, ids)
+            else:
+                numbers = {name: place for place, name in enumerate(group.values or ())}
+                places = np.array([numbers.get(name, -1) for name in entry["values"]], np.int64)
+            weights[start : start + size][places >= 0] = group.weights[places[places >= 0]]
+        start += size
+    return weights
