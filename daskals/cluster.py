@@ -101,6 +101,8 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
         # a nanny pins the threads of BLAS and OpenMP, but knows nothing of Numba
         "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": max(threads, config.numba_threads),
     }
+    if config.ratings_memory is not None:
+        settings[f"distributed.nanny.pre-spawn-environ.{heap.VARIABLE}"] = heap.HEAPS
     with warnings.catch_warnings(), dask.config.set(settings):
         # a taken dashboard port is no failure: Dask picks another, and the link that is shown is the real one
         warnings.filterwarnings("ignore", message="Port .* is already in use")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import socket
@@ -181,7 +182,9 @@ def test_bytes_moved_agree_with_the_estimate() -> None:
     store = resolve_store("synthetic-100k")
     epochs, rank = 10, 8
     config = TrainConfig.parse({"epochs": epochs, "rank": rank, "model": "als", "seed": 1})
-    with connect(ClusterConfig(workers=2, threads_per_worker=1, dashboard_address=None)) as cluster:
+    local = ClusterConfig(workers=2, threads_per_worker=1, dashboard_address=None, ratings_memory=10_000_000)
+    with connect(local) as cluster:
+        assert set(cluster.everywhere(os.getenv, "MALLOC_ARENA_MAX").values()) == {"2"}
         report = fit("synthetic-100k", config, cluster.client).report
     expected = estimate(store.n_users, store.n_items, report["data"]["n_train"], rank, Machine(workers=2))
     assert expected.epoch_bytes == (store.n_users + store.n_items) * row_stride(rank) * 4
