@@ -91,7 +91,9 @@ def wait_for(log: Path, pattern: str, process: subprocess.Popen[bytes]) -> str:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process with its children, and wait for it."""
+    """Kill a process with its children and wait for it; the number of one that ended may be another's."""
+    if process.poll() is not None:
+        return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=30)
