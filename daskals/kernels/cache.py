@@ -11,9 +11,9 @@ every kernel module counts that it builds on: those it calls, and those that emi
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import pickle
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -26,14 +26,15 @@ from daskals.kernels.target import current_target
 
 _PACKAGE = __name__.rpartition(".")[0]
 _FOLDER = Path(__file__).parent
+_IMPORT = re.compile(rf"^\s*from {re.escape(_PACKAGE)}\.(\w+) import ", re.MULTILINE)
 
 
 @lru_cache
 def _imported(path: Path) -> tuple[Path, ...]:
     """Return the kernel modules that a module imports."""
-    nodes = ast.walk(ast.parse(path.read_bytes()))
-    modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
-    names = [name.removeprefix(f"{_PACKAGE}.") for name in modules if name.startswith(f"{_PACKAGE}.")]
+    # not by ast: kernels compile in several threads at once, and CPython 3.11's parser counts its recursion
+    # depth for all of them together
+    names = _IMPORT.findall(path.read_text(encoding="utf-8"))
     return tuple(_FOLDER / f"{name}.py" for name in names)
 
 
