@@ -98,8 +98,9 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
     settings = {
         # blocks have a home; moving their tasks would move their ratings
         "distributed.scheduler.work-stealing": False,
-        # a nanny pins the threads of BLAS and OpenMP, but knows nothing of Numba
-        "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": max(threads, config.numba_threads),
+        # a nanny pins the threads of BLAS and OpenMP, but knows nothing of Numba; to be set in the worker only:
+        # what is set before the spawn stays in this process, whose own Numba may have other threads
+        "distributed.nanny.environ.NUMBA_NUM_THREADS": max(threads, config.numba_threads),
     }
     if config.ratings_memory is not None:
         settings[f"distributed.nanny.pre-spawn-environ.{heap.VARIABLE}"] = heap.HEAPS
