@@ -58,7 +58,7 @@ def fresh_bucket_url() -> str:
     """Return the address of an empty registry on the server that the environment names."""
     import s3fs
 
-    files = s3fs.S3FileSystem(use_listings_cache=False)
+    files = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
     if not files.exists(BUCKET):
         files.mkdir(BUCKET)
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"

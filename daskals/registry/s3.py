@@ -30,7 +30,8 @@ class S3Storage:
         self.url = url.rstrip("/")
         self._root = self.url.removeprefix("s3://")
         # a listing kept from before would hide what others did since
-        self._files: Any = s3fs.S3FileSystem(use_listings_cache=False)
+        # an instance of its own: fsspec's cached one may belong to an endpoint of before
+        self._files: Any = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
 
     def read(self, key: str) -> bytes | None:
         """Return an object, or None where there is none."""
