@@ -98,7 +98,7 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
     settings = {
         # blocks have a home; moving their tasks would move their ratings
         "distributed.scheduler.work-stealing": False,
-        # a nanny pins the threads of BLAS and OpenMP, but knows nothing of Numba; to be set in the worker only:
+        # a nanny pins the threads of BLAS and OpenMP, but knows nothing of Numba; to be set in the worker:
         # what is set before the spawn stays in this process, whose own Numba may have other threads
         "distributed.nanny.environ.NUMBA_NUM_THREADS": max(threads, config.numba_threads),
     }
