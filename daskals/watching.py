@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from daskals.errors import OutputError
-from daskals.event_log import LOG, read_log
 from daskals.store.lock import process_start
+from daskals.training.event_log import LOG, read_log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Status:
     run
         What it is.
     state
-        "running", "ended", or "gone": its process died.
+        "running", "ended", "failed", or "gone": its process died.
     phase, training
         At what it is; which of several trainings, or empty.
     epoch, epochs
@@ -36,6 +36,8 @@ class Status:
         Of this training, by the median epoch; None where nothing is known.
     code, summary
         How it ended.
+    again
+        What to do where it failed or is gone, a clause.
     notices
         What else happened, the last three.
     """
@@ -52,6 +54,7 @@ class Status:
     seconds_left: float | None
     code: int | None
     summary: str
+    again: str
     notices: list[str]
 
 
@@ -87,14 +90,14 @@ def status_of(log: Path) -> Status:
     end = next((event for event in events if event["event"] == "end"), None)
     phases = [event for event in events if event["event"] == "phase"]
     training = phases[-1]["training"] if phases else ""
-    epochs = [event for event in events if event["event"] == "epoch" and event["training"] == training]
+    epochs = _epochs(events, training)
     last: dict[str, Any] = epochs[-1] if epochs else {}
     left = None
     if epochs and end is None:
         left = statistics.median(epoch["seconds"] for epoch in epochs) * (last["epochs"] - last["epoch"])
     return Status(
         run=str(events[0].get("run", log.parent.name)),
-        state="ended" if end else "running" if _is_alive(events[-1]) else "gone",
+        state=_state(events[0], end),
         phase=phases[-1]["phase"] if phases else "begin",
         training=training,
         epoch=int(last.get("epoch", 0)),
@@ -105,13 +108,24 @@ def status_of(log: Path) -> Status:
         seconds_left=left,
         code=None if end is None else end["code"],
         summary="" if end is None else end["summary"],
+        again=events[0]["again"],
         notices=[event["text"] for event in events if event["event"] == "notice"][-3:],
     )
 
 
-def _is_alive(event: dict[str, Any]) -> bool:
+def _epochs(events: list[dict[str, Any]], training: str) -> list[dict[str, Any]]:
+    """Return the epochs of a training since it began: one that follows another counts its own."""
+    begins = [place for place, event in enumerate(events) if event.get("phase") == "train"]
+    since = events[begins[-1] :] if begins else []
+    return [event for event in since if event["event"] == "epoch" and event["training"] == training]
+
+
+def _state(begin: dict[str, Any], end: dict[str, Any] | None) -> str:
+    if end is not None:
+        return "failed" if end["failed"] else "ended"
     # of a process on another host nothing is known
-    return event["host"] != socket.gethostname() or process_start(event["pid"]) is not None
+    elsewhere = begin["host"] != socket.gethostname()
+    return "running" if elsewhere or process_start(begin["pid"]) == begin["process_started"] else "gone"
 
 
 def _seconds_since(begin: dict[str, Any], end: dict[str, Any] | None) -> float:

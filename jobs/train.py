@@ -17,12 +17,16 @@ from jobs._command import field_options, given, guarded
 from jobs._pause import PauseHook
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from daskals.cluster import Cluster
+    from daskals.training.event_log import EventLog
     from daskals.training.events import Callback
     from daskals.training.run import RunFolder
     from jobs._display import Display
 
 DEFAULT_DATASET = "synthetic-1m"
+AGAIN = "run the same command with --resume, it goes on from the last checkpoint"
 
 
 @click.command()
@@ -57,20 +61,22 @@ def main(config_file: Path | None, **options: Any) -> None:
     check_target(out, may_resume=config.resume, may_replace=config.overwrite)
     with display, RunFolder(out) as folder:
         _announce(config, display, folder)
+        log = folder.log([display])
         try:
-            with connect(config) as cluster:
+            with log.run(f"training {out}", again=AGAIN), connect(config) as cluster:
                 if cluster.dashboard_link:
                     display.say(f"dashboard {cluster.dashboard_link}")
-                report = _train(config, cluster, [display, *pause], folder)
+                report = _train(config, cluster, log, pause, folder)
+                log.ended(0, "; ".join(_accuracy(report)))
         except (DaskalsError, KeyboardInterrupt):
             if folder.can_resume:
                 display.say(f"the run can be continued: --resume --out {out}")
             raise
-    display.say(_summary(report, out))
+    display.say("\n".join([*_accuracy(report), *_speed(report), f"saved {out}"]))
 
 
 def _train(
-    config: JobConfig, cluster: Cluster, callbacks: list[Callback], folder: RunFolder
+    config: JobConfig, cluster: Cluster, log: EventLog, pause: Sequence[Callback], folder: RunFolder
 ) -> dict[str, Any]:
     from daskals.fitting import cross_validate, fit
     from daskals.training.events import Notice
@@ -79,15 +85,14 @@ def _train(
     source = config.dataset or config.data or DEFAULT_DATASET
     checkpoints = folder.checkpoints(config.checkpoint_every, resume=config.resume)
     options = RunOptions(checkpoints, config.ratings_memory, config.numba_threads)
+    callbacks = [log, *pause]
     if config.split == "kfold" and config.fold is None:
-        report = cross_validate(
-            source,
-            config,
-            cluster.client,
-            callbacks,
-            lambda fold: callbacks[0](Notice(f"fold {fold + 1}/{config.folds}")),
-            options,
-        )
+
+        def begin_fold(fold: int) -> None:
+            log.training(f"fold {fold + 1}/{config.folds}")
+            log(Notice(f"fold {fold + 1}/{config.folds}"))
+
+        report = cross_validate(source, config, cluster.client, callbacks, begin_fold, options)
         save = None
     else:
         model = fit(source, config, cluster.client, callbacks, options)
@@ -113,19 +118,24 @@ def _announce(config: JobConfig, display: Display, folder: RunFolder) -> None:
         )
 
 
-def _summary(report: dict[str, Any], out: Path) -> str:
+def _accuracy(report: dict[str, Any]) -> list[str]:
     if "folds" in report:
         mean, deviation = report["test_rmse_mean"], report["test_rmse_deviation"]
-        return f"test RMSE {mean:.5f} ± {deviation:.5f} over {len(report['folds'])} folds\nsaved {out}"
+        return [f"test RMSE {mean:.5f} ± {deviation:.5f} over {len(report['folds'])} folds"]
     lines = [f"train RMSE {report['train_rmse']:.5f}"]
     if report["test_rmse"] is not None:
         lines.append(
             f"test RMSE {report['test_rmse']:.5f} (clipped {report['test_rmse_clipped']:.5f}, "
             f"MAE {report['test_mae']:.5f}) on {report['n_test']:,} ratings"
         )
+    return lines
+
+
+def _speed(report: dict[str, Any]) -> list[str]:
+    if "folds" in report:
+        return []
     seconds, rate = report["epoch_seconds_median"], report["ratings_per_second"]
-    lines += [f"{seconds:.3f} s an epoch, {rate / 1e6:.1f} M ratings/s", f"saved {out}"]
-    return "\n".join(lines)
+    return [f"{seconds:.3f} s an epoch, {rate / 1e6:.1f} M ratings/s"]
 
 
 def _set_log_level(config: JobConfig) -> None:

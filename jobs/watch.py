@@ -27,7 +27,7 @@ def main(run: Path, *, follow: bool, every: float, as_json: bool, debug: bool) -
     """Tell at which phase and epoch RUN is, its RMSE so far and the time left.
 
     RUN is the folder of a training run, of a night, or the home of the nightly job (then its last night).
-    Exit code 0, or 1 where the run's process is gone without having ended.
+    Exit code 0, or 1 where the run failed or its process is gone.
     """
     from dataclasses import asdict
 
@@ -37,13 +37,13 @@ def main(run: Path, *, follow: bool, every: float, as_json: bool, debug: bool) -
         status = status_of(find_log(run))
         click.echo(json.dumps(asdict(status)) if as_json else _shown(status))
         if not follow or status.state != "running":
-            sys.exit(status.state == "gone")
+            sys.exit(status.state in ("failed", "gone"))
         time.sleep(every)
 
 
 def _shown(status: Status) -> str:
     lines = [f"{status.run}: {status.state}, {_duration(status.seconds)}"]
-    if status.state == "ended":
+    if status.state in ("ended", "failed"):
         code = "" if status.code is None else f"code {status.code}: "
         lines.append(f"  {code}{status.summary}")
     else:
@@ -56,8 +56,8 @@ def _shown(status: Status) -> str:
             lines.append(f"  epoch {status.epoch}/{status.epochs}{rmse}")
         if status.seconds_left is not None:
             lines.append(f"  about {_duration(status.seconds_left)} of training left")
-    if status.state == "gone":
-        lines.append("  its process is gone: run the same command again, it goes on where it stopped")
+    if status.state in ("failed", "gone"):
+        lines.append(f"  {status.again}")
     return "\n".join([*lines, *(f"  {notice}" for notice in status.notices)])
 
 

@@ -29,7 +29,7 @@ FLOORS = [
     ("daskals.ranking",),
     ("daskals.buckets", "daskals.ranking_scores"),
     ("daskals.evaluation", "daskals.export", "daskals.people", "daskals.prediction", "daskals.recommend"),
-    ("daskals.report", "daskals.event_log", "daskals.posterior"),
+    ("daskals.report", "daskals.posterior"),
     ("daskals.fitting",),
     ("daskals.judging",),
     ("daskals.search_space",),

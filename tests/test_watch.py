@@ -6,6 +6,8 @@ import datetime as dt
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,11 +17,14 @@ import pytest
 from click.testing import CliRunner
 
 from daskals.errors import DataError, OutputError
-from daskals.event_log import LOG, EventLog, read_log
 from daskals.retrain.simulate import simulate_nights
+from daskals.store.lock import process_start
+from daskals.training.event_log import LOG, EventLog, read_log
 from daskals.training.events import EpochFinished, Notice, PhaseStarted
 from daskals.watching import find_log, status_of
+from jobs._pause import PauseHook
 from jobs.simulate import main as simulate
+from jobs.train import main as train_command
 from jobs.watch import main as watch
 from tests.night_cases import QUICK, ratings_of_day
 
@@ -31,7 +36,8 @@ def epoch(number: int, seconds: float = 30.0) -> EpochFinished:
 def began(folder: Path) -> EventLog:
     folder.mkdir(parents=True, exist_ok=True)
     log = EventLog(folder / LOG)
-    log.add("begin", run="night of 2024-05-01")
+    started = process_start(os.getpid())
+    log.add("begin", run="night of 2024-05-01", again="run it again", process_started=started)
     return log
 
 
@@ -69,7 +75,7 @@ def test_phase_epoch_rmse_and_time_left(tmp_path) -> None:
         1,
         9000.0,
     )
-    log.add("end", code=10, summary="refused")
+    log.ended(10, "refused")
     assert "night of 2024-05-01: ended" in seen(tmp_path)
     assert "code 10: refused" in seen(tmp_path)
 
@@ -79,7 +85,10 @@ def test_a_run_whose_process_is_gone_is_said_so(tmp_path) -> None:
     lines = [{**event, "pid": 2**22 - 5} for event in read_log(tmp_path / LOG)]
     (tmp_path / LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert "gone" in seen(tmp_path, code=1)
-    assert "run the same command again" in seen(tmp_path, code=1)
+    assert "  run it again" in seen(tmp_path, code=1)
+    reused = [{**event, "process_started": 1.0} for event in read_log(tmp_path / LOG)]
+    (tmp_path / LOG).write_text("".join(json.dumps({**line, "pid": os.getpid()}) + "\n" for line in reused))
+    assert status_of(tmp_path / LOG).state == "gone"  # another process has its number
     elsewhere = [{**line, "host": "elsewhere"} for line in lines]
     (tmp_path / LOG).write_text("".join(json.dumps(line) + "\n" for line in elsewhere))
     assert status_of(tmp_path / LOG).state == "running"
@@ -124,6 +133,102 @@ def test_nothing_to_watch(tmp_path) -> None:
     assert "error: " in seen(tmp_path / "nowhere", code=1)
 
 
+def test_a_failure_is_told_with_its_reason(tmp_path) -> None:
+    log = EventLog(tmp_path / LOG)
+
+    def fail(error: BaseException, **options: int) -> None:
+        with log.run("training x", again="add --resume", **options):
+            log.phase("train")
+            raise error
+
+    with pytest.raises(OutputError):
+        fail(OutputError("cannot be written", where="x"), failure=30)
+    text = seen(tmp_path, code=1)
+    assert "training x: failed" in text
+    assert "code 30: x: cannot be written." in text
+    assert "  add --resume" in text
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt())
+    assert "code 130: interrupted" in seen(tmp_path, code=1)
+
+
+# --- training runs -----------------------------------------------------------------------------------------
+
+
+def arguments(folder: Path, *more: object) -> list[str]:
+    data, out = folder / "ratings.csv", folder / "run"
+    if not data.exists():
+        ratings_of_day(1).to_csv(data, index=False)
+    options = ("--rank", 2, "--epochs", 4, "--lambda", 1, "--dashboard-address", "none", *more)
+    return [str(one) for one in ("--data", data, "--out", out, *options)]
+
+
+def train(folder: Path, *more: object, code: int = 0) -> None:
+    result = CliRunner().invoke(train_command, arguments(folder, *more))
+    assert result.exit_code == code, result.output
+
+
+def test_a_training_run_can_be_watched(tmp_path, monkeypatch) -> None:
+    texts = []
+
+    def look(_: PauseHook, event: object) -> None:
+        texts.append((event, seen(tmp_path / "run")))
+
+    monkeypatch.setenv("DASKALS_PAUSE_AT_EPOCH", "2")
+    monkeypatch.setattr(PauseHook, "__call__", look)
+    train(tmp_path)
+    for event, text in texts:
+        assert f"training {tmp_path / 'run'}: running" in text
+        if isinstance(event, EpochFinished):
+            assert f"phase train\n  epoch {event.epoch}/4, train RMSE {event.train_rmse:.5f}" in text
+            assert "of training left" in text
+        elif isinstance(event, PhaseStarted):
+            assert f"phase {event.phase}" in text
+    assert sum(isinstance(event, EpochFinished) for event, _ in texts) == 4
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    text = seen(tmp_path / "run")
+    assert "ended" in text
+    assert f"code 0: train RMSE {report['train_rmse']:.5f}; test RMSE {report['test_rmse']:.5f}" in text
+
+
+def test_folds_are_told_apart(tmp_path) -> None:
+    train(tmp_path, "--split", "kfold", "--folds", 2)
+    events = read_log(tmp_path / "run" / LOG)
+    found = [event["training"] for event in events if event["event"] == "epoch"]
+    assert found == ["fold 1/2"] * 4 + ["fold 2/2"] * 4
+    status = status_of(tmp_path / "run" / LOG)
+    assert (status.training, status.state) == ("fold 2/2", "ended")
+    assert status.summary.startswith("test RMSE")
+
+
+def test_a_killed_run_says_how_it_goes_on(tmp_path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobs.train", *arguments(tmp_path)],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "DASKALS_PAUSE_AT_EPOCH": "2"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert any(line.startswith("paused at epoch 2") for line in process.stdout)
+    assert "epoch 2/4" in seen(tmp_path / "run")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    text = seen(tmp_path / "run", code=1)
+    assert "gone" in text
+    assert "run the same command with --resume, it goes on from the last checkpoint" in text
+    train(tmp_path, "--resume")
+    assert "ended" in seen(tmp_path / "run")
+
+
+def test_a_run_that_fails_leaves_no_log_behind(tmp_path) -> None:
+    train(tmp_path, "--data", tmp_path / "nowhere.csv", code=1)
+    assert not (tmp_path / "run").exists()
+
+
+# --- the log -----------------------------------------------------------------------------------------------
+
+
 def test_a_log_that_cannot_be_written(tmp_path) -> None:
     with pytest.raises(OutputError, match=r"log.jsonl: cannot be written"):
         EventLog(tmp_path / "nowhere" / LOG).phase("train")
@@ -134,7 +239,7 @@ def test_following_ends_with_the_run(tmp_path) -> None:
 
     def finish() -> None:
         time.sleep(0.3)
-        log.add("end", code=0, summary="promoted")
+        log.ended(0, "promoted")
 
     thread = threading.Thread(target=finish)
     thread.start()

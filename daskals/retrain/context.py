@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daskals.event_log import EventLog
 from daskals.model import Model
 from daskals.ratings.dates import last_moment
 from daskals.registry.registry import CHAMPION, Registry
@@ -15,6 +14,7 @@ from daskals.retrain.config import RetrainConfig
 from daskals.retrain.night import REFUSED_DATA, Check, NightFolder, Outcome
 from daskals.store.reader import RatingsStore
 from daskals.store.versions import is_store, open_latest
+from daskals.training.event_log import EventLog
 
 STORE = "store"
 

@@ -10,13 +10,12 @@ from dataclasses import asdict
 
 from daskals.cluster import Cluster, connect
 from daskals.errors import DataError, NumericalError, OutputError
-from daskals.event_log import LOG, EventLog
 from daskals.ratings.dates import last_moment
 from daskals.ratings.split import SplitSpec
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.context import Context, EndedError, begin
 from daskals.retrain.judge import finite_check, judge
-from daskals.retrain.night import PROMOTED, REFUSED_MODEL, Check, NightFolder, Outcome
+from daskals.retrain.night import INFRASTRUCTURE, PROMOTED, REFUSED_MODEL, Check, NightFolder, Outcome
 from daskals.retrain.publication import publish, recommend
 from daskals.retrain.report import write_reports
 from daskals.retrain.taking_in import take_in
@@ -26,10 +25,12 @@ from daskals.store.lock import FolderLock, read_owner
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
 from daskals.store.versions import collect_versions, open_latest
+from daskals.training.event_log import LOG, EventLog
 from daskals.training.events import Callback, Notice
 from daskals.training.features import resolve_model
 
 LOCK = "retrain.lock"
+AGAIN = "run the same date again, it goes on where it stopped"
 
 
 def run_night(config: RetrainConfig, callbacks: tuple[Callback, ...] = ()) -> tuple[Outcome, bool]:
@@ -81,18 +82,18 @@ def _run_locked(
         if ended is not None:  # somebody else did it while this one waited for the folder
             return ended, True
         log = EventLog(folder.path / LOG, callbacks)
-        log.add("begin", run=f"night of {config.as_of}")
-        if before is not None:
-            text = f"took the lock over from process {before['pid']} on {before['host']}, which is dead"
-            log(Notice(text))
-        try:
-            outcome = _steps(begin(config, folder, log, held.check))
-        except EndedError as end:
-            outcome = end.outcome
-        write_reports(folder.path, outcome)
-        held.check()
-        folder.write("outcome.json", asdict(outcome))
-        log.add("end", code=outcome.code, summary=outcome.summary)
+        with log.run(f"night of {config.as_of}", again=AGAIN, failure=INFRASTRUCTURE):
+            if before is not None:
+                text = f"took the lock over from process {before['pid']} on {before['host']}, which is dead"
+                log(Notice(text))
+            try:
+                outcome = _steps(begin(config, folder, log, held.check))
+            except EndedError as end:
+                outcome = end.outcome
+            write_reports(folder.path, outcome)
+            held.check()
+            folder.write("outcome.json", asdict(outcome))
+            log.ended(outcome.code, outcome.summary)
     return outcome, False
 
 

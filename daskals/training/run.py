@@ -4,12 +4,13 @@ OUT/run.lock             owner of the folder, while the run is under way
 OUT/checkpoints/         the last two states, see `daskals.store.state_files`
 OUT/model/               the model, there whole or not at all
 OUT/report.json          the report; a folder that has one holds a run that ended
+OUT/log.jsonl            what happened, a line an event
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from daskals.store.lock import FolderLock, refuse_if_owned
 from daskals.store.small_files import publish_text
 from daskals.store.state_files import has_states
 from daskals.training.checkpoint import Checkpoints
+from daskals.training.event_log import LOG, EventLog
+from daskals.training.events import Callback
 
 CHECKPOINTS = "checkpoints"
 LOCK = "run.lock"
@@ -105,6 +108,8 @@ class RunFolder:
                 (self.path / CHECKPOINTS).rmdir()  # stays if it holds something
         self._stack.close()
         if kind is not None:
+            if [path.name for path in self.path.iterdir()] == [LOG]:
+                (self.path / LOG).unlink()
             self._remove_made()
 
     @property
@@ -115,6 +120,10 @@ class RunFolder:
     def checkpoints(self, every: int, *, resume: bool) -> Checkpoints:
         """Return the run's checkpoints."""
         return Checkpoints(self.path / CHECKPOINTS, every, resume=resume, before_saving=self._lock.check)
+
+    def log(self, listeners: Sequence[Callback] = ()) -> EventLog:
+        """Return the run's log; a callback that also tells others."""
+        return EventLog(self.path / LOG, listeners)
 
     def publish(self, save_model: Callable[[Path], None] | None, report: str) -> None:
         """Put model and report in place, each whole.

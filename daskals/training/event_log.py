@@ -6,15 +6,18 @@ import datetime as dt
 import json
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from daskals.errors import OutputError
+from daskals.store.lock import process_start
 from daskals.training.events import EpochFinished, Event, PhaseStarted
 
 LOG = "log.jsonl"
+INTERRUPTED = 130
 
 
 class EventLog:
@@ -45,6 +48,39 @@ class EventLog:
             self.add("epoch", training=self._training, **asdict(event))
         else:
             self.add("notice", text=str(getattr(event, "text", event)))
+
+    @contextmanager
+    def run(self, name: str, *, again: str, failure: int = 1) -> Iterator[None]:
+        """Log that a run begins and, should the block fail, that it ended and why.
+
+        The block itself says how a run ended that did not fail, by `ended`.
+
+        Parameters
+        ----------
+        name
+            What it is.
+        again
+            What a person does to take it up again where it failed or was killed, a clause.
+        failure
+            Exit code of a failure.
+        """
+        self.add("begin", run=name, again=again, process_started=process_start(os.getpid()))
+        try:
+            yield
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            with suppress(OutputError):  # the failure itself is what is told
+                self.add(
+                    "end",
+                    failed=True,
+                    code=INTERRUPTED if interrupted else failure,
+                    summary="interrupted" if interrupted else str(error) or type(error).__name__,
+                )
+            raise
+
+    def ended(self, code: int, summary: str) -> None:
+        """Say how the run ended."""
+        self.add("end", failed=False, code=code, summary=summary)
 
     def training(self, name: str) -> None:
         """Say which training the next events belong to."""
