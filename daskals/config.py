@@ -312,6 +312,11 @@ class JobConfig(TrainConfig, ClusterConfig):
 
     data: Path | None = Field(None, description="Ratings: a folder, a file or a store.")
     dataset: str | None = Field(None, description="Ratings by name: ml-latest-small … ml-32m, synthetic-1m …")
+    store_url: str | None = Field(
+        None,
+        description="Store that all workers read, as s3://BUCKET/NAME or file:///FOLDER. With --data or "
+        "--dataset those ratings are put there first, unless they are there already.",
+    )
     out: Path | None = Field(None, description="Folder of the run; default: runs/<UTC time>-<model>.")
     overwrite: bool = Field(default=False, description="Replace the run that --out already holds.")
     checkpoint_every: int = Field(
@@ -330,6 +335,15 @@ class JobConfig(TrainConfig, ClusterConfig):
     def _one_source(self) -> Self:
         if self.data is not None and self.dataset is not None:
             raise ValueError("data: found together with dataset; expected one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _store_url_is_one(self) -> Self:
+        if self.store_url is not None and "://" not in self.store_url:
+            raise ValueError(
+                f"store_url: found {self.store_url!r}; expected an address such as s3://BUCKET/NAME (name a "
+                "store in a folder with --data)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ import pyarrow as pa
 import scipy.sparse
 
 from daskals.cache import cache_folder
-from daskals.config import ReadConfig
+from daskals.config import JobConfig, ReadConfig
 from daskals.errors import ConfigError, DataError, OutputError
 from daskals.ratings.datasets import DATASETS, fetch_dataset, suggest_name
 from daskals.ratings.dates import last_moment
@@ -25,14 +25,16 @@ from daskals.ratings.synthetic import SYNTHETIC_NAMES, generate, synthetic_versi
 from daskals.ratings.table import RatingsTable
 from daskals.store.append import append
 from daskals.store.forget import forget_users
+from daskals.store.putting import put_store
 from daskals.store.reader import RatingsStore, open_store
+from daskals.store.remote import is_url, place_of
 from daskals.store.versions import is_store, open_latest
 from daskals.store.writer import write_store
 
 RatingsSource: TypeAlias = (
     str | Path | pd.DataFrame | pa.Table | scipy.sparse.sparray | scipy.sparse.spmatrix | RatingsStore
 )
-"""Ratings in a form that training takes: a path, a data set's name, a frame, a matrix, an open store."""
+"""Ratings in a form that training takes: a path, an address, a name, a frame, a matrix, an open store."""
 
 COMPANIONS = ("movies.csv", "tags.csv", "links.csv", "movies.dat", "tags.dat", "u.item", "u.genre")
 """Files beside a ratings file that are read with it; an official test part is another."""
@@ -67,7 +69,9 @@ def ingest(
 ) -> RatingsStore:
     """Read a ratings file, folder or named data set and write it as a store, whole or not at all.
 
-    With `as_of`, a date or moment, later ratings are left out before anything else is done.
+    `store` is a folder, or an address such as `s3://BUCKET/NAME`, which is never replaced and to which a
+    store in a folder can be copied. With `as_of`, a date or moment, later ratings are left out before
+    anything else is done.
 
     Raises
     ------
@@ -76,8 +80,26 @@ def ingest(
     OutputError
         If the store cannot be written, or the place is taken.
     """
-    table = read_table(source, config or ReadConfig(), as_of=as_of)
-    return write_store(table, store, overwrite=overwrite, lineage=first_lineage(as_of))
+    target = place_of(store)
+    if not is_url(target):
+        table = read_table(source, config or ReadConfig(), as_of=as_of)
+        return write_store(table, target, overwrite=overwrite, lineage=first_lineage(as_of))
+    if overwrite == "replace":
+        raise made_once(target)
+    if as_of is None and not is_name(source) and is_store(Path(source)):
+        return put_store(open_latest(source), target)
+    with tempfile.TemporaryDirectory(prefix="daskals-") as folder:
+        return put_store(ingest(source, Path(folder) / "store", config, as_of=as_of), target)
+
+
+def made_once(url: str) -> OutputError:
+    """Return the error that says that a store at an address never changes."""
+    return OutputError(
+        "a store at an address is made once and stays as it is",
+        where=url,
+        expected="an address that is free, or a folder",
+        remedy="Change the store in a folder, and put it at another address with python -m jobs.ingest",
+    )
 
 
 def append_ratings(
@@ -95,6 +117,8 @@ def append_ratings(
         If the store cannot be written, or somebody else added to it meanwhile.
     """
     config = config or ReadConfig()
+    if is_url(store):
+        raise made_once(str(store))
     open_latest(store)  # a missing store is said so before anything is read
     table = read_table(source, config, as_of=as_of)
     return append(store, table, duplicates=config.duplicates, as_of=as_of)
@@ -108,6 +132,8 @@ def forget_listed(store: str | Path, file: Path) -> RatingsStore:
     DataError
         If the file cannot be read, a line is no id, or the store knows none of them.
     """
+    if is_url(store):
+        raise made_once(str(store))
     opened = open_latest(store)
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
@@ -141,15 +167,25 @@ def read_table(source: str | Path, config: ReadConfig, *, as_of: str | None = No
 
 
 def resolve_store(source: str | Path, config: ReadConfig | None = None) -> RatingsStore:
-    """Open the store at a path, or the cached store of a file, folder or named data set, made if need be."""
+    """Open the store at a path or an address, or the cached one of files or a data set, made if need be."""
     config = config or ReadConfig()
     if is_name(source):
         return _resolve_name(str(source), config)
-    path = Path(source)
+    if is_url(source):
+        return open_store(source)
+    path = Path(place_of(source))
     if is_store(path):
         return open_latest(path)
     key = _fingerprint(path, config)
     return _cached(f"{path.name or 'ratings'}-{key}", lambda: _read(path, config))
+
+
+def job_store(job: JobConfig, default: str) -> RatingsStore:
+    """Open the store that a command's `--data`, `--dataset` and `--store-url` name, `default` for none."""
+    named = job.dataset if job.data is None else str(job.data)
+    if job.store_url is None:
+        return resolve_store(named or default, job)
+    return open_store(job.store_url) if named is None else put_store(resolve_store(named, job), job.store_url)
 
 
 def is_name(source: str | Path) -> bool:

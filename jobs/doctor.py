@@ -20,7 +20,7 @@ OPTIONS = ["scheduler", "tls_ca", "tls_cert", "tls_key", "workers", "threads_per
 
 @click.command()
 @field_options(ClusterConfig, OPTIONS)
-@click.option("--store", help="Ratings store that every worker must reach.")
+@click.option("--store", help="Ratings store, a folder or an address, that every worker must reach.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @guarded
 def main(store: str | None, *, debug: bool, **options: Any) -> None:  # noqa: ARG001

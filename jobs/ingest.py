@@ -48,6 +48,9 @@ def main(
 ) -> None:
     """Read SOURCE, a ratings file, a folder or a data set's name, and write it as STORE.
 
+    STORE is a folder, or an address such as s3://BUCKET/NAME, where it is made once and every copied byte is
+    compared; SOURCE may then be a store.
+
     With --append the store that is there gets a new version: whom and what it knows keeps their rows. Who
     reads an earlier version goes on undisturbed.
     """
@@ -58,10 +61,13 @@ def main(
             f"found {len(paths)} paths{' with --overwrite and --append' if overwrite and append else ''}; "
             "expected SOURCE STORE, or STORE alone with --forget-users or --keep-versions"
         )
-    from daskals.ingest import append_ratings, forget_listed, ingest
+    from daskals.ingest import append_ratings, forget_listed, ingest, made_once
+    from daskals.store.remote import is_url, place_of
 
+    store = place_of(paths[-1])
+    if is_url(store) and keep_versions is not None:
+        raise made_once(store)
     started = time.perf_counter()
-    store = Path(paths[-1])
     made = None
     if forget_users is not None:
         made = forget_listed(store, forget_users)
@@ -74,7 +80,7 @@ def main(
     if keep_versions is not None:
         from daskals.store.versions import collect_versions
 
-        for folder in collect_versions(store, keep_versions):
+        for folder in collect_versions(Path(store), keep_versions):
             click.echo(f"removed {folder}")
 
 

@@ -10,7 +10,7 @@ import click
 from daskals.config import JobConfig
 from jobs._command import field_options, given, guarded
 
-_OPTIONS = ["data", "dataset", "workers", "threads_per_worker", "scheduler", "dashboard_address"]
+_OPTIONS = ["data", "dataset", "store_url", "workers", "threads_per_worker", "scheduler", "dashboard_address"]
 
 
 @click.command()
@@ -32,11 +32,11 @@ def main(paper: str, only: str | None, json_file: Path | None, *, debug: bool, *
     job = JobConfig.parse(given(options))
     from daskals.cluster import connect
     from daskals.errors import ConfigError
-    from daskals.ingest import resolve_store
+    from daskals.ingest import job_store
     from daskals.reproduction import experiments, run_experiment
     from jobs._files import write_json
 
-    store = resolve_store(str(job.data) if job.data else job.dataset or "ml-32m", job)
+    store = job_store(job, "ml-32m")
     chosen = [one for one in experiments(paper, store.n_ratings) if only is None or only in one.name]
     if not chosen:
         names = ", ".join(one.name for one in experiments(paper, store.n_ratings))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from daskals.cluster import Cluster
+    from daskals.ingest import RatingsSource
     from daskals.training.event_log import EventLog
     from daskals.training.events import Callback
     from daskals.training.run import RunFolder
@@ -82,7 +83,7 @@ def _train(
     from daskals.training.events import Notice
     from daskals.training.run import RunOptions
 
-    source = config.dataset or config.data or DEFAULT_DATASET
+    source = _source(config)
     checkpoints = folder.checkpoints(config.checkpoint_every, resume=config.resume)
     options = RunOptions(checkpoints, config.ratings_memory, config.numba_threads)
     callbacks = [log, *pause]
@@ -102,6 +103,14 @@ def _train(
     return report
 
 
+def _source(config: JobConfig) -> RatingsSource:
+    if config.store_url is None:
+        return config.dataset or config.data or DEFAULT_DATASET
+    from daskals.ingest import job_store
+
+    return job_store(config, DEFAULT_DATASET)
+
+
 def default_out(config: JobConfig) -> Path:
     """Return runs/<UTC time>-<model>."""
     now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -111,7 +120,7 @@ def default_out(config: JobConfig) -> Path:
 def _announce(config: JobConfig, display: Display, folder: RunFolder) -> None:
     if config.resume and not folder.can_resume:
         display.say(f"{folder.path} has no checkpoint: beginning with the first epoch")
-    if config.data is None and config.dataset is None:
+    if config.data is None and config.dataset is None and config.store_url is None:
         display.say(
             f"no data named: training on the embedded {DEFAULT_DATASET}; "
             "name your own ratings with --data PATH or --dataset NAME"

@@ -63,10 +63,10 @@ def main(config_file: Path | None, out: Path, *, debug: bool, **options: Any) ->
     base = TrainConfig.parse(chosen)
     grid = _grid_of(own)
     from daskals.cluster import connect
-    from daskals.ingest import resolve_store
+    from daskals.ingest import job_store
     from daskals.tuning import write_tables
 
-    store = resolve_store(str(job.data) if job.data else job.dataset or "synthetic-1m", job)
+    store = job_store(job, "synthetic-1m")
     out.mkdir(parents=True, exist_ok=True)
     with connect(job) as cluster:
         records, best = _search(cluster, store, base, out, grid, own, quiet=quiet)

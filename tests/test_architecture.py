@@ -59,6 +59,7 @@ ROOMS_OF = {
     "click": ("jobs",),
     "rich": ("jobs", "daskals.ratings.download_bar"),
     "s3fs": ("daskals.registry",),
+    "fsspec": ("daskals.store.remote",),
     "streamlit": ("jobs.app", "jobs._page"),
     "optuna": ("daskals.tuning",),
     "matplotlib": ("daskals.plots", "daskals.bench"),

@@ -24,6 +24,7 @@ from zarr.storage import LocalStore, WrapperStore
 
 from daskals.errors import StoreError
 from daskals.store.layout import CHUNK_RATINGS
+from daskals.store.remote import is_url, open_remote
 
 _CHUNK_KEY = re.compile(r"(?:^|/)c(?:/\d+)+$")
 _DAMAGE = (ValueError, TypeError, RuntimeError, LookupError, OSError, BaseZarrError)
@@ -39,19 +40,23 @@ class CompleteStore(WrapperStore[Store]):
         """Return the bytes of a key; raise StoreError if it is a chunk's and there are none."""
         return self._whole(key, await self._store.get(key, prototype, byte_range))
 
-    def get_sync(
-        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        """Do the same for the Zarr versions that read local chunks without their event loop."""
-        store = cast("LocalStore", self._store)
-        return self._whole(key, store.get_sync(key, prototype=prototype, byte_range=byte_range))
-
     def _whole(self, key: str, found: Buffer | None) -> Buffer | None:
         if found is None and _CHUNK_KEY.search(key):
             raise StoreError(
                 f"chunk {key} is missing", where=_root(self._store), expected="all chunks", remedy=_REMEDY
             )
         return found
+
+
+class CompleteFolder(CompleteStore):
+    """The same of a folder."""
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Do the same for the Zarr versions that read local chunks without their event loop."""
+        store = cast("LocalStore", self._store)
+        return self._whole(key, store.get_sync(key, prototype=prototype, byte_range=byte_range))
 
 
 class StagingStore(WrapperStore[Store]):
@@ -102,9 +107,11 @@ class StagingStore(WrapperStore[Store]):
             self._idle.wait_for(lambda: self._writing == 0)
 
 
-def open_for_reading(path: str) -> Store:
-    """Return the byte store of a folder, for reading."""
-    return CompleteStore(LocalStore(Path(path), read_only=True))
+def open_for_reading(place: str) -> Store:
+    """Return the byte store of a folder or an address, for reading."""
+    if is_url(place):
+        return CompleteStore(open_remote(place))
+    return CompleteFolder(LocalStore(Path(place), read_only=True))
 
 
 def open_for_writing(path: Path) -> StagingStore:
@@ -204,5 +211,5 @@ def _broken_metadata(store: Store, name: str, error: Exception) -> StoreError:
 
 
 def _root(store: Store) -> str:
-    inner = store._store if isinstance(store, WrapperStore) else store
+    inner = store._store if isinstance(store, CompleteStore | StagingStore) else store
     return str(inner.root) if isinstance(inner, LocalStore) else str(inner)

@@ -14,7 +14,8 @@ from daskals.store.arrays import write_array, write_group
 from daskals.store.content import hash_array, hash_parts
 from daskals.store.layout import Manifest, group_of
 from daskals.store.reader import RatingsStore, open_store
-from daskals.store.versions import VERSIONS, publishing
+from daskals.store.remote import VERSIONS
+from daskals.store.versions import publishing
 from daskals.store.writer import write_catalogue, writing
 from daskals.types import SIDES, Float32, Int64, Side
 

@@ -16,6 +16,7 @@ from daskals.store.arrays import open_array, open_for_reading, read_array, read_
 from daskals.store.genres import Genres
 from daskals.store.ids import ids_from_numpy
 from daskals.store.layout import CATALOGUE_FILE, TAGS_FILE, Manifest, group_of
+from daskals.store.remote import HEAD, holds, is_url, place_of, read_file
 from daskals.types import Float32, Int64, RatingsBlock, Side, UInt8
 
 _EXTRA_COLUMNS = ("timestamps", "positions")
@@ -46,17 +47,17 @@ class RatingsStore:
     Parameters
     ----------
     path
-        Folder of the store.
+        Folder of the store, or an address such as `s3://BUCKET/NAME`.
 
     Raises
     ------
     StoreError
-        If there is no store, or one of a newer format.
+        If there is no store, one of a newer format, or its address cannot be reached.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = str(Path(path).absolute())
-        _check_folder(Path(self.path))
+        self.path = place_of(path)
+        _check_place(self.path)
         self._store = open_for_reading(self.path)
         self._manifest = Manifest.from_attributes(read_attributes(self._store, ""), self.path)
 
@@ -241,7 +242,10 @@ class RatingsStore:
 
     def _read_table(self, name: str) -> pa.Table:
         try:
-            return pq.read_table(Path(self.path) / name, page_checksum_verification=True)
+            source = (
+                pa.BufferReader(read_file(self.path, name)) if is_url(self.path) else Path(self.path) / name
+            )
+            return pq.read_table(source, page_checksum_verification=True)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
                 f"{name} is missing or damaged ({error})",
@@ -255,14 +259,19 @@ def open_store(path: str | Path) -> RatingsStore:
     return RatingsStore(path)
 
 
-def _check_folder(path: Path) -> None:
+def _check_place(place: str) -> None:
     expected = "the folder of a ratings store"
     remedy = "Make one with python -m jobs.ingest SOURCE STORE"
+    if is_url(place):
+        if holds(place):
+            return
+        raise StoreError("there is no store", where=place, expected="a ratings store", remedy=remedy)
+    path = Path(place)
     if not path.exists():
         raise StoreError("does not exist", where=str(path), expected=expected, remedy=remedy)
     if not path.is_dir():
         raise StoreError("is a file", where=str(path), expected=expected, remedy=remedy)
-    if not (path / "zarr.json").exists():
+    if not (path / HEAD).exists():
         names = sorted(entry.name for entry in path.iterdir())
         found = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
         raise StoreError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from daskals.store.arrays import (
 from daskals.store.layout import FORMAT_VERSION, SPLIT_FORMAT, check_version, group_of
 from daskals.store.publish import staged_directory
 from daskals.store.reader import RatingsStore, open_store
+from daskals.store.remote import holds, is_url, put_folder
 from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Float32, Int64, RatingsBlock, Side, UInt8
 
 _CODES = 256
@@ -49,10 +51,10 @@ class Split:
     def __init__(self, store: RatingsStore, key: str) -> None:
         self.key = key
         self._ratings = store
-        folder = str(_find_split(store, key))
-        self._store = open_for_reading(folder)
+        place = _find_split(store, key)
+        self._store = open_for_reading(place)
         self._attributes = read_attributes(self._store, "")
-        check_version(self._attributes, SPLIT_FORMAT, folder)
+        check_version(self._attributes, SPLIT_FORMAT, place)
 
     @property
     def n_train(self) -> int:
@@ -97,7 +99,7 @@ class Split:
 def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
     """Return a store's split under a protocol; make it if it is not there.
 
-    It is kept in the store's folder, or, where that cannot be written, in a cache of this user. Several
+    It is kept with the store, or, where that cannot be written, in a cache of this user. Several
     processes may make it at once: the first to finish publishes, all get the same.
 
     Raises
@@ -113,7 +115,7 @@ def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
     try:
         return Split(store, key)
     except StoreError:
-        if any((folder / "zarr.json").exists() for folder in _split_folders(store, key)):
+        if any(holds(place) for place in _split_places(store, key)):
             raise
     parts = _compute_user_parts(store, spec)
     by_place = np.zeros(store.n_input, dtype=np.uint8)
@@ -141,7 +143,7 @@ def load_block(store_path: str, side: Side, start: int, stop: int, split_key: st
     Parameters
     ----------
     store_path
-        Folder of the store.
+        Folder or address of the store.
     side
         Whose rows.
     start, stop
@@ -194,16 +196,15 @@ def _exact_mean(values: UInt8 | Float32, scale: Float32) -> float:
     return math.fsum(math.ldexp(part, lowest + k) for k, part in enumerate(sums)) / len(values)
 
 
-def _split_folders(store: RatingsStore, key: str) -> list[Path]:
-    """Return where a split may be: in the store, or in the user's cache."""
-    cached = cache_folder() / "splits" / store.content_hash / key
-    return [Path(store.path) / "splits" / key, cached]
+def _split_places(store: RatingsStore, key: str) -> list[str]:
+    """Return where a split may be: with the store, or in the user's cache."""
+    return [f"{store.path}/splits/{key}", str(cache_folder() / "splits" / store.content_hash / key)]
 
 
-def _find_split(store: RatingsStore, key: str) -> Path:
-    for folder in _split_folders(store, key):
-        if (folder / "zarr.json").exists():
-            return folder
+def _find_split(store: RatingsStore, key: str) -> str:
+    for place in _split_places(store, key):
+        if holds(place):
+            return place
     raise StoreError(
         f"there is no split {key}",
         where=store.path,
@@ -213,13 +214,18 @@ def _find_split(store: RatingsStore, key: str) -> Path:
 
 
 def _publish(store: RatingsStore, key: str, parts: dict[Side, UInt8], attributes: dict[str, Any]) -> None:
-    folders = _split_folders(store, key)
-    for folder in folders:
+    places = _split_places(store, key)
+    for place in places:
         try:
-            with staged_directory(folder, existing="keep") as temporary:
-                _write(temporary, parts, attributes)
+            if is_url(place):
+                with tempfile.TemporaryDirectory(prefix="daskals-") as temporary:
+                    _write(Path(temporary), parts, attributes)
+                    put_folder(Path(temporary), place)
+            else:
+                with staged_directory(Path(place), existing="keep") as staged:
+                    _write(staged, parts, attributes)
         except OutputError:
-            if folder == folders[-1]:
+            if place == places[-1]:
                 raise
         else:
             return

@@ -20,9 +20,7 @@ from pathlib import Path
 from daskals.errors import OutputError
 from daskals.store.publish import staged_directory
 from daskals.store.reader import RatingsStore, open_store
-
-VERSIONS = "versions"
-HEAD = "zarr.json"
+from daskals.store.remote import HEAD, VERSIONS, is_url
 
 _NUMBER = re.compile(r"\d{6,}")
 
@@ -39,8 +37,11 @@ def latest_version(path: Path) -> Path:
 
 
 def open_latest(path: str | Path) -> RatingsStore:
-    """Open the latest version of a store; raise StoreError where there is no store."""
-    return open_store(latest_version(Path(path)))
+    """Open the latest version of a store; raise StoreError where there is no store.
+
+    At an address there is only one.
+    """
+    return open_store(path if is_url(path) else latest_version(Path(path)))
 
 
 def list_versions(path: Path) -> list[RatingsStore]:

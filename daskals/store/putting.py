@@ -1,0 +1,61 @@
+"""Copying a store to an address that workers reach, or to a folder that they share."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+from pathlib import Path
+
+from daskals.errors import OutputError
+from daskals.store.publish import staged_directory
+from daskals.store.reader import RatingsStore, open_store
+from daskals.store.remote import VERSIONS, holds, is_url, place_of, put_folder
+
+
+def put_store(store: RatingsStore, place: str | Path) -> RatingsStore:
+    """Copy a store, compare the copy with it byte by byte, and open the copy.
+
+    Parameters
+    ----------
+    store
+        A store in a folder, with the splits that were made of it.
+    place
+        Address or folder. Where the same ratings are already, nothing is done: a copy that was interrupted
+        is not yet a store, and is made again.
+
+    Raises
+    ------
+    OutputError
+        If other ratings are there, or the place cannot be written.
+    StoreError
+        If the place cannot be reached.
+    """
+    target = place_of(place)
+    if holds(target):
+        there = open_store(target)
+        if there.content_hash == store.content_hash:
+            return there
+        raise OutputError(
+            f"already holds other ratings (content {there.content_hash[:12]}, not {store.content_hash[:12]})",
+            where=target,
+            expected="an address that is free, or the same ratings",
+            remedy="Choose another address",
+        )
+    if is_url(target):
+        put_folder(Path(store.path), target)
+    else:
+        _put_in_folder(Path(store.path), Path(target))
+    return open_store(target)
+
+
+def _put_in_folder(folder: Path, target: Path) -> None:
+    with staged_directory(target, existing="refuse") as staged:
+        shutil.copytree(folder, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", VERSIONS))
+        for path in staged.rglob("*"):
+            if path.is_file() and not filecmp.cmp(path, folder / path.relative_to(staged), shallow=False):
+                raise OutputError(
+                    f"{path.relative_to(staged)} reads unlike what was put there",
+                    where=str(target),
+                    expected="a disk that gives back what it was given",
+                    remedy="Put the store there again",
+                )
