@@ -304,10 +304,8 @@ def test_addresses_that_cannot_be_meant(monkeypatch: pytest.MonkeyPatch) -> None
     ):
         JobConfig.parse({"store_url": "ratings.store"})
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    known = sys.modules["fsspec.registry"]._registry
     monkeypatch.setattr(sys.modules["fsspec.registry"], "_registry", {})
     monkeypatch.setattr(sys.modules["fsspec.registry"], "registry", {})
-    assert "s3" in known
     with pytest.raises(
         ConfigError, match=r"s3://b/x: this address needs a library that is not installed .*cloud"
     ):
