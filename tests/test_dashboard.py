@@ -18,7 +18,7 @@ from tests.test_faults import wait_for_line
 
 PAGES = {
     "status": "Dask Diagnostic UI",
-    "individual-task-stream": "Task Stream",
+    "individual-task-stream": "bokeh",
     "health": "ok",
 }
 
