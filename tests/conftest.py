@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -34,6 +35,23 @@ def latest_small() -> Path:
         )
         pytest.skip(f"reference data {folder} is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def debian_tool():
+    """Return the path of a program of a Debian package; CI has it or fails."""
+
+    def find(program: str, package: str) -> str:
+        found = shutil.which(program)
+        if found is not None:
+            return found
+        message = f"{program} is absent; install it with: apt-get install -y {package}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        _not_run.add(f"NO {program.upper()}: {message}: the tests that need it DID NOT RUN")
+        pytest.skip(message)
+
+    return find
 
 
 @pytest.fixture(scope="session")
