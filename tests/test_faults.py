@@ -189,7 +189,7 @@ def test_a_store_that_loses_a_chunk_in_mid_run(tmp_path: Path, cluster: Cluster,
     monkeypatch.setenv("DASKALS_CACHE", str(tmp_path / "cache"))
     store = resolve_store("synthetic-100k")
     chunk = Path(store.path) / "items" / "indices" / "c" / "0"
-    run = RunOptions(ratings_memory=450_000)
+    run = RunOptions(ratings_memory=460_000)
     with pytest.raises(StoreError, match=r"chunk items/indices/c/0 is missing"):
         train(cluster, {4: chunk.unlink}, run)
 

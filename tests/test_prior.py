@@ -105,7 +105,7 @@ def test_system_is_the_dense_one(case):
     system = sum_system(eliminated, features)
     np.testing.assert_allclose(np.tril(system.matrix), np.tril(matrix), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(system.right, right, rtol=1e-5, atol=1e-5)
-    weights = solve_system(system, RANK + 1, 3.0)
+    weights = solve_system([system], RANK + 1, 3.0)
     expected = np.linalg.solve(matrix + 3.0 * np.eye(n_unknowns), right).reshape(6, -1)
     np.testing.assert_allclose(weights.values, expected, rtol=1e-4, atol=1e-5)
     assert weights.penalty == pytest.approx(3.0 * np.sum(expected**2), rel=1e-4)
@@ -178,7 +178,7 @@ def test_system_parts_add_up(case):
 def test_conjugate_gradients_find_the_direct_w(cluster, case, warm):
     block, other, features = case
     eliminated = eliminate(block, other)
-    direct = solve_system(sum_system(eliminated, features), RANK + 1, 3.0).values
+    direct = solve_system([sum_system(eliminated, features)], RANK + 1, 3.0).values
     key = f"test-{warm}-{id(block)}"
     tasks = [[cluster.submit(same, part, key=f"{key}-{n}")] for n, part in enumerate((eliminated, features))]
     current = cluster.submit(same, prior_module.Weights(direct + 0.1, 0.0), key=f"{key}-w") if warm else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,23 +20,28 @@ from daskals.types import TEST, TRAIN, Float32, Int32, RatingsBlock, Side
 
 @dataclass(frozen=True)
 class BenchData:
-    """Training and test ratings of one split.
+    """Training and test ratings of one split, read into memory when a system first asks for them.
 
-    Attributes
-    ----------
-    store, split
-        Where they come from.
-    users, items
-        Training ratings of all users, and the same ratings by item.
-    test
-        Test ratings, by user.
+    The trainer never does: it reads its own blocks, and its peak memory is its own.
     """
 
     store: RatingsStore
     split: Split
-    users: RatingsBlock
-    items: RatingsBlock
-    test: RatingsBlock
+
+    @cached_property
+    def users(self) -> RatingsBlock:
+        """Training ratings of all users."""
+        return load_block(self.store.path, "user", 0, self.store.n_users, self.split.key, TRAIN)
+
+    @cached_property
+    def items(self) -> RatingsBlock:
+        """The same ratings by item."""
+        return load_block(self.store.path, "item", 0, self.store.n_items, self.split.key, TRAIN)
+
+    @cached_property
+    def test(self) -> RatingsBlock:
+        """Test ratings, by user."""
+        return load_block(self.store.path, "user", 0, self.store.n_users, self.split.key, TEST)
 
     @property
     def mean(self) -> float:
@@ -50,12 +56,12 @@ class BenchData:
     @property
     def n_train(self) -> int:
         """Number of training ratings."""
-        return len(self.users.indices)
+        return self.split.n_train
 
     @property
     def n_rows(self) -> int:
         """Users and items together."""
-        return self.users.n_rows + self.items.n_rows
+        return self.store.n_users + self.store.n_items
 
     def side(self, side: Side) -> RatingsBlock:
         """Return the training ratings of a side."""
@@ -72,17 +78,6 @@ def open_split(source: str, config: TrainConfig) -> tuple[RatingsStore, Split]:
     """
     store = resolve_store(source, config)
     return store, ensure_split(store, split_spec(config, store))
-
-
-def load_data(store: RatingsStore, split: Split) -> BenchData:
-    """Read one split's training ratings of both sides and its test ratings into memory."""
-    return BenchData(
-        store,
-        split,
-        users=load_block(store.path, "user", 0, store.n_users, split.key, TRAIN),
-        items=load_block(store.path, "item", 0, store.n_items, split.key, TRAIN),
-        test=load_block(store.path, "user", 0, store.n_users, split.key, TEST),
-    )
 
 
 def describe_data(source: str, store: RatingsStore, split: Split) -> dict[str, Any]:

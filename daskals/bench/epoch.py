@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from daskals.bench.contract import Assignment, NotApplicableError, Outcome
-from daskals.bench.data import BenchData, load_data
+from daskals.bench.data import BenchData
 from daskals.bench.isolation import MeasurementError, run_isolated
 from daskals.bench.memory import peak_memory_bytes, reset_peak
 from daskals.bench.systems import REFERENCES, System, find_system
@@ -116,7 +116,7 @@ def run_assignment(assignment: dict[str, Any]) -> dict[str, Any]:
 def load_assigned(assignment: Assignment) -> BenchData:
     """Load the data that an assignment names."""
     store = open_store(assignment.store)
-    return load_data(store, Split(store, assignment.split))
+    return BenchData(store, Split(store, assignment.split))
 
 
 def _without_figures(system: System, status: str, note: str) -> Result:

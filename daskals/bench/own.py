@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
@@ -14,13 +15,15 @@ from daskals.bench.contract import Assignment, NotApplicableError, Outcome
 from daskals.bench.data import BenchData, initial_factors, slice_rows
 from daskals.bench.memory import peak_memory_bytes
 from daskals.bench.work import epoch_bytes
-from daskals.cluster import connect
+from daskals.cluster import Cluster, connect
 from daskals.config import ClusterConfig, TrainConfig
 from daskals.kernels.layout import empty_rows, pack_rows, row_stride
 from daskals.kernels.rows import solve_rows
 from daskals.kernels.score import ErrorSums, score_block
 from daskals.kernels.warm_up import timed_warm_up
+from daskals.training.bayes import GibbsSampler
 from daskals.training.features import resolve_model
+from daskals.training.outcome import TrainedFactors
 from daskals.training.plan import plan_blocks
 from daskals.training.scoring import error_figures, fold_errors
 from daskals.training.trainer import Trainer
@@ -140,13 +143,35 @@ def run_hierarchical(data: BenchData, assignment: Assignment) -> Outcome:
     return dataclasses.replace(outcome, note=note)
 
 
+def run_bayes(data: BenchData, assignment: Assignment) -> Outcome:
+    """Run `daskals-bayes`: sweeps of the Gibbs sampler, with the genre prior where there are genres."""
+    sweeps = {"model": "bayes", "sweeps": assignment.config.epochs, "burn_in": 1, "keep_samples": 1}
+    config = resolve_model(data.store, assignment.config.model_copy(update=sweeps | {"warm_start": 2}))
+
+    def sample(cluster: Cluster) -> TrainedFactors:
+        return GibbsSampler(cluster, data.store, data.split, config).run().trained
+
+    outcome = _run_on_cluster(data, dataclasses.replace(assignment, config=config), sample)
+    note = "its seconds are a sweep's; two epochs of ALS before them are not in the figures"
+    return dataclasses.replace(outcome, test_rmse=None, note=note)
+
+
 def _run_trainer(data: BenchData, assignment: Assignment) -> Outcome:
+    def train(cluster: Cluster) -> TrainedFactors:
+        return Trainer(cluster, data.store, data.split, assignment.config).train()
+
+    return _run_on_cluster(data, assignment, train)
+
+
+def _run_on_cluster(
+    data: BenchData, assignment: Assignment, train: Callable[[Cluster], TrainedFactors]
+) -> Outcome:
     config, processes = assignment.config, assignment.processes
     threads = max(1, assignment.threads // processes)
     cluster_config = ClusterConfig(workers=processes, threads_per_worker=threads, dashboard_address=None)
     with connect(cluster_config) as cluster:
         started = time.perf_counter()
-        trained = Trainer(cluster, data.store, data.split, config).train()
+        trained = train(cluster)
         total = time.perf_counter() - started
         peak = peak_memory_bytes()
     seconds = [record.seconds for record in trained.history]
@@ -184,6 +209,6 @@ def _run_epochs(epochs: KernelEpochs, threads: str) -> Outcome:
 
 
 def _bytes_moved(data: BenchData, config: TrainConfig) -> float:
-    value_bytes = data.users.values.dtype.itemsize
+    value_bytes = 1 if len(data.store.scale) else 4
     row_bytes = 4 * row_stride(config.rank)
     return epoch_bytes(data.n_train, data.n_rows, rating_bytes=4 + value_bytes, row_bytes=row_bytes)

@@ -78,6 +78,7 @@ SYSTEMS: dict[str, System] = {
         System("daskals-numba-parallel", "daskals", "daskals.bench.own:run_numba_parallel"),
         System("daskals-dask", "daskals", "daskals.bench.own:run_dask"),
         System("daskals-hierarchical", "daskals", "daskals.bench.own:run_hierarchical"),
+        System("daskals-bayes", "daskals", "daskals.bench.own:run_bayes"),
     )
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.errors import RowError
+from daskals.kernels.batches import LANES
 from daskals.kernels.coded import (
     BAD_PIVOT,
     FOUND,
@@ -26,7 +27,8 @@ from daskals.kernels.coded import (
     row_gram,
 )
 from daskals.kernels.features import FeatureRows, first_rows, times
-from daskals.kernels.jit import exact_jit, jit
+from daskals.kernels.jit import exact_jit
+from daskals.kernels.lane_algebra import multiply_interleaved
 from daskals.kernels.lane_rows import elimination_kernel, make_outcome, make_task
 from daskals.kernels.layout import empty_rows
 from daskals.kernels.plain import factorise
@@ -47,7 +49,8 @@ class Eliminated(NamedTuple):
     x0
         float32, shape (rows, rank + 1): x⁰ = [factors, bias].
     inverse
-        float32, shape (rows, (rank + 1)(rank + 2)/2): lower triangle of (S + T)⁻¹, row by row.
+        float32, shape (batches, (rank + 1)(rank + 2)/2, lanes): lower triangle of (S + T)⁻¹, entry by entry
+        for as many rows side by side as a vector has lanes.
     objective
         float64, shape (rows,): J⁰.
     weights
@@ -135,7 +138,7 @@ def _eliminate(
         if status[row] != OK:
             continue
         invert_factor(gram[:size, :size])
-        explained = _invert_row(gram, v, x0[row], inverse[row])
+        explained = _invert_row(gram, v, x0[row], inverse[row // LANES, :, row % LANES])
         objective[row] = squares - explained
         if not np.isfinite(explained + squares):
             status[row] = NOT_FINITE
@@ -172,7 +175,7 @@ def eliminate_rows(
     result = Eliminated(
         block.start,
         np.zeros((n_rows, size), np.float32),
-        np.zeros((n_rows, size * (size + 1) // 2), np.float32),
+        np.zeros((-(-n_rows // LANES), size * (size + 1) // 2, LANES), np.float32),
         np.zeros(n_rows),
         np.zeros((n_rows, 2)),
     )
@@ -214,7 +217,8 @@ def _sum_patterns(
         tau, gamma = weights[row]
         if tau + gamma == 0.0:
             continue
-        total, right, own = matrices[patterns[row]], rights[patterns[row]], inverse[row]
+        total, right = matrices[patterns[row]], rights[patterns[row]]
+        own = inverse[row // LANES, :, row % LANES]
         # T(S + T)⁻¹T has three kinds of entries: factor by factor, bias by factor, bias by bias
         _take_off(total[:factors], own[:factors], tau * tau)
         _take_off(total[factors:all_but_last], own[factors:all_but_last], tau * gamma)
@@ -224,6 +228,21 @@ def _sum_patterns(
             right[k] += tau * x0[row, k]
         total[all_but_last] += gamma
         right[rank] += gamma * x0[row, rank]
+
+
+@exact_jit
+def _add_scaled(out: Float64, values: Float64, scale: float) -> None:
+    for k in range(len(out)):
+        out[k] += scale * values[k]
+
+
+@exact_jit
+def _unpack(packed: Float64, full: Float64) -> None:
+    entry = 0
+    for a in range(len(full)):
+        for b in range(a + 1):
+            full[a, b] = full[b, a] = packed[entry]
+            entry += 1
 
 
 @exact_jit
@@ -238,8 +257,10 @@ def _expand_patterns(
     right: Float64,
 ) -> None:
     size = rights.shape[1]
+    full = np.empty((size, size))
     for pattern in range(len(rows)):
         first, last = indptr[rows[pattern]], indptr[rows[pattern] + 1]
+        _unpack(matrices[pattern], full)
         for i in range(first, last):
             base = indices[i] * size
             for a in range(size):
@@ -248,10 +269,7 @@ def _expand_patterns(
                 product = float(values[i]) * float(values[j])
                 column = indices[j] * size
                 for a in range(size):
-                    for b in range(size):
-                        high, low = max(a, b), min(a, b)
-                        term = product * matrices[pattern, high * (high + 1) // 2 + low]
-                        matrix[base + a, column + b] += term
+                    _add_scaled(matrix[base + a, column : column + size], full[a], product)
 
 
 def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
@@ -279,32 +297,31 @@ def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
     return system
 
 
-@jit
-def _dot(a: Float32, b: Float64) -> float:
-    total = 0.0
-    for k in range(len(a)):
-        total += a[k] * b[k]
-    return total
+def _multiply_plain(matrices: Float32, vectors: Float64, products: Float64, size: int) -> None:
+    """Multiply one lane after the other; the plain twin of `multiply_interleaved`."""
+    lower = np.tril_indices(size)
+    for lane in range(LANES):
+        matrix = np.zeros((size, size))
+        matrix[lower] = matrices[:, lane]
+        matrix += np.tril(matrix, -1).T
+        products[:, lane] = matrix @ vectors[:, lane]
 
 
-@jit
-def _add_scaled(out: Float64, a: Float32, scale: float) -> None:
-    for k in range(len(a)):
-        out[k] += scale * a[k]
+_multiply = _multiply_plain if PLAIN else multiply_interleaved
 
 
-@jit
-def _symmetric_times(packed: Float32, vector: Float64, out: Float64) -> None:
-    """Add M·vector to `out`, M given by its packed lower triangle."""
-    entry = 0
-    for a in range(len(vector)):
-        below = packed[entry : entry + a]
-        out[a] += _dot(below, vector) + packed[entry + a] * vector[a]
-        _add_scaled(out, below, vector[a])
-        entry += a + 1
+@exact_jit
+def _pull_lanes(priors: Float64, weights: Float64, first: int, count: int, pull: Float64) -> None:
+    """Lay Tm of a batch's rows side by side."""
+    last = len(pull) - 1
+    pull[:] = 0.0
+    for lane in range(count):
+        row = first + lane
+        for a in range(last + 1):
+            pull[a, lane] = weights[row, 0 if a < last else 1] * priors[row, a]
 
 
-@jit
+@exact_jit
 def _fill(
     block: Coded,
     other: FactorRows,
@@ -318,25 +335,26 @@ def _fill(
     stats: Float64,
 ) -> None:
     size = x0.shape[1]
-    pull = np.empty(size)
-    step = np.empty(size)
+    pull = np.empty((size, LANES))
+    step = np.empty((size, LANES))
     x = np.empty(size)
-    for row in range(len(x0)):
-        rated = block.indptr[row + 1] > block.indptr[row]
-        total = objective[row]
-        for a in range(size):
-            pull[a] = weights[row, 0 if a < size - 1 else 1] * priors[row, a]
-            step[a] = 0.0
-        _symmetric_times(inverse[row], pull, step)
-        for a in range(size):
-            x[a] = x0[row, a] + step[a] if rated else priors[row, a]
-            solved[row, a if a < size - 1 else size] = x[a]
-            total += pull[a] * (priors[row, a] - 2.0 * x0[row, a] - step[a])
-            stats[row, 1] += weights[row, 0 if a < size - 1 else 1] * (x[a] - priors[row, a]) ** 2
-        if rated:
-            stats[row, 0] = total - stats[row, 1]
-            if stats[row, 0] < DIRECT_BELOW * abs(total):
-                stats[row, 0] = direct_sse(block, row, other, mean, x)
+    for first in range(0, len(x0), LANES):
+        count = min(LANES, len(x0) - first)
+        _pull_lanes(priors, weights, first, count, pull)
+        _multiply(inverse[first // LANES], pull, step, size)
+        for lane in range(count):
+            row = first + lane
+            rated = block.indptr[row + 1] > block.indptr[row]
+            total = objective[row]
+            for a in range(size):
+                x[a] = x0[row, a] + step[a, lane] if rated else priors[row, a]
+                solved[row, a if a < size - 1 else size] = x[a]
+                total += pull[a, lane] * (priors[row, a] - 2.0 * x0[row, a] - step[a, lane])
+                stats[row, 1] += weights[row, 0 if a < size - 1 else 1] * (x[a] - priors[row, a]) ** 2
+            if rated:
+                stats[row, 0] = total - stats[row, 1]
+                if stats[row, 0] < DIRECT_BELOW * abs(total):
+                    stats[row, 0] = direct_sse(block, row, other, mean, x)
 
 
 def fill_rows(
@@ -396,18 +414,19 @@ class RatedRows(NamedTuple):
     right: Float64
 
 
-@jit
+@exact_jit
 def _apply(inverse: Float32, weights: Float64, rows: Float64) -> None:
     size = rows.shape[1]
-    pull = np.empty(size)
-    step = np.empty(size)
-    for row in range(len(rows)):
-        for a in range(size):
-            pull[a] = weights[row, 0 if a < size - 1 else 1] * rows[row, a]
-            step[a] = 0.0
-        _symmetric_times(inverse[row], pull, step)
-        for a in range(size):
-            rows[row, a] = pull[a] - weights[row, 0 if a < size - 1 else 1] * step[a]
+    pull = np.empty((size, LANES))
+    step = np.empty((size, LANES))
+    for first in range(0, len(rows), LANES):
+        count = min(LANES, len(rows) - first)
+        _pull_lanes(rows, weights, first, count, pull)
+        _multiply(inverse[first // LANES], pull, step, size)
+        for lane in range(count):
+            row = first + lane
+            for a in range(size):
+                rows[row, a] = pull[a, lane] - weights[row, 0 if a < size - 1 else 1] * step[a, lane]
 
 
 def apply_reduced(eliminated: Eliminated | RatedRows, rows: Float64) -> Float64:
@@ -438,4 +457,5 @@ def reduced_diagonals(eliminated: Eliminated | RatedRows) -> Float64:
     places = np.arange(size) * (np.arange(size) + 3) // 2
     weights = np.repeat(eliminated.weights[:, :1], size, axis=1)
     weights[:, -1] = eliminated.weights[:, 1]
-    return weights - np.square(weights) * eliminated.inverse[:, places]
+    diagonals = eliminated.inverse[:, places].transpose(0, 2, 1).reshape(-1, size)
+    return weights - np.square(weights) * diagonals[: len(weights)]

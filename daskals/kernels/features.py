@@ -109,8 +109,18 @@ def number_patterns(rows: FeatureRows) -> FeatureRows:
 
 def first_rows(patterns: Int64) -> Int64:
     """Return the first row of each pattern, in the order of their numbers."""
-    _, first = np.unique(patterns, return_index=True)
-    return first.astype(np.int64)
+    first = np.empty(int(patterns.max(initial=-1)) + 1, dtype=np.int64)
+    _find_first(patterns, first)
+    return first
+
+
+@exact_jit
+def _find_first(patterns: Int64, first: Int64) -> None:
+    found = 0
+    for row in range(len(patterns)):
+        if patterns[row] == found:
+            first[found] = row
+            found += 1
 
 
 @exact_jit

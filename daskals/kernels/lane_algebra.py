@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from daskals.kernels.simd import INT, Context, Emitter, Value, data_pointer
+from daskals.kernels.simd import DOUBLE, INT, Context, Emitter, Value, data_pointer
 from daskals.kernels.target import current_target
 
 
@@ -170,6 +170,41 @@ def add_noise_interleaved(_typing: Any, systems: Any, noise: Any, solutions: Any
             with emit.loop(INT(0), k) as i:
                 at = builder.mul(i, wide)
                 emit.store(emit.multiply_add(minus_x, root.load(k, i), emit.load(right, at)), right, at)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def multiply_interleaved(_typing: Any, matrices: Any, vectors: Any, products: Any, size: Any) -> Any:
+    """Form the products of symmetric matrices and vectors side by side.
+
+    `matrices` holds packed lower triangles in single precision; `vectors` and `products`, and all sums,
+    are double.
+    """
+    lanes = current_target().lanes
+    signature = types.void(matrices, vectors, products, size)
+
+    def codegen(context: Context, builder: ir.IRBuilder, signature: Any, args: list[Value]) -> Value:
+        matrix, vector, product = (
+            data_pointer(context, builder, kind, arg)
+            for kind, arg in zip(signature.args[:3], args[:3], strict=True)
+        )
+        packed, wide = _Packed(Emitter(builder, lanes), matrix), Emitter(builder, lanes, DOUBLE)
+        total = wide.variable(wide.constant(0.0))
+
+        def entry(row: Value, column: Value) -> Value:
+            return builder.fpext(packed.load(row, column), wide.vector)
+
+        with wide.loop(INT(0), args[3]) as row:
+            at_row = builder.mul(row, INT(lanes))
+            own = wide.load(vector, at_row)
+            builder.store(builder.fmul(entry(row, row), own), total)
+            with wide.loop(INT(0), row) as column:
+                value, at = entry(row, column), builder.mul(column, INT(lanes))
+                builder.store(wide.multiply_add(value, wide.load(vector, at), builder.load(total)), total)
+                wide.store(wide.multiply_add(value, own, wide.load(product, at)), product, at)
+            wide.store(builder.load(total), product, at_row)
         return context.get_dummy_value()
 
     return signature, codegen

@@ -92,7 +92,6 @@ def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, 
     It takes the task, the outcome, and x⁰, the inverses, J⁰ and the weights of all rows.
     """
     size = rank + 1
-    entries = size * (size + 1) // 2
     sum_batch = gram_batch(rank)
 
     @exact_jit
@@ -100,7 +99,6 @@ def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, 
         task: Task,
         work: Workspace,
         fit: Fit,
-        inverses: Float32,
         first: int,
         count: int,
         outcome: Outcome,
@@ -109,9 +107,10 @@ def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, 
         objective: Float64,
         weights: Float64,
     ) -> None:
-        for lane in range(count):
+        for lane in range(LANES):
             row = first + lane
-            if outcome.status[row] != OK or task.indptr[row + 1] == task.indptr[row]:
+            if lane >= count or outcome.status[row] != OK or task.indptr[row + 1] == task.indptr[row]:
+                inverse[:, lane] = np.float32(0.0)
                 continue
             outcome.status[row] = _status(fit, work, lane)
             sse = fit.sse[lane]
@@ -122,8 +121,6 @@ def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, 
             weights[row, 1] = work.weights[rank * LANES + lane]
             for k in range(size):
                 x0[row, k] = work.x[k * LANES + lane]
-            for k in range(entries):
-                inverse[row, k] = inverses[k * LANES + lane]
 
     @exact_jit
     def eliminate_block(
@@ -132,7 +129,6 @@ def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, 
         memory = _workspace(rank, len(task.places))
         fitted = Fit(np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES))
         work, fit = unowned(memory), unowned(fitted)
-        inverses = np.empty(entries * LANES, np.float32)
         for first in range(0, len(x0), LANES):
             count = min(LANES, len(x0) - first)
             sum_batch(unowned(task), work, first, count, unowned(outcome))
@@ -140,8 +136,9 @@ def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, 
             _ridge_systems(work, size)
             solve_interleaved(work.systems, work.x, work.positive, size)
             fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, size)
-            invert_interleaved(work.systems, inverses, size)
-            keep(task, work, fit, inverses, first, count, outcome, x0, inverse, objective, weights)
+            batch = inverse[first // LANES]
+            invert_interleaved(work.systems, batch, size)
+            keep(task, work, fit, first, count, outcome, x0, batch, objective, weights)
         memory.positive[0] = 0  # memory is alive until here
         fitted.sse[0] = 0.0
 

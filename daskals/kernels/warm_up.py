@@ -6,17 +6,27 @@ import time
 
 import numpy as np
 
+from daskals.kernels.dense import solve_positive
+from daskals.kernels.eliminate import eliminate_rows, fill_rows, sum_system
+from daskals.kernels.features import FeatureRows
 from daskals.kernels.layout import empty_rows
 from daskals.kernels.random import fill_normals
 from daskals.kernels.rows import solve_rows
 from daskals.kernels.score import score_block
-from daskals.types import RatingsBlock, Ridge
+from daskals.types import FactorRows, RatingsBlock, Ridge
 
 
-def timed_warm_up(rank: int, scale_size: int) -> float:
+def timed_warm_up(rank: int, scale_size: int, *, features: bool = False) -> float:
     """Run every training kernel once on two ratings; return the seconds it took.
 
-    `scale_size` is the number of distinct ratings, 0 for ratings stored as float32.
+    Parameters
+    ----------
+    rank
+        Number of factors.
+    scale_size
+        Number of distinct ratings, 0 for ratings stored as float32.
+    features
+        Whether rows are drawn to what is known of them: more kernels.
     """
     started = time.perf_counter()
     coded = scale_size > 0
@@ -31,4 +41,16 @@ def timed_warm_up(rank: int, scale_size: int) -> float:
     other[:, :rank] = fill_normals(0, 0, 0, 2, rank)
     rows, _ = solve_rows(block, other, rank=rank, mean=0.0, ridge=Ridge(1.0, 1.0))
     score_block(block, rows, other, rank=rank, mean=0.0, limits=(0.0, 5.0))
+    if features:
+        _warm_up_features(block, other, rank)
     return time.perf_counter() - started
+
+
+def _warm_up_features(block: RatingsBlock, other: FactorRows, rank: int) -> None:
+    both = FeatureRows(
+        np.array([0, 1, 2]), np.zeros(2, np.int32), np.ones(2, np.float32), 1, np.zeros(2, np.int64)
+    )
+    eliminated = eliminate_rows(block, other, rank=rank, mean=0.0, ridge=Ridge(1.0, 1.0))
+    system = sum_system(eliminated, both)
+    solve_positive(system.matrix + np.eye(rank + 1), system.right, "the warm-up's weights")
+    fill_rows(eliminated, both, np.zeros((1, rank + 1)), block, other, rank=rank, mean=0.0)

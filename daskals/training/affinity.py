@@ -87,25 +87,16 @@ def train_affinity(cluster: Cluster, store: RatingsStore, split: Split, spec: Af
 
 
 def _submit_liked(cluster: Cluster, data: SideData, threshold: float, key: str) -> list[Task]:
-    return [
-        cluster.submit(liked_block, block, threshold, key=f"liked-{data.side}s-{key}-{n}", block=n)
-        for n, block in enumerate(data.blocks)
-    ]
+    arguments = [(block, threshold) for block in data.blocks]
+    return cluster.map_blocks(liked_block, arguments, key=f"liked-{data.side}s-{key}")
 
 
 def _submit_half_step(
     cluster: Cluster, side: Side, blocks: Sequence[Task], other: Generation, spec: AffinitySpec, key: str
 ) -> Generation:
     gram = cluster.submit(factor_gram, other.gathered, spec.rank, key=f"gram-{other.side}s-{key}-{side}")
-    slabs = [
-        cluster.submit(
-            affinity_slab,
-            *(block, other.near(cluster.home(n)), gram, spec),
-            key=f"affinity-{side}s-{key}-{n}",
-            block=n,
-        )
-        for n, block in enumerate(blocks)
-    ]
+    arguments = [(block, other.near(cluster.home(n)), gram, spec) for n, block in enumerate(blocks)]
+    slabs = cluster.map_blocks(affinity_slab, arguments, key=f"affinity-{side}s-{key}")
     return publish(cluster, side, slabs, key)
 
 

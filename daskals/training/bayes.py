@@ -29,10 +29,11 @@ from daskals.training.chain import (
     submit_tallies,
     take_chain_home,
 )
+from daskals.training.departures import note_workers
 from daskals.training.events import Callback, EpochFinished, Event, Notice, PhaseStarted
 from daskals.training.features import side_features
 from daskals.training.gibbs_state import GibbsState, Sample, kept_sweeps
-from daskals.training.outcome import TrainedFactors
+from daskals.training.outcome import TrainedFactors, WorkerLoss
 from daskals.training.placed import PlacedRatings, RatingsPlan
 from daskals.training.posterior import Hyperprior, SidePrior, check_alpha, start_prior
 from daskals.training.predictive import PredictiveFigures, predictive_figures
@@ -113,6 +114,7 @@ class GibbsSampler:
         self._ratings: PlacedRatings
         self._sides: dict[Side, SideChain] = {}
         self._state: GibbsState | None = None
+        self._losses: list[WorkerLoss] = []
         self._run = ""
 
     def run(self) -> Posterior:
@@ -131,18 +133,31 @@ class GibbsSampler:
         if stored is not None:
             self._state = GibbsState.from_stored(stored.attributes, stored.arrays)
             warm = replace(warm, resumed_from=self._state.sweep)
+        with self.cluster.watched():
+            return self._sample(warm)
+
+    def _sample(self, warm: TrainedFactors) -> Posterior:
+        """Run to the end, from the last state again and again where workers die."""
         returns = 0
         while True:
             try:
-                return self._attempt(warm)
+                posterior = self._attempt(warm)
             except LostTasksError:
                 returns += 1
                 if returns > MOST_RETURNS:
                     raise
                 sweep = 0 if self._state is None else self._state.sweep
                 self._tell(Notice(f"results died with their workers: back to the end of sweep {sweep}"))
-                for note in self.cluster.refresh(self.store.path):
-                    self._tell(Notice(note))
+                self._note_workers(sweep)
+            else:
+                losses = (*warm.losses, *self._losses)
+                return replace(posterior, trained=replace(posterior.trained, losses=losses))
+
+    def _note_workers(self, sweep: int) -> bool:
+        """Record who left in this sweep; return whether blocks have to move."""
+        homes = self.cluster.homes
+        self._losses += note_workers(self.cluster, self.store.path, sweep, self._tell)
+        return self.cluster.homes != homes
 
     def _warm_up(self) -> TrainedFactors:
         update = {
@@ -203,16 +218,12 @@ class GibbsSampler:
         if weights is None:
             weights = np.zeros((0, self._rank + 1))
         slabs = restore(self.cluster, side, self._starts[side], rows, f"{self._run}-warm").slabs
-        moments = [
-            self.cluster.submit(
-                start_slab,
-                *(slab, chain.data.blocks[n], None if chain.features is None else chain.features.blocks[n]),
-                *(weights, self._rank),
-                key=f"start-{side}-moments-{self._run}-{n}",
-                block=n,
-            )
+        features = None if chain.features is None else chain.features.blocks
+        arguments = [
+            (slab, chain.data.blocks[n], None if features is None else features[n], weights, self._rank)
             for n, slab in enumerate(slabs)
         ]
+        moments = self.cluster.map_blocks(start_slab, arguments, key=f"start-{side}-moments-{self._run}")
         folded = self.cluster.submit(fold_moments, moments, key=f"start-{side}-prior-{self._run}")
         return start_prior(self.cluster.result(folded), weights, Hyperprior())
 
@@ -235,6 +246,9 @@ class GibbsSampler:
                 key = f"{self._run}-{sweep + 1}"
                 state = take_chain_home(self.cluster, chain, (history, samples, noise), key)
                 self._state = state
+                if self._note_workers(sweep + 1):
+                    self._run = uuid.uuid4().hex[:6] + "x"
+                    self._place()
                 chain = self._hand_out(state)
                 if self.options.checkpoints is not None and self._is_kept(sweep + 1):
                     self.options.checkpoints.write(state.sweep, state.attributes(), state.arrays())

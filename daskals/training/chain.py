@@ -66,15 +66,11 @@ def submit_tallies(
     cluster: Cluster, test: HeldOut, chain: Chain, step: Step, key: str
 ) -> tuple[Task | None, ...]:
     """Start adding the present predictions of the test ratings to those before."""
-    return tuple(
-        cluster.submit(
-            tally_slab,
-            *(tally, test.blocks[n], chain.users.slabs[n], chain.items.near(cluster.home(n)), step),
-            key=f"tally-{key}-{n}",
-            block=n,
-        )
+    arguments = [
+        (tally, test.blocks[n], chain.users.slabs[n], chain.items.near(cluster.home(n)), step)
         for n, tally in enumerate(chain.tallies)
-    )
+    ]
+    return tuple(cluster.map_blocks(tally_slab, arguments, key=f"tally-{key}"))
 
 
 def hand_out_chain(
@@ -104,10 +100,8 @@ def hand_out_chain(
     cuts = [(int(first), int(last)) for first, last in itertools.pairwise(test_cuts)]
     tallies: list[Task | None] = [None] * len(cuts)
     if state.tally is not None:
-        tallies = [
-            cluster.submit(pick_tally, placed, cut, key=f"restore-tally-{key}-{n}", block=n)
-            for n, cut in enumerate(cuts)
-        ]
+        restored = [(placed, cut) for cut in cuts]
+        tallies = list(cluster.map_blocks(pick_tally, restored, key=f"restore-tally-{key}"))
     return Chain(users, items, priors, alpha, tuple(tallies))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from daskals.cluster import Cluster
 from daskals.kernels.warm_up import timed_warm_up
 
 
-def compile_kernels(cluster: Cluster, rank: int, scale_size: int) -> float:
+def compile_kernels(cluster: Cluster, rank: int, scale_size: int, *, features: bool) -> float:
     """Compile on one worker of each machine, then on the others, which find the code in the cache.
 
     Parameters
@@ -20,6 +21,8 @@ def compile_kernels(cluster: Cluster, rank: int, scale_size: int) -> float:
         Number of factors.
     scale_size
         Number of distinct ratings, 0 for ratings stored as float32.
+    features
+        Whether a side's rows are drawn to what is known of them.
 
     Returns
     -------
@@ -27,15 +30,14 @@ def compile_kernels(cluster: Cluster, rank: int, scale_size: int) -> float:
     """
     first = cluster.first_of_hosts()
     others = [worker for worker in cluster.workers if worker not in first]
-    return max(
-        0.0, *_compile_on(cluster, first, rank, scale_size), *_compile_on(cluster, others, rank, scale_size)
-    )
+    warm_up = partial(timed_warm_up, rank, scale_size, features=features)
+    return max(0.0, *_compile_on(cluster, first, warm_up), *_compile_on(cluster, others, warm_up))
 
 
-def _compile_on(cluster: Cluster, workers: Sequence[str], rank: int, scale_size: int) -> list[float]:
+def _compile_on(cluster: Cluster, workers: Sequence[str], warm_up: Callable[[], float]) -> list[float]:
     token = uuid.uuid4().hex[:6]
     tasks = [
-        cluster.submit(timed_warm_up, rank, scale_size, key=f"compile-{token}x-{number}", worker=worker)
+        cluster.submit(warm_up, key=f"compile-{token}x-{number}", worker=worker)
         for number, worker in enumerate(workers)
     ]
     return [cluster.result(task) for task in tasks]

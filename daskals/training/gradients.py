@@ -63,10 +63,8 @@ def start_gradients(
     `extra` is what the right side has beside the blocks' parts.
     """
     side, eta, key = context
-    parts = [
-        cluster.submit(start_part, rows, features[n], current, key=f"start-{side}-prior-{key}-{n}", block=n)
-        for n, rows in enumerate(eliminated)
-    ]
+    arguments = [(rows, features[n], current) for n, rows in enumerate(eliminated)]
+    parts = cluster.map_blocks(start_part, arguments, key=f"start-{side}-prior-{key}")
     return cluster.submit(start_directions, parts, current, eta, extra, key=f"start-{side}-prior-{key}")
 
 
@@ -90,12 +88,8 @@ def take_gradients(
                 break
         except RowError:
             break
-        parts = [
-            cluster.submit(
-                product_part, rows, features[n], state, key=f"apply-{side}-prior-{key}-{step}-{n}", block=n
-            )
-            for n, rows in enumerate(eliminated)
-        ]
+        arguments = [(rows, features[n], state) for n, rows in enumerate(eliminated)]
+        parts = cluster.map_blocks(product_part, arguments, key=f"apply-{side}-prior-{key}-{step}")
         state = cluster.submit(take_step, parts, state, eta, key=f"step-{side}-prior-{key}-{step}")
     return cluster.submit(read_values, state, key=f"read-{side}-prior-{key}")
 

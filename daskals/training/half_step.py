@@ -108,18 +108,16 @@ class HalfStep:
             The new factors of this side, still to come.
         """
         side = self.data.side
-        slabs = [
-            cluster.submit(
-                solve_slab,
+        arguments = [
+            (
                 block,
                 other.near(cluster.home(number)),
                 current.slabs[number] if self.spec.needs_current else None,
                 self.spec,
-                key=f"{side}-half-step-{key}-{number}",
-                block=number,
             )
             for number, block in enumerate(self.data.blocks)
         ]
+        slabs = cluster.map_blocks(solve_slab, arguments, key=f"{side}-half-step-{key}")
         return publish(cluster, side, slabs, key)
 
 
@@ -176,19 +174,8 @@ def initialise(
     cluster: Cluster, data: SideData, rank: int, seed: int, deviation: float, key: str
 ) -> Generation:
     """Start one side with random factors, a function of (seed, side, row), and zero biases."""
-    slabs = [
-        cluster.submit(
-            random_slab,
-            data.side,
-            bounds,
-            rank,
-            seed,
-            deviation,
-            key=f"initialise-{data.side}s-{key}-{number}",
-            block=number,
-        )
-        for number, bounds in enumerate(data.ranges)
-    ]
+    arguments = [(data.side, bounds, rank, seed, deviation) for bounds in data.ranges]
+    slabs = cluster.map_blocks(random_slab, arguments, key=f"initialise-{data.side}s-{key}")
     return publish(cluster, data.side, slabs, f"{key}-start")
 
 

@@ -27,8 +27,8 @@ from daskals.types import BlockStats, Float64
 MOST_DIRECT = 2048
 """Unknowns of W up to which its equations are formed and factorised; more go by conjugate gradients."""
 
-FAN_IN = 16
-"""Parts that one task of a reduction adds up."""
+PARTS_BYTES = 64e6
+"""What the parts that one task of a reduction adds up may hold together."""
 
 
 @dataclass(frozen=True)
@@ -65,47 +65,31 @@ class PriorHalfStep:
     def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
         """Start the tasks of all blocks, the reduction to W, and the gathering; as `HalfStep.submit`."""
         side = self.data.side
-        eliminated = [
-            cluster.submit(
-                eliminate_slab,
-                *(block, other.near(cluster.home(n)), self.spec),
-                key=f"eliminate-{side}s-{key}-{n}",
-                block=n,
-            )
-            for n, block in enumerate(self.data.blocks)
-        ]
+        given = [(block, other.near(cluster.home(n)), self.spec) for n, block in enumerate(self.data.blocks)]
+        order = self._most_rows_first()
+        eliminated = cluster.map_blocks(eliminate_slab, given, key=f"eliminate-{side}s-{key}", order=order)
         weights = self._solve(cluster, eliminated, current.prior, key)
-        slabs = [
-            cluster.submit(
-                fill_slab,
-                *(
-                    eliminated[n],
-                    self.prior.blocks[n],
-                    weights,
-                    block,
-                    other.near(cluster.home(n)),
-                    self.spec,
-                ),
-                key=f"{side}-half-step-{key}-{n}",
-                block=n,
-            )
-            for n, block in enumerate(self.data.blocks)
-        ]
+        found = [(rows, self.prior.blocks[n], weights, *given[n]) for n, rows in enumerate(eliminated)]
+        slabs = cluster.map_blocks(fill_slab, found, key=f"{side}-half-step-{key}", order=order)
         generation = publish(cluster, side, slabs, key)
         stats = cluster.submit(
             add_weights_penalty, generation.stats, weights, key=f"reduce-{side}-prior-{key}"
         )
         return replace(generation, stats=stats, prior=weights)
 
+    def _most_rows_first(self) -> list[int]:
+        """Order the blocks so that those whose rows take longest to sum and to fill are not waited for."""
+        ranges = self.data.ranges
+        return sorted(range(len(ranges)), key=lambda n: ranges[n].start - ranges[n].stop)
+
     def _solve(self, cluster: Cluster, eliminated: Sequence[Task], current: Task | None, key: str) -> Task:
         prior, side, size = self.prior, self.data.side, self.spec.rank + 1
         if prior.is_direct(self.spec.rank):
-            parts = [
-                cluster.submit(sum_system, rows, prior.blocks[n], key=f"sum-{side}-prior-{key}-{n}", block=n)
-                for n, rows in enumerate(eliminated)
-            ]
-            total = fold_in_order(cluster, parts, add_systems, f"fold-{side}-prior-{key}")
-            return cluster.submit(solve_system, total, size, prior.eta, key=f"solve-{side}-prior-{key}")
+            both = list(zip(eliminated, prior.blocks, strict=True))
+            parts = cluster.map_blocks(sum_system, both, key=f"sum-{side}-prior-{key}")
+            fan_in = most_parts(prior.spec.n_features * size)
+            few = fold_in_order(cluster, parts, (add_systems, fan_in), f"fold-{side}-prior-{key}")
+            return cluster.submit(solve_system, few, size, prior.eta, key=f"solve-{side}-prior-{key}")
         start = start_gradients(cluster, eliminated, prior.blocks, current, (side, prior.eta, key))
         return cluster.submit(
             read_gradients,
@@ -119,28 +103,35 @@ def load_prior(
     cluster: Cluster, store_path: str, data: SideData, spec: FeatureSpec, eta: float, key: str
 ) -> Prior:
     """Start loading the features of one side's blocks."""
-    blocks = [
-        cluster.submit(
-            load_features,
-            *(store_path, spec, start, stop, data.blocks[number]),
-            key=f"load-{spec.side}-features-{key}-{number}",
-            block=number,
-        )
-        for number, (start, stop) in enumerate(data.ranges)
-    ]
+    arguments = [(store_path, spec, *data.ranges[n], block) for n, block in enumerate(data.blocks)]
+    blocks = cluster.map_blocks(load_features, arguments, key=f"load-{spec.side}-features-{key}")
     return Prior(spec, tuple(blocks), eta)
 
 
-def fold_in_order(cluster: Cluster, parts: Sequence[Task], add: Callable[[list[Any]], Any], key: str) -> Task:
-    """Add parts up in their order, a few at a time: a tree that depends on their number alone."""
-    level = 0
-    while len(parts) > 1 or level == 0:
-        parts = [
-            cluster.submit(add, list(parts[first : first + FAN_IN]), key=f"{key}-{level}-{first}")
-            for first in range(0, len(parts), FAN_IN)
+def most_parts(n_unknowns: int) -> int:
+    """Return how many parts of W's equations one task of a reduction adds up."""
+    return int(max(2, min(64, PARTS_BYTES // (8 * n_unknowns**2))))
+
+
+def fold_in_order(
+    cluster: Cluster,
+    parts: Sequence[Task],
+    adding: tuple[Callable[[list[Any]], Any], int],
+    key: str,
+) -> list[Task]:
+    """Add parts up in their order, a few at a time, until a few are left for whoever needs their sum.
+
+    `adding` is what adds, and how many at a time. The tree depends on the number of parts alone.
+    """
+    add, fan_in = adding
+    few, level = list(parts), 0
+    while len(few) > fan_in:
+        few = [
+            cluster.submit(add, few[first : first + fan_in], key=f"{key}-{level}-{first}")
+            for first in range(0, len(few), fan_in)
         ]
         level += 1
-    return parts[0]
+    return few
 
 
 def eliminate_slab(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Eliminated:
@@ -157,9 +148,10 @@ def add_systems(parts: list[WSystem]) -> WSystem:
     return total
 
 
-def solve_system(system: WSystem, size: int, eta: float) -> Weights:
-    """Solve W's equations; `size` is rank + 1."""
-    matrix = system.matrix.copy()
+def solve_system(parts: list[WSystem], size: int, eta: float) -> Weights:
+    """Solve W's equations, the sum of the parts in their order; `size` is rank + 1."""
+    system = add_systems(parts)
+    matrix = system.matrix
     matrix[np.diag_indices(len(matrix))] += eta
     values = solve_positive(matrix, system.right, "the system of the features' weights").reshape(-1, size)
     return Weights(values, eta * float(np.sum(np.square(values))))

@@ -56,18 +56,11 @@ def submit_errors(
 ) -> Task:
     """Start scoring a part with (user, item) factors; `model` is (rank, mean, rating limits)."""
     users, items = factors
-    parts = [
-        cluster.submit(
-            score_slab,
-            block,
-            users.slabs[number],
-            items.near(cluster.home(number)),
-            model,
-            key=f"score-{held_out.name}-{key}-{number}",
-            block=number,
-        )
+    arguments = [
+        (block, users.slabs[number], items.near(cluster.home(number)), model)
         for number, block in enumerate(held_out.blocks)
     ]
+    parts = cluster.map_blocks(score_slab, arguments, key=f"score-{held_out.name}-{key}")
     return cluster.submit(fold_errors, parts, key=f"reduce-{held_out.name}-{key}")
 
 

@@ -85,12 +85,8 @@ def prepare_side(cluster: Cluster, data: SideData, features: Prior | None, key: 
     """Form what stays the same in all sweeps."""
     if features is None or features.spec.n_features > MOST_DIRECT:
         return SideChain(data, features, None)
-    parts = [
-        cluster.submit(
-            block_gram, block, features.blocks[n], key=f"gram-{data.side}-features-{key}-{n}", block=n
-        )
-        for n, block in enumerate(data.blocks)
-    ]
+    both = list(zip(data.blocks, features.blocks, strict=True))
+    parts = cluster.map_blocks(block_gram, both, key=f"gram-{data.side}-features-{key}")
     return SideChain(
         data, features, cluster.submit(add_arrays, parts, key=f"gram-{data.side}-features-{key}")
     )
@@ -102,20 +98,15 @@ def submit_rows(
     """Start drawing all rows of a side; `drawn` is its prior and the noise precision."""
     side = chain.data.side
     prior, alpha = drawn
-    slabs = [
-        cluster.submit(
-            draw_slab,
-            *(
-                block,
-                other.near(cluster.home(n)),
-                None if chain.features is None else chain.features.blocks[n],
-            ),
+    features = None if chain.features is None else chain.features.blocks
+    arguments = [
+        (
+            *(block, other.near(cluster.home(n)), None if features is None else features[n]),
             *(prior, alpha, side, step),
-            key=f"draw-{side}s-{key}-{n}",
-            block=n,
         )
         for n, block in enumerate(chain.data.blocks)
     ]
+    slabs = cluster.map_blocks(draw_slab, arguments, key=f"draw-{side}s-{key}")
     return publish(cluster, side, slabs, key)
 
 
@@ -130,19 +121,8 @@ def submit_prior(
             next_prior, moments, prior, chain.gram, side, step, key=f"draw-{side}-prior-{key}"
         )
     drawn = cluster.submit(next_mean, moments, prior, side, step, key=f"draw-{side}-mean-{key}")
-    perturbed = [
-        cluster.submit(
-            perturb_rows,
-            slab,
-            chain.data.blocks[n],
-            drawn,
-            side,
-            step,
-            key=f"perturb-{side}s-{key}-{n}",
-            block=n,
-        )
-        for n, slab in enumerate(rows.slabs)
-    ]
+    arguments = [(slab, chain.data.blocks[n], drawn, side, step) for n, slab in enumerate(rows.slabs)]
+    perturbed = cluster.map_blocks(perturb_rows, arguments, key=f"perturb-{side}s-{key}")
     extra = cluster.submit(
         perturb_weights, drawn, chain.features.spec.n_features, side, step, key=f"perturb-{side}-prior-{key}"
     )

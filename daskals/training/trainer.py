@@ -18,6 +18,7 @@ from daskals.kernels.score import NO_ERRORS, ErrorSums
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.compiling import compile_kernels
+from daskals.training.departures import note_workers
 from daskals.training.events import Callback, EpochFinished, Event, Notice, PhaseStarted
 from daskals.training.features import side_features
 from daskals.training.half_step import HalfStep, SideData, SolveSpec, initialise
@@ -128,7 +129,9 @@ class Trainer:
         self.cluster.preflight(self.store.path)
         if self.spec.threads > 1:
             self.cluster.require_one_thread()
-        compile_seconds = compile_kernels(self.cluster, self.spec.rank, len(self.store.scale))
+        compile_seconds = compile_kernels(
+            self.cluster, self.spec.rank, len(self.store.scale), features=bool(self.features)
+        )
         sent = self.cluster.bytes_sent()
         resumed_from = None if self._state is None else self._state.epoch
         self._state = self._state or self._warm_start
@@ -277,12 +280,8 @@ class Trainer:
 
     def _note_workers(self, epoch: int) -> bool:
         """Record who left in this epoch; return whether blocks have to move."""
-        for departure in self.cluster.take_departures():
-            self._losses.append(WorkerLoss(departure.worker, epoch, departure.how))
-            self._tell(Notice(f"worker {departure.worker} {departure.how} in epoch {epoch}"))
         homes = self.cluster.homes
-        for note in self.cluster.refresh(self.store.path):
-            self._tell(Notice(note))
+        self._losses += note_workers(self.cluster, self.store.path, epoch, self._tell)
         return self.cluster.homes != homes
 
     def _submit_errors(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from daskals.bench.contract import Assignment
-from daskals.bench.data import BenchData, load_data, open_split
+from daskals.bench.data import BenchData, open_split
 from daskals.config import TrainConfig
 
 N_USERS, N_ITEMS, N_RATINGS = 90, 60, 1_600
@@ -41,7 +41,7 @@ def write_movies(file: Path) -> Path:
 
 def load_small(file: Path) -> BenchData:
     """Load the set, split as paper 1 splits."""
-    return load_data(*open_split(str(file), CONFIG))
+    return BenchData(*open_split(str(file), CONFIG))
 
 
 def assignment_for(data: BenchData, system: str, **changes: int) -> Assignment:

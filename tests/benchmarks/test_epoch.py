@@ -153,6 +153,14 @@ def test_with_the_genre_prior(small_file: Path, small_data: BenchData, tmp_path:
     assert outcome.test_rmse != pytest.approx(plain.test_rmse, abs=1e-5)
 
 
+def test_a_sweep_of_the_sampler(small_data: BenchData, benchmark) -> None:
+    assignment = assignment_for(small_data, "daskals-bayes")
+    outcome = benchmark.pedantic(own.run_bayes, (small_data, assignment), rounds=1)
+    assert len(outcome.seconds) == CONFIG.epochs
+    assert min(outcome.seconds) > 0
+    assert "a sweep's" in outcome.note
+
+
 def test_the_genre_prior_needs_genres(small_data: BenchData) -> None:
     with pytest.raises(NotApplicableError, match="the ratings come without genres"):
         own.run_hierarchical(small_data, assignment_for(small_data, "daskals-hierarchical"))

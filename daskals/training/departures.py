@@ -1,0 +1,38 @@
+"""Workers that leave or join while a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from daskals.cluster import Cluster
+from daskals.training.events import Event, Notice
+from daskals.training.outcome import WorkerLoss
+
+
+def note_workers(
+    cluster: Cluster, store: str | None, epoch: int, tell: Callable[[Event], None]
+) -> list[WorkerLoss]:
+    """Tell who left and who joined since the last call, and let blocks move to who is there.
+
+    Parameters
+    ----------
+    cluster
+        The workers, watched.
+    store
+        Path of the ratings, which whoever joins must reach.
+    epoch
+        The epoch or sweep that departures fell in.
+    tell
+        Called with a notice for each.
+
+    Returns
+    -------
+    Those who left.
+    """
+    losses = []
+    for departure in cluster.take_departures():
+        losses.append(WorkerLoss(departure.worker, epoch, departure.how))
+        tell(Notice(f"worker {departure.worker} {departure.how} in epoch {epoch}"))
+    for note in cluster.refresh(store):
+        tell(Notice(note))
+    return losses
