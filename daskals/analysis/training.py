@@ -67,7 +67,20 @@ def describe_run(
     -------
     Numbers
         `summary`, `history`, `accuracy` (by bucket of training ratings), `rank_curve`, `grid`, `speed`.
+
+    Raises
+    ------
+    ModelError
+        If the report tells of another model.
     """
+    told, found = report.get("factors_sha256"), model.report.get("factors_sha256")
+    if told != found:
+        raise ModelError(
+            f"report.json tells of a model with factors {str(told)[:12]}, the model has {str(found)[:12]}",
+            where="run",
+            expected="report.json and model/ of one run of python -m jobs.train",
+            remedy="Train anew, or put the two of one run together",
+        )
     no_search = missing("no search was named with --search")
     return {
         "summary": _summary(report),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,20 +11,20 @@ from matplotlib.ticker import MaxNLocator
 
 from daskals.analysis.missing import Numbers, is_missing
 from daskals.analysis.powerlaw import power_law_counts
-from daskals.plots.page import Section, write_page
+from daskals.plots.report_folder import Draw, ReportFolder
 from daskals.plots.style import (
     BLUE,
     GREEN,
+    PALE,
     RED,
     horizontal_bars,
     label_points,
     new_figure,
     plain,
-    save,
-    styled,
     thousands,
 )
 from daskals.plots.wordcloud import draw_tags
+from daskals.types import Float64, Int64
 
 TOP_GENRES = 20
 
@@ -57,37 +56,28 @@ def write_exploration(numbers: Numbers, folder: Path, name: str) -> None:
     name
         What the ratings are called in the page's title.
     """
-    text = json.dumps(numbers, indent=2, allow_nan=False, ensure_ascii=False)
-    (folder / "eda.json").write_bytes(f"{text}\n".encode("utf-8", "replace"))
-    figures = folder / "figures"
-    figures.mkdir()
-    sections = [_table_section(numbers["table"])]
-    for key, heading, caption, draw in _FIGURES:
-        numbers_here = numbers[key]
-        if is_missing(numbers_here):
-            sections.append(Section(heading, missing=numbers_here["missing"]))
-            continue
-        with styled():
-            path = save(draw(numbers_here), figures, heading_slug(heading))
-        sections.append(Section(heading, text=_remarks(key, numbers_here), figures=[(path, caption)]))
+    report = ReportFolder(folder, "eda", numbers)
+    table = report.section("Data set", numbers["table"], columns=("Metric", "Value"), rows=_table_rows)
+    sections = [
+        report.section(
+            heading,
+            numbers[key],
+            draw,
+            caption=caption,
+            text=_fit_remarks if key == "degrees" else (),
+        )
+        for key, heading, caption, draw in FIGURES
+    ]
     introduction = "Every number drawn here stands in eda.json; the figures are in the folder figures."
-    write_page(folder / "report.html", f"Ratings of {name}", introduction, sections)
+    report.write_page(f"Ratings of {name}", introduction, [table, *sections])
 
 
-def heading_slug(heading: str) -> str:
-    """Return the file name of a figure."""
-    return heading.lower().replace(" ", "-").replace(",", "")
+def _table_rows(table: Numbers) -> list[tuple[str, Any]]:
+    return [(label, table[key]) for label, key in _TABLE]
 
 
-def _table_section(table: Numbers) -> Section:
-    rows = [(label, table[key]) for label, key in _TABLE]
-    return Section("Data set", columns=("Metric", "Value"), rows=rows)
-
-
-def _remarks(key: str, numbers: Numbers) -> list[str]:
-    if key != "degrees":
-        return []
-    return [_fit_remark(side, numbers[side]["fit"]) for side in ("users", "items")]
+def _fit_remarks(degrees: Numbers) -> list[str]:
+    return [_fit_remark(side, degrees[side]["fit"]) for side in ("users", "items")]
 
 
 def _fit_remark(side: str, fit: Numbers) -> str:
@@ -103,7 +93,8 @@ def _fit_remark(side: str, fit: Numbers) -> str:
     )
 
 
-def _draw_histogram(numbers: Numbers) -> Figure:
+def draw_histogram(numbers: Numbers) -> Figure:
+    """Draw how often each rating was given."""
     figure, axes = new_figure()
     values = np.array(numbers["values"])
     gap = numbers["bin_width"] or (float(np.diff(values).min()) if len(values) > 1 else 1.0)
@@ -116,7 +107,8 @@ def _draw_histogram(numbers: Numbers) -> Figure:
     return figure
 
 
-def _draw_top_users(numbers: Numbers) -> Figure:
+def draw_top_users(numbers: Numbers) -> Figure:
+    """Draw the most active users."""
     figure, axes = new_figure(7.0, 0.9 + 0.24 * len(numbers["users"]))
     horizontal_bars(axes, [f"user {plain(user, 24)}" for user in numbers["users"]], numbers["counts"])
     axes.set(xlabel="ratings", title=f"The {len(numbers['users'])} most active users")
@@ -124,28 +116,42 @@ def _draw_top_users(numbers: Numbers) -> Figure:
     return figure
 
 
-def _draw_degrees(numbers: Numbers) -> Figure:
+def draw_degrees(numbers: Numbers) -> Figure:
+    """Draw users and items by their number of ratings, both axes logarithmic, with the fitted power laws."""
     figure, panels = new_figure(9.5, 4.4, columns=2)
     for axes, (side, colour) in zip(panels, (("users", BLUE), ("items", GREEN)), strict=True):
         part = numbers[side]
-        axes.scatter(part["n_ratings"], part["rows"], s=9, color=colour, alpha=0.6, linewidths=0)
+        axes.scatter(part["n_ratings"], part["rows"], s=9, color=PALE, linewidths=0, label=side)
+        middles, means = _binned(np.array(part["n_ratings"]), np.array(part["rows"]))
+        axes.scatter(middles, means, s=26, color=colour, label="mean of a bin, empty numbers counted")
         fit = part["fit"]
         if not is_missing(fit):
             degrees = np.unique(np.geomspace(fit["cutoff"], max(part["n_ratings"]), 200).astype(np.int64))
             expected = power_law_counts(fit, degrees)
             label = f"power law, exponent {fit['exponent']:.2f}, from {fit['cutoff']:,} ratings on"
             axes.plot(degrees, expected, color=RED, linewidth=1.8, label=label)
-            axes.legend(loc="upper right")
+        axes.legend(loc="lower left", fontsize=8)
         axes.set(
             xscale="log", yscale="log", xlabel=f"ratings of {'a user' if side == 'users' else 'an item'}"
         )
-        axes.set(ylabel=side, title=f"{side.capitalize()} by number of ratings")
-        axes.set_ylim(bottom=0.5, top=3.0 * max(part["rows"]))
+        axes.set(ylabel=f"{side} with so many ratings", title=f"{side.capitalize()} by number of ratings")
     return figure
 
 
-def _draw_years(title: str, label: str, axis: str) -> Callable[[Numbers], Figure]:
-    def draw(numbers: Numbers) -> Figure:
+def _binned(degrees: Int64, rows: Int64) -> tuple[Float64, Float64]:
+    """Average the rows of each number of ratings over bins that grow by a half, degrees without rows too."""
+    edges = [int(degrees.min())]
+    while edges[-1] <= degrees.max():
+        edges.append(max(edges[-1] + 1, int(1.5 * edges[-1])))
+    totals, _ = np.histogram(degrees, bins=edges, weights=rows)
+    widths = np.diff(edges)
+    there = totals > 0
+    middles = np.sqrt(np.array(edges[:-1], float) * (np.array(edges[1:]) - 1))
+    return middles[there], (totals / widths)[there]
+
+
+def _years(title: str, label: str, axis: str) -> Draw:
+    def drawn(numbers: Numbers) -> Figure:
         figure, axes = new_figure()
         axes.bar(numbers["years"], numbers["counts"], width=0.85, color=BLUE)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -154,10 +160,11 @@ def _draw_years(title: str, label: str, axis: str) -> Callable[[Numbers], Figure
         thousands(axes.yaxis)
         return figure
 
-    return draw
+    return drawn
 
 
-def _draw_mean_by_year(numbers: Numbers) -> Figure:
+def draw_mean_by_year(numbers: Numbers) -> Figure:
+    """Draw the mean rating by year of release."""
     figure, axes = new_figure()
     counts, means = np.array(numbers["counts"]), np.array(numbers["means"])
     sizes = 6.0 + 120.0 * counts / counts.max()
@@ -173,7 +180,8 @@ def _draw_mean_by_year(numbers: Numbers) -> Figure:
     return figure
 
 
-def _draw_genres(numbers: Numbers) -> Figure:
+def draw_genres(numbers: Numbers) -> Figure:
+    """Draw genres by mean rating and by share of the catalogue."""
     figure, panels = new_figure(10.5, 1.2 + 0.24 * min(len(numbers["names"]), TOP_GENRES), columns=2)
     names = [plain(name, 24) for name in numbers["names"][:TOP_GENRES]]
     rated = [place for place, mean in enumerate(numbers["means"][:TOP_GENRES]) if mean is not None]
@@ -189,7 +197,8 @@ def _draw_genres(numbers: Numbers) -> Figure:
     return figure
 
 
-def _draw_popularity(numbers: Numbers) -> Figure:
+def draw_popularity(numbers: Numbers) -> Figure:
+    """Draw genres by number of ratings, logarithmic, and mean rating."""
     figure, axes = new_figure(7.5, 5.0)
     known = [place for place, mean in enumerate(numbers["means"]) if mean is not None]
     x = [numbers["ratings"][place] for place in known]
@@ -202,58 +211,59 @@ def _draw_popularity(numbers: Numbers) -> Figure:
     return figure
 
 
-def _draw_tag_cloud(numbers: Numbers) -> Figure:
+def draw_tag_cloud(numbers: Numbers) -> Figure:
+    """Draw the tags that users gave most often."""
     return draw_tags(numbers["tags"], numbers["counts"])
 
 
-_FIGURES: tuple[tuple[str, str, str, Callable[[Numbers], Figure]], ...] = (
+FIGURES: tuple[tuple[str, str, str, Draw], ...] = (
     (
         "rating_histogram",
         "Rating values",
         "Number of ratings by value (paper 1, Fig. 1; paper 2, Fig. 2a).",
-        _draw_histogram,
+        draw_histogram,
     ),
     (
         "top_users",
         "Most active users",
         "Ratings of the most active users (paper 1, Fig. 2).",
-        _draw_top_users,
+        draw_top_users,
     ),
     (
         "degrees",
         "Degree distributions",
         "Users and items by their number of ratings, on logarithmic axes (paper 1, Fig. 3; paper 2, Fig. 1).",
-        _draw_degrees,
+        draw_degrees,
     ),
     (
         "ratings_per_year",
         "Ratings per year",
         "Ratings given in each calendar year, UTC (paper 2, Fig. 2b).",
-        _draw_years("Ratings given per year", "ratings", "year"),
+        _years("Ratings given per year", "ratings", "year"),
     ),
     (
         "releases_per_year",
         "Releases per year",
         "Listed items by year of release (paper 2, Fig. 2c).",
-        _draw_years("Listed items by year of release", "items", "year of release"),
+        _years("Listed items by year of release", "items", "year of release"),
     ),
     (
         "mean_by_release_year",
         "Mean rating by release year",
         "Mean rating of items by year of release (paper 2, Fig. 2d).",
-        _draw_mean_by_year,
+        draw_mean_by_year,
     ),
     (
         "genres",
         "Genre means and shares",
         "Mean rating and share of genres; an item counts in each of its genres (paper 2, Fig. 2e and 2f).",
-        _draw_genres,
+        draw_genres,
     ),
     (
         "genres",
         "Genre means against popularity",
         "Mean rating against number of ratings by genre (paper 2, Fig. 3).",
-        _draw_popularity,
+        draw_popularity,
     ),
-    ("tags", "Tag cloud", "The tags that users gave most often (paper 2, Fig. 4).", _draw_tag_cloud),
+    ("tags", "Tag cloud", "The tags that users gave most often (paper 2, Fig. 4).", draw_tag_cloud),
 )

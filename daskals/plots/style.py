@@ -26,10 +26,13 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
 """Okabe and Ito's colours, told apart by people with any kind of colour vision."""
 GREY = "#767676"
 PALE = "#C9CED3"
+SYMBOLS = {"rank": "K", "lambda": "λ", "gamma": "γ", "tau": "τ", "eta": "η"}
+"""The papers' letters of hyperparameters."""
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "#000000")
 
 _STYLE: Any = {
     "axes.edgecolor": "#444444",
+    "axes.formatter.limits": (-3, 6),
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.right": False,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from daskals.analysis.missing import Numbers, is_missing
-from daskals.plots.page import Section, write_page
-from daskals.plots.style import BLUE, GREEN, RED, horizontal_bars, new_figure, plain, save, styled
+from daskals.analysis.missing import Numbers
+from daskals.plots.report_folder import ReportFolder
+from daskals.plots.style import BLUE, GREEN, RED, SYMBOLS, horizontal_bars, new_figure, plain
+from daskals.types import Float64
 
 _CURVES = (
     ("train_rmse", "train", BLUE, "-"),
@@ -33,54 +35,70 @@ def write_training(numbers: Numbers, folder: Path, name: str) -> None:
     name
         What the run is called.
     """
-    text = json.dumps(numbers, indent=2, allow_nan=False)
-    (folder / "training.json").write_text(f"{text}\n", encoding="utf-8")
-    figures = folder / "figures"
-    figures.mkdir()
-    summary = [(key.replace("_", " "), value) for key, value in numbers["summary"].items()]
+    report = ReportFolder(folder, "training", numbers)
     history = numbers["history"]
     sections = [
-        Section("Summary", columns=("What", "Value"), rows=summary),
-        _drawn(
+        report.section("Summary", numbers["summary"], columns=("What", "Value"), rows=_summary_rows),
+        report.section(
             "Objective",
-            "The regularised objective by epoch (paper 1, Fig. 4, 10, 12).",
             history,
             draw_objective,
-            figures,
+            caption="The regularised objective by epoch (paper 1, Fig. 4, 10, 12).",
         ),
-        _drawn(
-            "RMSE", "RMSE by epoch (paper 1, Fig. 5, 9, 11; paper 2, Fig. 5).", history, draw_rmse, figures
+        report.section(
+            "RMSE",
+            history,
+            draw_rmse,
+            caption="RMSE by epoch (paper 1, Fig. 5, 9, 11; paper 2, Fig. 5).",
         ),
-        _accuracy_section(numbers["accuracy"], figures),
-        _drawn(
+        report.section(
+            "Test accuracy by what was known",
+            numbers["accuracy"],
+            draw_accuracy,
+            caption="Test RMSE by the training ratings of the item and of the user.",
+            columns=("Side", "Training ratings", "Test ratings", "RMSE", "MAE"),
+            rows=_accuracy_rows,
+        ),
+        report.section(
             "RMSE by K",
-            "Best validation RMSE for each number of factors (paper 1, Fig. 7).",
             numbers["rank_curve"],
             draw_rank_curve,
-            figures,
+            caption="Best validation RMSE for each number of factors (paper 1, Fig. 7).",
         ),
-        _drawn(
+        report.section(
             "Search",
-            "Validation RMSE over the grid (paper 1, Fig. 8; paper 2, Table 2).",
             numbers["grid"],
             draw_grid,
-            figures,
+            caption="Validation RMSE over the grid, the best framed (paper 1, Fig. 8; paper 2, Table 2).",
         ),
-        _speed_section(numbers["speed"], figures),
+        report.section(
+            "Speed",
+            numbers["speed"],
+            draw_speed,
+            caption="Seconds an epoch on a logarithmic axis (paper 1, Table 2 and Fig. 6).",
+            columns=("System", "Seconds an epoch", "Times as fast as the slowest", "How"),
+            rows=_speed_rows,
+        ),
     ]
-    write_page(
-        folder / "report.html", f"Training of {name}", "Every number here stands in training.json.", sections
-    )
+    report.write_page(f"Training of {name}", "Every number here stands in training.json.", sections)
 
 
-def _drawn(
-    heading: str, caption: str, numbers: Numbers, draw: Callable[[Numbers], Figure], figures: Path
-) -> Section:
-    if is_missing(numbers):
-        return Section(heading, missing=numbers["missing"])
-    with styled():
-        path = save(draw(numbers), figures, heading.lower().replace(" ", "-"))
-    return Section(heading, figures=[(path, caption)])
+def _summary_rows(summary: Numbers) -> list[tuple[Any, ...]]:
+    return [(key.replace("_", " "), value) for key, value in summary.items()]
+
+
+def _accuracy_rows(accuracy: Numbers) -> list[tuple[Any, ...]]:
+    return [
+        (side, one["training_ratings"], one["n"], one["rmse"], one["mae"])
+        for side in ("item", "user")
+        for one in accuracy[side]
+    ]
+
+
+def _speed_rows(speed: Numbers) -> list[tuple[Any, ...]]:
+    return [
+        (one["name"], one["seconds"], one["times_the_slowest"], one["status"]) for one in speed["systems"]
+    ]
 
 
 def draw_objective(history: Numbers) -> Figure:
@@ -91,7 +109,7 @@ def draw_objective(history: Numbers) -> Figure:
     if values.min() > 0 and values.max() > 10 * values.min():
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="epoch", ylabel="regularised objective", title="Objective")
+    axes.set(xlabel="epoch", ylabel="regularised objective", title="Objective by epoch")
     return figure
 
 
@@ -113,24 +131,8 @@ def draw_rmse(history: Numbers) -> Figure:
             )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper right")
-    axes.set(xlabel="epoch", ylabel="RMSE, in ratings", title="Root mean squared error")
+    axes.set(xlabel="epoch", ylabel="RMSE, in ratings", title="Root mean squared error by epoch")
     return figure
-
-
-def _accuracy_section(accuracy: Numbers, figures: Path) -> Section:
-    heading = "Test accuracy by what was known"
-    if is_missing(accuracy):
-        return Section(heading, missing=accuracy["missing"])
-    with styled():
-        path = save(draw_accuracy(accuracy), figures, "accuracy-by-bucket")
-    rows = [
-        (side, one["training_ratings"], one["n"], one["rmse"], one["mae"])
-        for side in ("item", "user")
-        for one in accuracy[side]
-    ]
-    columns = ("Side", "Training ratings", "Test ratings", "RMSE", "MAE")
-    caption = "Test RMSE by the training ratings of the item and of the user."
-    return Section(heading, figures=[(path, caption)], columns=columns, rows=rows)
 
 
 def draw_accuracy(accuracy: Numbers) -> Figure:
@@ -169,49 +171,37 @@ def draw_rank_curve(curve: Numbers) -> Figure:
 
 
 def draw_grid(grid: Numbers) -> Figure:
-    """Draw a heatmap for each facet, all on one scale of colours."""
-    facets = grid["facets"]
+    """Draw a heatmap for each facet, all on one scale of colours, the best trial in a frame."""
+    facets, best = grid["facets"], grid["best"]
     figure, panels = new_figure(3.4 * len(facets) + 1.4, 3.6, columns=len(facets))
     matrices = [
         np.array([[np.nan if v is None else v for v in row] for row in one["rmse"]]) for one in facets
     ]
     low, high = (float(pick([pick(m[np.isfinite(m)]) for m in matrices])) for pick in (np.min, np.max))
+    across, up = SYMBOLS.get(grid["across"], grid["across"]), SYMBOLS.get(grid["up"], grid["up"])
     for axes, one, matrix in zip(np.atleast_1d(panels), facets, matrices, strict=True):
         mesh = axes.imshow(matrix, cmap="viridis_r", vmin=low, vmax=high, origin="lower", aspect="auto")
         axes.set_xticks(range(len(grid["x"])), [f"{value:g}" for value in grid["x"]])
         axes.set_yticks(range(len(grid["y"])), [f"{value:g}" for value in grid["y"]])
         axes.grid(visible=False)
-        for (up, across), value in np.ndenumerate(matrix):
-            if np.isfinite(value):
-                dark = high > low and (value - low) / (high - low) > 0.45
-                axes.text(
-                    across,
-                    up,
-                    f"{value:.4f}",
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    color="white" if dark else "black",
-                )
-        axes.set(xlabel=grid["across"], ylabel=grid["up"])
+        _write_cells(axes, matrix, (low, high))
+        if grid["facet"] is None or one["value"] == best[grid["facet"]]:
+            corner = grid["x"].index(best[grid["across"]]) - 0.5, grid["y"].index(best[grid["up"]]) - 0.5
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=RED, linewidth=2.5, clip_on=False))
+        axes.set(xlabel=across, ylabel=up, title="Validation RMSE")
         if grid["facet"] is not None:
-            axes.set_title(f"{grid['facet']} = {one['value']:g}")
+            axes.set_title(f"{SYMBOLS.get(grid['facet'], grid['facet'])} = {one['value']:g}")
     figure.colorbar(mesh, ax=np.atleast_1d(panels).tolist(), label="validation RMSE")
     return figure
 
 
-def _speed_section(speed: Numbers, figures: Path) -> Section:
-    heading = "Speed"
-    if is_missing(speed):
-        return Section(heading, missing=speed["missing"])
-    with styled():
-        path = save(draw_speed(speed), figures, "speed")
-    rows = [
-        (one["name"], one["seconds"], one["times_the_slowest"], one["status"]) for one in speed["systems"]
-    ]
-    columns = ("System", "Seconds an epoch", "Times as fast as the slowest", "How")
-    caption = "Seconds an epoch on a logarithmic axis (paper 1, Table 2 and Fig. 6)."
-    return Section(heading, figures=[(path, caption)], columns=columns, rows=rows)
+def _write_cells(axes: Axes, matrix: Float64, limits: tuple[float, float]) -> None:
+    low, high = limits
+    for (up, across), value in np.ndenumerate(matrix):
+        if np.isfinite(value):
+            dark = high > low and (value - low) / (high - low) > 0.45
+            colour = "white" if dark else "black"
+            axes.text(across, up, f"{value:.4f}", ha="center", va="center", fontsize=7, color=colour)
 
 
 def draw_speed(speed: Numbers) -> Figure:
@@ -220,5 +210,5 @@ def draw_speed(speed: Numbers) -> Figure:
     figure, axes = new_figure(8.0, 1.1 + 0.3 * len(systems))
     horizontal_bars(axes, [plain(one["name"], 32) for one in systems], [one["seconds"] for one in systems])
     axes.set_xscale("log")
-    axes.set(xlabel="seconds an epoch", title="Speed")
+    axes.set(xlabel="seconds an epoch", title="Seconds an epoch, logarithmic")
     return figure

@@ -10,11 +10,11 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import PathPatch
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
-from PIL import ImageFont
 
 from daskals.plots.style import COLOURS, plain
 
 _WIDTH, _HEIGHT = 1000, 520
+_MARGIN = 5  # letters of an outline lie up to two pixels from those that the cloud measured
 _FONT = f"{mpl.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
 
 
@@ -26,7 +26,13 @@ def draw_tags(tags: list[str], counts: list[int]) -> Figure:
     for tag, count in zip(tags, counts, strict=True):
         words.setdefault(plain(tag, 28), count)
     cloud = WordCloud(
-        width=_WIDTH, height=_HEIGHT, font_path=_FONT, prefer_horizontal=1.0, random_state=1, max_words=120
+        width=_WIDTH,
+        height=_HEIGHT,
+        margin=_MARGIN,
+        font_path=_FONT,
+        prefer_horizontal=1.0,
+        random_state=1,
+        max_words=120,
     ).generate_from_frequencies(words)
     figure = Figure(figsize=(8, 8 * _HEIGHT / _WIDTH + 0.4), layout="constrained")
     axes = figure.subplots()
@@ -39,10 +45,8 @@ def draw_tags(tags: list[str], counts: list[int]) -> Figure:
 
 
 def _outline(word: str, size: int, left: int, top: int, colour: str) -> Any:
-    # where the cloud put the word's upper left corner, with the size it measured it at
-    ascent, _ = ImageFont.truetype(_FONT, size).getmetrics()
-    path = TextPath(
-        (0, 0), word.replace("\\$", "$"), size=size, prop=FontProperties(fname=_FONT), usetex=False
-    )
-    upright = Affine2D().scale(1, -1).translate(left, top + ascent)
+    # the cloud placed the pen from the left and the ink from above
+    text = word.replace("\\$", "$")
+    path = TextPath((0, 0), text, size=size, prop=FontProperties(fname=_FONT), usetex=False)
+    upright = Affine2D().scale(1, -1).translate(left, top + path.get_extents().y1)
     return PathPatch(path.transformed(upright), facecolor=colour, edgecolor="none")
