@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daskals.errors import OutputError
+from daskals.errors import ConfigError, OutputError
 from daskals.retrain.config import RetrainConfig
 from jobs._command import field_options, given, guarded
 
@@ -23,18 +23,46 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Ratings with timestamps.")
+@click.option("--data", type=click.Path(path_type=Path), help="Ratings with timestamps.")
+@click.option("--dataset", help="Name of a data set instead.")
 @click.option("--nights", default=30, show_default=True, type=click.IntRange(2), help="Slices by time.")
+@click.option(
+    "--first",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Night to begin with; it takes in the slices before it too.",
+)
+@click.option("--last", type=click.IntRange(1), help="Night to end with; default: the last.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make.")
 @field_options(RetrainConfig, [name for name in RetrainConfig.model_fields if name not in SET_HERE])
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @guarded
-def nightly(data: Path, nights: int, out: Path, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+def nightly(
+    data: Path | None,
+    dataset: str | None,
+    nights: int,
+    first: int,
+    last: int | None,
+    out: Path,
+    *,
+    debug: bool,  # noqa: ARG001
+    **options: Any,
+) -> None:
     """Cut ratings into slices by time, run the nightly retrain on each, and compare with training anew.
 
     OUT/nights.json has date, exit code, version, champion and figures of every night, OUT/nights.md the
     table, OUT/nights.png the figure.
     """
+    if (data is None) == (dataset is None):
+        raise ConfigError("found both or neither", where="--data, --dataset", expected="one of them")
+    last = nights if last is None else last
+    if not first <= last <= nights:
+        raise ConfigError(
+            f"nights {first} to {last}",
+            where="--first, --last",
+            expected=f"nights from 1 to {nights}, in order",
+        )
     if out.exists() and any(out.iterdir()):
         raise OutputError(
             "already holds something",
@@ -42,10 +70,13 @@ def nightly(data: Path, nights: int, out: Path, *, debug: bool, **options: Any) 
             expected="a folder that is not there yet, or is empty",
             remedy="Choose another",
         )
-    from daskals.retrain.simulate import simulate_nights
+    from daskals.retrain.simulate import Month, simulate_nights
     from jobs._files import write_json
 
-    result = simulate_nights(data, nights, out, given(options), lambda night: click.echo(_line(night)))
+    source = dataset or data
+    assert source is not None
+    month = Month(nights, first, last)
+    result = simulate_nights(source, month, out, given(options), lambda night: click.echo(_line(night)))
     write_json(out / "nights.json", result)
     (out / "nights.md").write_text(_table(result), encoding="utf-8")
     click.echo(_summary(result))

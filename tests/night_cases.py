@@ -26,7 +26,7 @@ def date(day: int) -> str:
 def ratings_of_day(day: int, n: int = 240) -> pd.DataFrame:
     """Return a day's ratings: some old and some new users and items, tastes and popularity planted."""
     rng = np.random.default_rng(day)
-    n_users, n_items = 30 + 8 * day, 24 + 2 * day
+    n_users, n_items = min(200, 30 + 8 * day), 24 + 2 * day
     cells = rng.permutation(n_users * n_items)[:n]
     users, items = cells // n_items, cells % n_items
     planted = np.random.default_rng(99)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,9 @@ import pytest
 from click.testing import CliRunner
 
 from daskals.errors import DataError, OutputError
-from daskals.retrain.simulate import simulate_nights
+from daskals.ingest import ingest
+from daskals.retrain.simulate import Month, simulate_nights
+from daskals.retrain.slices import Slices
 from daskals.store.lock import process_start
 from daskals.training.event_log import LOG, EventLog, read_log
 from daskals.training.events import EpochFinished, Notice, PhaseStarted
@@ -261,6 +264,16 @@ def options() -> list[str]:
     ]
 
 
+def test_a_month_can_begin_late_and_end_early(tmp_path) -> None:
+    ratings_of_day(1, n=200).to_csv(tmp_path / "ratings.csv", index=False)
+    arguments = ["nightly", "--data", tmp_path / "ratings.csv", "--out", tmp_path / "out", *options()]
+    arguments += ["--nights", 4, "--first", 3, "--last", 3]
+    result = CliRunner().invoke(simulate, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+    (night,) = json.loads((tmp_path / "out" / "nights.json").read_text())["nights"]
+    assert (night["night"], night["n_ratings"], night["n_following"]) == (3, 150, 50)
+
+
 def test_a_small_month(tmp_path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
@@ -292,9 +305,50 @@ def test_a_small_month(tmp_path) -> None:
 def test_ratings_that_no_month_can_be_made_of(tmp_path) -> None:
     ratings_of_day(1).drop(columns="timestamp").to_csv(tmp_path / "plain.csv", index=False)
     with pytest.raises(DataError, match=r"plain.csv: the ratings have no timestamps"):
-        simulate_nights(tmp_path / "plain.csv", 3, tmp_path / "out", {})
+        simulate_nights(tmp_path / "plain.csv", Month(3, 1, 3), tmp_path / "out", {})
     ratings_of_day(1).assign(timestamp=7).to_csv(tmp_path / "same.csv", index=False)
     with pytest.raises(
         DataError, match="too few distinct timestamps; expected 3 slices that end at different moments"
     ):
-        simulate_nights(tmp_path / "same.csv", 3, tmp_path / "out", {})
+        simulate_nights(tmp_path / "same.csv", Month(3, 1, 3), tmp_path / "out", {})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ([], "--data, --dataset: found both or neither; expected one of them"),
+        (["--data", "x", "--dataset", "synthetic-100k"], "found both or neither"),
+        (
+            ["--data", "x", "--nights", "3", "--first", "3", "--last", "2"],
+            "nights 3 to 2; expected nights from 1 to 3",
+        ),
+        (["--data", "x", "--nights", "3", "--last", "4"], "nights 1 to 4; expected nights from 1 to 3"),
+    ],
+)
+def test_nights_that_cannot_be_simulated(tmp_path, wrong, message) -> None:
+    result = CliRunner().invoke(simulate, ["nightly", "--out", str(tmp_path / "out"), *wrong])
+    assert result.exit_code == 1
+    assert message in result.output
+
+
+def test_slices_hold_every_rating_once_in_order(tmp_path) -> None:
+    data = pd.concat([ratings_of_day(day, n=100) for day in (1, 2, 3)]).drop_duplicates(
+        ["userId", "movieId"], keep="last"
+    )
+    data = data.sample(frac=1, random_state=1)
+    (tmp_path / "data").mkdir()
+    data.to_csv(tmp_path / "data" / "ratings.csv", index=False)
+    movies = ["movieId,title,genres", '1,"One, The (1990)",Drama|War', "2,Two (1991),(no genres listed)"]
+    (tmp_path / "data" / "movies.csv").write_text("\n".join([*movies, ""]))
+    slices = Slices(ingest(tmp_path / "data", tmp_path / "s"), "s", 4)
+    parts = [slices.frame(number, number) for number in (1, 2, 3, 4)]
+    assert all(part["timestamp"].is_monotonic_increasing for part in parts)
+    assert all(before["timestamp"].max() < after["timestamp"].min() for before, after in pairwise(parts))
+    key = ["userId", "movieId"]
+    found = pd.concat(parts).sort_values(key).reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, data.sort_values(key).reset_index(drop=True), check_dtype=False)
+    pd.testing.assert_frame_equal(
+        slices.frame(2, 3).reset_index(drop=True), pd.concat(parts[1:3], ignore_index=True)
+    )
+    slices.write_catalogue(tmp_path)
+    assert sorted((tmp_path / "movies.csv").read_text().splitlines()) == sorted(movies)

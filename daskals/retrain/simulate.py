@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,17 +12,16 @@ import numpy as np
 import pandas as pd
 
 from daskals.cluster import connect
-from daskals.errors import DataError
 from daskals.fitting import train_split
+from daskals.ingest import resolve_store
 from daskals.model import Model
-from daskals.ratings.movielens import catalogue_files
-from daskals.ratings.source import ratings_files, read_ratings
 from daskals.ratings.split import SplitSpec
 from daskals.registry.registry import Registry
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.context import store_path
 from daskals.retrain.night import Outcome
 from daskals.retrain.run import run_night
+from daskals.retrain.slices import Slices
 from daskals.store.versions import open_latest
 from daskals.training.features import resolve_model
 from daskals.types import Float64
@@ -79,9 +77,26 @@ class _Squares:
     counts: Float64
 
 
+@dataclass(frozen=True)
+class Month:
+    """Which nights there are, and which of them are run.
+
+    Attributes
+    ----------
+    nights
+        Into how many slices of equally many ratings they are cut by time; each is a night's.
+    first, last
+        The nights that are run, from 1; the first takes in all slices before it too.
+    """
+
+    nights: int
+    first: int
+    last: int
+
+
 def simulate_nights(
-    data: Path,
-    nights: int,
+    source: str | Path,
+    month: Month,
     out: Path,
     options: dict[str, Any],
     tell: Callable[[Night], None] = lambda _: None,
@@ -90,10 +105,10 @@ def simulate_nights(
 
     Parameters
     ----------
-    data
-        A MovieLens folder or a ratings file, with timestamps.
-    nights
-        Into how many slices of equally many ratings it is cut by time; each is a night's.
+    source
+        A MovieLens folder, a ratings file or a store, with timestamps; or a data set's name.
+    month
+        How the ratings are cut.
     out
         Folder for incoming files and the job's home.
     options
@@ -112,16 +127,16 @@ def simulate_nights(
     DataError
         If the ratings have no timestamps, or too few for so many nights.
     """
-    slices = _slices(data, nights)
+    slices = Slices(resolve_store(source), str(source), month.nights)
     incoming = out / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
-    for path in catalogue_files(ratings_files(data)[0]).values():
-        shutil.copy(path, incoming / path.name)
+    slices.write_catalogue(incoming)
     done: list[Night] = []
     squares: list[_Squares] = []
-    for number, part in enumerate(slices, start=1):
+    for number in range(month.first, month.last + 1):
+        part = slices.frame(1 if number == month.first else number, number)
+        part.to_parquet(incoming / f"ratings-{number:03d}.parquet", index=False)
         last = dt.datetime.fromtimestamp(int(part["timestamp"].iloc[-1]), dt.UTC)
-        part.to_csv(incoming / f"ratings-{number:03d}.csv", index=False)
         config = RetrainConfig.parse(
             {
                 **options,
@@ -132,40 +147,13 @@ def simulate_nights(
             }
         )
         outcome, _ = run_night(config)
-        following = slices[number] if number < nights else None
+        following = slices.frame(number + 1, number + 1) if number < month.nights else None
         night, found = _compare(config, number, outcome, following)
         done.append(night)
         if found is not None:
             squares.append(found)
         tell(night)
     return {"nights": [asdict(night) for night in done], **_pooled(done, squares)}
-
-
-def _slices(data: Path, nights: int) -> list[pd.DataFrame]:
-    table = read_ratings(data)
-    if table.timestamps is None:
-        raise DataError(
-            "the ratings have no timestamps", where=str(data), expected="a timestamp for every rating"
-        )
-    order = np.lexsort((table.positions, table.timestamps))
-    times = table.timestamps[order]
-    ends = np.searchsorted(times, times[np.arange(1, nights + 1) * len(times) // nights - 1], side="right")
-    if len(np.unique(ends)) < nights:
-        raise DataError(
-            f"{len(times):,} ratings with too few distinct timestamps",
-            where=str(data),
-            expected=f"{nights} slices that end at different moments",
-            remedy="Name fewer nights",
-        )
-    frame = pd.DataFrame(
-        {
-            "userId": table.user_ids.to_numpy(zero_copy_only=False)[table.users[order]],
-            "movieId": table.item_ids.to_numpy(zero_copy_only=False)[table.items[order]],
-            "rating": table.values[order],
-            "timestamp": times,
-        }
-    )
-    return [frame.iloc[start:stop] for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _compare(
@@ -220,8 +208,10 @@ def _pooled(nights: list[Night], squares: list[_Squares]) -> dict[str, Any]:
         np.concatenate([getattr(one, name) for one in squares]) for name in ("champion", "cold", "counts")
     )
     rng = np.random.default_rng(0)
-    draws = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES)
-    ratios = np.sqrt((draws @ champion) / (draws @ cold))
+    ratios = np.empty(RESAMPLES)
+    for number in range(RESAMPLES):
+        drawn = rng.integers(len(counts), size=len(counts))
+        ratios[number] = np.sqrt(champion[drawn].sum() / cold[drawn].sum())
     low, high = np.quantile(ratios, (0.025, 0.975))
     later = nights[1:]  # the first night trains anew as well
     return {
