@@ -11,7 +11,7 @@ import click
 from daskals.config import read_config_file
 from daskals.errors import DaskalsError
 from daskals.retrain.config import RetrainConfig
-from daskals.retrain.night import INFRASTRUCTURE
+from daskals.retrain.night import INFRASTRUCTURE, NightFolder
 from jobs._command import field_options, given, guarded
 
 
@@ -51,6 +51,9 @@ def main(config_file: Path | None, *, quiet: bool, debug: bool, **options: Any) 
         sys.exit(INFRASTRUCTURE)
     if ended_before:
         click.echo(f"the night of {config.as_of} ended before: nothing was done", err=True)
+    if not quiet:
+        report = NightFolder.of(config.home, config.as_of).path / "report.html"
+        click.echo(f"{outcome.summary}\nsaved {report}", err=True)
     click.echo(outcome.to_json(), nl=False)
     sys.exit(outcome.code)
 

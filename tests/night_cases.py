@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from daskals.registry.registry import Registry
 from daskals.retrain.config import RetrainConfig
+from daskals.retrain.night import NightFolder
+from daskals.retrain.run import run_night
+from daskals.store.versions import list_versions
 
 DAY = 86_400
 START = 19_844  # 2024-05-01
@@ -67,3 +73,43 @@ def command(home: Path, day: int, **options: object) -> list[str]:
         for name, value in values.items()
     ]
     return [part for flag in flags for part in flag]
+
+
+def two_nights(folder: Path) -> Path:
+    """Make a home with two good nights below a folder, and a copy to restore it from."""
+    home = folder / "job" / "home"
+    for day in (1, 2):
+        deliver(home.parent / "incoming", day)
+        outcome, before = run_night(config_of(home, day))
+        assert (outcome.code, before) == (0, False), outcome.summary
+    shutil.copytree(home.parent, home.parent.with_name("kept"))
+    return home
+
+
+def restore(home: Path) -> Path:
+    """Bring the home back to how it was after two nights, at the place that its reports name."""
+    shutil.rmtree(home.parent)
+    shutil.copytree(home.parent.with_name("kept"), home.parent)
+    return home
+
+
+def registry_of(home: Path) -> Registry:
+    """Return the registry of a home."""
+    return Registry(home / "registry")
+
+
+def essence(home: Path, day: int) -> dict[str, object]:
+    """Return what of a night does not depend on when and how often it was run."""
+    outcome = asdict(NightFolder.of(home, date(day)).outcome())
+    for name in ("challenger_training", "final_training"):
+        outcome["figures"].get(name, {}).pop("seconds", None)
+    registry = registry_of(home)
+    registry.verify("champion")
+    return {
+        "outcome": outcome,
+        "aliases": registry.aliases(),
+        "history": [(e.number, e.action, e.alias, e.previous, e.version) for e in registry.history()],
+        "versions": registry.ids(),
+        "store": [one.content_hash for one in list_versions(home / "store")],
+        "factors": registry.load().factors_sha256(),
+    }

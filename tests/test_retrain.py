@@ -9,10 +9,7 @@ import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import time
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,12 +36,21 @@ from daskals.store.reader import open_store
 from daskals.store.splits import ensure_split
 from daskals.store.versions import list_versions, open_latest
 from daskals.store.writer import write_store
-from daskals.training.event_log import LOG, read_log
+from daskals.training.event_log import read_log
 from daskals.training.features import resolve_model
 from daskals.types import TEST, TRAIN
-from daskals.watching import status_of
 from jobs.retrain import main
-from tests.night_cases import command, config_of, date, deliver, ratings_of_day
+from tests.night_cases import (
+    command,
+    config_of,
+    date,
+    deliver,
+    essence,
+    ratings_of_day,
+    registry_of,
+    restore,
+    two_nights,
+)
 from tests.registry_cases import fresh_bucket_url, s3_environment, s3_server
 from tests.test_append import table_of
 
@@ -52,13 +58,7 @@ from tests.test_append import table_of
 @pytest.fixture(scope="module")
 def month(tmp_path_factory) -> Path:
     """A home after two good nights, for looking at."""
-    home = tmp_path_factory.mktemp("month") / "job" / "home"
-    for day in (1, 2):
-        deliver(home.parent / "incoming", day)
-        outcome, before = run_night(config_of(home, day))
-        assert (outcome.code, before) == (0, False), outcome.summary
-    shutil.copytree(home.parent, home.parent.with_name("kept"))
-    return home
+    return two_nights(tmp_path_factory.mktemp("month"))
 
 
 @pytest.fixture
@@ -67,37 +67,9 @@ def home(month) -> Path:
     return restore(month)
 
 
-def restore(month: Path) -> Path:
-    """Bring the home back to how it was after two nights, at the place that its reports name."""
-    shutil.rmtree(month.parent)
-    shutil.copytree(month.parent.with_name("kept"), month.parent)
-    return month
-
-
-def registry_of(home: Path) -> Registry:
-    return Registry(home / "registry")
-
-
 def epochs_in(home: Path, day: int) -> int:
     log = NightFolder.of(home, date(day)).path / "log.jsonl"
     return sum(event["event"] == "epoch" for event in read_log(log))
-
-
-def essence(home: Path, day: int) -> dict[str, object]:
-    """Return what of a night does not depend on when and how often it was run."""
-    outcome = asdict(NightFolder.of(home, date(day)).outcome())
-    for name in ("challenger_training", "final_training"):
-        outcome["figures"].get(name, {}).pop("seconds", None)
-    registry = registry_of(home)
-    registry.verify("champion")
-    return {
-        "outcome": outcome,
-        "aliases": registry.aliases(),
-        "history": [(e.number, e.action, e.alias, e.previous, e.version) for e in registry.history()],
-        "versions": registry.ids(),
-        "store": [one.content_hash for one in list_versions(home / "store")],
-        "factors": registry.load().factors_sha256(),
-    }
 
 
 # --- good nights -------------------------------------------------------------------------------------------
@@ -129,7 +101,9 @@ def test_two_nights_leave_what_they_should(month) -> None:
     assert json.loads((folder / "report.json").read_text()) == asdict(outcome)
     for name in ("report.md", "report.html"):
         text = (folder / name).read_text()
-        assert "Night of 2024-05-02: 0" in text
+        assert "Night of 2024-05-02: promoted (code 0)" in text
+        assert "at most 0.05" in text
+        assert "at least 0.15" in text
         assert second.id in text
         assert "agreement with the champion" in text
         assert f"{figures['challenger']['rmse']:.4f}".rstrip("0") in text
@@ -566,89 +540,6 @@ def test_a_training_that_fails_numerically_is_refused(home, monkeypatch) -> None
 # --- faults ------------------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """What a process that is killed at some point would look like from inside."""
-
-
-WRITES = ((os, "fsync"), (os, "replace"), (os, "link"), (Path, "rename"), (Path, "replace"), (Path, "mkdir"))
-
-
-class Fault:
-    """Lets the n-th operation that reaches the disk fail, of those in the main thread."""
-
-    def __init__(self, monkeypatch, error: BaseException) -> None:
-        import threading
-
-        self.count, self.fail_at, self.error = 0, 0, error
-        quiet = {"fsync": lambda _: None}
-        for owner, name in WRITES:
-            real = quiet.get(name, getattr(owner, name))
-
-            def checked(*args, real=real, **kwargs):
-                if threading.current_thread() is threading.main_thread():
-                    self.count += 1
-                    if self.count == self.fail_at:
-                        raise self.error
-                return real(*args, **kwargs)
-
-            monkeypatch.setattr(owner, name, checked)
-
-
-def disturb(month: Path, monkeypatch, error: BaseException, shares: list[float]) -> None:
-    """Run the third night again and again, each time failing at another step; it always ends the same."""
-
-    def fresh() -> Path:
-        home = restore(month)
-        deliver(home.parent / "incoming", 3)
-        return home
-
-    home = fresh()
-    with monkeypatch.context() as patch:
-        fault = Fault(patch, error)
-        run_night(config_of(home, 3))
-        total = fault.count
-    assert total > 40
-    said: set[bool] = set()
-    expected = essence(home, 3)
-    assert expected["outcome"]["code"] == 0
-    for step in [max(1, round(total * share)) for share in shares]:
-        home = fresh()
-        with monkeypatch.context() as patch:
-            fault = Fault(patch, error)
-            fault.fail_at = step
-            try:
-                run_night(config_of(home, 3))
-            except Killed:
-                pass
-            except OutputError as raised:
-                said.add("No space left on device" in str(raised))
-        registry = registry_of(home)
-        for version in registry.ids():
-            registry.verify(version)
-        assert registry.resolve("champion") in registry.ids()
-        for store in list_versions(home / "store"):
-            assert store.read("user", 0, store.n_users).block.n_rows == store.n_users
-        run_night(config_of(home, 3))
-        assert essence(home, 3) == expected, f"step {step} of {total}"
-    assert said <= {True}
-
-
-def test_a_full_disk_is_no_harm(month, monkeypatch) -> None:
-    disturb(month, monkeypatch, OSError(errno.ENOSPC, "No space left on device"), [0.2, 0.6, 0.9])
-
-
-def test_being_killed_is_no_harm(month, monkeypatch) -> None:
-    disturb(month, monkeypatch, Killed(), [0.3, 0.8, 0.97])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), Killed()], ids=["full", "killed"]
-)
-def test_no_fault_at_any_step_does_harm(month, monkeypatch, error) -> None:
-    disturb(month, monkeypatch, error, [step / 60 for step in range(1, 61)])
-
-
 def test_two_at_once_exclude_each_other(home) -> None:
     owner = {"host": socket.gethostname(), "pid": os.getppid(), "token": "t", "expires": time.time() + 60}
     from daskals.store.lock import process_start
@@ -735,6 +626,10 @@ def test_the_command_and_its_exit_codes(tmp_path) -> None:
     assert first.exit_code == 0, first.output
     assert json.loads(first.stdout)["version"] == registry_of(home).resolve("champion")
     assert "epoch 4/4" in first.stderr
+    assert (
+        f"promoted {json.loads(first.stdout)['version']}\nsaved {home}/nights/2024-05-01/report.html"
+        in first.stderr
+    )
     again = CliRunner().invoke(main, [*command(home, 1), "--quiet"])
     assert again.exit_code == 0
     assert again.stdout == first.stdout
@@ -759,71 +654,3 @@ def test_the_command_and_its_exit_codes(tmp_path) -> None:
 def test_an_outcome_survives_the_disk() -> None:
     outcome = Outcome(as_of="2024-05-01", code=20, summary="why", checks=[])
     assert Outcome.from_json(outcome.to_json()) == outcome
-
-
-def kill_night(home: Path, day: int, seconds: float) -> bool:
-    """Start the command, kill it some seconds after its night began; tell whether it was in time."""
-    log = NightFolder.of(home, date(day)).path / LOG
-    before = log.stat().st_size if log.exists() else 0
-    process = start_command(home, day)
-    while (log.stat().st_size if log.exists() else 0) == before and process.poll() is None:
-        time.sleep(0.002)
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        return True
-    return False
-
-
-def start_command(home: Path, day: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "jobs.retrain", *command(home, day)],
-        cwd=Path(__file__).parent.parent,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def seconds_of(home: Path, day: int) -> float:
-    """Return how long a night took, by its log."""
-    events = read_log(NightFolder.of(home, date(day)).path / LOG)
-    begin, end = (pd.Timestamp(events[place]["time"]) for place in (0, -1))
-    return (end - begin).total_seconds()
-
-
-def test_kill_9_is_no_harm(home) -> None:
-    calm = home.parent.parent / "calm" / "home"
-    shutil.copytree(home.parent, calm.parent)
-    for one in (calm, home):
-        deliver(one.parent / "incoming", 3)
-    assert run_night(config_of(calm, 3))[0].code == 0
-    expected = essence(calm, 3)
-    killed = [kill_night(home, 3, share * seconds_of(calm, 3)) for share in (0.15, 0.5, 0.85)]
-    assert killed[0]
-    assert run_night(config_of(home, 3))[0].code == 0
-    shutil.rmtree(calm.parent)
-    assert essence(home, 3) == expected
-
-
-@pytest.mark.slow
-def test_thirty_nights_with_kill_9(tmp_path) -> None:
-    """Kill the command at a random moment of every night; a rerun ends it as if nothing had been."""
-    rng = np.random.default_rng(7)
-    homes = {name: tmp_path / name / "home" for name in ("calm", "killed")}
-    codes, kills, phases = [], 0, []
-    for day in range(1, 31):
-        for home in homes.values():
-            deliver(home.parent / "incoming", day)
-        codes.append(start_command(homes["calm"], day).wait(timeout=300))
-        if kill_night(homes["killed"], day, float(rng.uniform()) * seconds_of(homes["calm"], day)):
-            kills += 1
-            phases.append(status_of(NightFolder.of(homes["killed"], date(day)).path / LOG).phase)
-        assert start_command(homes["killed"], day).wait(timeout=300) == codes[-1]
-        calm, killed = (essence(homes[name], day) for name in ("calm", "killed"))
-        assert calm == killed, f"night {day}"
-    print(f"{kills} kills at {Counter(phases)}, codes {Counter(codes)}")
-    assert set(codes) <= {0, 10}
-    assert codes.count(0) >= 20
-    assert kills >= 20

@@ -173,11 +173,13 @@ def _agreement(
     expected = predicted.rating[known].astype(np.float64)
     n = int(known.sum())
     if n < FEWEST_COMPARED or np.ptp(expected) == 0 or np.ptp(values[known]) == 0:
-        return Check(name=name, value=None, limit=config.min_agreement, passed=True)
+        return Check(name=name, value=None, limit=config.min_agreement, passed=True, at_least=True)
     found = float(np.corrcoef(expected, values[known])[0, 1])
     passed = found >= config.min_agreement
     reason = "" if passed else "the ratings have nothing to do with their items: shuffled, or foreign ids?"
-    return Check(name=name, value=found, limit=config.min_agreement, passed=passed, reason=reason)
+    return Check(
+        name=name, value=found, limit=config.min_agreement, passed=passed, reason=reason, at_least=True
+    )
 
 
 def _as_type(ids: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -213,7 +215,8 @@ def _at_most(name: str, value: float, limit: float, reason: str) -> Check:
 
 def _at_least(name: str, value: float, limit: float, reason: str) -> Check:
     passed = value >= limit
-    return Check(name=name, value=value, limit=limit, passed=passed, reason="" if passed else reason)
+    why = "" if passed else reason
+    return Check(name=name, value=value, limit=limit, passed=passed, reason=why, at_least=True)
 
 
 def _digest(path: Path) -> str:

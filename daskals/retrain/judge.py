@@ -101,7 +101,7 @@ def judge(
         What was looked at; the gate is open if all passed.
     """
     held_out = read_held_out(target)
-    finite = finite_check(challenger)
+    finite = finite_check(challenger, "values not finite")
     if not finite.passed:
         nothing = {"rmse": None, "cold_rmse": None}
         return {"n_held_out": len(held_out.ratings), "challenger": nothing}, [finite]
@@ -158,16 +158,17 @@ def _absolute(config: RetrainConfig, figures: dict[str, Any]) -> list[Check]:
                 limit=config.min_coverage,
                 passed=passed,
                 reason="" if passed else "the lists show too few items",
+                at_least=True,
             )
         )
     return checks
 
 
-def finite_check(model: Model) -> Check:
+def finite_check(model: Model, name: str) -> Check:
     """Tell whether a model is made of finite numbers."""
     bad = sum(int(np.count_nonzero(~np.isfinite(rows))) for rows in (model.user_rows, model.item_rows))
     reason = "" if not bad else f"{bad:,} values are not finite"
-    return Check(name="values not finite", value=float(bad), limit=0.0, passed=not bad, reason=reason)
+    return Check(name=name, value=float(bad), limit=0.0, passed=not bad, reason=reason)
 
 
 def _relative(config: RetrainConfig, figures: dict[str, Any], ndcg: dict[str, Float64]) -> list[Check]:
@@ -197,6 +198,7 @@ def _relative(config: RetrainConfig, figures: dict[str, Any], ndcg: dict[str, Fl
                     limit=-config.max_ndcg_loss,
                     passed=passed,
                     reason=reason,
+                    at_least=True,
                 )
             )
     return checks

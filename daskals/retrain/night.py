@@ -41,6 +41,8 @@ class Check:
         What.
     value, limit
         What was found, and what it had to keep to; None where that does not apply.
+    at_least
+        Whether the limit is the lowest that passes; else it is the highest.
     passed
         Whether it did.
     reason
@@ -52,6 +54,7 @@ class Check:
     limit: float | None
     passed: bool
     reason: str = ""
+    at_least: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from daskals.retrain.night import Outcome
+from daskals.retrain.night import Check, Outcome
 from daskals.store.small_files import publish_text
 
-_MEANING = {0: "promoted or nothing to do", 10: "trained, refused by the gate", 20: "data refused"}
+_MEANING = {10: "trained, but refused", 20: "data refused"}
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .8rem;border-bottom:1px solid #ddd;"
@@ -32,7 +32,7 @@ def write_reports(folder: Path, outcome: Outcome) -> None:
 def as_markdown(outcome: Outcome) -> str:
     """Return the report as Markdown."""
     lines = [
-        f"# Night of {outcome.as_of}: {outcome.code}, {_MEANING[outcome.code]}",
+        f"# {_headline(outcome)}",
         "",
         outcome.summary,
         "",
@@ -51,7 +51,7 @@ def as_html(outcome: Outcome) -> str:
     """Return the report as one HTML page."""
     bad = ' class="bad"' if outcome.code else ""
     body = [
-        f"<h1{bad}>Night of {html.escape(outcome.as_of)}: {outcome.code}, {_MEANING[outcome.code]}</h1>",
+        f"<h1{bad}>{html.escape(_headline(outcome))}</h1>",
         f"<p>{html.escape(outcome.summary)}</p>",
         f"<p>Champion: <b>{html.escape(outcome.champion or 'none')}</b>. "
         f"Trained: {html.escape(outcome.version or 'nothing')}.</p>",
@@ -67,13 +67,18 @@ def as_html(outcome: Outcome) -> str:
     )
 
 
+def _headline(outcome: Outcome) -> str:
+    done = "promoted" if outcome.version else "nothing to promote"
+    return f"Night of {outcome.as_of}: {_MEANING.get(outcome.code, done)} (code {outcome.code})"
+
+
 def _tables(outcome: Outcome) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     if outcome.checks:
         rows = [
             [
                 check.name,
                 _number(check.value),
-                _number(check.limit),
+                _limit(check),
                 "yes" if check.passed else "NO",
                 check.reason,
             ]
@@ -116,10 +121,16 @@ def _bars(figures: dict[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    number = text.replace(".", "", 1).replace("-", "", 1).isdecimal()
+    number = text.replace(".", "", 1).replace("-", "", 1).replace(",", "").isdecimal()
     kind = ' class="n"' if number else ' class="bad"' if text == "NO" else ""
     return f"<td{kind}>{html.escape(text)}</td>"
 
 
+def _limit(check: Check) -> str:
+    if check.limit is None:
+        return ""
+    return f"{'at least' if check.at_least else 'at most'} {_number(check.limit)}"
+
+
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}".rstrip("0").rstrip(".")
+    return "unknown" if value is None else f"{value:,.4f}".rstrip("0").rstrip(".")

@@ -74,4 +74,4 @@ def _store(night: Context, incoming: Incoming, base: RatingsStore | None) -> Non
 
 def _shown(check: Check) -> str:
     value = "unknown" if check.value is None else f"{check.value:.4g}"
-    return f"{value} (limit {check.limit:g})" if check.limit is not None else value
+    return f"{value} (limit {check.limit:.4g})" if check.limit is not None else value
