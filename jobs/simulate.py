@@ -80,13 +80,18 @@ def nightly(
     write_json(out / "nights.json", result)
     (out / "nights.md").write_text(_table(result), encoding="utf-8")
     click.echo(_summary(result))
+    if "ratio" in result:
+        _plot(result, out / "nights.png")
+    click.echo(f"saved {out}")
+
+
+def _plot(result: dict[str, Any], path: Path) -> None:
     try:
         from daskals.plots.nights import plot_nights
     except ImportError:
         click.echo("no figure: it needs pip install 'daskals[plots]'", err=True)
     else:
-        plot_nights(result, out / "nights.png")
-    click.echo(f"saved {out}")
+        plot_nights(result, path)
 
 
 def _line(night: Night) -> str:
@@ -99,6 +104,8 @@ def _line(night: Night) -> str:
 
 
 def _summary(result: dict[str, Any]) -> str:
+    if "ratio" not in result:
+        return "no night had both a champion and a following slice: nothing is compared"
     return (
         f"pooled over {result['n_following']:,} following ratings: champion {result['champion_rmse']:.5f}, "
         f"trained anew {result['cold_rmse']:.5f}, ratio {result['ratio']:.5f} "

@@ -403,7 +403,8 @@ def test_all_ratings_equal_are_fine(tmp_path):
 def test_sources_are_fingerprinted(tmp_path):
     path = write(tmp_path / "x.csv", HEADER + ROWS)
     content = path.read_bytes()
-    expected = {"name": "x.csv", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    digest = hashlib.sha256(content).hexdigest()
+    expected = {"name": "x.csv", "bytes": len(content), "sha256": digest, "rows": content.count(b"\n") - 1}
     assert read_ratings(path).sources == [expected]
 
 

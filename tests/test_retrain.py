@@ -12,9 +12,11 @@ import socket
 import time
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -29,6 +31,7 @@ from daskals.registry.registry import Registry
 from daskals.retrain import publication, training
 from daskals.retrain.night import NightFolder, Outcome
 from daskals.retrain.run import run_night
+from daskals.retrain.validation import _agreement
 from daskals.retrain.warm_start import Target, carry, warm_state
 from daskals.store import small_files
 from daskals.store.append import append
@@ -348,6 +351,24 @@ def test_another_rank_starts_anew(home) -> None:
 # --- refused data ------------------------------------------------------------------------------------------
 
 
+def test_generous_people_do_not_make_foreign_items_agree(tmp_path) -> None:
+    """Whether a person rates high or low is known however wrong the items are."""
+    rng = np.random.default_rng(2)
+    users, items = np.repeat(np.arange(40), 20), np.tile(np.arange(20), 40)
+    generosity, quality = np.where(np.arange(40) % 2, 1.0, -1.0), rng.normal(0, 0.5, 20)
+    expected = np.float32(3.0 + generosity[users] + quality[items])
+    champion = SimpleNamespace(
+        user_ids=pa.array(np.arange(40)),
+        item_ids=pa.array(np.arange(20)),
+        predict=lambda *_: SimpleNamespace(rating=expected, known_item=np.ones(800, np.bool_)),
+    )
+    for seen, agrees in ((items, True), (np.roll(np.arange(20), 7)[items], False)):
+        found = 3.0 + generosity[users] + quality[seen] + rng.normal(0, 0.3, 800)
+        assert np.corrcoef(expected, found)[0, 1] > 0.5
+        check = _agreement(config_of(tmp_path, 3), champion, (pa.array(users), pa.array(items)), found)
+        assert check.passed == agrees, check
+
+
 def swap_items(frame: pd.DataFrame) -> pd.DataFrame:
     names = frame["movieId"].unique()
     return frame.assign(movieId=frame["movieId"].map(dict(zip(names, np.roll(names, 9), strict=True))))
@@ -405,6 +426,31 @@ def test_a_poisoned_night_is_refused_with_the_reason(home, kind, reason) -> None
     if kind == "shuffled":
         deliver(home.parent / "incoming", 3)
         assert run_night(config_of(home, 4))[0].code == 0
+
+
+def test_a_bad_file_does_not_hide_behind_a_good_one(home) -> None:
+    bad = deliver(home.parent / "incoming", 3, poisoned("shuffled"))
+    deliver(home.parent / "incoming", 4, ratings_of_day(4, n=1500))
+    outcome, _ = run_night(config_of(home, 4))
+    assert outcome.code == 20
+    assert re.fullmatch(
+        r"agreement with the champion .* shuffled, or foreign ids\? \(in ratings-2024-05-03.csv\)\. "
+        r"Put the file right or take it away: the next night takes in what is then there\.",
+        outcome.summary,
+    )
+    bad.unlink()
+    assert run_night(config_of(home, 5))[0].code == 0
+    assert open_latest(home / "store").n_input == 480 + 1500
+
+
+def test_small_files_are_looked_at_together(home) -> None:
+    for hour in range(4):
+        part = poisoned("shuffled").iloc[60 * hour : 60 * (hour + 1)]
+        part.to_csv(home.parent / "incoming" / f"hour-{hour}.csv", index=False)
+    outcome, _ = run_night(config_of(home, 3))
+    assert outcome.code == 20
+    assert "agreement with the champion" in outcome.summary
+    assert "(in 4 small files)" in outcome.summary
 
 
 def test_too_many_bad_rows_are_refused(home) -> None:

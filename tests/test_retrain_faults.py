@@ -152,6 +152,7 @@ def test_being_killed_is_no_harm(month, monkeypatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("error", [FULL, Killed()], ids=["full", "killed"])
 def test_no_fault_at_any_step_does_harm(month, monkeypatch, error) -> None:
     print(disturb(month, monkeypatch, error, [step / 2000 for step in range(1, 2001)]))
@@ -206,6 +207,7 @@ def test_kill_9_is_no_harm(month) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_thirty_nights_with_kill_9(tmp_path) -> None:
     """Kill the command at a random moment of every night; a rerun ends it as if nothing had been."""
     rng = np.random.default_rng(7)

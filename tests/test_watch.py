@@ -22,6 +22,7 @@ from daskals.ingest import ingest
 from daskals.retrain.simulate import Month, simulate_nights
 from daskals.retrain.slices import Slices
 from daskals.store.lock import process_start
+from daskals.store.versions import open_latest
 from daskals.training.event_log import LOG, EventLog, read_log
 from daskals.training.events import EpochFinished, Notice, PhaseStarted
 from daskals.watching import find_log, status_of
@@ -272,6 +273,11 @@ def test_a_month_can_begin_late_and_end_early(tmp_path) -> None:
     assert result.exit_code == 0, result.output
     (night,) = json.loads((tmp_path / "out" / "nights.json").read_text())["nights"]
     assert (night["night"], night["n_ratings"], night["n_following"]) == (3, 150, 50)
+    last = [*arguments[:-4], "--first", 4, "--out", tmp_path / "last"]
+    result = CliRunner().invoke(simulate, [str(one) for one in last])
+    assert result.exit_code == 0, result.output
+    assert "nothing is compared" in result.output
+    assert not (tmp_path / "last" / "nights.png").exists()
 
 
 def test_a_small_month(tmp_path) -> None:
@@ -294,6 +300,7 @@ def test_a_small_month(tmp_path) -> None:
     pooled = sum(n["champion_rmse"] ** 2 * n["n_following"] for n in nights[:2]) / found["n_following"]
     assert found["champion_rmse"] == pytest.approx(pooled**0.5)
     assert "ratio" in result.output
+    assert "One (1990)" in open_latest(tmp_path / "out" / "home" / "store").catalogue()["title"].to_pylist()
     table = (tmp_path / "out" / "nights.md").read_text()
     assert table.count("\n| ") >= 3
     assert (tmp_path / "out" / "nights.png").stat().st_size > 5000

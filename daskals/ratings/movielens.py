@@ -26,14 +26,14 @@ STANDARD_GENRES = (
 """Genres of the flag columns of `u.item` where no `u.genre` names them."""
 
 _UNIT = "\x1f"
-_RATINGS_CSV = re.compile(r"ratings(?:[-_.].+)?\.csv")
+_RATINGS = re.compile(r"ratings(?:[-_.].+)?\.(?:csv|parquet)")
 """The one file of a folder, or one of several that share its catalogue, as `ratings-2024-05-01.csv`."""
 
 
 def catalogue_files(ratings: Path) -> dict[str, Path]:
     """Return the files beside a ratings file that describe its items: role → path, where they exist."""
     name = ratings.name.removesuffix(".gz")
-    if _RATINGS_CSV.fullmatch(name):
+    if _RATINGS.fullmatch(name):
         roles = {"items": "movies.csv", "tags": "tags.csv", "links": "links.csv"}
     elif name == "ratings.dat":
         roles = {"items": "movies.dat", "tags": "tags.dat"}

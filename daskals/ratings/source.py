@@ -128,7 +128,10 @@ def read_files(
         if n_base_files is not None:
             n_base = sum(n_rows for _, n_rows in raw.origin.parts[:n_base_files])
             table = replace(table, predefined_test=table.positions >= n_base)
-        return replace(table, sources=fingerprints.result())
+        sources = fingerprints.result()
+        for source, (_, n_rows) in zip(sources, raw.origin.parts, strict=False):  # the catalogue has none
+            source["rows"] = n_rows
+        return replace(table, sources=sources)
 
 
 def ratings_files(path: Path) -> list[Path]:

@@ -48,7 +48,7 @@ class RatingsTable:
     n_later
         Usable rows of the input left out because they are later than the reader was to know.
     sources
-        `name`, `bytes` and `sha256` of every file read.
+        `name`, `bytes` and `sha256` of every file read, and `rows` of those that hold ratings.
     predefined_test
         Where the input brings its own split: true for a test rating, shape (n_ratings,).
     """

@@ -36,8 +36,8 @@ class Limits(ReadConfig):
         0.15,
         ge=-1,
         le=1,
-        description="Correlation that the champion's predictions of at least 200 new ratings must reach; "
-        "shuffled ratings and foreign ids have none.",
+        description="Correlation that the champion's predictions of at least 200 new ratings must reach, "
+        "each less its user's mean; shuffled ratings and foreign ids have none.",
     )
     max_rmse: float | None = Field(
         None, gt=0, description="RMSE on the held-out ratings above which no model is published."

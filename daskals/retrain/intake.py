@@ -1,32 +1,26 @@
-"""What came in: which files are new, and whether their ratings can be trusted."""
+"""What came in: which files are new, and what of them the store does not have."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from daskals.errors import ConfigError
 from daskals.ingest import COMPANIONS
-from daskals.model import Model
 from daskals.ratings.dates import last_moment
 from daskals.ratings.movielens import RATINGS_FILES
 from daskals.ratings.source import read_files
 from daskals.ratings.table import RatingsTable
 from daskals.retrain.config import RetrainConfig
-from daskals.retrain.night import Check
 from daskals.store.append import find_new
 from daskals.store.reader import RatingsStore
-from daskals.types import Float32, Float64
+from daskals.types import Int64
 
 SUFFIXES = (".csv", ".tsv", ".dat", ".csv.gz", ".tsv.gz", ".parquet")
-FEWEST_COMPARED = 200
-"""New ratings of known items below which their agreement with the champion says nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +36,42 @@ class Incoming:
     """
 
     table: RatingsTable
-    new: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    new: NDArray[np.bool_]
 
     @property
     def n_new(self) -> int:
         """Number of new ratings."""
         return int(np.count_nonzero(self.new))
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the ratings files, in the order of their rows."""
+        return [str(source["name"]) for source in self.table.sources if "rows" in source]
+
+    def groups(self, fewest: int) -> list[tuple[str, Int64]]:
+        """Return the new ratings file by file, so that a good file cannot hide a bad one.
+
+        Files with fewer than `fewest` new ratings, of which alone little can be said, are one group.
+
+        Returns
+        -------
+        list
+            Name and places in `table` of each group that has any.
+        """
+        ends = np.cumsum([source["rows"] for source in self.table.sources if "rows" in source])
+        places = np.flatnonzero(self.new)
+        file_of = np.searchsorted(ends, self.table.positions[places], side="right")
+        found, small = [], []
+        for number, name in enumerate(self.files):
+            own = places[file_of == number]
+            if len(own) >= fewest:
+                found.append((name, own))
+            elif len(own):
+                small.append((name, own))
+        if small:
+            name = small[0][0] if len(small) == 1 else f"{len(small)} small files"
+            found.append((name, np.concatenate([own for _, own in small])))
+        return found
 
 
 def read_incoming(config: RetrainConfig, store: RatingsStore | None) -> Incoming | None:
@@ -103,120 +127,6 @@ def incoming_files(path: Path) -> list[Path]:
         for entry in path.rglob("*")
         if entry.is_file() and entry.name.endswith(SUFFIXES) and entry.name not in COMPANIONS
     )
-
-
-def validate(
-    config: RetrainConfig, incoming: Incoming, store: RatingsStore | None, champion: Model | None
-) -> list[Check]:
-    """Compare incoming ratings with those known and with what the champion expects."""
-    return list(_checks(config, incoming, store, champion))
-
-
-def _checks(
-    config: RetrainConfig, incoming: Incoming, store: RatingsStore | None, champion: Model | None
-) -> Iterator[Check]:
-    table, new = incoming.table, incoming.new
-    values = table.values[new].astype(np.float64)
-    yield _at_least("new ratings", float(len(values)), config.min_new_ratings, "too few")
-    dropped = sum(table.dropped.values()) / table.n_input
-    yield _at_most("share of bad rows", dropped, config.max_dropped_share, "too many rows are unusable")
-    if store is None or not len(values):
-        return
-    known, counts = _histogram(store)
-    off = float(np.mean((values < known[0]) | (values > known[-1])))
-    yield _at_most(
-        "share off the scale",
-        off,
-        config.max_off_scale,
-        f"ratings outside {known[0]:g} to {known[-1]:g}: another scale?",
-    )
-    mean = float(known @ counts / counts.sum())
-    deviation = np.sqrt(float(np.square(known - mean) @ counts / counts.sum()))
-    chance = 3 * float(deviation) / float(np.sqrt(len(values)))
-    drift = abs(float(values.mean()) - mean)
-    yield _at_most(
-        "drift of the mean",
-        drift,
-        config.max_mean_drift + chance,
-        f"the mean is {values.mean():.3f} after {mean:.3f}",
-    )
-    distance = _distance(values, known, counts)
-    yield _at_most(
-        "drift of the histogram",
-        distance,
-        config.max_histogram_drift + chance,
-        "the ratings are spread otherwise",
-    )
-    users, items = (
-        table.user_ids.take(pa.array(table.users[new])),
-        table.item_ids.take(pa.array(table.items[new])),
-    )
-    strangers = _share_unknown(users, store.user_ids)
-    yield _at_most("share by new users", strangers, config.max_new_users, "the users are not those known")
-    novelties = _share_unknown(items, store.item_ids)
-    yield _at_most("share of new items", novelties, config.max_new_items, "the items are not those known")
-    if champion is not None:
-        yield _agreement(config, champion, (users, items), values)
-
-
-def _agreement(
-    config: RetrainConfig, champion: Model, pairs: tuple[pa.Array, pa.Array], values: Float64
-) -> Check:
-    name = "agreement with the champion"
-    predicted = champion.predict(
-        *(
-            _as_type(ids, own)
-            for ids, own in zip(pairs, (champion.user_ids.type, champion.item_ids.type), strict=True)
-        )
-    )
-    known = predicted.known_item
-    expected = predicted.rating[known].astype(np.float64)
-    n = int(known.sum())
-    if n < FEWEST_COMPARED or np.ptp(expected) == 0 or np.ptp(values[known]) == 0:
-        return Check(name=name, value=None, limit=config.min_agreement, passed=True, at_least=True)
-    found = float(np.corrcoef(expected, values[known])[0, 1])
-    passed = found >= config.min_agreement
-    reason = "" if passed else "the ratings have nothing to do with their items: shuffled, or foreign ids?"
-    return Check(
-        name=name, value=found, limit=config.min_agreement, passed=passed, reason=reason, at_least=True
-    )
-
-
-def _as_type(ids: pa.Array, kind: pa.DataType) -> pa.Array:
-    return ids if ids.type == kind else ids.cast(kind)
-
-
-def _histogram(store: RatingsStore) -> tuple[Float32, Float64]:
-    values = store.read_column("user", "values", 0, store.n_ratings)
-    if len(store.scale):
-        return store.scale, np.bincount(values, minlength=len(store.scale)).astype(np.float64)
-    known, counts = np.unique(values, return_counts=True)
-    return known, counts.astype(np.float64)
-
-
-def _distance(values: Float64, known: Float32, counts: Float64) -> float:
-    """Return the area between two cumulative histograms (Wasserstein's distance), in rating points."""
-    grid = np.union1d(values, known.astype(np.float64))
-    left = np.searchsorted(np.sort(values), grid, side="right") / len(values)
-    shares = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])
-    right = shares[np.searchsorted(known.astype(np.float64), grid, side="right")]
-    return float(np.sum(np.abs(left - right)[:-1] * np.diff(grid)))
-
-
-def _share_unknown(ids: pa.Array, known: pa.Array) -> float:
-    found = pc.is_in(_as_type(ids, known.type), value_set=known)
-    return 1.0 - float(np.mean(found.to_numpy(zero_copy_only=False)))
-
-
-def _at_most(name: str, value: float, limit: float, reason: str) -> Check:
-    passed = value <= limit
-    return Check(name=name, value=value, limit=limit, passed=passed, reason="" if passed else reason)
-
-
-def _at_least(name: str, value: float, limit: float, reason: str) -> Check:
-    passed = value >= limit
-    why = "" if passed else reason
-    return Check(name=name, value=value, limit=limit, passed=passed, reason=why, at_least=True)
 
 
 def _digest(path: Path) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -55,6 +55,10 @@ class Check:
     passed: bool
     reason: str = ""
     at_least: bool = False
+
+    def of(self, file: str) -> Check:
+        """Return the same check, which if it failed says of which file."""
+        return self if self.passed else replace(self, reason=f"{self.reason} (in {file})")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,8 +119,9 @@ def simulate_nights(
     Returns
     -------
     dict
-        `nights`, and pooled over them `champion_rmse`, `cold_rmse`, `ratio` with the ends of its 95 %
-        interval by a paired bootstrap over users, and the shares of epochs and seconds.
+        `nights` and, where a champion was followed by ratings, pooled over the nights `champion_rmse`,
+        `cold_rmse`, `ratio` with the ends of its 95 % interval by a paired bootstrap over users, and the
+        shares of epochs and seconds.
 
     Raises
     ------
@@ -213,7 +214,7 @@ def _pooled(nights: list[Night], squares: list[_Squares]) -> dict[str, Any]:
         drawn = rng.integers(len(counts), size=len(counts))
         ratios[number] = np.sqrt(champion[drawn].sum() / cold[drawn].sum())
     low, high = np.quantile(ratios, (0.025, 0.975))
-    later = nights[1:]  # the first night trains anew as well
+    later = nights[1:] or nights  # the first night trains anew as well
     return {
         "n_following": int(counts.sum()),
         "champion_rmse": _rmse(champion, counts),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from daskals.errors import DataError
 from daskals.ingest import first_lineage
 from daskals.retrain.context import Context, EndedError
-from daskals.retrain.intake import Incoming, read_incoming, validate
+from daskals.retrain.intake import Incoming, read_incoming
 from daskals.retrain.night import PROMOTED, Check
+from daskals.retrain.validation import validate
 from daskals.store.append import append
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.versions import is_store, open_latest
 from daskals.store.writer import write_store
+
+REMEDY = "Put the file right or take it away: the next night takes in what is then there"
 
 
 def take_in(night: Context) -> list[Check]:
@@ -40,7 +43,7 @@ def take_in(night: Context) -> list[Check]:
         failed = [check for check in checks if not check.passed]
         if failed:
             reasons = "; ".join(f"{check.name} {_shown(check)}: {check.reason}" for check in failed)
-            raise night.refused(reasons, checks)
+            raise night.refused(f"{reasons}. {REMEDY}.", checks)
         content = {"n_new": incoming.n_new, "checks": [vars(check) for check in checks]}
         night.folder.write("intake.json", content)
         _store(night, incoming, base)
