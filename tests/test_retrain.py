@@ -429,8 +429,8 @@ def test_a_poisoned_night_is_refused_with_the_reason(home, kind, reason) -> None
 
 
 def test_a_bad_file_does_not_hide_behind_a_good_one(home) -> None:
-    bad = deliver(home.parent / "incoming", 3, poisoned("shuffled"))
-    deliver(home.parent / "incoming", 4, ratings_of_day(4, n=1500))
+    bad = deliver(home.parent / "incoming", 3, POISONS["shuffled"](ratings_of_day(3, n=600)))
+    deliver(home.parent / "incoming", 4, ratings_of_day(4, n=600))
     outcome, _ = run_night(config_of(home, 4))
     assert outcome.code == 20
     assert re.fullmatch(
@@ -440,7 +440,7 @@ def test_a_bad_file_does_not_hide_behind_a_good_one(home) -> None:
     )
     bad.unlink()
     assert run_night(config_of(home, 5))[0].code == 0
-    assert open_latest(home / "store").n_input == 480 + 1500
+    assert open_latest(home / "store").n_input == 480 + 600
 
 
 def test_small_files_are_looked_at_together(home) -> None:

@@ -42,5 +42,7 @@ def plot_nights(result: dict[str, Any], path: Path) -> None:
         below.set_ylim(bottom=0)
         below.set_xlabel("night")
         below.legend(ncols=2)
+        for panel in (above, middle, below):
+            panel.set_xlim(numbers[0] - 1, numbers[-1] + 1)
         figure.align_ylabels()
         figure.savefig(path, dpi=_DPI)
