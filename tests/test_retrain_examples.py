@@ -179,10 +179,7 @@ class Recorder:
 def airflow(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(Recorder, "made", [])
     stand_ins = {
-        "airflow": {"DAG": Recorder},
-        "airflow.exceptions": {"AirflowException": Failed, "AirflowFailException": FailedForGood},
-        "airflow.operators": {},
-        "airflow.operators.python": {"PythonOperator": Recorder},
+        "airflow": {},
         "airflow.providers": {},
         "airflow.providers.standard": {},
         "airflow.providers.standard.operators": {},

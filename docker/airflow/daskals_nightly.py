@@ -1,4 +1,4 @@
-"""Airflow DAG of the nightly retrain: one task, whose date is the interval's and never the clock's.
+"""DAG for Airflow 3 of the nightly retrain: one task, whose date is the interval's and never the clock's.
 
 Exit code 30 fails the task, which is tried again. 10 (model refused) and 20 (data refused) would be the same
 the next time: they fail it for good, so that somebody looks at HOME/nights/DATE/report.html.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 
-from airflow import DAG
-from airflow.exceptions import AirflowException, AirflowFailException
-from airflow.operators.python import PythonOperator
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 COMMAND = (
     "/opt/daskals/.venv/bin/python", "-m", "jobs.retrain",
