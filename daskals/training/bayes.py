@@ -46,7 +46,7 @@ from daskals.types import SIDES, TEST, BlockStats, Float64, Int64, Side
 STATE_SWEEPS = 20
 """Sweeps after which the state is taken home: Dask keeps the lineage since then."""
 
-CHECKPOINT_SWEEPS = 5
+CHECKPOINT_SWEEPS = 20
 """Sweeps that count as an epoch of --checkpoint-every: a state holds every sample so far."""
 
 
