@@ -13,10 +13,18 @@ from daskals.retrain.night import Check, Outcome
 from daskals.store.small_files import publish_text
 
 _MEANING = {10: "trained, but refused", 20: "data refused"}
+_NAMES = {
+    "rmse": "RMSE",
+    "cold_rmse": "RMSE of cold items",
+    "ndcg": "NDCG@10",
+    "recall": "recall@10",
+    "coverage": "coverage",
+}
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .8rem;border-bottom:1px solid #ddd;"
     "text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#b00020}"
+    "td:not(:last-child){white-space:nowrap}.name{display:inline-block;width:6rem}"
     ".bar{display:inline-block;height:.7rem;background:#4c78a8;vertical-align:middle}"
 )
 
@@ -88,7 +96,9 @@ def _tables(outcome: Outcome) -> Iterator[tuple[str, list[str], list[list[str]]]
     models = [name for name in ("challenger", "champion") if name in outcome.figures]
     if models:
         names = list(outcome.figures["challenger"])
-        rows = [[name, *(_number(outcome.figures[model].get(name)) for model in models)] for name in names]
+        rows = [
+            [_NAMES[name], *(_number(outcome.figures[model].get(name)) for model in models)] for name in names
+        ]
         title = f"On the same {outcome.figures['n_held_out']:,} held-out latest ratings"
         yield title, ["figure", *models], rows
     trainings = [name for name in ("challenger_training", "final_training") if name in outcome.figures]
@@ -114,7 +124,8 @@ def _bars(figures: dict[str, Any]) -> str:
         return ""
     most = max(values.values())
     bars = "".join(
-        f'<div>{name} <span class="bar" style="width:{300 * value / most:.0f}px"></span> {value:.4f}</div>'
+        f'<div><span class="name">{name}</span>'
+        f'<span class="bar" style="width:{300 * value / most:.0f}px"></span> {value:.4f}</div>'
         for name, value in values.items()
     )
     return f"<h2>RMSE</h2>{bars}"
