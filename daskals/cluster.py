@@ -102,6 +102,9 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
         # what is set before the spawn stays in this process, whose own Numba may have other threads
         "distributed.nanny.environ.NUMBA_NUM_THREADS": max(threads, config.numba_threads),
     }
+    if config.workers == 1:
+        # the worker lives in this process: silence means that the process was stopped, as by Ctrl-Z
+        settings["distributed.scheduler.worker-ttl"] = None
     if config.ratings_memory is not None:
         settings[f"distributed.nanny.pre-spawn-environ.{heap.VARIABLE}"] = heap.HEAPS
     with warnings.catch_warnings(), dask.config.set(settings):

@@ -145,6 +145,14 @@ def test_a_taken_dashboard_port_is_replaced() -> None:
             assert f":{port}/" not in cluster.dashboard_link
 
 
+def test_a_worker_in_this_process_may_be_silent(cluster: Cluster) -> None:
+    # Ctrl-Z stops scheduler and worker alike; five minutes later the scheduler would have given it up
+    local = cluster.client.cluster
+    assert local.scheduler.worker_ttl is None
+    with connect(ClusterConfig(workers=2, threads_per_worker=1, dashboard_address=None)) as processes:
+        assert processes.client.cluster.scheduler.worker_ttl > 0
+
+
 def test_slots_are_balanced_and_moved_as_little_as_possible() -> None:
     two = place_slots({"a": 1, "b": 1})
     assert len(two) == SLOTS
