@@ -21,6 +21,7 @@ from daskals.plots.style import (
     label_points,
     new_figure,
     plain,
+    plain_decades,
     thousands,
 )
 from daskals.plots.wordcloud import draw_tags
@@ -135,6 +136,7 @@ def draw_degrees(numbers: Numbers) -> Figure:
             xscale="log", yscale="log", xlabel=f"ratings of {'a user' if side == 'users' else 'an item'}"
         )
         axes.set(ylabel=f"{side} with so many ratings", title=f"{side.capitalize()} by number of ratings")
+        plain_decades(axes.xaxis, axes.yaxis)
     return figure
 
 
@@ -143,6 +145,7 @@ def _binned(degrees: Int64, rows: Int64) -> tuple[Float64, Float64]:
     edges = [int(degrees.min())]
     while edges[-1] <= degrees.max():
         edges.append(max(edges[-1] + 1, int(1.5 * edges[-1])))
+    edges[-1] = int(degrees.max()) + 1
     totals, _ = np.histogram(degrees, bins=edges, weights=rows)
     widths = np.diff(edges)
     there = totals > 0
@@ -207,6 +210,7 @@ def draw_popularity(numbers: Numbers) -> Figure:
     axes.set(xscale="log", xlabel="ratings of the genre's items", ylabel="mean rating")
     axes.set_title("Mean rating against popularity by genre")
     axes.margins(x=0.12, y=0.08)
+    plain_decades(axes.xaxis)
     label_points(axes, list(zip(x, y, strict=True)), [plain(numbers["names"][place], 24) for place in known])
     return figure
 

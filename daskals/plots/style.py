@@ -12,7 +12,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import patheffects
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW = (
     "#0072B2",
@@ -123,10 +125,20 @@ def _apart(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
 
 
-def thousands(axis: Any) -> None:
-    """Write the ticks of an axis as 12,000."""
-    from matplotlib.ticker import FuncFormatter
+def plain_decades(*axes: Axis) -> None:
+    """Write the ticks of logarithmic axes as plain numbers, at 1, 2 and 5 where there are few decades.
 
+    To be called once everything is drawn.
+    """
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def thousands(axis: Axis) -> None:
+    """Write the ticks of an axis as 12,000."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from daskals.analysis.missing import Numbers
 from daskals.plots.report_folder import ReportFolder
-from daskals.plots.style import BLUE, GREEN, RED, SYMBOLS, horizontal_bars, new_figure, plain
+from daskals.plots.style import BLUE, GREEN, RED, SYMBOLS, horizontal_bars, new_figure, plain, plain_decades
 from daskals.types import Float64
 
 _CURVES = (
@@ -210,5 +210,6 @@ def draw_speed(speed: Numbers) -> Figure:
     figure, axes = new_figure(8.0, 1.1 + 0.3 * len(systems))
     horizontal_bars(axes, [plain(one["name"], 32) for one in systems], [one["seconds"] for one in systems])
     axes.set_xscale("log")
+    plain_decades(axes.xaxis)
     axes.set(xlabel="seconds an epoch", title="Seconds an epoch, logarithmic")
     return figure
