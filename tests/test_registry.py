@@ -576,6 +576,7 @@ def test_state_machine(monkeypatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_state_machine_at_length() -> None:
     run_state_machine_as_test(Machine, settings=settings(max_examples=500, stateful_step_count=50, **SOME))
 
@@ -603,7 +604,7 @@ def stress(url: str, folder: Path, rounds: int, processes: int = 8) -> dict[str,
     ]
     total: dict[str, int] = {}
     for worker in workers:
-        out, err = worker.communicate(timeout=600)
+        out, err = worker.communicate(timeout=1500)
         assert worker.returncode == 0, err
         for name, count in json.loads(out).items():
             total[name] = total.get(name, 0) + count
@@ -633,11 +634,13 @@ def test_some_processes_at_once_on_s3(s3, tmp_path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_eight_processes_for_long(tmp_path) -> None:
     print(stress(str(tmp_path / "registry"), tmp_path, 400))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_eight_processes_for_long_on_s3(s3, tmp_path) -> None:
     print(stress(fresh_bucket_url(), tmp_path, 60))
 
