@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
@@ -95,7 +96,7 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
     shared_out = 1 if config.numba_threads > 1 else max(1, available_cores() // config.workers)
     threads = config.threads_per_worker or shared_out
     dashboard = config.dashboard_address
-    settings = {
+    settings: dict[str, Any] = {
         # blocks have a home; moving their tasks would move their ratings
         "distributed.scheduler.work-stealing": False,
         # a nanny pins the threads of BLAS and OpenMP, but knows nothing of Numba; to be set in the worker:

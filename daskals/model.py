@@ -128,7 +128,7 @@ class Model(NamedModel):
         rows, values = read_given(
             ratings, self.find_user, self.limits, lambda row: f"user {self.user_ids[row]}"
         )
-        own = self._item_start(genres, year, start)
+        own = self._item_start(list(genres), year, start)
         parts = rating_parts(self.feature_groups["item"], rows, None, self.rank + 1)
         return self.fold("item").solve(rows, values, own, parts)
 

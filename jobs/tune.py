@@ -73,7 +73,7 @@ def main(config_file: Path | None, out: Path, *, debug: bool, **options: Any) ->
     write_tables(records, out)
     if plots:
         _draw(out)
-    _report(best, out)
+    _report(best, job, out)
 
 
 def _grid_of(own: Mapping[str, Any]) -> Grid | None:
@@ -136,8 +136,11 @@ def _line(record: Mapping[str, Any]) -> str:
     )
 
 
-def _report(best: Mapping[str, Any], out: Path) -> None:
-    click.echo(f"best: {_line(best)}\nsaved {out}\ntrain it with: python -m jobs.train --config {out / BEST}")
+def _report(best: Mapping[str, Any], job: JobConfig, out: Path) -> None:
+    named = {"--data": job.data, "--dataset": job.dataset, "--store-url": job.store_url}
+    ratings = "".join(f" {flag} {value}" for flag, value in named.items() if value is not None)
+    command = f"python -m jobs.train{ratings} --config {out / BEST}"
+    click.echo(f"best: {_line(best)}\nsaved {out}\ntrain it with: {command}")
 
 
 def _draw(out: Path) -> None:

@@ -149,7 +149,7 @@ def test_fold_in_item__of_training_ratings_is_the_items_half_step(model):
 @pytest.mark.parametrize("start", ["genres", "anchors"])
 def test_fold_in_item__without_ratings_stands_among_its_genres(any_model, start):
     model = any_model
-    new = model.fold_in_item(["Animation", "Children"], year=2012, start=start)
+    new = model.fold_in_item(np.array(["Animation", "Children"]), year=2012, start=start)
     assert new.is_empty
     top = model.similar_items(new, 5, filters=Filters(min_ratings=5))
     assert sum("Children" in genres for genres in top["genres"]) >= 4
