@@ -1,4 +1,4 @@
-"""`python -m jobs.simulate nightly --data DIR --nights 30 --out DIR`: a month of the nightly job."""
+"""`python -m jobs.simulate nightly|anomalies`: a month of nights; anomalies put in and looked for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daskals.config import ModelConfig
 from daskals.errors import ConfigError, OutputError
 from daskals.retrain.config import RetrainConfig
 from jobs._command import field_options, given, guarded
@@ -92,6 +93,64 @@ def _plot(result: dict[str, Any], path: Path) -> None:
         click.echo("no figure: it needs pip install 'daskals[plots]'", err=True)
     else:
         plot_nights(result, path)
+
+
+@main.command()
+@click.option("--data", type=click.Path(path_type=Path), help="Ratings: a folder, a file or a store.")
+@click.option("--dataset", help="Ratings by name: synthetic-1m, ml-latest-small …")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="File for all figures.")
+@click.option(
+    "--injections", default=20, show_default=True, type=click.IntRange(1), help="Groups of each kind."
+)
+@click.option("--share", default=0.01, show_default=True, type=float, help="Size of a group, of the users.")
+@click.option(
+    "--repeats", default=5, show_default=True, type=click.IntRange(1), help="Merged and drifting sets."
+)
+@click.option("--draws", default=10, show_default=True, type=click.IntRange(0), help="Draws from the model.")
+@click.option("--study-seed", default=0, show_default=True, help="Seed of what is injected and drawn.")
+@field_options(ModelConfig)
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@guarded
+def anomalies(
+    data: Path | None,
+    dataset: str | None,
+    json_file: Path | None,
+    injections: int,
+    share: float,
+    repeats: int,
+    draws: int,
+    study_seed: int,
+    *,
+    debug: bool,  # noqa: ARG001
+    **options: Any,
+) -> None:
+    """Put anomalies into ratings, train, look for them, and print how well they are found.
+
+    Shilling of four kinds, merged accounts and drifting items, each beside simple measures; and how often
+    something is found in ratings drawn from the fitted model, where there is nothing.
+    """
+    if (data is None) == (dataset is None):
+        raise ConfigError(
+            "found neither" if data is None else "found both",
+            where="--data, --dataset",
+            expected="one of the two",
+        )
+    if not 0.0 < share < 1.0:
+        raise ConfigError(f"found {share:g}", where="--share", expected="a share between 0 and 1")
+    from daskals.analysis.anomalies.study import Plan, study_anomalies
+    from daskals.config import ReadConfig, TrainConfig
+    from daskals.ingest import resolve_store
+    from jobs._anomaly_table import print_study
+    from jobs._files import write_json
+
+    config = TrainConfig.parse(given(options))
+    store = resolve_store(dataset if data is None else data, ReadConfig())  # type: ignore[arg-type]
+    plan = Plan(injections, share, repeats, draws, study_seed)
+    result = study_anomalies(store, config, plan, lambda line: click.echo(line, err=True))
+    print_study(result)
+    if json_file is not None:
+        write_json(json_file, {"data": str(data or dataset), "config": config.as_report(), **result})
+        click.echo(f"saved {json_file}")
 
 
 def _line(night: Night) -> str:

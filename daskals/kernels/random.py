@@ -35,6 +35,10 @@ STREAM_GIBBS_USER_FEATURES = 6
 """Perturbation of user rows from which the weights of their features are drawn."""
 STREAM_GIBBS_ITEM_FEATURES = 7
 """Perturbation of item rows from which the weights of their features are drawn."""
+STREAM_MOVES_LEVEL = 32
+"""Random orders of a user's sittings in the test of the user's level."""
+STREAM_MOVES_TASTE = 33
+"""The same in the test of the user's taste."""
 FIRST_DATA_STREAM = 64
 """Streams from here on belong to whoever defines a data set of its own, with its own seed."""
 

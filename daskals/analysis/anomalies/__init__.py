@@ -1,0 +1,1 @@
+"""What does not fit: residuals, shared accounts, shilling, and levels and tastes that move."""
