@@ -65,7 +65,7 @@ def _leverages(
             for k in range(size):
                 column[k, 0] = other[indices[entry], k]
             _forward(matrix, column)
-            out[entry] = np.sum(column**2)
+            out[entry] = min(np.sum(column**2), 1.0)
         _add_inverse(matrix, unit, inverses)
 
 

@@ -74,7 +74,7 @@ def write_anomalies(found: Anomalies, numbers: Numbers, folder: Path, name: str)
     paths = _drift_figure(found, numbers, figures)
     if paths is not None:
         sections[-1].figures = [paths]
-    write_page(folder / "report.html", f"What does not fit {name}", introduction, sections)
+    write_page(folder / "report.html", f"Anomalies of {name}", introduction, sections)
 
 
 def _overview(numbers: Numbers) -> Section:
@@ -123,14 +123,18 @@ def _list_section(numbers: Numbers, name: str) -> Section:
         f"decided: {section['undecided_why']}.",
     ]
     rows: list[tuple[Any, ...]] = [
-        (one["name"], one["n_ratings"], f"{one['p_value']:.1e}", one["why"])
-        for one in section["rows"][:SHOWN]
+        (one["name"], one["n_ratings"], _short(one["p_value"]), one["why"]) for one in section["rows"][:SHOWN]
     ]
     if len(section["rows"]) > SHOWN:
         text.append(f"The first {SHOWN} are shown; findings.parquet has all.")
     who = "Target" if name == "shilling" else "Item" if name in ("items", "drift") else "User"
     columns = (who, "Ratings", "p", "Why") if rows else ()
     return Section(heading, text=text, columns=columns, rows=rows)
+
+
+def _short(p_value: float) -> str:
+    # a hyphen lets a narrow column break the number
+    return f"{p_value:.1e}".replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
 def _drift_figure(found: Anomalies, numbers: Numbers, figures: Path) -> tuple[Path, str] | None:

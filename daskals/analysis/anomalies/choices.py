@@ -79,8 +79,10 @@ def _lengths(matrix: sparse.csr_array, popularity: Float64, rng: np.random.Gener
 
 def _log_normal(sizes: Float64, values: Float64, of: Float64) -> Float64:
     """Return the log density of values under the law of `of`, normal about a line over the sizes."""
-    slope, intercept = np.polyfit(sizes, of, 1)
-    rest = of - slope * sizes - intercept
+    centred = sizes - sizes.mean()
+    spread_of_sizes = float(centred @ centred)
+    slope = float(centred @ of) / spread_of_sizes if spread_of_sizes > 1e-9 else 0.0
+    rest = of - slope * sizes
     centre = float(np.median(rest))
     spread = max(float(np.diff(np.quantile(rest, (0.25, 0.75)))[0]) / 1.349, _LEAST_SPREAD)
-    return np.asarray(stats.norm.logpdf(values - slope * sizes - intercept - centre, scale=spread))
+    return np.asarray(stats.norm.logpdf(values - slope * sizes - centre, scale=spread))

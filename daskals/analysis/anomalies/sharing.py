@@ -85,7 +85,8 @@ def describe_profiles(
     profiles = []
     for own, sign in ((mine, 1.0), (~mine, -1.0)):
         likes = sign * (x[own] @ (thetas[0] - thetas[1]))
-        liked = rated.values[places][own] >= np.median(rated.values[places][own])
+        given = rated.values[places][own]
+        liked = given >= (np.median(given) if len(given) else 0.0)
         order = np.argsort(-np.where(liked, likes, -np.inf), kind="stable")[:NAMED]
         sitting_count = int(np.count_nonzero(of_first if sign > 0 else ~of_first))
         profiles.append(Profile(int(own.sum()), sitting_count, items[own][order].astype(np.int64)))

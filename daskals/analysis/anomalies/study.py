@@ -88,7 +88,7 @@ def study_anomalies(store: RatingsStore, config: TrainConfig, plan: Plan, tell: 
             injected, rows = inject_shilling(ratings, attack, plan.share, rng)
             found, users, _ = _trained(injected, whole)
             rounds.append(_judge_shilling(found, users[rows]))
-            tell(f"{attack} {n + 1}: AUC {rounds[-1]['method']:.4f}")
+            tell(_line(attack, n, rounds[-1]))
         shilling[attack] = _means(rounds)
     timed = ratings.times is not None
     no_times = missing("the ratings have no timestamps")
@@ -114,7 +114,7 @@ def _repeat(
             injected, rows = inject_drift(ratings, DRIFT_SHARE, LEAST_ITEM_RATINGS, rng)
             found, _, items = _trained(injected, config)
             rounds.append(_judge_drift(found, items[rows]))
-        tell(f"{what} {n + 1}: AUC {rounds[-1]['method']:.4f}")
+        tell(_line(what, n, rounds[-1]))
     return _means(rounds)
 
 
@@ -205,6 +205,10 @@ def _judge_drift(found: Anomalies, rows: Int64) -> dict[str, float]:
         "drifting flagged": float(np.mean(flagged[marks & decided])),
         "others flagged": float(np.mean(flagged[decided & ~marks])),
     }
+
+
+def _line(what: str, n: int, one: dict[str, float]) -> str:
+    return f"{what} {n + 1}: " + ", ".join(f"{name} {value:.4f}" for name, value in one.items())
 
 
 def _means(rounds: list[dict[str, float]]) -> Numbers:

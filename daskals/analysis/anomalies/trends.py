@@ -14,8 +14,8 @@ from daskals.kernels.random import STREAM_MOVES_LEVEL, STREAM_MOVES_TASTE, key_o
 from daskals.types import Float64, Int64
 
 LEAST_ITEM_RATINGS = 20
-LEAST_SITTINGS = 8
-"""Sittings that a user's test takes: the orders of fewer are too few for a small p-value."""
+LEAST_SITTINGS = 12
+"""Sittings that a user's test takes: of eight, one order in 35 parts them into the same halves."""
 ORDERS_A_TEST = 40
 """Random orders for each user tested: enough for one user alone to stand out at a level of 0.05."""
 MOST_ORDERS = 100_000

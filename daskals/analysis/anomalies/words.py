@@ -80,7 +80,7 @@ def _level_section(found: Anomalies, side: Side) -> Numbers:
                 side,
                 row,
                 own.p_values[row],
-                f"Its {own.counts[row]:,} ratings lie {np.sqrt(own.squares[row]):.2f} standard deviations "
+                f"The {own.counts[row]:,} ratings lie {np.sqrt(own.squares[row]):.2f} standard deviations "
                 f"from what the model expects (root mean square), {times:.1f} times the usual variance of "
                 f"{side}s with as many ratings; on average {own.means[row]:+.2f}.",
                 mean=float(own.means[row]),
