@@ -107,7 +107,7 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
         # the worker lives in this process: silence means that the process was stopped, as by Ctrl-Z
         settings["distributed.scheduler.worker-ttl"] = None
     if config.ratings_memory is not None:
-        settings[f"distributed.nanny.pre-spawn-environ.{heap.VARIABLE}"] = heap.HEAPS
+        settings |= {f"distributed.nanny.pre-spawn-environ.{name}": n for name, n in heap.ENVIRONMENT.items()}
     with warnings.catch_warnings(), dask.config.set(settings):
         # a taken dashboard port is no failure: Dask picks another, and the link that is shown is the real one
         warnings.filterwarnings("ignore", message="Port .* is already in use")

@@ -193,6 +193,7 @@ def test_bytes_moved_agree_with_the_estimate() -> None:
     local = ClusterConfig(workers=2, threads_per_worker=1, dashboard_address=None, ratings_memory=10_000_000)
     with connect(local) as cluster:
         assert set(cluster.everywhere(os.getenv, "MALLOC_ARENA_MAX").values()) == {"2"}
+        assert set(cluster.everywhere(os.getenv, "MALLOC_MMAP_THRESHOLD_").values()) == {str(1 << 20)}
         report = fit("synthetic-100k", config, cluster.client).report
     expected = estimate(store.n_users, store.n_items, report["data"]["n_train"], rank, Machine(workers=2))
     assert expected.epoch_bytes == (store.n_users + store.n_items) * row_stride(rank) * 4

@@ -100,10 +100,14 @@ def test_keeping_a_part_equals_the_twin(cells, data) -> None:
     indices = gather(columns, order)
     size = len(cells)
     parts = np.array(data.draw(st.lists(st.integers(0, 2), min_size=size, max_size=size)), dtype=np.uint8)
+    cut = data.draw(st.integers(0, size))
+    cuts = [(0, cut), (cut, size)]
     for values in (np.arange(size, dtype=np.uint8), np.linspace(0, 1, size, dtype=np.float32)):
         for part in range(3):
             expected = naive.rows_of_part(starts, parts, part, indices.tolist(), values.tolist())
-            kept_starts, kept_indices, kept = compact_part(starts, parts, part, indices, values)
+            kept_starts, kept_indices, kept = compact_part(
+                starts, parts, part, [(indices[a:b], values[a:b]) for a, b in cuts], values.dtype.type
+            )
             rows_found = [
                 list(zip(kept_indices[a:b].tolist(), kept[a:b].tolist(), strict=True))
                 for a, b in itertools.pairwise(kept_starts)

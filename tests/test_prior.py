@@ -23,13 +23,14 @@ from daskals.kernels.eliminate import (
 )
 from daskals.kernels.features import FeatureRows, number_patterns
 from daskals.kernels.rows import solve_rows
+from daskals.store.blocks import BlockSource
 from daskals.store.splits import ensure_split, load_block
 from daskals.training import prior as prior_module
 from daskals.training.features import describe_features, load_features
 from daskals.training.gradients import start_gradients, take_gradients
 from daskals.training.half_step import random_slab
 from daskals.training.plan import BlockRange
-from daskals.training.prior import add_systems, solve_system
+from daskals.training.prior import add_systems, keep_eliminated, solve_system
 from daskals.types import SIDES, TRAIN, Ridge
 from tests.test_kernels_rows import make_case
 
@@ -312,3 +313,8 @@ def test_latest_small_is_below_0_836(client, latest_small):
     report = fit(str(latest_small), config, client).report
     assert report["test_rmse"] <= 0.836
     assert report["history"][-1]["objective"] <= alternate(resolve_store(latest_small), config, 300)[-1]
+
+
+def test_rows_of_ratings_that_are_read_anew_are_not_kept() -> None:
+    source = BlockSource("nowhere", "item", (0, 3), "split", TRAIN)
+    assert keep_eliminated(source, None, None) is None

@@ -6,6 +6,7 @@ serves both orientations. Every kernel is serial and `nogil`: callers run one or
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -216,17 +217,22 @@ def count_part(starts: Int64, parts: UInt8, part: int) -> Int64:
 @exact_jit
 def _compact(
     parts: UInt8, part: int, indices: Int32, values: NDArray[Any], kept_indices: Int32, kept: NDArray[Any]
-) -> None:
+) -> int:
     # written without a branch: which ratings are kept is random, and a wrong guess costs 15 cycles
     head = 0
     for place in range(len(parts)):
         kept_indices[head] = indices[place]
         kept[head] = values[place]
         head += parts[place] == part
+    return head
 
 
 def compact_part(
-    starts: Int64, parts: UInt8, part: int, indices: Int32, values: NDArray[Any]
+    starts: Int64,
+    parts: UInt8,
+    part: int,
+    pieces: Iterable[tuple[Int32, NDArray[Any]]],
+    value_type: type[np.uint8 | np.float32],
 ) -> tuple[Int64, Int32, NDArray[Any]]:
     """Keep the ratings of one part, in order.
 
@@ -234,10 +240,14 @@ def compact_part(
     ----------
     starts
         int64, shape (rows + 1,), beginning at 0.
-    parts, indices, values
+    parts
         Shape (ratings,).
     part
         Code of the part to keep.
+    pieces
+        Indices and values of all ratings, in pieces that follow one another; one is in memory at a time.
+    value_type
+        Type of the values.
 
     Returns
     -------
@@ -248,8 +258,12 @@ def compact_part(
     np.cumsum(count_part(starts, parts, part), out=kept_starts[1:])
     n_kept = int(kept_starts[-1])
     kept_indices = np.empty(n_kept + 1, dtype=np.int32)  # one more: the branchless loop writes ahead
-    kept = np.empty(n_kept + 1, dtype=values.dtype)
-    _compact(parts, part, indices, values, kept_indices, kept)
+    kept = np.empty(n_kept + 1, dtype=value_type)
+    done = head = 0
+    for indices, values in pieces:
+        own = parts[done : done + len(indices)]
+        head += _compact(own, part, indices, values, kept_indices[head:], kept[head:])
+        done += len(indices)
     return kept_starts, kept_indices[:n_kept], kept[:n_kept]
 
 

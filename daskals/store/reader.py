@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zarr
 from numpy.typing import NDArray
 
 from daskals.errors import StoreError
@@ -59,6 +60,7 @@ class RatingsStore:
         self.path = place_of(path)
         _check_place(self.path)
         self._store = open_for_reading(self.path)
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         self._manifest = Manifest.from_attributes(read_attributes(self._store, ""), self.path)
 
     def __repr__(self) -> str:
@@ -143,7 +145,7 @@ class RatingsStore:
 
     def indptr(self, side: Side) -> Int64:
         """Return where the rows of a side begin among all its ratings, int64, shape (n_rows + 1,)."""
-        return self._read_starts(side, 0, self.n_rows(side))
+        return self.read_starts(side, 0, self.n_rows(side))
 
     def read(
         self, side: Side, start: int, stop: int, columns: Sequence[str] = ("indices", "values")
@@ -174,7 +176,7 @@ class RatingsStore:
         unknown = set(columns) - {"indices", "values", *_EXTRA_COLUMNS}
         if unknown or not 0 <= start <= stop <= self.n_rows(side):
             raise ValueError(f"no such columns {unknown} or rows {start} to {stop} of {self.n_rows(side)}")
-        starts = self._read_starts(side, start, stop)
+        starts = self.read_starts(side, start, stop)
         first, last = int(starts[0]), int(starts[-1])
         block = RatingsBlock(
             start=start,
@@ -188,9 +190,14 @@ class RatingsStore:
         )
         return StoredRows(block, timestamps, positions)
 
+    def read_starts(self, side: Side, start: int, stop: int) -> Int64:
+        """Return where rows start to stop begin among all ratings of their side, and where the last ends."""
+        array = self._array(f"{group_of(side)}/indptr", self.n_rows(side) + 1)
+        return read_array(array, start, stop + 1)
+
     def indptr_at(self, side: Side, row: int) -> int:
         """Return where one row begins among all ratings of its side."""
-        return int(self._read_starts(side, row, row)[0])
+        return int(self.read_starts(side, row, row)[0])
 
     def read_column(self, side: Side, name: str, first: int, last: int) -> NDArray[Any]:
         """Return ratings [first, last) of one stored column of a side."""
@@ -200,8 +207,7 @@ class RatingsStore:
                 where=self.path,
                 expected="a store made from a source with timestamps",
             )
-        array = open_array(self._store, f"{group_of(side)}/{name}", self.n_ratings)
-        return read_array(array, first, last)
+        return read_array(self._array(f"{group_of(side)}/{name}", self.n_ratings), first, last)
 
     def predefined_test(self) -> UInt8 | None:
         """Return 1 for each rating that the source's own split tests, in user order; None without one."""
@@ -233,9 +239,10 @@ class RatingsStore:
         """Return the tags of the source, or None where it has none."""
         return self._read_table(TAGS_FILE) if self._manifest.has_tags else None
 
-    def _read_starts(self, side: Side, start: int, stop: int) -> Int64:
-        array = open_array(self._store, f"{group_of(side)}/indptr", self.n_rows(side) + 1)
-        return read_array(array, start, stop + 1)
+    def _array(self, name: str, length: int) -> zarr.Array[Any]:
+        if name not in self._arrays:
+            self._arrays[name] = open_array(self._store, name, length)
+        return self._arrays[name]
 
     def _read_ids(self, side: Side) -> pa.Array:
         return ids_from_numpy(read_whole(self._store, f"ids/{group_of(side)}", self.n_rows(side)))

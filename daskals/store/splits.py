@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from daskals.store.arrays import (
     write_array,
     write_group,
 )
-from daskals.store.layout import FORMAT_VERSION, SPLIT_FORMAT, check_version, group_of
+from daskals.store.layout import CHUNK_RATINGS, FORMAT_VERSION, SPLIT_FORMAT, check_version, group_of
 from daskals.store.publish import staged_directory
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import holds, is_url, put_folder
-from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Float32, Int64, RatingsBlock, Side, UInt8
+from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Float32, Int32, Int64, RatingsBlock, Side, UInt8
 
 _CODES = 256
 _RATINGS_AT_ONCE = 1 << 22
@@ -164,11 +165,24 @@ def load_block(store_path: str, side: Side, start: int, stop: int, split_key: st
         If the store or the split is missing or damaged.
     """
     store = open_store(store_path)
-    block = store.read(side, start, stop).block
-    first = int(store.indptr_at(side, start))
-    parts = Split(store, split_key).parts(side, first, first + len(block.indices))
-    indptr, indices, values = compact_part(block.indptr, parts, part, block.indices, block.values)
-    return RatingsBlock(start, indptr, indices, values, block.scale)
+    starts = store.read_starts(side, start, stop)
+    first, last = int(starts[0]), int(starts[-1])
+    parts = Split(store, split_key).parts(side, first, last)
+    value_type = np.uint8 if len(store.scale) else np.float32
+    pieces = _pieces(store, side, first, last)
+    indptr, indices, values = compact_part(starts - first, parts, part, pieces, value_type)
+    return RatingsBlock(start, indptr, indices, values, store.scale)
+
+
+def _pieces(
+    store: RatingsStore, side: Side, first: int, last: int
+) -> Iterator[tuple[Int32, UInt8 | Float32]]:
+    """Read indices and values chunk by chunk, so that what is not kept never lies in memory at once."""
+    begin = first
+    while begin < last:
+        end = min(last, (begin // CHUNK_RATINGS + 1) * CHUNK_RATINGS)
+        yield tuple(store.read_column(side, name, begin, end) for name in ("indices", "values"))  # type: ignore[misc]
+        begin = end
 
 
 def _compute_user_parts(store: RatingsStore, spec: SplitSpec) -> UInt8:

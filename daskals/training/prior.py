@@ -18,7 +18,7 @@ from daskals.exchange import Gathered, Generation, Slab, publish
 from daskals.kernels.dense import solve_positive
 from daskals.kernels.eliminate import Eliminated, WSystem, eliminate_rows, fill_rows, sum_system
 from daskals.kernels.features import FeatureRows
-from daskals.store.blocks import AnyBlock, block_of
+from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.training.features import IMPLICIT, FeatureSpec, load_features
 from daskals.training.gradients import Weights, start_gradients, take_gradients
 from daskals.training.half_step import SideData, SolveSpec
@@ -66,9 +66,10 @@ class PriorHalfStep:
         """Start the tasks of all blocks, the reduction to W, and the gathering; as `HalfStep.submit`."""
         side = self.data.side
         given = [(block, other.near(cluster.home(n)), self.spec) for n, block in enumerate(self.data.blocks)]
-        order = self._most_rows_first()
-        eliminated = cluster.map_blocks(eliminate_slab, given, key=f"eliminate-{side}s-{key}", order=order)
-        weights = self._solve(cluster, eliminated, current.prior, key)
+        order = self._starting_order()
+        eliminate = keep_eliminated if self.prior.is_direct(self.spec.rank) else eliminate_slab
+        eliminated = cluster.map_blocks(eliminate, given, key=f"eliminate-{side}s-{key}", order=order)
+        weights = self._solve(cluster, eliminated, given, current.prior, key)
         found = [(rows, self.prior.blocks[n], weights, *given[n]) for n, rows in enumerate(eliminated)]
         slabs = cluster.map_blocks(fill_slab, found, key=f"{side}-half-step-{key}", order=order)
         generation = publish(cluster, side, slabs, key)
@@ -77,16 +78,28 @@ class PriorHalfStep:
         )
         return replace(generation, stats=stats, prior=weights)
 
-    def _most_rows_first(self) -> list[int]:
-        """Order the blocks so that those whose rows take longest to sum and to fill are not waited for."""
+    def _starting_order(self) -> list[int] | None:
+        """Order the blocks so that those whose rows take longest to sum and to fill are not waited for.
+
+        Blocks that are read anew are read ahead in their own order.
+        """
         ranges = self.data.ranges
+        if any(isinstance(block, BlockSource) for block in self.data.blocks):
+            return None
         return sorted(range(len(ranges)), key=lambda n: ranges[n].start - ranges[n].stop)
 
-    def _solve(self, cluster: Cluster, eliminated: Sequence[Task], current: Task | None, key: str) -> Task:
+    def _solve(
+        self,
+        cluster: Cluster,
+        eliminated: Sequence[Task],
+        given: Sequence[tuple[Any, ...]],
+        current: Task | None,
+        key: str,
+    ) -> Task:
         prior, side, size = self.prior, self.data.side, self.spec.rank + 1
         if prior.is_direct(self.spec.rank):
-            both = list(zip(eliminated, prior.blocks, strict=True))
-            parts = cluster.map_blocks(sum_system, both, key=f"sum-{side}-prior-{key}")
+            found = [(rows, prior.blocks[n], *given[n]) for n, rows in enumerate(eliminated)]
+            parts = cluster.map_blocks(sum_slab, found, key=f"sum-{side}-prior-{key}")
             fan_in = most_parts(prior.spec.n_features * size)
             few = fold_in_order(cluster, parts, (add_systems, fan_in), f"fold-{side}-prior-{key}")
             return cluster.submit(solve_system, few, size, prior.eta, key=f"solve-{side}-prior-{key}")
@@ -139,6 +152,21 @@ def eliminate_slab(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Elimina
     return eliminate_rows(block_of(block), other.rows, rank=spec.rank, mean=spec.mean, ridge=spec.ridge)
 
 
+def keep_eliminated(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Eliminated | None:
+    """Eliminate the rows of a block that stays in memory.
+
+    Eliminated rows take K²/2 numbers each: where ratings are read anew each time, they are made anew as well.
+    """
+    return None if isinstance(block, BlockSource) else eliminate_slab(block, other, spec)
+
+
+def sum_slab(
+    eliminated: Eliminated | None, features: FeatureRows, block: AnyBlock, other: Gathered, spec: SolveSpec
+) -> WSystem:
+    """Return one block's part of W's equations."""
+    return sum_system(eliminated or eliminate_slab(block, other, spec), features)
+
+
 def add_systems(parts: list[WSystem]) -> WSystem:
     """Add parts of W's equations up in block order."""
     total = WSystem(parts[0].matrix.copy(), parts[0].right.copy())
@@ -163,7 +191,7 @@ def read_gradients(values: Float64, eta: float) -> Weights:
 
 
 def fill_slab(
-    eliminated: Eliminated,
+    eliminated: Eliminated | None,
     features: FeatureRows,
     weights: Weights,
     block: AnyBlock,
@@ -171,10 +199,12 @@ def fill_slab(
     spec: SolveSpec,
 ) -> Slab:
     """Finish the rows of one block; the task that ends a half-step with features."""
-    rows, stats = fill_rows(
-        eliminated, features, weights.values, block_of(block), other.rows, rank=spec.rank, mean=spec.mean
+    block = block_of(block)
+    rows = eliminated or eliminate_slab(block, other, spec)
+    solved, stats = fill_rows(
+        rows, features, weights.values, block, other.rows, rank=spec.rank, mean=spec.mean
     )
-    return Slab(eliminated.start, rows, stats)
+    return Slab(block.start, solved, stats)
 
 
 def add_weights_penalty(stats: BlockStats, weights: Weights) -> BlockStats:

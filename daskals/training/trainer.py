@@ -253,7 +253,8 @@ class Trainer:
         monitored = self._ratings.test if self.config.monitor_test else None
         test = self._submit_errors(monitored, (users, items), key)
         if not self.spec.needs_current:
-            users, items = replace(users, slabs=()), replace(items, slabs=())
+            # no solve starts from the users' rows: what this epoch needs of them is on its way
+            users, items = replace(users, slabs=(), replicas={}), replace(items, slabs=())
         return _Epoch(number, users, items, validation, test)
 
     def _state_is_due(self, number: int) -> bool:
