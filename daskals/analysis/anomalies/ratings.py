@@ -105,7 +105,8 @@ def read_rated(model: Model) -> Rated:
     found = store.read("user", 0, store.n_users, ("timestamps",) if store.has_timestamps else ())
     parts = split.parts("user", 0, store.n_ratings)
     block = found.block
-    indptr, items, codes = compact_part(block.indptr, parts, TRAIN, block.indices, block.values)
+    pieces = [(block.indices, block.values)]
+    indptr, items, codes = compact_part(block.indptr, parts, TRAIN, pieces, block.values.dtype.type)
     values = block.scale[codes] if len(block.scale) else codes.astype(np.float32)
     times = None if found.timestamps is None else found.timestamps[parts == TRAIN]
     users = np.repeat(np.arange(store.n_users), np.diff(indptr))
