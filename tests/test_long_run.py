@@ -75,7 +75,5 @@ def test_ratings_beyond_the_budget_take_no_memory(tmp_path: Path) -> None:
     small, large = (train(tmp_path, name, *short) for name in ("synthetic-100k", "synthetic-32m"))
     whole = train(tmp_path, "synthetic-32m")
     peaks = [report["peak_memory_bytes"]["driver"] for report in (small, large)]
-    seconds = [report["epoch_seconds_median"] for report in (large, whole)]
     assert large["factors_sha256"] == whole["factors_sha256"]
     assert peaks[1] - peaks[0] <= 250e6, peaks
-    assert seconds[0] <= 2.5 * seconds[1], seconds
