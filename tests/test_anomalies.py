@@ -334,7 +334,7 @@ def test_area_is_the_chance_of_the_right_order() -> None:
 
 def test_shared_accounts_name_both_profiles(store: RatingsStore) -> None:
     injected, rows = injection.inject_shared(Ratings.of(store), 0.05, np.random.default_rng(0))
-    found, users, _ = study._trained(injected, QUICK)
+    found, users, _ = study.train_and_find(injected, QUICK)
     assert found.sharing is not None
     flagged = np.flatnonzero(found.flagged["shared"])
     assert len(flagged) >= 5

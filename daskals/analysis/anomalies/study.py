@@ -86,7 +86,7 @@ def study_anomalies(store: RatingsStore, config: TrainConfig, plan: Plan, tell: 
         rounds = []
         for n in range(plan.injections):
             injected, rows = inject_shilling(ratings, attack, plan.share, rng)
-            found, users, _ = _trained(injected, whole)
+            found, users, _ = train_and_find(injected, whole)
             rounds.append(_judge_shilling(found, users[rows]))
             tell(_line(attack, n, rounds[-1]))
         shilling[attack] = _means(rounds)
@@ -108,17 +108,17 @@ def _repeat(
     for n in range(plan.repeats):
         if what == "shared":
             injected, rows = inject_shared(ratings, SHARED_SHARE, rng)
-            found, users, _ = _trained(injected, config)
+            found, users, _ = train_and_find(injected, config)
             rounds.append(_judge_shared(found, users[rows]))
         else:
             injected, rows = inject_drift(ratings, DRIFT_SHARE, LEAST_ITEM_RATINGS, rng)
-            found, _, items = _trained(injected, config)
+            found, _, items = train_and_find(injected, config)
             rounds.append(_judge_drift(found, items[rows]))
         tell(_line(what, n, rounds[-1]))
     return _means(rounds)
 
 
-def _trained(ratings: Ratings, config: TrainConfig) -> tuple[Anomalies, Int64, Int64]:
+def train_and_find(ratings: Ratings, config: TrainConfig) -> tuple[Anomalies, Int64, Int64]:
     """Train on ratings and look at them; return also the new rows of users and items."""
     table, users, items = ratings.as_table()
     with tempfile.TemporaryDirectory(prefix="daskals-") as folder:
@@ -245,7 +245,7 @@ def _false_alarms(
     draws = []
     for n in range(plan.draws):
         values = drawn_from.on_scale(draw_ratings(fitted, rng))
-        draws.append(_trained(replace(drawn_from, values=values), config)[0])
+        draws.append(train_and_find(replace(drawn_from, values=values), config)[0])
         any_list = [name for name in draws[-1].p_values if draws[-1].flagged[name].any()]
         tell(f"draw {n + 1}: {', '.join(any_list) or 'nothing'} flagged")
     return {
