@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("DASKALS_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 CHROMIUM = Path(os.environ.get("DASKALS_CHROMIUM", "/usr/bin/chromium"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell starts what runs in the background deaf to Ctrl-C; some tests send it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _not_run: set[str] = set()
 """What could not run on this machine, and what it would take."""

@@ -324,7 +324,9 @@ def test_study_finds_what_it_puts_in(store: RatingsStore) -> None:
     assert drift["method"] > 0.9
     for name in LISTS:
         alarms = found["false_alarms"][name]
-        assert alarms["p ≤ 0.05"] < 0.09, (name, alarms)
+        # what 5 % of as many tests may come to by chance; of few tests that is more
+        most = stats.binom.ppf(0.999, alarms["tested"], 0.05) / alarms["tested"]
+        assert alarms["p ≤ 0.05"] <= max(0.09, most), (name, alarms)
         assert alarms["flagged"] <= 3, (name, alarms)
 
 
