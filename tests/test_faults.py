@@ -234,7 +234,7 @@ def kill_driver(folder: Path, reference: tuple[object, ...], seed: int) -> None:
         (record["objective"], record["train_rmse"], record["validation_rmse"]) for record in report["history"]
     ]
     assert (report["factors_sha256"], history) == (reference[0], reference[4])
-    assert {path.name for path in out.iterdir()} == {"checkpoints", "model", "report.json"}
+    assert {path.name for path in out.iterdir()} == {"checkpoints", "log.jsonl", "model", "report.json"}
     if epoch >= 4:
         assert report["resumed_from"] >= epoch - 4
 
@@ -257,13 +257,13 @@ def test_interrupted_while_paused_and_resumed(tmp_path: Path, reference) -> None
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=paused_at(6)
     ) as driver:
         wait_for_line(driver, "paused at epoch 6")
-        assert {path.name for path in out.iterdir()} == {"checkpoints", "run.lock"}
+        assert {path.name for path in out.iterdir()} == {"checkpoints", "log.jsonl", "run.lock"}
         driver.send_signal(signal.SIGINT)
         output, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130, errors
     assert f"the run can be continued: --resume --out {out}" in output
     assert "Traceback" not in errors
-    assert {path.name for path in out.iterdir()} == {"checkpoints"}
+    assert {path.name for path in out.iterdir()} == {"checkpoints", "log.jsonl"}
     with subprocess.Popen(
         [*command, "--resume"], cwd=ROOT, stdout=subprocess.PIPE, text=True, env=paused_at(10)
     ) as driver:
