@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+ANOTHER_NAME = "Check permissions and free space, or name another place"
+"""Remedy for an output whose name the user chose."""
+
 
 class DaskalsError(Exception):
     """Base of every error that daskals raises on purpose.
@@ -56,6 +61,10 @@ class StoreError(DaskalsError):
     """A ratings store that is missing, damaged, or of another format version."""
 
 
+class NewerFormatError(StoreError):
+    """Something whole, in a format version that this daskals does not know."""
+
+
 class ModelError(DaskalsError):
     """A model directory that is missing, damaged, or of another format version."""
 
@@ -66,6 +75,18 @@ class RegistryError(DaskalsError):
 
 class OutputError(DaskalsError):
     """An output path that cannot be written, or already holds something."""
+
+    @classmethod
+    def unwritable(
+        cls, kind: str, where: object, error: OSError, *, remedy: str = "Check permissions and free space"
+    ) -> Self:
+        """Make the error for a file, folder or other kind of place that the system refused to write."""
+        return cls(
+            f"cannot be written ({error.strerror or error})",
+            where=str(where),
+            expected=f"a {kind} that can be written, with room on its disk",
+            remedy=remedy,
+        )
 
 
 class ClusterError(DaskalsError):

@@ -12,7 +12,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from daskals.config import ReadConfig
-from daskals.errors import DataError, OutputError
+from daskals.errors import ANOTHER_NAME, DataError, OutputError
 from daskals.model import Model
 from daskals.ratings.columns import KNOWN_NAMES
 from daskals.types import SIDES, Side
@@ -147,10 +147,6 @@ def _write_parquet(table: pa.Table, out: Path) -> None:
         pq.write_table(table, temporary)
         temporary.replace(out)
     except OSError as error:
-        raise OutputError(
-            f"cannot be written ({error.strerror or error})",
-            where=str(out),
-            expected="a place that can be written, with room on its disk",
-        ) from error
+        raise OutputError.unwritable("place", out, error, remedy=ANOTHER_NAME) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from daskals.errors import OutputError
+from daskals.errors import ANOTHER_NAME, OutputError
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -18,10 +18,6 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(
-            f"cannot be written ({error.strerror or error})",
-            where=str(path),
-            expected="a place that can be written, with room on its disk",
-        ) from error
+        raise OutputError.unwritable("place", path, error, remedy=ANOTHER_NAME) from error
     finally:
         temporary.unlink(missing_ok=True)

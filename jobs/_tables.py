@@ -79,7 +79,8 @@ def user_rows(model: Model, path: Path | None, named: tuple[str, ...]) -> Int64 
         more = ", …" if (rows < 0).sum() > 3 else ""
         unknown = [str(ids[place]) for place in np.flatnonzero(rows < 0)]
         raise DataError(
-            f"{len(unknown):,} users are not in the model: {', '.join(unknown[:3])}{more}",
+            f"{len(unknown):,} {'user is' if len(unknown) == 1 else 'users are'} not in the model: "
+            f"{', '.join(unknown[:3])}{more}",
             where="--user" if path is None else str(path),
             expected=f"ids such as {model.user_ids[0].as_py()}",
         )

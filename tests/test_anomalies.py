@@ -30,9 +30,10 @@ from daskals.errors import ConfigError, DataError
 from daskals.fitting import fit
 from daskals.ingest import resolve_store
 from daskals.kernels.leverages import leverages
-from daskals.kernels.mixture import PersonPrior, compare_profiles, evidences
+from daskals.kernels.mixture import compare_profiles
 from daskals.kernels.permutation import block_moves
 from daskals.kernels.random import key_of
+from daskals.kernels.regression import PersonPrior, evidences
 from daskals.model import Model
 from daskals.samples import Samples
 from daskals.store.reader import RatingsStore

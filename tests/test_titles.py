@@ -60,6 +60,14 @@ def test_resolve__suggests_three_where_nothing_is_like_it(typed):
     assert {name.strip("'\"") for name in nearest} < set(TITLES[:-1])
 
 
+def test_nearest__takes_no_short_title_inside_the_text():
+    titles = ["It (1990)", "Us (2019)", "Interstellar (2014)", "The Interstellar Voyage of Kubrick (2020)"]
+    index = TitleIndex(pa.array(titles), np.array([900, 800, 70, 5]))
+    assert index.nearest("interstelar it", 1).tolist() == [2]
+    assert index.nearest("voyage of kubrik", 1).tolist() == [3]
+    assert index.nearest("it", 1).tolist() == [0]
+
+
 def test_search__follows_what_is_typed():
     assert INDEX.search("to").tolist() == [0, 1]
     assert INDEX.search("story to").tolist() == [0, 1]

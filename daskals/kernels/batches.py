@@ -69,7 +69,7 @@ def _aligned_floats(count: int) -> Float32:
 
 
 @exact_jit
-def _workspace(rank: int, tile_floats: int) -> Workspace:
+def make_workspace(rank: int, tile_floats: int) -> Workspace:
     """Allocate a workspace for a rank whose Gram matrix takes `tile_floats` numbers in tiles."""
     entries = (rank + 2) * (rank + 3) // 2
     return Workspace(
@@ -117,7 +117,7 @@ def _prior_lanes(task: Task, first: int, count: int, priors: Float32) -> None:
 
 
 @exact_jit
-def _weight_lanes(task: Task, first: int, count: int, weights: Float32) -> None:
+def weight_lanes(task: Task, first: int, count: int, weights: Float32) -> None:
     """Lay the batch's ridge weights side by side: max(n, 1)^ν times τ on factors, γ on the bias.
 
     Rows without ratings get 1 instead, which makes their systems solvable; they are set to the prior after.
@@ -181,7 +181,7 @@ def _coordinate_systems(task: Task, first: int, count: int, work: Workspace) -> 
 
 
 @exact_jit
-def _direct_sse(task: Task, lower: int, upper: int, x: Float32, lane: int) -> float:
+def direct_sse_of_lane(task: Task, lower: int, upper: int, x: Float32, lane: int) -> float:
     """Return Σ (y − xᵀz)² rating by rating, for rows that are fitted almost exactly."""
     rank = task.rank
     coded = len(task.table) > 0
@@ -226,7 +226,7 @@ def _finish(task: Task, work: Workspace, fit: Fit, first: int, count: int, outco
             continue
         sse = errors[lane]
         if sse < DIRECT_BELOW * squares[lane]:
-            sse = _direct_sse(task, indptr[row], indptr[row + 1], x, lane)
+            sse = direct_sse_of_lane(task, indptr[row], indptr[row + 1], x, lane)
         stats[row, 0] = sse
         stats[row, 1] = penalties[lane]
         status[row] = _row_status(traces[lane], positive[lane], x[rank * LANES + lane], sse + penalties[lane])
@@ -295,7 +295,7 @@ def strips_solver(rank: int, *, coordinate: bool, parallel: bool) -> Callable[[T
     def solve_batch(task: Task, work: Workspace, fit: Fit, first: int, count: int, outcome: Outcome) -> None:
         sum_batch(task, work, first, count, outcome)
         _prior_lanes(task, first, count, work.priors)
-        _weight_lanes(task, first, count, work.weights)
+        weight_lanes(task, first, count, work.weights)
         if coordinate:
             _coordinate_systems(task, first, count, work)
         else:
@@ -306,7 +306,7 @@ def strips_solver(rank: int, *, coordinate: bool, parallel: bool) -> Callable[[T
 
     @exact_jit
     def solve_strip(task: Task, outcome: Outcome, first: int, stop: int) -> None:
-        memory = _workspace(rank, len(task.places))
+        memory = make_workspace(rank, len(task.places))
         memory_of_fit = Fit(np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES))
         work, fit = unowned(memory), unowned(memory_of_fit)
         for batch in range(first, stop, LANES):

@@ -13,7 +13,7 @@ _JACOBI_SWEEPS = 12
 
 
 @exact_jit
-def _factorise_wide(matrix: Float64) -> bool:
+def factorise_wide(matrix: Float64) -> bool:
     """Replace the lower triangle by its Cholesky factor, a column at a time, along contiguous rows."""
     size = len(matrix)
     column = np.empty(size)
@@ -36,7 +36,8 @@ def _factorise_wide(matrix: Float64) -> bool:
 
 
 @exact_jit
-def _forward(factor: Float64, right: Float64) -> None:
+def forward_in_place(factor: Float64, right: Float64) -> None:
+    """Replace each column of `right` by the solution of L·x = column, L lower triangular."""
     for row in range(len(factor)):
         for k in range(row):
             for c in range(right.shape[1]):
@@ -73,7 +74,7 @@ def cholesky(matrix: Float64, name: str) -> Float64:
         If the matrix, called `name` in the message, is not positive definite.
     """
     factor = np.tril(matrix)
-    if not _factorise_wide(factor):
+    if not factorise_wide(factor):
         raise NumericalError(
             f"{name} is not positive definite", remedy="Raise --eta, --tau or --gamma, or scale the features"
         )
@@ -83,7 +84,7 @@ def cholesky(matrix: Float64, name: str) -> Float64:
 def forward(factor: Float64, right: Float64) -> Float64:
     """Solve L·x = right for each column, L lower triangular."""
     out = np.array(right, dtype=np.float64, order="C")
-    _forward(factor, out.reshape(len(out), -1))
+    forward_in_place(factor, out.reshape(len(out), -1))
     return out
 
 

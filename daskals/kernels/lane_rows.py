@@ -16,17 +16,17 @@ from daskals.kernels.batches import (
     DIRECT_BELOW,
     LANES,
     Workspace,
-    _direct_sse,
-    _weight_lanes,
-    _workspace,
+    direct_sse_of_lane,
     gram_batch,
+    make_workspace,
+    weight_lanes,
 )
 from daskals.kernels.gram_tiles import tile_places
 from daskals.kernels.jit import exact_jit
 from daskals.kernels.lane_algebra import add_noise_interleaved, invert_interleaved
 from daskals.kernels.layout import aligned_rows, empty_rows
 from daskals.kernels.random import normal_at, row_key
-from daskals.kernels.rows import _frozen, _residual_table
+from daskals.kernels.rows import frozen, residual_table
 from daskals.kernels.simd import unowned
 from daskals.kernels.solve import Fit, fit_interleaved, solve_interleaved
 from daskals.kernels.target import current_target
@@ -37,16 +37,16 @@ from daskals.types import FactorRows, Float32, Float64, RatingsBlock, Ridge
 def make_task(block: RatingsBlock, other: FactorRows, rank: int, mean: float, ridge: Ridge) -> Task:
     """Return a block's equations with a prior mean of zero."""
     return Task(
-        indptr=_frozen(block.indptr, np.int64),
-        indices=_frozen(block.indices, np.int32),
-        values=_frozen(block.values, np.uint8 if len(block.scale) else np.float32),
-        table=_residual_table(block.scale, mean),
+        indptr=frozen(block.indptr, np.int64),
+        indices=frozen(block.indices, np.int32),
+        values=frozen(block.values, np.uint8 if len(block.scale) else np.float32),
+        table=residual_table(block.scale, mean),
         mean=np.float32(mean),
-        places=_frozen(tile_places(rank, current_target()), np.int64),
-        other=_frozen(aligned_rows(other, rank), np.float32),
-        priors=_frozen(np.empty((0, rank + 1)), np.float32),
-        current=_frozen(empty_rows(0, rank), np.float32),
-        parts=_frozen(np.empty((0, 3)), np.int64),
+        places=frozen(tile_places(rank, current_target()), np.int64),
+        other=frozen(aligned_rows(other, rank), np.float32),
+        priors=frozen(np.empty((0, rank + 1)), np.float32),
+        current=frozen(empty_rows(0, rank), np.float32),
+        parts=frozen(np.empty((0, 3)), np.int64),
         rank=rank,
         ridge_factors=float(ridge.factors),
         ridge_bias=float(ridge.bias),
@@ -115,7 +115,7 @@ def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, 
             outcome.status[row] = _status(fit, work, lane)
             sse = fit.sse[lane]
             if sse < DIRECT_BELOW * fit.squares[lane]:
-                sse = _direct_sse(task, task.indptr[row], task.indptr[row + 1], work.x, lane)
+                sse = direct_sse_of_lane(task, task.indptr[row], task.indptr[row + 1], work.x, lane)
             objective[row] = sse + fit.penalty[lane]
             weights[row, 0] = work.weights[lane]
             weights[row, 1] = work.weights[rank * LANES + lane]
@@ -126,13 +126,13 @@ def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, 
     def eliminate_block(
         task: Task, outcome: Outcome, x0: Float32, inverse: Float32, objective: Float64, weights: Float64
     ) -> None:
-        memory = _workspace(rank, len(task.places))
+        memory = make_workspace(rank, len(task.places))
         fitted = Fit(np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES))
         work, fit = unowned(memory), unowned(fitted)
         for first in range(0, len(x0), LANES):
             count = min(LANES, len(x0) - first)
             sum_batch(unowned(task), work, first, count, unowned(outcome))
-            _weight_lanes(task, first, count, work.weights)
+            weight_lanes(task, first, count, work.weights)
             _ridge_systems(work, size)
             solve_interleaved(work.systems, work.x, work.positive, size)
             fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, size)
@@ -221,7 +221,7 @@ def draw_kernel(
         column: int,
         start: int,
     ) -> None:
-        memory = _workspace(rank, len(task.places))
+        memory = make_workspace(rank, len(task.places))
         fitted = Fit(np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES))
         work, fit = unowned(memory), unowned(fitted)
         noise = np.empty(size * LANES, np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskals.kernels.dense import _factorise_wide, _forward
+from daskals.kernels.dense import factorise_wide, forward_in_place
 from daskals.kernels.jit import jit
 from daskals.types import FactorRows, Float64, Int32, Int64
 
@@ -31,7 +31,7 @@ def _add_inverse(factor: Float64, unit: Float64, out: Float64) -> None:
     unit[:] = 0.0
     for k in range(size):
         unit[k, k] = 1.0
-    _forward(factor, unit)
+    forward_in_place(factor, unit)
     for k in range(size):
         for a in range(size):
             for b in range(a + 1):
@@ -57,14 +57,14 @@ def _leverages(
         start, end = indptr[row], indptr[row + 1]
         scale = float(max(end - start, 1)) ** exponent
         _normal_matrix(indices[start:end], other, ridge, scale, matrix)
-        if not _factorise_wide(matrix):
+        if not factorise_wide(matrix):
             # without a ridge, a row of few ratings fits all of them
             out[start:end] = 1.0
             continue
         for entry in range(start, end):
             for k in range(size):
                 column[k, 0] = other[indices[entry], k]
-            _forward(matrix, column)
+            forward_in_place(matrix, column)
             out[entry] = min(np.sum(column**2), 1.0)
         _add_inverse(matrix, unit, inverses)
 

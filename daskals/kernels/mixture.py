@@ -1,10 +1,7 @@
-"""One taste or two behind an account: Bayesian regression, and a mixture of two by variational EM.
+"""One taste or two behind an account: a mixture of two regressions by variational EM.
 
-A person's ratings, less what everybody gives, are y = x·(θ + δ) + ε with a taste θ ~ N(0, σ²/κ·I), a mood of
-each sitting δ ~ N(0, ρσ²/κ·I) and σ² ~ IG(a, b): all that follows is conjugate (Bishop 2006, sections 3.5 and
-10.2). With two profiles every sitting has one of two θ; responsibilities and profiles take turns, and the
-evidence's lower bound rises at every turn. A sitting enters by its sums Σxxᵀ, Σxy and Σy², moods integrated
-out.
+With two profiles every sitting has one of two tastes θ of `daskals.kernels.regression`; responsibilities and
+profiles take turns, and the evidence's lower bound rises at every turn (Bishop 2006, section 10.2).
 """
 
 from __future__ import annotations
@@ -15,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.kernels.jit import jit
+from daskals.kernels.regression import PersonPrior, fit, inverse_of, solve_below, sum_sitting
 from daskals.types import Float64, Int32, Int64
 
 STARTS = 3
@@ -28,15 +26,6 @@ _SHARE = 1.0
 """Parameter of the Beta prior of the profiles' shares."""
 
 
-class PersonPrior(NamedTuple):
-    """κ, a, b and ρ of the regression."""
-
-    precision: float
-    shape: float
-    scale: float
-    mood: float
-
-
 class Work(NamedTuple):
     """Room for both profiles: sums, Cholesky factors, inverses, right-hand sides and tastes."""
 
@@ -45,120 +34,6 @@ class Work(NamedTuple):
     inverse: Float64
     right: Float64
     theta: Float64
-
-
-@jit
-def _factorise(matrix: Float64) -> float:
-    """Replace a lower triangle by its Cholesky factor; return the matrix's log determinant."""
-    size = len(matrix)
-    total = 0.0
-    for i in range(size):
-        for j in range(i + 1):
-            value = matrix[i, j]
-            for k in range(j):
-                value -= matrix[i, k] * matrix[j, k]
-            if i == j:
-                matrix[i, i] = math.sqrt(value)
-                total += 2.0 * math.log(matrix[i, i])
-            else:
-                matrix[i, j] = value / matrix[j, j]
-    return total
-
-
-@jit
-def _below(factor: Float64, vector: Float64) -> None:
-    """Solve L·x = v in place."""
-    for i in range(len(vector)):
-        value = vector[i]
-        for k in range(i):
-            value -= factor[i, k] * vector[k]
-        vector[i] = value / factor[i, i]
-
-
-@jit
-def _above(factor: Float64, vector: Float64) -> None:
-    """Solve Lᵀ·x = v in place."""
-    for i in range(len(vector) - 1, -1, -1):
-        value = vector[i]
-        for k in range(i + 1, len(vector)):
-            value -= factor[k, i] * vector[k]
-        vector[i] = value / factor[i, i]
-
-
-@jit
-def _take_moods(gram: Float64, right: Float64, stiffness: float) -> float:
-    """Turn A and c into A − AMA and c − AMc, M = (A + stiffness·I)⁻¹; return cᵀMc."""
-    size = len(right)
-    factor, below, column = gram.copy(), np.empty((size, size)), np.empty(size)
-    for i in range(size):
-        factor[i, i] += stiffness
-    _factorise(factor)
-    # with L the factor and B = L⁻¹A: AMA = BᵀB, AMc = Bᵀ(L⁻¹c)
-    for k in range(size):
-        column[:] = gram[:, k]
-        _below(factor, column)
-        below[:, k] = column
-    column[:] = right
-    _below(factor, column)
-    square = 0.0
-    for k in range(size):
-        square += column[k] * column[k]
-        for i in range(size):
-            right[i] -= below[k, i] * column[k]
-            for j in range(size):
-                gram[i, j] -= below[k, i] * below[k, j]
-    return square
-
-
-@jit
-def _sum_sitting(x: Float64, y: Float64, prior: PersonPrior, gram: Float64, right: Float64) -> float:
-    """Set gram = A − AMA and right = c − AMc, A = Σxxᵀ, c = Σxy, M = (A + κ/ρ·I)⁻¹; return Σy² − cᵀMc."""
-    n, size = x.shape
-    gram[:] = 0.0
-    right[:] = 0.0
-    square = 0.0
-    for t in range(n):
-        square += y[t] * y[t]
-        for i in range(size):
-            right[i] += x[t, i] * y[t]
-            for j in range(size):
-                gram[i, j] += x[t, i] * x[t, j]
-    if prior.mood > 0.0:
-        square -= _take_moods(gram, right, prior.precision / prior.mood)
-    return square
-
-
-@jit
-def _fit(
-    gram: Float64, right: Float64, precision: float, factor: Float64, theta: Float64
-) -> tuple[float, float]:
-    """Set theta = (G + κI)⁻¹·right and its Cholesky factor; return log |G + κI| and rightᵀtheta."""
-    size = len(theta)
-    for i in range(size):
-        for j in range(i + 1):
-            factor[i, j] = gram[i, j]
-        factor[i, i] += precision
-    determinant = _factorise(factor)
-    theta[:] = right
-    _below(factor, theta)
-    explained = 0.0
-    for i in range(size):
-        explained += theta[i] * theta[i]
-    _above(factor, theta)
-    return determinant, explained
-
-
-@jit
-def _inverse(factor: Float64, out: Float64) -> None:
-    """Set out = (LLᵀ)⁻¹."""
-    size = len(factor)
-    column = np.empty(size)
-    for k in range(size):
-        column[:] = 0.0
-        column[k] = 1.0
-        _below(factor, column)
-        _above(factor, column)
-        out[:, k] = column
 
 
 @jit
@@ -264,7 +139,7 @@ def _climb(
         entropy = _weigh(grams, rights, share, gram, right)
         determinants = explained = 0.0
         for z in range(2):
-            determinant, part = _fit(gram[z], right[z], prior.precision, factor[z], theta[z])
+            determinant, part = fit(gram[z], right[z], prior.precision, factor[z], theta[z])
             determinants += determinant
             explained += part
         scale = prior.scale + 0.5 * max(square - explained, 0.0)
@@ -286,8 +161,8 @@ def _climb(
         certainty = shape / scale
         one, two = _SHARE + first, _SHARE + sittings - first
         odds = math.log(one) - 0.5 / one - math.log(two) + 0.5 / two  # ψ of one less ψ of two
-        _inverse(factor[0], inverse[0])
-        _inverse(factor[1], inverse[1])
+        inverse_of(factor[0], inverse[0])
+        inverse_of(factor[1], inverse[1])
         for b in range(sittings):
             gap = _misfit(grams[b], rights[b], theta[0], inverse[0], certainty)
             gap -= _misfit(grams[b], rights[b], theta[1], inverse[1], certainty)
@@ -307,7 +182,7 @@ def _gain(
     for b in range(sittings):
         gram += grams[b]
         right += rights[b]
-    determinant, explained = _fit(gram, right, prior.precision, factor, theta)
+    determinant, explained = fit(gram, right, prior.precision, factor, theta)
     scale = prior.scale + 0.5 * max(square - explained, 0.0)
     evidence = 0.5 * size * math.log(prior.precision) - 0.5 * determinant
     evidence -= (prior.shape + 0.5 * n) * math.log(scale)
@@ -317,7 +192,7 @@ def _gain(
             scores[b, i] = rights[b, i]
             for j in range(size):
                 scores[b, i] -= grams[b, i, j] * theta[j]
-        _below(factor, scores[b])
+        solve_below(factor, scores[b])
     directions = np.zeros((min(STARTS, size), size))
     _directions(scores, directions)
     highest = -np.inf
@@ -368,7 +243,7 @@ def _compare(
             for t in range(n):
                 x[t] = tastes[indices[start + t]]
             y = values[start : start + n]
-            square += _sum_sitting(x, y, prior, grams[b - first], rights[b - first])
+            square += sum_sitting(x, y, prior, grams[b - first], rights[b - first])
         best = np.zeros(last - first)
         gains[place] = _gain(grams, rights, square, bounds[last] - bounds[first], prior, best, work)
         shares[first:last] = best
@@ -407,60 +282,3 @@ def compare_profiles(
     gains = np.empty(len(rows))
     _compare(rows, *sittings, *ratings, tastes, prior, gains, shares)
     return gains
-
-
-@jit
-def _evidences(
-    first: int,
-    stop: int,
-    indptr: Int64,
-    indices: Int32,
-    values: Float64,
-    tastes: Float64,
-    prior: PersonPrior,
-    out: Float64,
-) -> None:
-    size = tastes.shape[1]
-    gram, factor = np.empty((size, size)), np.empty((size, size))
-    right, theta = np.empty(size), np.empty(size)
-    moodless = PersonPrior(prior.precision, prior.shape, prior.scale, 0.0)
-    for row in range(first, stop):
-        start, n = indptr[row], indptr[row + 1] - indptr[row]
-        x = np.empty((n, size))
-        for t in range(n):
-            x[t] = tastes[indices[start + t]]
-        square = _sum_sitting(x, values[start : start + n], moodless, gram, right)
-        determinant, explained = _fit(gram, right, prior.precision, factor, theta)
-        scale = prior.scale + 0.5 * max(square - explained, 0.0)
-        out[row] = (
-            0.5 * size * math.log(prior.precision)
-            - 0.5 * determinant
-            - (prior.shape + 0.5 * n) * math.log(scale)
-            + math.lgamma(prior.shape + 0.5 * n)
-            - math.lgamma(prior.shape)
-            + prior.shape * math.log(prior.scale)
-            - 0.5 * n * math.log(2.0 * math.pi)
-        )
-
-
-def evidences(
-    rows: tuple[int, int],
-    ratings: tuple[Int64, Int32, Float64],
-    tastes: Float64,
-    prior: PersonPrior,
-    out: Float64,
-) -> None:
-    """Write the log evidence of one profile for rows [first, stop): log p(y), θ and σ² integrated out.
-
-    Parameters
-    ----------
-    rows
-        First row, and the row after the last.
-    ratings
-        Where rows start, items, and y of each rating.
-    tastes, prior
-        As in `compare_profiles`; moods do not count.
-    out
-        float64, shape (all rows,).
-    """
-    _evidences(rows[0], rows[1], *ratings, tastes, prior, out)

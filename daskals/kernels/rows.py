@@ -86,16 +86,16 @@ def solve_rows(
     if solver == "coordinate" and current is None:
         raise ConfigError("the coordinate solver has no current rows", expected="the block's present factors")
     task = Task(
-        indptr=_frozen(block.indptr, np.int64),
-        indices=_frozen(block.indices, np.int32),
-        values=_frozen(block.values, np.uint8 if len(block.scale) else np.float32),
-        table=_residual_table(block.scale, mean),
+        indptr=frozen(block.indptr, np.int64),
+        indices=frozen(block.indices, np.int32),
+        values=frozen(block.values, np.uint8 if len(block.scale) else np.float32),
+        table=residual_table(block.scale, mean),
         mean=np.float32(mean),
-        places=_frozen(tile_places(rank, current_target()), np.int64),
-        other=_frozen(aligned_rows(other, rank), np.float32),
-        priors=_frozen(np.empty((0, rank + 1)) if prior is None else prior, np.float32),
-        current=_frozen(empty_rows(0, rank) if current is None else aligned_rows(current, rank), np.float32),
-        parts=_frozen(heavy_parts(block.indptr) if threads > 1 else np.empty((0, 3)), np.int64),
+        places=frozen(tile_places(rank, current_target()), np.int64),
+        other=frozen(aligned_rows(other, rank), np.float32),
+        priors=frozen(np.empty((0, rank + 1)) if prior is None else prior, np.float32),
+        current=frozen(empty_rows(0, rank) if current is None else aligned_rows(current, rank), np.float32),
+        parts=frozen(heavy_parts(block.indptr) if threads > 1 else np.empty((0, 3)), np.int64),
         rank=rank,
         ridge_factors=float(ridge.factors),
         ridge_bias=float(ridge.bias),
@@ -120,14 +120,14 @@ def solve_rows(
     return outcome.rows, BlockStats(float(sse), float(penalty))
 
 
-def _frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+def frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     """Return a read-only C-ordered view or copy: with one kind of array, kernels are compiled once."""
     view = np.ascontiguousarray(array, dtype).view()
     view.flags.writeable = False
     return view
 
 
-def _residual_table(scale: Float32, mean: float) -> Float32:
+def residual_table(scale: Float32, mean: float) -> Float32:
     """Return the rating less μ for each code; codes that the scale does not have stand for NaN."""
     table = np.full(SCALE_SIZE if len(scale) else 0, np.nan, np.float32)
     table[: len(scale)] = scale.astype(np.float32) - np.float32(mean)

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
 
 from daskals.errors import DataError
-from daskals.types import Int64
+from daskals.types import Float32, Int64
 
 ARTICLES = "the|a|an|la|le|les|el|il|lo|los|las|der|die|das|l"
 
 CLOSE_ENOUGH = 82.0
 """Likeness (0 to 100) from which a title is taken for a mistyped one."""
+
+_PART = 0.95
+"""What a likeness to a part of a title counts, beside one to all of it."""
 
 _YEAR = re.compile(r"\s*\(?\b(1[89]\d\d|20\d\d)\)?\s*$")
 _TRAILING_ARTICLE = re.compile(rf"^(.*), ({ARTICLES})$")
@@ -125,12 +128,23 @@ class TitleIndex:
     ) -> Int64:
         """Return the rows of the titles most like a text, whatever it is."""
         allowed = np.flatnonzero([bool(title) for title in self.titles] if among is None else among)
-        choices = {int(row): self._plain[row] for row in allowed}
-        found = process.extract(
-            plain_title(text), choices, scorer=fuzz.WRatio, limit=max(limit, 50), score_cutoff=least
-        )
-        order = sorted(found, key=lambda hit: (-round(hit[1]), -int(self._weights[hit[2]]), hit[2]))
-        return np.array([hit[2] for hit in order[:limit]], np.int64)
+        likeness = self._likeness(plain_title(text), allowed)
+        order = np.lexsort((allowed, -self._weights[allowed], -np.round(likeness)))
+        return allowed[order[likeness[order] >= least]][:limit]
+
+    def _likeness(self, plain: str, rows: Int64) -> Float32:
+        """Return how like a reduced text the titles of some rows are, 0 to 100.
+
+        A text may be a part of a longer title, but a short title inside the text, as "It", is not what was
+        meant.
+        """
+        titles = [self._plain[row] for row in rows]
+        likeness = process.cdist([plain], titles, scorer=fuzz.ratio)[0]
+        longer = np.flatnonzero([len(title) > len(plain) for title in titles])
+        if plain and len(longer):
+            part = process.cdist([plain], [titles[k] for k in longer], scorer=fuzz.partial_ratio)[0]
+            likeness[longer] = np.maximum(likeness[longer], np.float32(_PART) * part)
+        return np.asarray(likeness, np.float32)
 
     def resolve(self, text: str) -> TitleMatch:
         """Find the one item a typed title means.

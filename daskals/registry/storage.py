@@ -164,12 +164,7 @@ class FolderStorage:
         try:
             yield
         except OSError as error:
-            raise OutputError(
-                f"cannot be written ({error.strerror or error})",
-                where=str(self.root / key),
-                expected="a registry that can be written, with room on its disk",
-                remedy="Check permissions and free space",
-            ) from error
+            raise OutputError.unwritable("registry", self.root / key, error) from error
 
 
 def _unless_gone(

@@ -118,12 +118,7 @@ class NightFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(
-                f"cannot be written ({error.strerror or error})",
-                where=str(self.path),
-                expected="a folder that can be written, with room on its disk",
-                remedy="Check permissions and free space",
-            ) from error
+            raise OutputError.unwritable("folder", self.path, error) from error
 
     def outcome(self) -> Outcome | None:
         """Return how the night ended, None while it has not."""

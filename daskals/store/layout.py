@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from daskals.errors import StoreError
+from daskals.errors import NewerFormatError, StoreError
 from daskals.types import Float32, Side
 
 FORMAT = "daskals-ratings"
@@ -124,7 +124,8 @@ def check_version(attributes: Mapping[str, Any], expected: str, where: str) -> N
         )
     version = attributes.get("format_version")
     if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
-        raise StoreError(
+        newer = isinstance(version, int) and version > FORMAT_VERSION
+        raise (NewerFormatError if newer else StoreError)(
             f"format version {version!r}",
             where=where,
             expected=f"a version up to {FORMAT_VERSION}",

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from daskals.errors import ModelError, StoreError
+from daskals.errors import ModelError, NewerFormatError, StoreError
 from daskals.store.arrays import (
     open_for_reading,
     open_for_writing,
@@ -112,6 +112,10 @@ def read_model(path: Path) -> StoredModel:
             if attributes["has_catalogue"]
             else None,
         )
+    except NewerFormatError as error:
+        raise ModelError(
+            error.found, where=error.where, expected=error.expected, remedy="Update daskals, or train it anew"
+        ) from error
     except StoreError as error:
         raise ModelError(
             error.found, where=error.where, expected=error.expected, remedy="Restore it, or train it anew"

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from daskals.errors import OutputError
+from daskals.errors import ANOTHER_NAME, OutputError
 
 Existing: TypeAlias = Literal["refuse", "replace", "keep"]
 """What becomes of a directory that is already there: an error, the new one in its place, or it stays."""
@@ -165,9 +165,4 @@ def _alive(pid: int) -> bool:
 
 
 def _unwritable(target: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"cannot be written ({error.strerror or error})",
-        where=str(target),
-        expected="a folder that can be written, with room on its disk",
-        remedy="Check permissions and free space, or name another place",
-    )
+    return OutputError.unwritable("folder", target, error, remedy=ANOTHER_NAME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from daskals.errors import OutputError
+from daskals.errors import ANOTHER_NAME, OutputError
 from daskals.store.publish import sync_path
 
 
@@ -21,9 +21,4 @@ def publish_text(path: Path, text: str) -> None:
         sync_path(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot be written ({error.strerror or error})",
-            where=str(path),
-            expected="a place that can be written, with room on its disk",
-            remedy="Check permissions and free space, or name another place",
-        ) from error
+        raise OutputError.unwritable("place", path, error, remedy=ANOTHER_NAME) from error

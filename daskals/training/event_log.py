@@ -103,12 +103,7 @@ class EventLog:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(text + "\n")
         except OSError as error:
-            raise OutputError(
-                f"cannot be written ({error.strerror or error})",
-                where=str(self.path),
-                expected="a file that can be written, with room on its disk",
-                remedy="Check permissions and free space",
-            ) from error
+            raise OutputError.unwritable("file", self.path, error) from error
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from daskals.errors import OutputError
+from daskals.errors import ANOTHER_NAME, OutputError
 from daskals.store.lock import FolderLock, refuse_if_owned
 from daskals.store.small_files import publish_text
 from daskals.store.state_files import has_states
@@ -89,12 +89,7 @@ class RunFolder:
             self._stack.enter_context(self._lock)
         except OSError as error:
             self._remove_made()
-            raise OutputError(
-                f"cannot be written ({error.strerror or error})",
-                where=str(self.path),
-                expected="a folder that can be written, with room on its disk",
-                remedy="Check permissions and free space, or name another place",
-            ) from error
+            raise OutputError.unwritable("folder", self.path, error, remedy=ANOTHER_NAME) from error
         except BaseException:
             self._remove_made()
             raise

@@ -9,7 +9,7 @@ import numpy as np
 from daskals.analysis.anomalies.ratings import Rated
 from daskals.analysis.anomalies.sittings import Sittings
 from daskals.analysis.anomalies.testing import Variances
-from daskals.kernels.mixture import PersonPrior
+from daskals.kernels.regression import PersonPrior
 from daskals.model import Model
 from daskals.types import Float64, Int64
 
