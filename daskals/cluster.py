@@ -21,7 +21,7 @@ from daskals.config import ClusterConfig
 from daskals.errors import ClusterError
 from daskals.estimate import Estimate, Machine, estimate
 from daskals.losses import LostTasksError
-from daskals.workers import Cluster, Departure, Task
+from daskals.workers import Cluster, Departure, Task, worker_folder
 
 __all__ = [
     "Cluster",
@@ -33,6 +33,7 @@ __all__ = [
     "available_cores",
     "connect",
     "estimate",
+    "worker_folder",
 ]
 
 CONNECT_SECONDS = 30.0

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, cast
 
-from distributed import CancelledError, Client, Future, KilledWorker
+from distributed import CancelledError, Client, Future, KilledWorker, get_worker
 from distributed.client import ClosedClientError, FutureCancelledError
 from distributed.comm import CommClosedError
 
@@ -386,6 +386,11 @@ class Cluster:
             raise scheduler_gone(self.address, str(error) or type(error).__name__) from None
         except OSError as error:
             raise scheduler_gone(self.address, str(error)) from None
+
+
+def worker_folder() -> str:
+    """Return the folder that the worker of this task may fill, Dask's local directory."""
+    return str(get_worker().local_directory)
 
 
 def _sent_bytes(dask_worker: Any) -> int:

@@ -12,7 +12,7 @@ from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ClusterError
 from daskals.fitting import fit
 from daskals.model import Model
-from daskals.store import blocks
+from daskals.store.scratch import OnDisk
 from daskals.training.run import NO_OPTIONS, RunOptions
 from tests.certificates import make_certificates
 from tests.external import ExternalCluster
@@ -120,12 +120,19 @@ def test_an_external_cluster_over_tls(reference, tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_out_of_core(reference, cluster: Cluster, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
-    take = blocks._READER.take
-    monkeypatch.setattr(blocks._READER, "take", lambda source: reads.append(source) or take(source))
+    read = OnDisk.read
+    monkeypatch.setattr(OnDisk, "read", lambda kept: reads.append(kept) or read(kept))
     found = train(cluster, model, RunOptions(ratings_memory=450_000))
     assert outcome(found) == reference[model]
     # 8 blocks of about 50 kB each a side, read once a half-step but for the few that stayed
     assert len(reads) > 2 * EPOCHS
+
+
+def test_out_of_core_without_room_on_the_disk(reference, cluster: Cluster, monkeypatch) -> None:
+    monkeypatch.setattr("daskals.store.blocks.scratch_in", lambda _: None)
+    for model in MODELS:
+        found = train(cluster, model, RunOptions(ratings_memory=450_000))
+        assert outcome(found) == reference[model]
 
 
 def test_out_of_core_in_processes(reference, processes: Cluster) -> None:

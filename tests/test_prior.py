@@ -10,28 +10,31 @@ import pytest
 
 from daskals.config import TrainConfig
 from daskals.errors import DataError, NumericalError, RowError
+from daskals.exchange import Gathered
 from daskals.fitting import fit, split_spec
 from daskals.ingest import resolve_store
 from daskals.kernels.dense import backward, cholesky, forward, product, solve_positive
 from daskals.kernels.eliminate import (
+    Eliminated,
     apply_reduced,
     eliminate_rows,
     fill_rows,
     reduced_diagonals,
     right_rows,
-    sum_system,
 )
 from daskals.kernels.features import FeatureRows, number_patterns
+from daskals.kernels.prior_system import add_systems, lower_triangle, sum_system
 from daskals.kernels.rows import solve_rows
 from daskals.store.blocks import BlockSource
+from daskals.store.scratch import OnDisk, scratch_in
 from daskals.store.splits import ensure_split, load_block
 from daskals.training import prior as prior_module
 from daskals.training.features import describe_features, load_features
 from daskals.training.gradients import start_gradients, take_gradients
-from daskals.training.half_step import random_slab
+from daskals.training.half_step import SolveSpec, random_slab
 from daskals.training.plan import BlockRange
-from daskals.training.prior import add_systems, keep_eliminated, solve_system
-from daskals.types import SIDES, TRAIN, Ridge
+from daskals.training.prior import eliminated_rows, keep_eliminated, solve_system
+from daskals.types import SIDES, TRAIN, BlockStats, Ridge
 from tests.test_kernels_rows import make_case
 
 RANK, MEAN, RIDGE = 4, 3.4, Ridge(2.0, 0.5, 0.4)
@@ -104,7 +107,7 @@ def test_system_is_the_dense_one(case):
         np.testing.assert_allclose(diagonals[row], np.diag(a), rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(right_rows(eliminated)[row], t @ inverse @ v, rtol=1e-5, atol=1e-5)
     system = sum_system(eliminated, features)
-    np.testing.assert_allclose(np.tril(system.matrix), np.tril(matrix), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.tril(lower_triangle(system)), np.tril(matrix), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(system.right, right, rtol=1e-5, atol=1e-5)
     weights = solve_system([system], RANK + 1, 3.0)
     expected = np.linalg.solve(matrix + 3.0 * np.eye(n_unknowns), right).reshape(6, -1)
@@ -171,7 +174,7 @@ def test_system_parts_add_up(case):
     block, other, features = case
     system = sum_system(eliminate(block, other), features)
     twice = add_systems([system, system])
-    np.testing.assert_array_equal(twice.matrix, 2 * system.matrix)
+    np.testing.assert_array_equal(twice.pairs, 2 * system.pairs)
     np.testing.assert_array_equal(twice.right, 2 * system.right)
 
 
@@ -318,3 +321,18 @@ def test_latest_small_is_below_0_836(client, latest_small):
 def test_rows_of_ratings_that_are_read_anew_are_not_kept() -> None:
     source = BlockSource("nowhere", "item", (0, 3), "split", TRAIN)
     assert keep_eliminated(source, None, None) is None
+
+
+def test_eliminated_rows_are_kept_where_the_ratings_are(case, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("daskals.training.prior.worker_folder", lambda: str(tmp_path))
+    block, other, _ = case
+    gathered = Gathered(other, BlockStats(0.0, 0.0))
+    spec = SolveSpec(RANK, MEAN, RIDGE, "joint", 1.0)
+    expected = keep_eliminated(block, gathered, spec)
+    aside = scratch_in(str(tmp_path)).keep(block)
+    on_disk = keep_eliminated(aside, gathered, spec)
+    assert isinstance(expected, Eliminated)
+    assert isinstance(on_disk, OnDisk)
+    for kept in (expected, on_disk, None):
+        for found, own in zip(eliminated_rows(kept, aside, gathered, spec), expected, strict=True):
+            np.testing.assert_array_equal(found, own)

@@ -18,8 +18,9 @@ from daskals.errors import ClusterError, ConfigError, OutputError, StoreError
 from daskals.fitting import fit
 from daskals.ingest import append_ratings, forget_listed, ingest, job_store, resolve_store
 from daskals.ratings.split import SplitSpec
-from daskals.store import arrays, blocks, putting, remote
+from daskals.store import arrays, putting, remote
 from daskals.store.append import append
+from daskals.store.blocks import BlockSource
 from daskals.store.putting import put_store
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import ensure_split, load_block
@@ -331,8 +332,13 @@ def test_the_same_bits_out_of_core(
     cluster: Cluster, trained_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = []
-    take = blocks._READER.take
-    monkeypatch.setattr(blocks._READER, "take", lambda source: reads.append(source.store) or take(source))
+    put_aside = BlockSource.put_aside
+
+    def note(source: BlockSource, folder: str) -> object:
+        reads.append(source.store)
+        return put_aside(source, folder)
+
+    monkeypatch.setattr(BlockSource, "put_aside", note)
     config = TrainConfig.parse({"seed": 1, "rank": 4, "epochs": 2, "model": "als"})
     found = fit(trained_url, config, cluster.client, run=RunOptions(ratings_memory=450_000))
     assert outcome(found) == outcome(fit("synthetic-100k", config, cluster.client))

@@ -26,14 +26,14 @@ from daskals.kernels.coded import (
     direct_sse,
     row_gram,
 )
-from daskals.kernels.features import FeatureRows, first_rows, times
+from daskals.kernels.features import FeatureRows, times
 from daskals.kernels.jit import exact_jit
 from daskals.kernels.lane_algebra import multiply_interleaved
 from daskals.kernels.lane_rows import elimination_kernel, make_outcome, make_task
 from daskals.kernels.layout import empty_rows
 from daskals.kernels.plain import factorise
 from daskals.kernels.rows import PLAIN
-from daskals.types import BlockStats, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge
+from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
 DIRECT_BELOW = 1e-3
 """Share of the row's objective below which an SSE taken from it has lost too many digits."""
@@ -62,13 +62,6 @@ class Eliminated(NamedTuple):
     inverse: Float32
     objective: Float64
     weights: Float64
-
-
-class WSystem(NamedTuple):
-    """Equations of vec W, unknown g·(rank + 1) + k: the lower triangle of the matrix, and the right side."""
-
-    matrix: Float64
-    right: Float64
 
 
 @exact_jit
@@ -198,103 +191,6 @@ def raise_first(status: Int64, start: int) -> None:
     bad = np.flatnonzero(status)
     if len(bad):
         raise RowError(FOUND[int(status[bad[0]])], row=start + int(bad[0]))
-
-
-@exact_jit
-def _take_off(total: Float64, inverse: Float32, scale: float) -> None:
-    for k in range(len(total)):
-        total[k] -= scale * inverse[k]
-
-
-@exact_jit
-def _sum_patterns(
-    patterns: Int64, x0: Float32, inverse: Float32, weights: Float64, matrices: Float64, rights: Float64
-) -> None:
-    size = x0.shape[1]
-    rank = size - 1
-    factors, all_but_last = rank * (rank + 1) // 2, inverse.shape[1] - 1
-    for row in range(len(x0)):
-        tau, gamma = weights[row]
-        if tau + gamma == 0.0:
-            continue
-        total, right = matrices[patterns[row]], rights[patterns[row]]
-        own = inverse[row // LANES, :, row % LANES]
-        # T(S + T)⁻¹T has three kinds of entries: factor by factor, bias by factor, bias by bias
-        _take_off(total[:factors], own[:factors], tau * tau)
-        _take_off(total[factors:all_but_last], own[factors:all_but_last], tau * gamma)
-        _take_off(total[all_but_last:], own[all_but_last:], gamma * gamma)
-        for k in range(rank):
-            total[k * (k + 3) // 2] += tau
-            right[k] += tau * x0[row, k]
-        total[all_but_last] += gamma
-        right[rank] += gamma * x0[row, rank]
-
-
-@exact_jit
-def _add_scaled(out: Float64, values: Float64, scale: float) -> None:
-    for k in range(len(out)):
-        out[k] += scale * values[k]
-
-
-@exact_jit
-def _unpack(packed: Float64, full: Float64) -> None:
-    entry = 0
-    for a in range(len(full)):
-        for b in range(a + 1):
-            full[a, b] = full[b, a] = packed[entry]
-            entry += 1
-
-
-@exact_jit
-def _expand_patterns(
-    indptr: Int64,
-    indices: Int32,
-    values: Float32,
-    rows: Int64,
-    matrices: Float64,
-    rights: Float64,
-    matrix: Float64,
-    right: Float64,
-) -> None:
-    size = rights.shape[1]
-    full = np.empty((size, size))
-    for pattern in range(len(rows)):
-        first, last = indptr[rows[pattern]], indptr[rows[pattern] + 1]
-        _unpack(matrices[pattern], full)
-        for i in range(first, last):
-            base = indices[i] * size
-            for a in range(size):
-                right[base + a] += values[i] * rights[pattern, a]
-            for j in range(first, i + 1):
-                product = float(values[i]) * float(values[j])
-                column = indices[j] * size
-                for a in range(size):
-                    _add_scaled(matrix[base + a, column : column + size], full[a], product)
-
-
-def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
-    """Sum a block's part of W's equations, Σ ffᵀ ⊗ A and Σ f ⊗ Tx⁰, without η.
-
-    Rows with equal features are added up first, so that the features' products are formed once a kind.
-    """
-    size = eliminated.x0.shape[1]
-    first = first_rows(features.patterns)
-    matrices = np.zeros((len(first), size * (size + 1) // 2))
-    rights = np.zeros((len(first), size))
-    _sum_patterns(features.patterns, eliminated.x0, eliminated.inverse, eliminated.weights, matrices, rights)
-    n_unknowns = features.n_features * size
-    system = WSystem(np.zeros((n_unknowns, n_unknowns)), np.zeros(n_unknowns))
-    _expand_patterns(
-        features.indptr,
-        features.indices,
-        features.values,
-        first,
-        matrices,
-        rights,
-        system.matrix,
-        system.right,
-    )
-    return system
 
 
 def _multiply_plain(matrices: Float32, vectors: Float64, products: Float64, size: int) -> None:

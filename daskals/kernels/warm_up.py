@@ -7,9 +7,10 @@ import time
 import numpy as np
 
 from daskals.kernels.dense import solve_positive
-from daskals.kernels.eliminate import eliminate_rows, fill_rows, sum_system
+from daskals.kernels.eliminate import eliminate_rows, fill_rows
 from daskals.kernels.features import FeatureRows
 from daskals.kernels.layout import empty_rows
+from daskals.kernels.prior_system import lower_triangle, sum_system
 from daskals.kernels.random import fill_normals
 from daskals.kernels.rows import solve_rows
 from daskals.kernels.score import score_block
@@ -52,5 +53,5 @@ def _warm_up_features(block: RatingsBlock, other: FactorRows, rank: int) -> None
     )
     eliminated = eliminate_rows(block, other, rank=rank, mean=0.0, ridge=Ridge(1.0, 1.0))
     system = sum_system(eliminated, both)
-    solve_positive(system.matrix + np.eye(rank + 1), system.right, "the warm-up's weights")
+    solve_positive(lower_triangle(system) + np.eye(rank + 1), system.right, "the warm-up's weights")
     fill_rows(eliminated, both, np.zeros((1, rank + 1)), block, other, rank=rank, mean=0.0)

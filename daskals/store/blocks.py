@@ -1,12 +1,11 @@
-"""Ratings that do not stay in memory: read when a task needs them, the next block ahead, then dropped."""
+"""Ratings as tasks have them: in memory, aside on the worker's disk, or still to be read from the store."""
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from daskals.store.scratch import OnDisk, scratch_in
 from daskals.store.splits import load_block
 from daskals.types import RatingsBlock, Side
 
@@ -15,7 +14,7 @@ RowRange: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True)
 class BlockSource:
-    """Where to read a block from: all that a task needs of ratings that no worker keeps.
+    """Where to read a block from.
 
     Attributes
     ----------
@@ -29,8 +28,6 @@ class BlockSource:
         Key of a split made by `ensure_split`.
     part
         TRAIN, VALIDATION or TEST.
-    following
-        Range that is likely to be asked for next in the same process, or None.
     """
 
     store: str
@@ -38,15 +35,25 @@ class BlockSource:
     rows: RowRange
     split: str
     part: int
-    following: RowRange | None = None
 
     def read(self) -> RatingsBlock:
-        """Read the block now."""
+        """Read the block now.
+
+        Raises
+        ------
+        StoreError
+            If the store or the split is missing or damaged.
+        """
         return load_block(self.store, self.side, *self.rows, self.split, self.part)
 
+    def put_aside(self, folder: str) -> OnDisk[RatingsBlock] | BlockSource:
+        """Read the block and lay it on a folder's disk; where that has no room, it stays in the store."""
+        scratch = scratch_in(folder)
+        return (None if scratch is None else scratch.keep(self.read())) or self
 
-AnyBlock: TypeAlias = RatingsBlock | BlockSource
-"""A block as tasks take it: kept in memory, or still to be read."""
+
+AnyBlock: TypeAlias = RatingsBlock | OnDisk[RatingsBlock] | BlockSource
+"""A block as tasks take it: in memory, or to be read each time."""
 
 
 def block_of(block: AnyBlock) -> RatingsBlock:
@@ -55,38 +62,6 @@ def block_of(block: AnyBlock) -> RatingsBlock:
     Raises
     ------
     StoreError
-        If the store or the split is missing or damaged.
+        If the store or the split is missing or damaged, or the disk does not give back what it was given.
     """
-    return _READER.take(block) if isinstance(block, BlockSource) else block
-
-
-class _ReadAhead:
-    """Reads blocks, and one more than was asked for; one reader serves all threads of a process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._coming: tuple[BlockSource, Future[RatingsBlock]] | None = None
-
-    def take(self, source: BlockSource) -> RatingsBlock:
-        key = BlockSource(source.store, source.side, source.rows, source.split, source.part)
-        with self._lock:
-            future = None
-            if self._coming is not None and self._coming[0] == key:
-                future = self._coming[1]
-                self._coming = None
-        block = key.read() if future is None else future.result()
-        if source.following is not None:
-            self._start(BlockSource(source.store, source.side, source.following, source.split, source.part))
-        return block
-
-    def _start(self, key: BlockSource) -> None:
-        with self._lock:
-            if self._coming is not None and not self._coming[1].done():
-                return  # one at a time, or what is read ahead outgrows the budget
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-            self._coming = (key, self._pool.submit(key.read))
-
-
-_READER = _ReadAhead()
+    return block.read() if isinstance(block, OnDisk | BlockSource) else block

@@ -8,14 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from daskals.cluster import Cluster, Task
+from daskals.cluster import Cluster, Task, worker_folder
 from daskals.exchange import Gathered, Generation, Slab, publish
 from daskals.kernels.layout import empty_rows
 from daskals.kernels.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
 from daskals.kernels.rows import solve_rows
 from daskals.kernels.score import score_block
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
-from daskals.store.splits import load_block
 from daskals.training.plan import BlockRange
 from daskals.types import BlockStats, FactorRows, RatingsBlock, Ridge, Side
 
@@ -64,21 +63,16 @@ class SideData:
     ranges
         Rows of each block.
     blocks
-        What tasks turn into ratings with `block_of`: a loading task, re-creatable anywhere, for a block
-        that stays in memory; its source for one that is read anew each time.
+        A loading task for each block, re-creatable anywhere; tasks turn what it gives into ratings with
+        `block_of`.
     homes
         Worker that each block was loaded on.
     """
 
     side: Side
     ranges: tuple[BlockRange, ...]
-    blocks: tuple[Task | BlockSource, ...]
+    blocks: tuple[Task, ...]
     homes: tuple[str, ...]
-
-    @property
-    def tasks(self) -> list[Task]:
-        """The loading tasks of the blocks that stay in memory."""
-        return [block for block in self.blocks if not isinstance(block, BlockSource)]
 
 
 @dataclass(frozen=True)
@@ -137,7 +131,7 @@ def load_side(
     sources
         The side's blocks.
     resident
-        For each block, whether it stays in memory.
+        For each block, whether it stays in memory; else it is laid aside on its worker's disk.
     key
         Makes the names of these tasks unique.
     previous
@@ -145,29 +139,29 @@ def load_side(
     """
     side = sources[0].side
     homes = tuple(cluster.home(number) for number in range(len(sources)))
-    blocks: list[Task | BlockSource] = []
+    blocks: list[Task] = []
     for number, source in enumerate(sources):
-        if not resident[number]:
-            blocks.append(source)
-        elif previous is not None and previous.homes[number] == homes[number]:
+        if previous is not None and previous.homes[number] == homes[number]:
             blocks.append(previous.blocks[number])
         else:
-            blocks.append(submit_load(cluster, source, f"load-{side}s-{key}", number))
+            blocks.append(submit_load(cluster, source, f"load-{side}s-{key}", number, stays=resident[number]))
     return SideData(side, tuple(BlockRange(*source.rows) for source in sources), tuple(blocks), homes)
 
 
-def submit_load(cluster: Cluster, source: BlockSource, key: str, number: int) -> Task:
-    """Start loading one block at its home."""
-    return cluster.submit(
-        load_block,
-        source.store,
-        source.side,
-        *source.rows,
-        source.split,
-        source.part,
-        key=f"{key}-{number}",
-        block=number,
-    )
+def submit_load(cluster: Cluster, source: BlockSource, key: str, number: int, *, stays: bool) -> Task:
+    """Start loading one block at its home, to stay in memory or to be laid aside."""
+    load = load_ratings if stays else put_ratings_aside
+    return cluster.submit(load, source, key=f"{key}-{number}", block=number)
+
+
+def load_ratings(source: BlockSource) -> RatingsBlock:
+    """Read a block that stays in memory."""
+    return source.read()
+
+
+def put_ratings_aside(source: BlockSource) -> AnyBlock:
+    """Lay a block on the disk of the worker that this runs on."""
+    return source.put_aside(worker_folder())
 
 
 def initialise(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,10 +29,10 @@ class PlacedRatings:
     test: HeldOut | None
 
     def wait(self, cluster: Cluster) -> None:
-        """Wait for what stays in memory; the ratings stay where they are."""
-        tasks = [task for side in SIDES for task in self.sides[side].tasks]
+        """Wait until all is loaded; the ratings stay where they are."""
+        tasks = [task for side in SIDES for task in self.sides[side].blocks]
         for part in (self.validation, self.test):
-            tasks += [] if part is None else part.tasks
+            tasks += [] if part is None else part.blocks
         cluster.wait(tasks)
 
 
@@ -82,34 +82,22 @@ class RatingsPlan:
         sides = {}
         for side in SIDES:
             resident = [next(stays) for _ in self.ranges[side]]
-            sources = self._sources(side, TRAIN, resident, cluster, threads)
+            sources = self._sources(side, TRAIN)
             before = None if previous is None else previous.sides[side]
             sides[side] = load_side(cluster, sources, resident, key, before)
         parts = {}
         for name, code in _HELD_OUT:
             if name in self._held_out_bytes:
                 resident = [next(stays) for _ in self.ranges["user"]]
-                sources = self._sources("user", code, resident, cluster, threads)
+                sources = self._sources("user", code)
                 parts[name] = load_held_out(cluster, name, sources, resident, key)
         return PlacedRatings(sides, parts.get("validation"), parts.get("test"))
 
-    def _sources(
-        self, side: Side, part: int, resident: Sequence[bool], cluster: Cluster, threads: Mapping[str, int]
-    ) -> list[BlockSource]:
-        sources = [
+    def _sources(self, side: Side, part: int) -> list[BlockSource]:
+        return [
             BlockSource(self._store.path, side, (start, stop), self._split.key, part)
             for start, stop in self.ranges[side]
         ]
-        streamed: dict[str, list[int]] = {}
-        for number, stays in enumerate(resident):
-            if not stays:
-                streamed.setdefault(cluster.home(number), []).append(number)
-        for worker, numbers in streamed.items():
-            # as many blocks are in use as there are threads: the next one after those is worth reading
-            ahead = threads.get(worker, 1)
-            for number, following in zip(numbers, numbers[ahead:], strict=False):
-                sources[number] = replace(sources[number], following=sources[following].rows)
-        return sources
 
 
 def _share(counts: Int64, n: int, split: Split) -> Int64:

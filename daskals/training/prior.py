@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from daskals.cluster import Cluster, Task
+from daskals.cluster import Cluster, Task, worker_folder
 from daskals.exchange import Gathered, Generation, Slab, publish
 from daskals.kernels.dense import solve_positive
-from daskals.kernels.eliminate import Eliminated, WSystem, eliminate_rows, fill_rows, sum_system
+from daskals.kernels.eliminate import Eliminated, eliminate_rows, fill_rows
 from daskals.kernels.features import FeatureRows
+from daskals.kernels.prior_system import WSystem, add_systems, lower_triangle, sum_system
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
+from daskals.store.scratch import OnDisk, scratch_in
 from daskals.training.features import IMPLICIT, FeatureSpec, load_features
 from daskals.training.gradients import Weights, start_gradients, take_gradients
 from daskals.training.half_step import SideData, SolveSpec
@@ -29,6 +31,10 @@ MOST_DIRECT = 2048
 
 PARTS_BYTES = 64e6
 """What the parts that one task of a reduction adds up may hold together."""
+
+
+Kept: TypeAlias = Eliminated | OnDisk[Eliminated] | None
+"""A block's eliminated rows: in memory, on the worker's disk, or to be made anew."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +84,9 @@ class PriorHalfStep:
         )
         return replace(generation, stats=stats, prior=weights)
 
-    def _starting_order(self) -> list[int] | None:
-        """Order the blocks so that those whose rows take longest to sum and to fill are not waited for.
-
-        Blocks that are read anew are read ahead in their own order.
-        """
+    def _starting_order(self) -> list[int]:
+        """Order the blocks so that those whose rows take longest to sum and to fill are not waited for."""
         ranges = self.data.ranges
-        if any(isinstance(block, BlockSource) for block in self.data.blocks):
-            return None
         return sorted(range(len(ranges)), key=lambda n: ranges[n].start - ranges[n].stop)
 
     def _solve(
@@ -123,7 +124,7 @@ def load_prior(
 
 def most_parts(n_unknowns: int) -> int:
     """Return how many parts of W's equations one task of a reduction adds up."""
-    return int(max(2, min(64, PARTS_BYTES // (8 * n_unknowns**2))))
+    return int(max(2, min(64, PARTS_BYTES // (2 * n_unknowns**2))))
 
 
 def fold_in_order(
@@ -152,34 +153,37 @@ def eliminate_slab(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Elimina
     return eliminate_rows(block_of(block), other.rows, rank=spec.rank, mean=spec.mean, ridge=spec.ridge)
 
 
-def keep_eliminated(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Eliminated | None:
-    """Eliminate the rows of a block that stays in memory.
+def keep_eliminated(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Kept:
+    """Eliminate the rows of a block and keep them where its ratings are.
 
-    Eliminated rows take K²/2 numbers each: where ratings are read anew each time, they are made anew as well.
+    Eliminated rows take K²/2 numbers each: where memory has no room for the ratings, they are laid aside as
+    well, and where the disk has none, they are made anew each time.
     """
-    return None if isinstance(block, BlockSource) else eliminate_slab(block, other, spec)
+    if isinstance(block, BlockSource):
+        return None
+    rows = eliminate_slab(block, other, spec)
+    if not isinstance(block, OnDisk):
+        return rows
+    scratch = scratch_in(worker_folder())
+    return None if scratch is None else scratch.keep(rows)
 
 
-def sum_slab(
-    eliminated: Eliminated | None, features: FeatureRows, block: AnyBlock, other: Gathered, spec: SolveSpec
-) -> WSystem:
+def eliminated_rows(kept: Kept, block: AnyBlock, other: Gathered, spec: SolveSpec) -> Eliminated:
+    """Return a block's eliminated rows, wherever they are."""
+    if isinstance(kept, OnDisk):
+        return kept.read()
+    return eliminate_slab(block, other, spec) if kept is None else kept
+
+
+def sum_slab(kept: Kept, features: FeatureRows, block: AnyBlock, other: Gathered, spec: SolveSpec) -> WSystem:
     """Return one block's part of W's equations."""
-    return sum_system(eliminated or eliminate_slab(block, other, spec), features)
-
-
-def add_systems(parts: list[WSystem]) -> WSystem:
-    """Add parts of W's equations up in block order."""
-    total = WSystem(parts[0].matrix.copy(), parts[0].right.copy())
-    for part in parts[1:]:
-        np.add(total.matrix, part.matrix, out=total.matrix)
-        np.add(total.right, part.right, out=total.right)
-    return total
+    return sum_system(eliminated_rows(kept, block, other, spec), features)
 
 
 def solve_system(parts: list[WSystem], size: int, eta: float) -> Weights:
     """Solve W's equations, the sum of the parts in their order; `size` is rank + 1."""
     system = add_systems(parts)
-    matrix = system.matrix
+    matrix = lower_triangle(system)
     matrix[np.diag_indices(len(matrix))] += eta
     values = solve_positive(matrix, system.right, "the system of the features' weights").reshape(-1, size)
     return Weights(values, eta * float(np.sum(np.square(values))))
@@ -191,7 +195,7 @@ def read_gradients(values: Float64, eta: float) -> Weights:
 
 
 def fill_slab(
-    eliminated: Eliminated | None,
+    kept: Kept,
     features: FeatureRows,
     weights: Weights,
     block: AnyBlock,
@@ -200,7 +204,7 @@ def fill_slab(
 ) -> Slab:
     """Finish the rows of one block; the task that ends a half-step with features."""
     block = block_of(block)
-    rows = eliminated or eliminate_slab(block, other, spec)
+    rows = eliminated_rows(kept, block, other, spec)
     solved, stats = fill_rows(
         rows, features, weights.values, block, other.rows, rank=spec.rank, mean=spec.mean
     )

@@ -43,7 +43,7 @@ def choose_resident(
     budgets
         Bytes each worker may hold.
     threads
-        Threads of each worker: one block for each is in use at a time, and one more is read ahead.
+        Threads of each worker: one block for each is in use at a time, and one more is being read.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def choose_resident(
         rooms[worker] = budget if held[worker] <= budget else budget - in_use
         if rooms[worker] < 0:
             raise ConfigError(
-                f"{budget} bytes do not hold a block for each of {threads[worker]} threads and one ahead",
+                f"{budget} bytes do not hold a block for each of {threads[worker]} threads and one more",
                 where="--ratings-memory",
                 expected=f"at least {in_use} for these ratings",
                 remedy="Raise it, or lower --threads-per-worker",

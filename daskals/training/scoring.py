@@ -18,12 +18,7 @@ class HeldOut:
     """The ratings of one held-out part, cut as the user side is; blocks as `SideData` has them."""
 
     name: str
-    blocks: tuple[Task | BlockSource, ...]
-
-    @property
-    def tasks(self) -> list[Task]:
-        """The loading tasks of the blocks that stay in memory."""
-        return [block for block in self.blocks if not isinstance(block, BlockSource)]
+    blocks: tuple[Task, ...]
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ def load_held_out(
 ) -> HeldOut:
     """Start loading one part, as `load_side` does."""
     blocks = [
-        submit_load(cluster, source, f"load-{name}-{key}", number) if resident[number] else source
+        submit_load(cluster, source, f"load-{name}-{key}", number, stays=resident[number])
         for number, source in enumerate(sources)
     ]
     return HeldOut(name, tuple(blocks))
