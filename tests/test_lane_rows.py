@@ -33,16 +33,25 @@ def test_eliminated_rows_are_the_plain_ones(rank, coded, monkeypatch):
 def test_drawn_rows_are_the_plain_ones(rank, noisy, monkeypatch):
     block, other = make_case(COUNTS, 700, rank, start=3)
     half = np.random.default_rng(0).normal(size=(rank + 1, rank + 1))
+    priors = np.random.default_rng(1).normal(size=(len(COUNTS), rank + 1))
     options = {
         "rank": rank,
         "mean": 3.4,
         "alpha": 1.7,
         "precision": half @ half.T / (rank + 1) + 3 * np.eye(rank + 1),
-        "priors": np.random.default_rng(1).normal(size=(len(COUNTS), rank + 1)),
+        "priors": priors.copy(),
         "noise": draw.Noise(7, STREAM_GIBBS_USER, 5) if noisy else None,
     }
-    fast, fast_stats = draw.draw_rows(block, other, **options)
+    fast, fast_sse = draw.draw_rows(block, other, **options)
+    options["priors"][:] = options["priors"][0]
+    alike, alike_sse = draw.draw_rows(block, other, **options)
+    one, one_sse = draw.draw_rows(block, other, **options | {"priors": options["priors"][:1]})
+    np.testing.assert_array_equal(one, alike)
+    assert one_sse == alike_sse
+    options["priors"] = priors
     monkeypatch.setattr(draw, "PLAIN", True)
-    plain, plain_stats = draw.draw_rows(block, other, **options)
+    plain, plain_sse = draw.draw_rows(block, other, **options)
     np.testing.assert_allclose(fast, plain, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(fast_stats, plain_stats, rtol=1e-3)
+    np.testing.assert_allclose(fast_sse, plain_sse, rtol=1e-3)
+    plain_one, _ = draw.draw_rows(block, other, **options | {"priors": priors[:1]})
+    np.testing.assert_allclose(one, plain_one, rtol=1e-3, atol=1e-4)

@@ -9,9 +9,10 @@ solution under a full precision.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daskals.kernels.coded import BAD_PIVOT, NOT_FINITE, OK, Coded, coded_block, row_gram
 from daskals.kernels.dense import product
@@ -23,7 +24,7 @@ from daskals.kernels.layout import empty_rows
 from daskals.kernels.plain import factorise
 from daskals.kernels.random import key_of, normal_at, row_key, software_log, uniform_at
 from daskals.kernels.rows import PLAIN
-from daskals.types import BlockStats, FactorRows, Float64, Int64, RatingsBlock, Ridge
+from daskals.types import FactorRows, Float64, Int64, RatingsBlock, Ridge
 
 _GAMMA_TRIES = 64
 
@@ -165,7 +166,7 @@ def draw_rows(
     precision: Float64,
     priors: Float64,
     noise: Noise | None,
-) -> tuple[FactorRows, BlockStats]:
+) -> tuple[FactorRows, float]:
     """Draw every row of a block from its conditional posterior.
 
     Parameters
@@ -181,14 +182,13 @@ def draw_rows(
     precision
         Λ, float64, shape (rank + 1, rank + 1); the lower triangle is read.
     priors
-        Prior mean [factors, bias] of each row, float64, shape (rows, rank + 1).
+        Prior mean [factors, bias] of each row, float64, shape (rows, rank + 1), or (1, rank + 1) for all.
     noise
         Random numbers; None for the mode of the posterior.
 
     Returns
     -------
-    The factor rows, and over the rows with ratings Σ(y − xᵀz)² and Σ(x − m)ᵀΛ(x − m). Rows without
-    ratings are drawn from their prior.
+    The factor rows, and Σ(y − xᵀz)². Rows without ratings are drawn from their prior.
 
     Raises
     ------
@@ -205,36 +205,29 @@ def draw_rows(
         solved, stats, status = empty_rows(block.n_rows, rank), np.zeros((block.n_rows, 2)), _no_status(block)
         with np.errstate(over="ignore"):
             _draw(
-                *(coded, other, float(mean), float(alpha), precision, priors, key, column, block.start),
-                *(solved, stats, status),
+                *(coded, other, float(mean), float(alpha), precision, _of_rows(priors, block.n_rows)),
+                *(key, column, block.start, solved, stats, status),
             )
     else:
         task = make_task(block, other, rank, mean, Ridge(0.0, 0.0))
         outcome = make_outcome(task, block.n_rows)
         pulls = product(priors, np.tril(precision) + np.tril(precision, -1).T)
         draw_kernel(rank)(
-            *(task, outcome, float(alpha), precision.astype(np.float32), pulls.astype(np.float32)),
+            *(task, outcome, float(alpha), precision.astype(np.float32)),
+            _of_rows(pulls.astype(np.float32), block.n_rows),
             *(key, column, block.start),
         )
         solved, stats, status = outcome.rows, outcome.stats, outcome.status
     raise_first(status, block.start)
-    sse = float(np.add.accumulate(stats[:, 0])[-1]) if block.n_rows else 0.0
-    return solved, BlockStats(
-        sse, _pull(row_vectors(solved, rank) - priors, np.diff(block.indptr), precision)
-    )
+    return solved, float(np.add.accumulate(stats[:, 0])[-1]) if block.n_rows else 0.0
+
+
+def _of_rows(values: NDArray[Any], n_rows: int) -> NDArray[Any]:
+    return np.repeat(values, n_rows, axis=0) if len(values) == 1 else values
 
 
 def _no_status(block: RatingsBlock) -> Int64:
     return np.zeros(block.n_rows, dtype=np.int64)
-
-
-def _pull(residuals: Float64, counts: Int64, precision: Float64) -> float:
-    """Return Σ eᵀΛe over the rows with ratings, by way of Σ eeᵀ."""
-    size = residuals.shape[1]
-    first, second = np.zeros(size), np.zeros((size, size))
-    _second_moments(residuals, counts, first, second)
-    lower = np.tril(precision, -1)
-    return float(2.0 * np.sum(lower * second) + np.sum(np.diag(precision) * np.diag(second)))
 
 
 def normal_rows(noise: Noise, start: int, rows: FactorRows, rank: int) -> Float64:
@@ -301,6 +294,22 @@ def sum_moments(
         residuals = x - times(features, weights)
     _second_moments(residuals, counts, first, second)
     return Moments(int(np.count_nonzero(counts)), first, second + np.tril(second, -1).T, projected, counted)
+
+
+def prior_pull(moments: Moments, mean: Float64, precision: Float64) -> float:
+    """Return Σ(x − m)ᵀΛ(x − m) over the rows with ratings, m = μ + fW, by way of their moments.
+
+    Parameters
+    ----------
+    moments
+        Of the rows.
+    mean, precision
+        μ, shape (size,), and Λ, shape (size, size); of Λ the lower triangle is read.
+    """
+    crossed = np.outer(mean, moments.first)
+    second = moments.second - crossed - crossed.T + moments.n * np.outer(mean, mean)
+    lower = np.tril(precision, -1)
+    return float(2.0 * np.sum(lower * second) + np.sum(np.diag(precision) * np.diag(second)))
 
 
 @exact_jit

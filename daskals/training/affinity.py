@@ -134,7 +134,7 @@ def affinity_slab(block: RatingsBlock, other: Gathered, gram: Float64, spec: Aff
         mean=0.0,
         alpha=1.0,
         precision=precision,
-        priors=np.zeros((block.n_rows, spec.rank + 1)),
+        priors=np.zeros((1, spec.rank + 1)),
         noise=None,
     )
     rows[:, spec.rank + 1] = 0.0

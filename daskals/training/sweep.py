@@ -15,7 +15,7 @@ import numpy as np
 
 from daskals.cluster import Cluster, Task
 from daskals.exchange import Gathered, Generation, Slab, publish
-from daskals.kernels.draw import Moments, Noise, draw_rows, normal_rows, sum_moments
+from daskals.kernels.draw import Moments, Noise, draw_rows, normal_rows, prior_pull, sum_moments
 from daskals.kernels.eliminate import RatedRows
 from daskals.kernels.features import FeatureRows, feature_gram, times
 from daskals.kernels.random import (
@@ -145,10 +145,8 @@ def draw_slab(
 ) -> DrawnSlab:
     """Draw the rows of one block, and sum what they tell of their prior."""
     ratings = block_of(block)
-    means = np.tile(prior.mean, (ratings.n_rows, 1))
-    if features is not None:
-        means += times(features, prior.weights)
-    rows, stats = draw_rows(
+    means = prior.mean[None] if features is None else prior.mean + times(features, prior.weights)
+    rows, sse = draw_rows(
         ratings,
         other.rows,
         rank=step.rank,
@@ -158,10 +156,9 @@ def draw_slab(
         priors=means,
         noise=Noise(step.seed, _ROWS[side], step.sweep),
     )
-    counts = np.diff(ratings.indptr)
-    return DrawnSlab(
-        ratings.start, rows, stats, sum_moments(rows, counts, features, prior.weights, step.rank)
-    )
+    moments = sum_moments(rows, np.diff(ratings.indptr), features, prior.weights, step.rank)
+    stats = BlockStats(sse, prior_pull(moments, prior.mean, prior.precision))
+    return DrawnSlab(ratings.start, rows, stats, moments)
 
 
 def fold_moments(slabs: Sequence[DrawnSlab]) -> Moments:
