@@ -23,6 +23,7 @@ from tests import naive
 SCALE = np.arange(1, 11, dtype=np.float32) / 2
 RANKS = [0, 1, 2, 15, 16, 17, 20, 64, 128, 256]
 JIT = not numba.config.DISABLE_JIT
+needs_jit = pytest.mark.skipif(not JIT, reason="is about the compiled forms")
 OPTIONS = {"rank": 3, "mean": 3.5, "ridge": Ridge(1.0, 1.0)}
 
 
@@ -126,7 +127,7 @@ def test_solve_rows__codes_and_numbers_give_the_same_bits():
 
 
 def test_solve_rows__empty_rows_get_the_prior():
-    block, other = make_case([0, 2, 0], 9, 3)
+    block, other = make_case([0, 12, 0], 30, 3)
     prior = np.arange(12, dtype=np.float32).reshape(3, 4)
     solved, stats = solve_rows(block, other, rank=3, mean=0.0, ridge=Ridge(0.0, 0.0), prior=prior)
     np.testing.assert_array_equal(solved[[0, 2], :5], [[0, 1, 2, 1, 3], [8, 9, 10, 1, 11]])
@@ -245,7 +246,7 @@ def test_solve_rows__takes_read_only_and_strided_ratings():
         np.testing.assert_array_equal(solve_rows(variant, other, **OPTIONS)[0], expected)
 
 
-@pytest.mark.skipif(not JIT, reason="compares the compiled forms")
+@needs_jit
 def test_solve_rows__threads_give_the_same_bits(monkeypatch):
     monkeypatch.setattr(strips, "HEAVY_RATINGS", 2 * batches.PARTIAL_RATINGS)
     block, other = make_case([5, 0, 20_000, 50, 4100, 1, 9, 9000, 33, 4] * 3, 300, 20)
@@ -260,6 +261,7 @@ def test_solve_rows__threads_give_the_same_bits(monkeypatch):
         solve_rows(block._replace(indices=indices), other, threads=2, **options)
 
 
+@needs_jit
 def test_solve_rows__refuses_more_threads_than_numba_has():
     block, other = make_case([3], 9, 3)
     with pytest.raises(ConfigError, match=r"999 threads inside a block; expected at most the \d+ that Numba"):
@@ -279,6 +281,7 @@ def run_python(code, **environment):
     return done.stdout
 
 
+@needs_jit
 def test_solve_rows__refuses_the_workqueue_layer():
     code = """
 from tests.test_kernels_rows import *

@@ -230,10 +230,14 @@ class GibbsSampler:
     def _sweep_to_the_end(self, state: GibbsState) -> GibbsState:
         chain = self._hand_out(state)
         history, samples, noise = list(state.history), list(state.samples), state.noise_total
+        coming: Chain | None = None
         started = time.perf_counter()
         while len(history) < self.config.sweeps:
             sweep = len(history)
-            chain = self._submit_sweep(chain, sweep)
+            chain = coming or self._submit_sweep(chain, sweep)
+            state_is_due = self._state_is_due(sweep + 1)
+            # the next sweep is on its way before this one is awaited, but not past a state
+            coming = None if state_is_due else self._submit_sweep(chain, sweep + 1)
             record = self._finish(chain, sweep, started)
             started += record.seconds
             history.append(record)
@@ -242,7 +246,7 @@ class GibbsSampler:
             if sweep in self._kept:
                 key = f"{self._run}-{sweep}-sample"
                 samples.append(fetch_sample(self.cluster, chain, self._mean, self._rank, key))
-            if self._state_is_due(sweep + 1):
+            if state_is_due:
                 key = f"{self._run}-{sweep + 1}"
                 state = take_chain_home(self.cluster, chain, (history, samples, noise), key)
                 self._state = state
