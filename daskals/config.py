@@ -275,8 +275,8 @@ class ClusterConfig(_Section):
     ratings_memory: Bytes | None = Field(
         None,
         gt=0,
-        description="Memory of each worker process for ratings, as 50MB or 2GiB; what does not fit is read "
-        "anew each time. Default: half of the machine's memory, shared out.",
+        description="Memory of each worker process for ratings, as 50MB or 2GiB; what does not fit is laid "
+        "aside on its disk. Default: half of the machine's memory, shared out.",
     )
     dashboard_address: str | None = Field(
         "127.0.0.1:8787", description="Address of the Dask dashboard; 'none' for no dashboard."

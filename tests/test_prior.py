@@ -23,7 +23,7 @@ from daskals.kernels.eliminate import (
     right_rows,
 )
 from daskals.kernels.features import FeatureRows, number_patterns
-from daskals.kernels.prior_system import add_systems, lower_triangle, sum_system
+from daskals.kernels.prior_system import WSystem, add_systems, lower_triangle, sum_system
 from daskals.kernels.rows import solve_rows
 from daskals.store.blocks import BlockSource
 from daskals.store.scratch import OnDisk, scratch_in
@@ -33,7 +33,13 @@ from daskals.training.features import describe_features, load_features
 from daskals.training.gradients import start_gradients, take_gradients
 from daskals.training.half_step import SolveSpec, random_slab
 from daskals.training.plan import BlockRange
-from daskals.training.prior import eliminated_rows, keep_eliminated, solve_system
+from daskals.training.prior import (
+    EliminatedPart,
+    eliminate_and_sum,
+    eliminated_rows,
+    solve_system,
+    sum_systems,
+)
 from daskals.types import SIDES, TRAIN, BlockStats, Ridge
 from tests.test_kernels_rows import make_case
 
@@ -109,7 +115,7 @@ def test_system_is_the_dense_one(case):
     system = sum_system(eliminated, features)
     np.testing.assert_allclose(np.tril(lower_triangle(system)), np.tril(matrix), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(system.right, right, rtol=1e-5, atol=1e-5)
-    weights = solve_system([system], RANK + 1, 3.0)
+    weights = solve_system([[system]], RANK + 1, 3.0)
     expected = np.linalg.solve(matrix + 3.0 * np.eye(n_unknowns), right).reshape(6, -1)
     np.testing.assert_allclose(weights.values, expected, rtol=1e-4, atol=1e-5)
     assert weights.penalty == pytest.approx(3.0 * np.sum(expected**2), rel=1e-4)
@@ -182,7 +188,7 @@ def test_system_parts_add_up(case):
 def test_conjugate_gradients_find_the_direct_w(cluster, case, warm):
     block, other, features = case
     eliminated = eliminate(block, other)
-    direct = solve_system([sum_system(eliminated, features)], RANK + 1, 3.0).values
+    direct = solve_system([[sum_system(eliminated, features)]], RANK + 1, 3.0).values
     key = f"test-{warm}-{id(block)}"
     tasks = [[cluster.submit(same, part, key=f"{key}-{n}")] for n, part in enumerate((eliminated, features))]
     current = cluster.submit(same, prior_module.Weights(direct + 0.1, 0.0), key=f"{key}-w") if warm else None
@@ -318,21 +324,36 @@ def test_latest_small_is_below_0_836(client, latest_small):
     assert report["history"][-1]["objective"] <= alternate(resolve_store(latest_small), config, 300)[-1]
 
 
-def test_rows_of_ratings_that_are_read_anew_are_not_kept() -> None:
-    source = BlockSource("nowhere", "item", (0, 3), "split", TRAIN)
-    assert keep_eliminated(source, None, None) is None
-
-
 def test_eliminated_rows_are_kept_where_the_ratings_are(case, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("daskals.training.prior.worker_folder", lambda: str(tmp_path))
-    block, other, _ = case
+    block, other, features = case
     gathered = Gathered(other, BlockStats(0.0, 0.0))
     spec = SolveSpec(RANK, MEAN, RIDGE, "joint", 1.0)
-    expected = keep_eliminated(block, gathered, spec)
-    aside = scratch_in(str(tmp_path)).keep(block)
-    on_disk = keep_eliminated(aside, gathered, spec)
-    assert isinstance(expected, Eliminated)
-    assert isinstance(on_disk, OnDisk)
-    for kept in (expected, on_disk, None):
-        for found, own in zip(eliminated_rows(kept, aside, gathered, spec), expected, strict=True):
+    source = BlockSource("store", "item", (0, 3), "split", TRAIN)
+    monkeypatch.setattr("daskals.store.blocks.load_block", lambda *_: block)
+    expected = eliminate(block, other)
+    for holder, kind in (
+        (block, Eliminated),
+        (scratch_in(str(tmp_path)).keep(block), OnDisk),
+        (source, type(None)),
+    ):
+        part = eliminate_and_sum(features, holder, gathered, spec)
+        assert isinstance(part.rows, kind)
+        np.testing.assert_array_equal(part.system.pairs, sum_system(expected, features).pairs)
+        for found, own in zip(eliminated_rows(part, holder, gathered, spec), expected, strict=True):
             np.testing.assert_array_equal(found, own)
+
+
+@pytest.mark.parametrize("fan_in", [2, 3, 64])
+def test_systems_are_summed_in_the_order_of_their_rows(cluster, fan_in) -> None:
+    rng = np.random.default_rng(8)
+    systems = [WSystem(10 * n, rng.normal(size=(3, 6)), rng.normal(size=4)) for n in range(7)]
+    tasks = [
+        cluster.submit(same, EliminatedPart(None, part), key=f"part-{fan_in}-{part.start}")
+        for part in systems
+    ]
+    few = sum_systems(cluster, tasks, fan_in, f"test-{fan_in}")
+    assert len(few) <= fan_in
+    total = add_systems(itertools.chain(*(cluster.result(task) for task in few)))
+    np.testing.assert_allclose(total.pairs, sum(part.pairs for part in systems), atol=1e-12)
+    np.testing.assert_array_equal(add_systems(reversed(systems)).right, add_systems(systems).right)

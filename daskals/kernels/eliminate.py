@@ -231,6 +231,7 @@ def _fill(
     stats: Float64,
 ) -> None:
     size = x0.shape[1]
+    last = size - 1
     pull = np.empty((size, LANES))
     step = np.empty((size, LANES))
     x = np.empty(size)
@@ -240,17 +241,22 @@ def _fill(
         _multiply(inverse[first // LANES], pull, step, size)
         for lane in range(count):
             row = first + lane
-            rated = block.indptr[row + 1] > block.indptr[row]
-            total = objective[row]
+            if block.indptr[row + 1] == block.indptr[row]:
+                solved[row, :last] = priors[row, :last]
+                solved[row, size] = priors[row, last]
+                continue
+            total, penalty = objective[row], 0.0
             for a in range(size):
-                x[a] = x0[row, a] + step[a, lane] if rated else priors[row, a]
-                solved[row, a if a < size - 1 else size] = x[a]
-                total += pull[a, lane] * (priors[row, a] - 2.0 * x0[row, a] - step[a, lane])
-                stats[row, 1] += weights[row, 0 if a < size - 1 else 1] * (x[a] - priors[row, a]) ** 2
-            if rated:
-                stats[row, 0] = total - stats[row, 1]
-                if stats[row, 0] < DIRECT_BELOW * abs(total):
-                    stats[row, 0] = direct_sse(block, row, other, mean, x)
+                own, moved, prior = x0[row, a], step[a, lane], priors[row, a]
+                x[a] = own + moved
+                total += pull[a, lane] * (prior - 2.0 * own - moved)
+                penalty += weights[row, 0 if a < last else 1] * (x[a] - prior) ** 2
+            solved[row, :last] = x[:last]
+            solved[row, size] = x[last]
+            stats[row, 0] = total - penalty
+            stats[row, 1] = penalty
+            if stats[row, 0] < DIRECT_BELOW * abs(total):
+                stats[row, 0] = direct_sse(block, row, other, mean, x)
 
 
 def fill_rows(

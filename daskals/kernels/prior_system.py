@@ -6,6 +6,7 @@ order, only one lower triangle is summed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +19,12 @@ from daskals.types import Float32, Float64, Int32, Int64
 
 
 class WSystem(NamedTuple):
-    """Equations of vec W, unknown g·(rank + 1) + k.
+    """Equations of vec W, unknown g·(rank + 1) + k, summed over some rows of a side.
 
     Attributes
     ----------
+    start
+        The first of those rows.
     pairs
         float64, shape (features·(features + 1)/2, (rank + 1)(rank + 2)/2): the lower triangle of the block of
         features g and h ≤ g, in row g(g + 1)/2 + h.
@@ -29,6 +32,7 @@ class WSystem(NamedTuple):
         float64, shape (features·(rank + 1),): the right side.
     """
 
+    start: int
     pairs: Float64
     right: Float64
 
@@ -102,15 +106,18 @@ def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
     matrices = np.zeros((len(first), n_entries))
     rights = np.zeros((len(first), size))
     _sum_patterns(features.patterns, eliminated.x0, eliminated.inverse, eliminated.weights, matrices, rights)
-    system = WSystem(np.zeros((n_features * (n_features + 1) // 2, n_entries)), np.zeros(n_features * size))
-    _expand_patterns(features.indptr, features.indices, features.values, first, matrices, rights, *system)
-    return system
+    pairs, right = np.zeros((n_features * (n_features + 1) // 2, n_entries)), np.zeros(n_features * size)
+    _expand_patterns(
+        features.indptr, features.indices, features.values, first, matrices, rights, pairs, right
+    )
+    return WSystem(eliminated.start, pairs, right)
 
 
-def add_systems(parts: list[WSystem]) -> WSystem:
-    """Add parts of W's equations up in their order."""
-    total = WSystem(parts[0].pairs.copy(), parts[0].right.copy())
-    for part in parts[1:]:
+def add_systems(parts: Iterable[WSystem]) -> WSystem:
+    """Add parts of W's equations up in the order of their rows."""
+    first, *rest = sorted(parts, key=lambda part: part.start)
+    total = WSystem(first.start, first.pairs.copy(), first.right.copy())
+    for part in rest:
         np.add(total.pairs, part.pairs, out=total.pairs)
         np.add(total.right, part.right, out=total.right)
     return total

@@ -7,9 +7,10 @@ where they are (DESIGN, section 7).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +34,19 @@ PARTS_BYTES = 64e6
 """What the parts that one task of a reduction adds up may hold together."""
 
 
-Kept: TypeAlias = Eliminated | OnDisk[Eliminated] | None
-"""A block's eliminated rows: in memory, on the worker's disk, or to be made anew."""
+class EliminatedPart(NamedTuple):
+    """One block's eliminated rows, and what they add to W's equations.
+
+    Attributes
+    ----------
+    rows
+        In memory, aside on the worker's disk, or None: to be made anew.
+    system
+        Their part of W's equations.
+    """
+
+    rows: Eliminated | OnDisk[Eliminated] | None
+    system: WSystem
 
 
 @dataclass(frozen=True)
@@ -71,11 +83,17 @@ class PriorHalfStep:
     def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
         """Start the tasks of all blocks, the reduction to W, and the gathering; as `HalfStep.submit`."""
         side = self.data.side
-        given = [(block, other.near(cluster.home(n)), self.spec) for n, block in enumerate(self.data.blocks)]
+        given: list[tuple[Any, ...]] = [
+            (block, other.near(cluster.home(n)), self.spec) for n, block in enumerate(self.data.blocks)
+        ]
         order = self._starting_order()
-        eliminate = keep_eliminated if self.prior.is_direct(self.spec.rank) else eliminate_slab
-        eliminated = cluster.map_blocks(eliminate, given, key=f"eliminate-{side}s-{key}", order=order)
-        weights = self._solve(cluster, eliminated, given, current.prior, key)
+        eliminate: Callable[..., Any] = eliminate_slab
+        arguments = given
+        if self.prior.is_direct(self.spec.rank):
+            eliminate = eliminate_and_sum
+            arguments = [(self.prior.blocks[n], *own) for n, own in enumerate(given)]
+        eliminated = cluster.map_blocks(eliminate, arguments, key=f"eliminate-{side}s-{key}", order=order)
+        weights = self._solve(cluster, eliminated, current.prior, key)
         found = [(rows, self.prior.blocks[n], weights, *given[n]) for n, rows in enumerate(eliminated)]
         slabs = cluster.map_blocks(fill_slab, found, key=f"{side}-half-step-{key}", order=order)
         generation = publish(cluster, side, slabs, key)
@@ -93,16 +111,13 @@ class PriorHalfStep:
         self,
         cluster: Cluster,
         eliminated: Sequence[Task],
-        given: Sequence[tuple[Any, ...]],
         current: Task | None,
         key: str,
     ) -> Task:
         prior, side, size = self.prior, self.data.side, self.spec.rank + 1
         if prior.is_direct(self.spec.rank):
-            found = [(rows, prior.blocks[n], *given[n]) for n, rows in enumerate(eliminated)]
-            parts = cluster.map_blocks(sum_slab, found, key=f"sum-{side}-prior-{key}")
             fan_in = most_parts(prior.spec.n_features * size)
-            few = fold_in_order(cluster, parts, (add_systems, fan_in), f"fold-{side}-prior-{key}")
+            few = sum_systems(cluster, eliminated, fan_in, f"sum-{side}-prior-{key}")
             return cluster.submit(solve_system, few, size, prior.eta, key=f"solve-{side}-prior-{key}")
         start = start_gradients(cluster, eliminated, prior.blocks, current, (side, prior.eta, key))
         return cluster.submit(
@@ -148,41 +163,74 @@ def fold_in_order(
     return few
 
 
+def sum_systems(cluster: Cluster, parts: Sequence[Task], fan_in: int, key: str) -> list[Task]:
+    """Start adding up what blocks add to W's equations; each task left gives a list of systems.
+
+    Systems are taken out where the blocks are, all of a worker's at once: the rows beside them are large.
+    """
+    groups = []
+    for first in range(0, len(parts), fan_in):
+        homes: dict[str, list[Task]] = {}
+        for block, part in enumerate(parts[first : first + fan_in], first):
+            homes.setdefault(cluster.home(block), []).append(part)
+        groups.append(
+            [
+                cluster.submit(read_systems, own, key=f"{key}-read-{first}-{n}", worker=home)
+                for n, (home, own) in enumerate(homes.items())
+            ]
+        )
+    if len(groups) == 1:
+        return groups[0]
+    sums = [cluster.submit(add_lists, group, key=f"{key}-{n}") for n, group in enumerate(groups)]
+    return fold_in_order(cluster, sums, (add_lists, fan_in), key)
+
+
 def eliminate_slab(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Eliminated:
     """Eliminate the rows of one block."""
     return eliminate_rows(block_of(block), other.rows, rank=spec.rank, mean=spec.mean, ridge=spec.ridge)
 
 
-def keep_eliminated(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Kept:
-    """Eliminate the rows of a block and keep them where its ratings are.
+def eliminate_and_sum(
+    features: FeatureRows, block: AnyBlock, other: Gathered, spec: SolveSpec
+) -> EliminatedPart:
+    """Eliminate the rows of a block, sum what they add to W's equations, and keep them where its ratings are.
 
     Eliminated rows take K²/2 numbers each: where memory has no room for the ratings, they are laid aside as
-    well, and where the disk has none, they are made anew each time.
+    well, and where the disk has none, they are made anew when they are filled in.
     """
-    if isinstance(block, BlockSource):
-        return None
     rows = eliminate_slab(block, other, spec)
+    system = sum_system(rows, features)
+    if isinstance(block, BlockSource):
+        return EliminatedPart(None, system)
     if not isinstance(block, OnDisk):
-        return rows
+        return EliminatedPart(rows, system)
     scratch = scratch_in(worker_folder())
-    return None if scratch is None else scratch.keep(rows)
+    return EliminatedPart(None if scratch is None else scratch.keep(rows), system)
 
 
-def eliminated_rows(kept: Kept, block: AnyBlock, other: Gathered, spec: SolveSpec) -> Eliminated:
+def eliminated_rows(
+    found: Eliminated | EliminatedPart, block: AnyBlock, other: Gathered, spec: SolveSpec
+) -> Eliminated:
     """Return a block's eliminated rows, wherever they are."""
+    kept = found.rows if isinstance(found, EliminatedPart) else found
     if isinstance(kept, OnDisk):
         return kept.read()
     return eliminate_slab(block, other, spec) if kept is None else kept
 
 
-def sum_slab(kept: Kept, features: FeatureRows, block: AnyBlock, other: Gathered, spec: SolveSpec) -> WSystem:
-    """Return one block's part of W's equations."""
-    return sum_system(eliminated_rows(kept, block, other, spec), features)
+def read_systems(parts: list[EliminatedPart]) -> list[WSystem]:
+    """Return what blocks add to W's equations, without their rows."""
+    return [part.system for part in parts]
 
 
-def solve_system(parts: list[WSystem], size: int, eta: float) -> Weights:
-    """Solve W's equations, the sum of the parts in their order; `size` is rank + 1."""
-    system = add_systems(parts)
+def add_lists(lists: list[list[WSystem]]) -> list[WSystem]:
+    """Add systems up in the order of their rows."""
+    return [add_systems(itertools.chain(*lists))]
+
+
+def solve_system(lists: list[list[WSystem]], size: int, eta: float) -> Weights:
+    """Solve W's equations, the sum of all systems in the order of their rows; `size` is rank + 1."""
+    system = add_systems(itertools.chain(*lists))
     matrix = lower_triangle(system)
     matrix[np.diag_indices(len(matrix))] += eta
     values = solve_positive(matrix, system.right, "the system of the features' weights").reshape(-1, size)
@@ -195,7 +243,7 @@ def read_gradients(values: Float64, eta: float) -> Weights:
 
 
 def fill_slab(
-    kept: Kept,
+    found: Eliminated | EliminatedPart,
     features: FeatureRows,
     weights: Weights,
     block: AnyBlock,
@@ -204,7 +252,7 @@ def fill_slab(
 ) -> Slab:
     """Finish the rows of one block; the task that ends a half-step with features."""
     block = block_of(block)
-    rows = eliminated_rows(kept, block, other, spec)
+    rows = eliminated_rows(found, block, other, spec)
     solved, stats = fill_rows(
         rows, features, weights.values, block, other.rows, rank=spec.rank, mean=spec.mean
     )
