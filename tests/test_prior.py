@@ -28,18 +28,12 @@ from daskals.kernels.rows import solve_rows
 from daskals.store.blocks import BlockSource
 from daskals.store.scratch import OnDisk, scratch_in
 from daskals.store.splits import ensure_split, load_block
-from daskals.training import prior as prior_module
+from daskals.training.elimination import EliminatedPart, eliminate_and_sum, eliminated_rows
 from daskals.training.features import describe_features, load_features
-from daskals.training.gradients import start_gradients, take_gradients
+from daskals.training.gradients import Weights, start_gradients, take_gradients
 from daskals.training.half_step import SolveSpec, random_slab
 from daskals.training.plan import BlockRange
-from daskals.training.prior import (
-    EliminatedPart,
-    eliminate_and_sum,
-    eliminated_rows,
-    solve_system,
-    sum_systems,
-)
+from daskals.training.prior import solve_system, sum_systems
 from daskals.types import SIDES, TRAIN, BlockStats, Ridge
 from tests.test_kernels_rows import make_case
 
@@ -191,7 +185,7 @@ def test_conjugate_gradients_find_the_direct_w(cluster, case, warm):
     direct = solve_system([[sum_system(eliminated, features)]], RANK + 1, 3.0).values
     key = f"test-{warm}-{id(block)}"
     tasks = [[cluster.submit(same, part, key=f"{key}-{n}")] for n, part in enumerate((eliminated, features))]
-    current = cluster.submit(same, prior_module.Weights(direct + 0.1, 0.0), key=f"{key}-w") if warm else None
+    current = cluster.submit(same, Weights(direct + 0.1, 0.0), key=f"{key}-w") if warm else None
     start = start_gradients(cluster, *tasks, current, ("item", 3.0, key))
     found = cluster.result(take_gradients(cluster, *tasks, start, ("item", 3.0, key)))
     np.testing.assert_allclose(found, direct, rtol=1e-4, atol=1e-5)
@@ -256,7 +250,7 @@ def test_genres_help_where_they_are_all_there_is(client, planted_folder):
 def test_w_by_gradients_is_w_direct_in_training(client, planted_folder, monkeypatch):
     config = TrainConfig.parse(SMALL)
     direct = fit(str(planted_folder), config, client)
-    monkeypatch.setattr(prior_module, "MOST_DIRECT", 0)
+    monkeypatch.setattr("daskals.training.prior.MOST_DIRECT", 0)
     by_gradients = fit(str(planted_folder), config, client)
     np.testing.assert_allclose(by_gradients.item_factors, direct.item_factors, atol=1e-4)
     assert by_gradients.report["test_rmse"] == pytest.approx(direct.report["test_rmse"], rel=1e-5)
@@ -325,7 +319,7 @@ def test_latest_small_is_below_0_836(client, latest_small):
 
 
 def test_eliminated_rows_are_kept_where_the_ratings_are(case, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("daskals.training.prior.worker_folder", lambda: str(tmp_path))
+    monkeypatch.setattr("daskals.training.elimination.worker_folder", lambda: str(tmp_path))
     block, other, features = case
     gathered = Gathered(other, BlockStats(0.0, 0.0))
     spec = SolveSpec(RANK, MEAN, RIDGE, "joint", 1.0)

@@ -10,18 +10,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from daskals.cluster import Cluster, Task, worker_folder
-from daskals.exchange import Gathered, Generation, Slab, publish
+from daskals.cluster import Cluster, Task
+from daskals.exchange import Generation, publish
 from daskals.kernels.dense import solve_positive
-from daskals.kernels.eliminate import Eliminated, eliminate_rows, fill_rows
-from daskals.kernels.features import FeatureRows
-from daskals.kernels.prior_system import WSystem, add_systems, lower_triangle, sum_system
-from daskals.store.blocks import AnyBlock, BlockSource, block_of
-from daskals.store.scratch import OnDisk, scratch_in
+from daskals.kernels.prior_system import WSystem, add_systems, lower_triangle
+from daskals.training.elimination import EliminatedPart, eliminate_and_sum, eliminate_slab, fill_slab
 from daskals.training.features import IMPLICIT, FeatureSpec, load_features
 from daskals.training.gradients import Weights, start_gradients, take_gradients
 from daskals.training.half_step import SideData, SolveSpec
@@ -32,21 +29,6 @@ MOST_DIRECT = 2048
 
 PARTS_BYTES = 64e6
 """What the parts that one task of a reduction adds up may hold together."""
-
-
-class EliminatedPart(NamedTuple):
-    """One block's eliminated rows, and what they add to W's equations.
-
-    Attributes
-    ----------
-    rows
-        In memory, aside on the worker's disk, or None: to be made anew.
-    system
-        Their part of W's equations.
-    """
-
-    rows: Eliminated | OnDisk[Eliminated] | None
-    system: WSystem
 
 
 @dataclass(frozen=True)
@@ -185,39 +167,6 @@ def sum_systems(cluster: Cluster, parts: Sequence[Task], fan_in: int, key: str) 
     return fold_in_order(cluster, sums, (add_lists, fan_in), key)
 
 
-def eliminate_slab(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Eliminated:
-    """Eliminate the rows of one block."""
-    return eliminate_rows(block_of(block), other.rows, rank=spec.rank, mean=spec.mean, ridge=spec.ridge)
-
-
-def eliminate_and_sum(
-    features: FeatureRows, block: AnyBlock, other: Gathered, spec: SolveSpec
-) -> EliminatedPart:
-    """Eliminate the rows of a block, sum what they add to W's equations, and keep them where its ratings are.
-
-    Eliminated rows take K²/2 numbers each: where memory has no room for the ratings, they are laid aside as
-    well, and where the disk has none, they are made anew when they are filled in.
-    """
-    rows = eliminate_slab(block, other, spec)
-    system = sum_system(rows, features)
-    if isinstance(block, BlockSource):
-        return EliminatedPart(None, system)
-    if not isinstance(block, OnDisk):
-        return EliminatedPart(rows, system)
-    scratch = scratch_in(worker_folder())
-    return EliminatedPart(None if scratch is None else scratch.keep(rows), system)
-
-
-def eliminated_rows(
-    found: Eliminated | EliminatedPart, block: AnyBlock, other: Gathered, spec: SolveSpec
-) -> Eliminated:
-    """Return a block's eliminated rows, wherever they are."""
-    kept = found.rows if isinstance(found, EliminatedPart) else found
-    if isinstance(kept, OnDisk):
-        return kept.read()
-    return eliminate_slab(block, other, spec) if kept is None else kept
-
-
 def read_systems(parts: list[EliminatedPart]) -> list[WSystem]:
     """Return what blocks add to W's equations, without their rows."""
     return [part.system for part in parts]
@@ -240,23 +189,6 @@ def solve_system(lists: list[list[WSystem]], size: int, eta: float) -> Weights:
 def read_gradients(values: Float64, eta: float) -> Weights:
     """Take W from conjugate gradients."""
     return Weights(values, eta * float(np.sum(np.square(values))))
-
-
-def fill_slab(
-    found: Eliminated | EliminatedPart,
-    features: FeatureRows,
-    weights: Weights,
-    block: AnyBlock,
-    other: Gathered,
-    spec: SolveSpec,
-) -> Slab:
-    """Finish the rows of one block; the task that ends a half-step with features."""
-    block = block_of(block)
-    rows = eliminated_rows(found, block, other, spec)
-    solved, stats = fill_rows(
-        rows, features, weights.values, block, other.rows, rank=spec.rank, mean=spec.mean
-    )
-    return Slab(block.start, solved, stats)
 
 
 def add_weights_penalty(stats: BlockStats, weights: Weights) -> BlockStats:

@@ -1,0 +1,83 @@
+"""A block's rows eliminated from W's equations and filled in again: the tasks of a half-step with features.
+
+Between the two the eliminated rows stay where the block's ratings are, in memory or on the worker's disk.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from daskals.cluster import worker_folder
+from daskals.exchange import Gathered, Slab
+from daskals.kernels.eliminate import Eliminated, eliminate_rows, fill_rows
+from daskals.kernels.features import FeatureRows
+from daskals.kernels.prior_system import WSystem, sum_system
+from daskals.store.blocks import AnyBlock, BlockSource, block_of
+from daskals.store.scratch import OnDisk, scratch_in
+from daskals.training.gradients import Weights
+from daskals.training.half_step import SolveSpec
+
+
+class EliminatedPart(NamedTuple):
+    """One block's eliminated rows, and what they add to W's equations.
+
+    Attributes
+    ----------
+    rows
+        In memory, aside on the worker's disk, or None: to be made anew.
+    system
+        Their part of W's equations.
+    """
+
+    rows: Eliminated | OnDisk[Eliminated] | None
+    system: WSystem
+
+
+def eliminate_slab(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Eliminated:
+    """Eliminate the rows of one block."""
+    return eliminate_rows(block_of(block), other.rows, rank=spec.rank, mean=spec.mean, ridge=spec.ridge)
+
+
+def eliminate_and_sum(
+    features: FeatureRows, block: AnyBlock, other: Gathered, spec: SolveSpec
+) -> EliminatedPart:
+    """Eliminate the rows of a block, sum what they add to W's equations, and keep them where its ratings are.
+
+    Eliminated rows take K²/2 numbers each: where memory has no room for the ratings, they are laid aside as
+    well, and where the disk has none, they are made anew when they are filled in.
+    """
+    rows = eliminate_slab(block, other, spec)
+    system = sum_system(rows, features)
+    if isinstance(block, BlockSource):
+        return EliminatedPart(None, system)
+    if not isinstance(block, OnDisk):
+        return EliminatedPart(rows, system)
+    scratch = scratch_in(worker_folder())
+    return EliminatedPart(None if scratch is None else scratch.keep(rows), system)
+
+
+def eliminated_rows(
+    found: Eliminated | EliminatedPart, block: AnyBlock, other: Gathered, spec: SolveSpec
+) -> Eliminated:
+    """Return a block's eliminated rows, wherever they are."""
+    kept = found.rows if isinstance(found, EliminatedPart) else found
+    if isinstance(kept, OnDisk):
+        return kept.read()
+    return eliminate_slab(block, other, spec) if kept is None else kept
+
+
+def fill_slab(
+    found: Eliminated | EliminatedPart,
+    features: FeatureRows,
+    weights: Weights,
+    block: AnyBlock,
+    other: Gathered,
+    spec: SolveSpec,
+) -> Slab:
+    """Finish the rows of one block; the task that ends a half-step with features."""
+    block = block_of(block)
+    rows = eliminated_rows(found, block, other, spec)
+    solved, stats = fill_rows(
+        rows, features, weights.values, block, other.rows, rank=spec.rank, mean=spec.mean
+    )
+    return Slab(block.start, solved, stats)
