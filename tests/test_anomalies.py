@@ -22,7 +22,7 @@ from daskals.analysis.anomalies.ratings import Rated, read_rated
 from daskals.analysis.anomalies.sharing import describe_profiles
 from daskals.analysis.anomalies.sittings import find_sittings
 from daskals.analysis.anomalies.tables import read_filters
-from daskals.analysis.anomalies.testing import Variances, discoveries, fit_variances
+from daskals.analysis.anomalies.testing import Variances, against_the_bulk, discoveries, fit_variances
 from daskals.analysis.anomalies.trends import drifting_items, moving_levels, moving_tastes
 from daskals.analysis.anomalies.words import describe_anomalies
 from daskals.config import ReadConfig, TrainConfig
@@ -69,6 +69,21 @@ def test_discoveries_are_benjamini_and_hochbergs() -> None:
         discoveries(p_values[~np.isnan(p_values)], 0.05),
         stats.false_discovery_control([0.001, 0.02, 0.03, 0.9]) <= 0.05,
     )
+
+
+def test_p_values_are_held_against_the_bulk():
+    rng = np.random.default_rng(5)
+    scores = 1.2 * rng.normal(size=4000) + 0.1
+    scores[:20] = 8.0
+    p_values = np.append(stats.norm.sf(scores), np.nan)
+    held = against_the_bulk(p_values)
+    assert np.isnan(held[-1])
+    assert np.mean(held[20:-1] < 0.05) == pytest.approx(0.05, abs=0.008)
+    assert held[:20].max() < 1e-8
+    np.testing.assert_array_equal(np.argsort(held[:-1]), np.argsort(p_values[:-1]))
+    careful = rng.uniform(size=1000) ** 0.8  # fewer small ones than by chance
+    np.testing.assert_allclose(against_the_bulk(careful), careful, atol=1e-9)
+    np.testing.assert_array_equal(against_the_bulk(p_values[:50]), p_values[:50])
 
 
 @pytest.mark.parametrize("freedom", [6.0, np.inf])

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from daskals.analysis.anomalies.ratings import Rated
-from daskals.analysis.anomalies.testing import Variances, effective_freedoms, fit_variances
+from daskals.analysis.anomalies.testing import Variances, against_the_bulk, effective_freedoms, fit_variances
 from daskals.types import Float64, Int64, Side
 
 LEAST_RATINGS = 5
@@ -27,7 +27,7 @@ class Levels(NamedTuple):
     usual
         Mean square that is usual for as many ratings.
     p_values
-        Chance of a mean square as large; NaN for fewer than `LEAST_RATINGS`.
+        Chance of a mean square as large among rows like most; NaN for fewer than `LEAST_RATINGS`.
     variances
         How mean squares scatter over the rows.
     """
@@ -54,7 +54,7 @@ def residual_levels(rated: Rated, side: Side, n_rows: int) -> Levels:
     usual[tested] = _usual(squares[tested], freedoms[tested])
     variances = fit_variances(squares[tested] / usual[tested], freedoms[tested])
     p_values = np.full(n_rows, np.nan)
-    p_values[tested] = variances.p_values(squares[tested] / usual[tested], freedoms[tested])
+    p_values[tested] = against_the_bulk(variances.p_values(squares[tested] / usual[tested], freedoms[tested]))
     return Levels(counts, means, squares, usual, p_values, variances)
 
 
