@@ -169,7 +169,7 @@ def test_a_budget_too_small_names_the_smallest_that_works(cluster: Cluster) -> N
     config = TrainConfig.parse({"epochs": 1, "rank": 4, "model": "als"})
     with pytest.raises(ConfigError) as caught:
         fit("synthetic-100k", config, cluster.client, run=RunOptions(ratings_memory=1000))
-    assert "1000 bytes do not hold a block for each of 2 threads and one ahead" in str(caught.value)
+    assert "1000 bytes do not hold a block for each of 2 threads and one more" in str(caught.value)
     smallest = int(str(caught.value).partition("at least ")[2].split()[0])
     fit("synthetic-100k", config, cluster.client, run=RunOptions(ratings_memory=smallest))
     with pytest.raises(ConfigError, match=f"at least {smallest} "):
@@ -180,7 +180,7 @@ def test_blocks_that_fit_stay_and_the_rest_do_not() -> None:
     demands = [Demand("a", 10), Demand("b", 10), Demand("a", 10), Demand("b", 10), Demand("a", 10)]
     threads = {"a": 1, "b": 1}
     assert choose_resident(demands, {"a": 30, "b": 20}, threads) == [True] * 5
-    # one in use and one ahead leave room for none, or for one
+    # one in use and one more leave room for none, or for one
     assert choose_resident(demands, {"a": 29, "b": 20}, threads) == [False, True, False, True, False]
     demands.append(Demand("a", 10))
     assert choose_resident(demands, {"a": 30, "b": 20}, threads) == [True, True, False, True, False, False]

@@ -185,10 +185,22 @@ def test_the_scheduler_goes_away_and_the_run_goes_on_elsewhere(tmp_path: Path, c
     assert resumed.report["resumed_from"] == 8
 
 
-def test_a_store_that_loses_a_chunk_in_mid_run(tmp_path: Path, cluster: Cluster, monkeypatch) -> None:
+@pytest.fixture
+def chunk(tmp_path: Path, monkeypatch) -> Path:
+    """A chunk of the store that is trained on."""
     monkeypatch.setenv("DASKALS_CACHE", str(tmp_path / "cache"))
-    store = resolve_store("synthetic-100k")
-    chunk = Path(store.path) / "items" / "indices" / "c" / "0"
+    return Path(resolve_store("synthetic-100k").path) / "items" / "indices" / "c" / "0"
+
+
+def test_a_store_that_loses_a_chunk_is_no_harm_once_it_was_read(
+    reference, cluster: Cluster, chunk: Path
+) -> None:
+    run = RunOptions(ratings_memory=460_000)
+    assert outcome(train(cluster, {4: chunk.unlink}, run)) == reference
+
+
+def test_a_store_that_loses_a_chunk_in_mid_run(cluster: Cluster, chunk: Path, monkeypatch) -> None:
+    monkeypatch.setattr("daskals.store.blocks.scratch_in", lambda _: None)  # blocks are read each time
     run = RunOptions(ratings_memory=460_000)
     with pytest.raises(StoreError, match=r"chunk items/indices/c/0 is missing"):
         train(cluster, {4: chunk.unlink}, run)

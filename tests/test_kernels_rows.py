@@ -297,9 +297,8 @@ except ConfigError as error:
 CHOSEN = "twin[20] or twin[3-True] or long_row or interpolation or names_the"
 
 
-@pytest.mark.parametrize("cpu", ["avx2", "x86-64"])
-def test_solve_rows__holds_on_every_target(cpu):
-    assert_holds(CHOSEN, DASKALS_CPU=cpu)
+def test_solve_rows__holds_on_the_smallest_target():
+    assert_holds(CHOSEN, DASKALS_CPU="x86-64")
 
 
 def test_solve_rows__holds_without_the_jit():
@@ -311,7 +310,7 @@ def test_solve_rows__holds_without_the_jit():
     "setting", ["DASKALS_CPU=avx2", "DASKALS_CPU=x86-64", "DASKALS_CPU=generic", "NUMBA_DISABLE_JIT=1"]
 )
 def test_solve_rows__whole_file_holds_on_every_target(setting):
-    assert_holds("not every_target and not without_the_jit", **dict([setting.split("=")]))
+    assert_holds("not target and not without_the_jit", **dict([setting.split("=")]))
 
 
 def assert_holds(chosen, **environment):
