@@ -66,7 +66,8 @@ def forward_in_place(factor: Float64, right: Float64) -> None:
 
 
 @exact_jit
-def _backward(factor: Float64, right: Float64) -> None:
+def backward_in_place(factor: Float64, right: Float64) -> None:
+    """Replace each column of `right` by the solution of Lᵀ·x = column, L lower triangular."""
     for row in range(len(factor) - 1, -1, -1):
         for c in range(right.shape[1]):
             right[row, c] /= factor[row, row]
@@ -110,7 +111,7 @@ def forward(factor: Float64, right: Float64) -> Float64:
 def backward(factor: Float64, right: Float64) -> Float64:
     """Solve Lᵀ·x = right for each column, L lower triangular."""
     out = np.array(right, dtype=np.float64, order="C")
-    _backward(factor, out.reshape(len(out), -1))
+    backward_in_place(factor, out.reshape(len(out), -1))
     return out
 
 

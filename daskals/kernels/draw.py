@@ -21,7 +21,7 @@ from daskals.kernels.features import FeatureRows, times, transposed_times
 from daskals.kernels.jit import exact_jit
 from daskals.kernels.lane_rows import draw_kernel, make_outcome, make_task
 from daskals.kernels.layout import empty_rows
-from daskals.kernels.plain import factorise
+from daskals.kernels.plain import factorise, substitute_back, substitute_forward
 from daskals.kernels.random import key_of, normal_at, row_key, software_log, uniform_at
 from daskals.kernels.rows import PLAIN
 from daskals.types import FactorRows, Float64, Int64, RatingsBlock, Ridge
@@ -94,18 +94,11 @@ def _form_system(
 @exact_jit
 def _draw_solution(factor: Float64, key: np.uint64, first_column: int, x: Float64) -> None:
     """Turn the right side x into L⁻ᵀ(L⁻¹x + ξ); ξ = 0 where `first_column` is negative."""
-    size = len(x)
-    for a in range(size):
-        for k in range(a):
-            x[a] -= factor[a, k] * x[k]
-        x[a] /= factor[a, a]
+    substitute_forward(factor, x)
     if first_column >= 0:
-        for a in range(size):
+        for a in range(len(x)):
             x[a] += normal_at(key, first_column + a)
-    for a in range(size - 1, -1, -1):
-        for k in range(a + 1, size):
-            x[a] -= factor[k, a] * x[k]
-        x[a] /= factor[a, a]
+    substitute_back(factor, x)
 
 
 @exact_jit

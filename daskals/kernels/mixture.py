@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.kernels.jit import jit
-from daskals.kernels.regression import PersonPrior, fit, inverse_of, solve_below, sum_sitting
+from daskals.kernels.plain import substitute_forward
+from daskals.kernels.regression import PersonPrior, fit, inverse_of, sum_sitting
 from daskals.types import Float64, Int32, Int64
 
 STARTS = 3
@@ -192,7 +193,7 @@ def _gain(
             scores[b, i] = rights[b, i]
             for j in range(size):
                 scores[b, i] -= grams[b, i, j] * theta[j]
-        solve_below(factor, scores[b])
+        substitute_forward(factor, scores[b])
     directions = np.zeros((min(STARTS, size), size))
     _directions(scores, directions)
     highest = -np.inf

@@ -36,17 +36,29 @@ def factorise(matrix: Float64) -> bool:
 
 
 @exact_jit
-def substitute(factor: Float64, vector: Float64) -> None:
-    """Solve L Lᵀ x = vector in place, L the lower triangle of `factor`."""
-    size = len(vector)
-    for row in range(size):
+def substitute_forward(factor: Float64, vector: Float64) -> None:
+    """Solve L x = vector in place, L the lower triangle of `factor`."""
+    for row in range(len(vector)):
         for k in range(row):
             vector[row] -= factor[row, k] * vector[k]
         vector[row] /= factor[row, row]
+
+
+@exact_jit
+def substitute_back(factor: Float64, vector: Float64) -> None:
+    """Solve Lᵀ x = vector in place, L the lower triangle of `factor`."""
+    size = len(vector)
     for row in range(size - 1, -1, -1):
         for k in range(row + 1, size):
             vector[row] -= factor[k, row] * vector[k]
         vector[row] /= factor[row, row]
+
+
+@exact_jit
+def substitute(factor: Float64, vector: Float64) -> None:
+    """Solve L Lᵀ x = vector in place, L the lower triangle of `factor`."""
+    substitute_forward(factor, vector)
+    substitute_back(factor, vector)
 
 
 @exact_jit

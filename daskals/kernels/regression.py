@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daskals.kernels.dense import backward_in_place, forward_in_place
 from daskals.kernels.jit import jit
+from daskals.kernels.plain import factorise, substitute_back, substitute_forward
 from daskals.types import Float64, Int32, Int64
 
 
@@ -26,58 +28,16 @@ class PersonPrior(NamedTuple):
 
 
 @jit
-def factorise(matrix: Float64) -> float:
-    """Replace a lower triangle by its Cholesky factor; return the matrix's log determinant."""
-    size = len(matrix)
-    total = 0.0
-    for i in range(size):
-        for j in range(i + 1):
-            value = matrix[i, j]
-            for k in range(j):
-                value -= matrix[i, k] * matrix[j, k]
-            if i == j:
-                matrix[i, i] = math.sqrt(value)
-                total += 2.0 * math.log(matrix[i, i])
-            else:
-                matrix[i, j] = value / matrix[j, j]
-    return total
-
-
-@jit
-def solve_below(factor: Float64, vector: Float64) -> None:
-    """Solve L·x = v in place."""
-    for i in range(len(vector)):
-        value = vector[i]
-        for k in range(i):
-            value -= factor[i, k] * vector[k]
-        vector[i] = value / factor[i, i]
-
-
-@jit
-def solve_above(factor: Float64, vector: Float64) -> None:
-    """Solve Lᵀ·x = v in place."""
-    for i in range(len(vector) - 1, -1, -1):
-        value = vector[i]
-        for k in range(i + 1, len(vector)):
-            value -= factor[k, i] * vector[k]
-        vector[i] = value / factor[i, i]
-
-
-@jit
 def take_moods(gram: Float64, right: Float64, stiffness: float) -> float:
     """Turn A and c into A − AMA and c − AMc, M = (A + stiffness·I)⁻¹; return cᵀMc."""
     size = len(right)
-    factor, below, column = gram.copy(), np.empty((size, size)), np.empty(size)
+    factor, below, column = gram.copy(), gram.copy(), right.copy()
     for i in range(size):
         factor[i, i] += stiffness
     factorise(factor)
     # with L the factor and B = L⁻¹A: AMA = BᵀB, AMc = Bᵀ(L⁻¹c)
-    for k in range(size):
-        column[:] = gram[:, k]
-        solve_below(factor, column)
-        below[:, k] = column
-    column[:] = right
-    solve_below(factor, column)
+    forward_in_place(factor, below)
+    substitute_forward(factor, column)
     square = 0.0
     for k in range(size):
         square += column[k] * column[k]
@@ -116,27 +76,25 @@ def fit(
         for j in range(i + 1):
             factor[i, j] = gram[i, j]
         factor[i, i] += precision
-    determinant = factorise(factor)
+    factorise(factor)
     theta[:] = right
-    solve_below(factor, theta)
-    explained = 0.0
+    substitute_forward(factor, theta)
+    determinant = explained = 0.0
     for i in range(size):
+        determinant += 2.0 * math.log(factor[i, i])
         explained += theta[i] * theta[i]
-    solve_above(factor, theta)
+    substitute_back(factor, theta)
     return determinant, explained
 
 
 @jit
 def inverse_of(factor: Float64, out: Float64) -> None:
     """Set out = (LLᵀ)⁻¹."""
-    size = len(factor)
-    column = np.empty(size)
-    for k in range(size):
-        column[:] = 0.0
-        column[k] = 1.0
-        solve_below(factor, column)
-        solve_above(factor, column)
-        out[:, k] = column
+    out[:] = 0.0
+    for k in range(len(factor)):
+        out[k, k] = 1.0
+    forward_in_place(factor, out)
+    backward_in_place(factor, out)
 
 
 @jit
