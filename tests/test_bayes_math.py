@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from daskals.errors import NumericalError, RowError
-from daskals.kernels.draw import Draws, Moments, Noise, draw_rows, prior_pull, row_vectors, sum_moments
+from daskals.kernels.draw import Draws, Noise, draw_rows
 from daskals.kernels.features import FeatureRows, feature_gram
 from daskals.kernels.layout import pack_rows
+from daskals.kernels.moments import Moments, prior_pull, row_vectors, sum_moments
 from daskals.kernels.random import STREAM_GIBBS_ITEM, STREAM_GIBBS_USER
 from daskals.training.posterior import (
     Hyperprior,

@@ -129,7 +129,7 @@ def test_out_of_core(reference, cluster: Cluster, model: str, monkeypatch: pytes
 
 
 def test_out_of_core_without_room_on_the_disk(reference, cluster: Cluster, monkeypatch) -> None:
-    monkeypatch.setattr("daskals.store.blocks.scratch_in", lambda _: None)
+    monkeypatch.setattr("daskals.store.blocks.lay_aside", lambda *_: None)
     for model in MODELS:
         found = train(cluster, model, RunOptions(ratings_memory=450_000))
         assert outcome(found) == reference[model]

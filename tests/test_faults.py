@@ -200,7 +200,7 @@ def test_a_store_that_loses_a_chunk_is_no_harm_once_it_was_read(
 
 
 def test_a_store_that_loses_a_chunk_in_mid_run(cluster: Cluster, chunk: Path, monkeypatch) -> None:
-    monkeypatch.setattr("daskals.store.blocks.scratch_in", lambda _: None)  # blocks are read each time
+    monkeypatch.setattr("daskals.store.blocks.lay_aside", lambda *_: None)  # blocks are read each time
     run = RunOptions(ratings_memory=460_000)
     with pytest.raises(StoreError, match=r"chunk items/indices/c/0 is missing"):
         train(cluster, {4: chunk.unlink}, run)

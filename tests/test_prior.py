@@ -14,19 +14,13 @@ from daskals.exchange import Gathered
 from daskals.fitting import fit, split_spec
 from daskals.ingest import resolve_store
 from daskals.kernels.dense import backward, cholesky, forward, product, solve_positive
-from daskals.kernels.eliminate import (
-    Eliminated,
-    apply_reduced,
-    eliminate_rows,
-    fill_rows,
-    reduced_diagonals,
-    right_rows,
-)
+from daskals.kernels.eliminate import Eliminated, eliminate_rows, fill_rows
 from daskals.kernels.features import FeatureRows, number_patterns
 from daskals.kernels.prior_system import WSystem, add_systems, lower_triangle, sum_system
+from daskals.kernels.reduced import apply_reduced, reduced_diagonals, right_rows
 from daskals.kernels.rows import solve_rows
 from daskals.store.blocks import BlockSource
-from daskals.store.scratch import OnDisk, scratch_in
+from daskals.store.scratch import OnDisk, lay_aside
 from daskals.store.splits import ensure_split, load_block
 from daskals.training.elimination import EliminatedPart, eliminate_and_sum, eliminated_rows
 from daskals.training.features import describe_features, load_features
@@ -328,7 +322,7 @@ def test_eliminated_rows_are_kept_where_the_ratings_are(case, tmp_path, monkeypa
     expected = eliminate(block, other)
     for holder, kind in (
         (block, Eliminated),
-        (scratch_in(str(tmp_path)).keep(block), OnDisk),
+        (lay_aside(block, str(tmp_path)), OnDisk),
         (source, type(None)),
     ):
         part = eliminate_and_sum(features, holder, gathered, spec)

@@ -15,7 +15,7 @@ import pytest
 
 from daskals.errors import StoreError
 from daskals.store.blocks import BlockSource, block_of
-from daskals.store.scratch import OnDisk, Scratch, scratch_in
+from daskals.store.scratch import OnDisk, Scratch, lay_aside
 from daskals.types import TRAIN, RatingsBlock
 
 
@@ -133,8 +133,9 @@ def test_a_disk_that_does_not_give_back(scratch, monkeypatch):
 
 def test_one_file_a_disk(tmp_path):
     (tmp_path / "deeper").mkdir()
-    assert scratch_in(str(tmp_path)) is scratch_in(str(tmp_path / "deeper"))
-    assert scratch_in(str(tmp_path / "nowhere")) is None
+    one, other = (lay_aside(thing(1), str(folder)) for folder in (tmp_path, tmp_path / "deeper"))
+    assert one._scratch is other._scratch
+    assert lay_aside(thing(1), str(tmp_path / "nowhere")) is None
 
 
 def test_a_block_stays_in_the_store_where_there_is_no_room(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from daskals.store.scratch import OnDisk, scratch_in
+from daskals.store.scratch import OnDisk, lay_aside
 from daskals.store.splits import load_block
 from daskals.types import RatingsBlock, Side
 
@@ -48,8 +48,7 @@ class BlockSource:
 
     def put_aside(self, folder: str) -> OnDisk[RatingsBlock] | BlockSource:
         """Read the block and lay it on a folder's disk; where that has no room, it stays in the store."""
-        scratch = scratch_in(folder)
-        return (None if scratch is None else scratch.keep(self.read())) or self
+        return lay_aside(self.read(), folder) or self
 
 
 AnyBlock: TypeAlias = RatingsBlock | OnDisk[RatingsBlock] | BlockSource

@@ -210,13 +210,13 @@ _SCRATCHES: dict[int, Scratch] = {}
 _MAKING = threading.Lock()
 
 
-def scratch_in(folder: str) -> Scratch | None:
-    """Return this process's file on a folder's disk; None where none can be made."""
+def lay_aside(value: T, folder: str) -> OnDisk[T] | None:
+    """Write a named tuple's arrays to this process's file on a folder's disk; None where it has no room."""
     try:
         device = Path(folder).stat().st_dev
         with _MAKING:
             if device not in _SCRATCHES:
                 _SCRATCHES[device] = Scratch(folder)
-            return _SCRATCHES[device]
     except OSError:
         return None
+    return _SCRATCHES[device].keep(value)

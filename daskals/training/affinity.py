@@ -18,8 +18,9 @@ import numpy as np
 
 from daskals.cluster import Cluster, Task
 from daskals.exchange import Gathered, Generation, Slab, fetch_rows, publish
-from daskals.kernels.draw import draw_rows, sum_moments
+from daskals.kernels.draw import draw_rows
 from daskals.kernels.features import FeatureRows
+from daskals.kernels.moments import sum_moments
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split

@@ -13,7 +13,7 @@ from daskals.kernels.eliminate import Eliminated, eliminate_rows, fill_rows
 from daskals.kernels.features import FeatureRows
 from daskals.kernels.prior_system import WSystem, sum_system
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
-from daskals.store.scratch import OnDisk, scratch_in
+from daskals.store.scratch import OnDisk, lay_aside
 from daskals.training.gradients import Weights
 from daskals.training.half_step import SolveSpec
 
@@ -50,10 +50,8 @@ def eliminate_and_sum(
     system = sum_system(rows, features)
     if isinstance(block, BlockSource):
         return EliminatedPart(None, system)
-    if not isinstance(block, OnDisk):
-        return EliminatedPart(rows, system)
-    scratch = scratch_in(worker_folder())
-    return EliminatedPart(None if scratch is None else scratch.keep(rows), system)
+    kept = lay_aside(rows, worker_folder()) if isinstance(block, OnDisk) else rows
+    return EliminatedPart(kept, system)
 
 
 def eliminated_rows(

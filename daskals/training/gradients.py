@@ -14,8 +14,9 @@ import numpy as np
 
 from daskals.cluster import Cluster, Task
 from daskals.errors import RowError
-from daskals.kernels.eliminate import Eliminated, RatedRows, apply_reduced, reduced_diagonals, right_rows
+from daskals.kernels.eliminate import Eliminated
 from daskals.kernels.features import FeatureRows, squared_transposed_times, times, transposed_times
+from daskals.kernels.reduced import RatedRows, apply_reduced, reduced_diagonals, right_rows
 from daskals.types import Float64, Side
 
 TOLERANCE = 1e-6

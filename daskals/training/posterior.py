@@ -15,7 +15,8 @@ import numpy as np
 
 from daskals.errors import NumericalError
 from daskals.kernels.dense import backward, cholesky, forward, product, solve_positive
-from daskals.kernels.draw import Draws, Moments
+from daskals.kernels.draw import Draws
+from daskals.kernels.moments import Moments
 from daskals.kernels.random import STREAM_GIBBS_PRIOR
 from daskals.types import Float64
 

@@ -15,15 +15,16 @@ import numpy as np
 
 from daskals.cluster import Cluster, Task
 from daskals.exchange import Gathered, Generation, Slab, publish
-from daskals.kernels.draw import Moments, Noise, draw_rows, normal_rows, prior_pull, sum_moments
-from daskals.kernels.eliminate import RatedRows
+from daskals.kernels.draw import Noise, draw_rows, normal_rows
 from daskals.kernels.features import FeatureRows, feature_gram, times
+from daskals.kernels.moments import Moments, prior_pull, sum_moments
 from daskals.kernels.random import (
     STREAM_GIBBS_ITEM,
     STREAM_GIBBS_ITEM_FEATURES,
     STREAM_GIBBS_USER,
     STREAM_GIBBS_USER_FEATURES,
 )
+from daskals.kernels.reduced import RatedRows
 from daskals.kernels.score import predict_block
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.training.gradients import Weights, start_gradients, take_gradients
