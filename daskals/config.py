@@ -191,6 +191,11 @@ class ModelConfig(_Section):
     keep_samples: int = Field(
         100, ge=1, description="Samples saved with a Bayesian model, evenly thinned after the burn-in."
     )
+    likelihood: Literal["gaussian", "censored"] = Field(
+        "gaussian",
+        description="What the Gibbs sampler takes a rating for: the liking and noise, or that cut off at the "
+        "ends of the scale, where the highest rating stands for all above it.",
+    )
     warm_start: int = Field(10, ge=1, description="ALS epochs that the Gibbs sampler starts from.")
 
     @model_validator(mode="after")
@@ -203,6 +208,8 @@ class ModelConfig(_Section):
             raise ValueError("solver: coordinate serves the models without features; add --model als")
         if self.model in ("bias", "als") and (self.item_features or self.user_features):
             raise ValueError(f"model: {self.model} has no features; add --model hierarchical")
+        if self.likelihood == "censored" and self.model != "bayes":
+            raise ValueError("likelihood: censored serves the Gibbs sampler; add --model bayes")
         if self.burn_in >= self.sweeps:
             raise ValueError(f"burn_in: found {self.burn_in}; expected fewer than the {self.sweeps} sweeps")
         return self

@@ -16,7 +16,7 @@ from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import Split, ensure_split, load_block
 from daskals.training.plan import plan_blocks
 from daskals.training.scoring import ErrorFigures, error_figures
-from daskals.types import TEST, TRAIN, VALIDATION
+from daskals.types import TEST, TRAIN, VALIDATION, RatingsBlock
 
 
 def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> ErrorFigures | None:
@@ -40,6 +40,9 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
     scored = model.scored
     for start, stop in plan_blocks(split.train_counts("user"), model.rank):
         block = load_block(str(store.path), "user", start, stop, split.key, part)
+        if model.samples is not None and model.samples.ends is not None:
+            total = total.plus(_pair_errors(model, block))
+            continue
         total = total.plus(
             score_block(
                 block,
@@ -51,6 +54,18 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
             )
         )
     return error_figures(total)
+
+
+def _pair_errors(model: Model, block: RatingsBlock) -> ErrorSums:
+    """Compare a block's ratings with predictions that are no mere products of factors."""
+    ratings = (block.scale[block.values] if len(block.scale) else block.values).astype(np.float64)
+    users = np.repeat(np.arange(block.start, block.start + block.n_rows), np.diff(block.indptr))
+    predicted = model.predict_rows(users, block.indices.astype(np.int64))
+    errors = ratings - predicted
+    clipped = ratings - np.clip(predicted, *model.limits)
+    return ErrorSums(
+        len(ratings), float(np.sum(errors**2)), float(np.sum(clipped**2)), float(np.sum(np.abs(errors)))
+    )
 
 
 def evaluate(model: Model, data: RatingsSource | None, config: ReadConfig) -> dict[str, Any]:

@@ -68,7 +68,9 @@ class FactorModel:
     samples
         The posterior of a Bayesian model, or None. Predictions then are the samples' mean; the rows above
         are one set of factors that stands for them (`daskals.posterior`), since factors of different
-        samples cannot be averaged: what recommends, compares, explains and exports uses those.
+        samples cannot be averaged: what recommends, compares, explains and exports uses those. Where
+        ratings count as cut off at the ends of their scale (`samples.ends`), the rows are about the liking
+        before it is cut off; `predict` and `predict_rows` tell the rating that it leads to.
     """
 
     rank: int
@@ -152,18 +154,27 @@ class FactorModel:
                 expected="one item for each user",
             )
         user_rows, item_rows = self.rows_of("user", users), self.rows_of("item", items)
-        rating = self.predict_rows(user_rows, item_rows)
+        rating, deviation = self._predicted(user_rows, item_rows), None
+        if self.samples is not None:
+            rating, deviation = self.samples.recorded(rating, user_rows, item_rows)
         if clip:
             rating = np.clip(rating, *self.limits).astype(np.float32)
         return Predictions(
             rating,
             (user_rows >= 0) & (self.user_counts[user_rows] > 0),
             (item_rows >= 0) & (self.item_counts[item_rows] > 0),
-            None if self.samples is None else self.samples.deviations(user_rows, item_rows),
+            deviation,
         )
 
     def predict_rows(self, users: Int64, items: Int64) -> Float32:
         """Predict the rating of each pair of rows, unclipped; −1 stands for someone or something unknown."""
+        values = self._predicted(users, items)
+        if self.samples is None or self.samples.ends is None:
+            return values
+        return self.samples.recorded(values, users, items)[0]
+
+    def _predicted(self, users: Int64, items: Int64) -> Float32:
+        """Return what the factors predict: the rating, or its latent value where ratings are cut off."""
         padded = self._with_unknown
         scored = self.scored
         return predict_pairs(users, items, padded[0], padded[1], rank=scored.rank, mean=scored.mean)
@@ -206,7 +217,7 @@ class FactorModel:
                     "mean": self.mean,
                     "limits": list(self.limits),
                     "report": self.report,
-                    "noise_variance": None if self.samples is None else self.samples.noise_variance,
+                    **({} if self.samples is None else self.samples.attributes()),
                 },
                 arrays={
                     "users/factors": user_factors,
@@ -251,9 +262,7 @@ class FactorModel:
             catalogue=stored.catalogue,
             report=attributes["report"],
             weights={side: arrays[f"{side}s/prior"] for side in SIDES if f"{side}s/prior" in arrays},
-            samples=Samples.from_stored(arrays, float(attributes["noise_variance"]))
-            if "samples/users" in arrays
-            else None,
+            samples=Samples.from_stored(arrays, attributes) if "samples/users" in arrays else None,
         )
 
 

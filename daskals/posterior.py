@@ -37,6 +37,7 @@ def gather_samples(posterior: Posterior) -> Samples:
         user_spread=np.stack([_inverse(sample.user_precision) for sample in kept]),
         item_spread=np.stack([_inverse(sample.item_precision) for sample in kept]),
         noise_variance=posterior.noise_variance,
+        ends=posterior.ends,
     )
 
 

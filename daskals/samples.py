@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.kernels.censored import Ends, recorded_moments
 from daskals.kernels.samples import sample_variances, stack_samples
 from daskals.types import FactorRows, Float32, Float64, Int64
 
@@ -39,6 +40,8 @@ class Samples:
         Prior covariance Λ⁻¹ of each sample, float64, shape (samples, rank + 1, rank + 1).
     noise_variance
         Mean variance of a rating about its prediction.
+    ends
+        Of the rating scale, where ratings count as cut off there: factors then are those of latent values.
     """
 
     users: Float32
@@ -47,6 +50,7 @@ class Samples:
     user_spread: Float64
     item_spread: Float64
     noise_variance: float
+    ends: Ends | None = None
 
     @property
     def n_samples(self) -> int:
@@ -68,19 +72,45 @@ class Samples:
     def deviations(self, users: Int64, items: Int64) -> Float32:
         """Return the predictive standard deviation of each pair of rows, −1 for unknown ones.
 
-        √(posterior variance + noise variance): about 90 % of ratings lie within 1.645 of it.
+        √(posterior variance + noise variance): about 90 % of ratings lie within 1.645 of it. With `ends` it
+        is that of the latent values.
         """
         variances = sample_variances(
             users, items, (self.users, self.items), self.means, (self.user_spread, self.item_spread)
         )
         return np.sqrt(variances + self.noise_variance).astype(np.float32)
 
+    def recorded(self, latent: Float32, users: Int64, items: Int64) -> tuple[Float32, Float32]:
+        """Return mean and standard deviation of the ratings of pairs of rows, given their mean latent values.
+
+        Without `ends` a latent value is a rating.
+        """
+        deviations = self.deviations(users, items)
+        if self.ends is None:
+            return latent, deviations
+        mean, deviation = recorded_moments(
+            self.ends, latent.astype(np.float64), deviations.astype(np.float64)
+        )
+        return mean.astype(np.float32), deviation.astype(np.float32)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name, as a model folder holds them."""
         return {f"samples/{name}": getattr(self, name) for name in _ARRAYS}
 
     @classmethod
-    def from_stored(cls, arrays: Mapping[str, NDArray[Any]], noise_variance: float) -> Self:
-        """Build from what a model folder holds."""
+    def from_stored(cls, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> Self:
+        """Build from what a model folder holds; see `attributes`."""
         found = {name: arrays[f"samples/{name}"] for name in _ARRAYS}
-        return cls(**found, noise_variance=noise_variance)
+        ends = attributes.get("ends")
+        return cls(
+            **found,
+            noise_variance=float(attributes["noise_variance"]),
+            ends=None if ends is None else Ends(*ends),
+        )
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a model's manifest holds of the samples."""
+        return {
+            "noise_variance": self.noise_variance,
+            "ends": None if self.ends is None else list(self.ends),
+        }

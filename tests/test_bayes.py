@@ -272,7 +272,7 @@ def test_coverage_of_normal_errors():
     means, n = rng.normal(size=20_000), 50
     drawn = means[:, None] + 0.5 * rng.normal(size=(20_000, n))
     ratings = means + np.sqrt(0.25 + 0.5) * rng.normal(size=20_000)
-    figures = predictive_figures(ratings, Tally(drawn.sum(1), (drawn**2).sum(1)), n, 0.5)
+    figures = predictive_figures(ratings, Tally(drawn.sum(1), (drawn**2).sum(1)), n, 0.5, None)
     assert figures.coverage[50] == pytest.approx(0.5, abs=0.015)
     assert figures.coverage[90] == pytest.approx(0.9, abs=0.01)
     assert figures.rmse == pytest.approx(np.sqrt(0.75 + 0.25 / n), rel=0.03)

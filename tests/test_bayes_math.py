@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from daskals.errors import NumericalError, RowError
+from daskals.kernels.censored import Ends, complete, recorded
 from daskals.kernels.draw import Draws, Noise, draw_rows
 from daskals.kernels.features import FeatureRows, feature_gram
 from daskals.kernels.layout import pack_rows
 from daskals.kernels.moments import Moments, prior_pull, row_vectors, sum_moments
-from daskals.kernels.random import STREAM_GIBBS_ITEM, STREAM_GIBBS_USER
+from daskals.kernels.random import (
+    STREAM_GIBBS_ITEM,
+    STREAM_GIBBS_ITEM_LATENT,
+    STREAM_GIBBS_USER,
+    STREAM_GIBBS_USER_LATENT,
+)
 from daskals.training.posterior import (
     Hyperprior,
     SidePrior,
@@ -184,6 +190,7 @@ ITEM_FEATURES = FeatureRows(
     np.empty(0, np.int64),
 )
 NO_FEATURES = np.zeros((0, SIZE))
+ENDS = Ends(-0.75, 0.875, -0.5, 0.625)
 PAIRS = np.array([(u, i) for u in range(N_USERS) for i in range(N_ITEMS) if (u + 2 * i) % 3])
 
 
@@ -249,12 +256,20 @@ def statistics(users, items, user_prior, item_prior, alpha, ratings) -> np.ndarr
     )
 
 
-def sweep_once(state, t: int):
+def latent_block(side: str, rows, other, alpha: float, ratings: np.ndarray, ends: Ends | None, t: int):
+    block = block_of(side, ratings)
+    if ends is None:
+        return block
+    noise = Noise(5, STREAM_GIBBS_USER_LATENT if side == "user" else STREAM_GIBBS_ITEM_LATENT, t)
+    return complete(block, rows, other, rank=1, mean=0.0, alpha=alpha, ends=ends, noise=noise)
+
+
+def sweep_once(state, t: int, ends: Ends | None):
     users, items, user_prior, item_prior, alpha, ratings = state
     counts = {side: np.diff(block_of(side, ratings).indptr) for side in ("user", "item")}
     options = {"rank": 1, "mean": 0.0, "alpha": alpha}
     users, _ = draw_rows(
-        block_of("user", ratings),
+        latent_block("user", users, items, alpha, ratings, ends, t),
         items,
         precision=user_prior.precision,
         priors=user_prior.mean[None],
@@ -264,7 +279,7 @@ def sweep_once(state, t: int):
     moments = sum_moments(users, counts["user"], None, NO_FEATURES, 1)
     user_prior = draw_side_prior(prior_draws(5, t, "user"), moments, user_prior, HYPER, np.zeros((0, 0)))
     items, sse = draw_rows(
-        block_of("item", ratings),
+        latent_block("item", items, users, alpha, ratings, ends, t),
         users,
         precision=item_prior.precision,
         priors=item_means(item_prior),
@@ -278,36 +293,41 @@ def sweep_once(state, t: int):
     return users, items, user_prior, item_prior, alpha
 
 
-def geweke(n_draws: int, keep: int) -> np.ndarray:
+def geweke(n_draws: int, keep: int, ends: Ends | None = None) -> np.ndarray:
     """Return z-scores of the statistics: independent draws against the chain that redraws its data."""
     rng = np.random.default_rng(1)
+
+    def data(users, items, alpha):
+        return recorded(ends, draw_ratings(rng, users, items, alpha)).astype(np.float32)
 
     def independent():
         user_prior, item_prior = draw_prior(rng, 0), draw_prior(rng, 2)
         users = draw_side(rng, user_prior, np.tile(user_prior.mean, (N_USERS, 1)))
         items = draw_side(rng, item_prior, item_means(item_prior))
         alpha = rng.gamma(HYPER.noise_shape) / HYPER.noise_rate
-        return users, items, user_prior, item_prior, alpha, draw_ratings(rng, users, items, alpha)
+        return users, items, user_prior, item_prior, alpha, data(users, items, alpha)
 
     marginal = np.stack([statistics(*independent()) for _ in range(n_draws)])
     state, chain = independent(), []
     for t in range(n_draws):
-        users, items, user_prior, item_prior, alpha = sweep_once(state, t)
-        state = (users, items, user_prior, item_prior, alpha, draw_ratings(rng, users, items, alpha))
+        users, items, user_prior, item_prior, alpha = sweep_once(state, t, ends)
+        state = (users, items, user_prior, item_prior, alpha, data(users, items, alpha))
         chain.append(statistics(*state))
     batches = np.stack(chain).reshape(keep, -1, marginal.shape[1]).mean(axis=1)
     error = np.sqrt(marginal.var(axis=0) / n_draws + batches.var(axis=0, ddof=1) / keep)
     return (batches.mean(axis=0) - marginal.mean(axis=0)) / error
 
 
-def test_geweke():
-    scores = geweke(4000, 20)
+@pytest.mark.parametrize("ends", [None, ENDS], ids=["gaussian", "censored"])
+def test_geweke(ends):
+    scores = geweke(4000, 20, ends)
     assert np.all(np.abs(scores) < 4.0), scores
 
 
 @pytest.mark.slow
-def test_geweke_long():
-    scores = geweke(40000, 40)
+@pytest.mark.parametrize("ends", [None, ENDS], ids=["gaussian", "censored"])
+def test_geweke_long(ends):
+    scores = geweke(40000, 40, ends)
     assert np.all(np.abs(scores) < 4.0), scores
 
 
@@ -318,7 +338,15 @@ def test_geweke_notices_a_wrong_conditional(monkeypatch):
         return right(draws, 0.7 * sse, n, hyperprior)
 
     monkeypatch.setitem(globals(), "draw_alpha", too_sure)
-    assert np.max(np.abs(geweke(4000, 20))) > 5.0
+    assert np.max(np.abs(geweke(1500, 20))) > 5.0
+
+
+def test_geweke_notices_ends_that_are_not_drawn(monkeypatch):
+    def as_rated(block, *_, **__):
+        return block
+
+    monkeypatch.setitem(globals(), "complete", as_rated)
+    assert np.max(np.abs(geweke(1500, 20, ENDS))) > 5.0
 
 
 def test_precision_is_drawn_given_w():

@@ -32,12 +32,17 @@ class Coded(NamedTuple):
     scale: Float32
 
 
-def coded_block(block: RatingsBlock, other: FactorRows, rank: int) -> Coded:
-    """Return a block for a kernel; raise DataError where block and other side's rows do not fit."""
-    if other.ndim != 2 or other.shape[1] != row_stride(rank):
+def check_rows(rows: FactorRows, rank: int) -> None:
+    """Raise DataError unless factor rows are of a rank."""
+    if rows.ndim != 2 or rows.shape[1] != row_stride(rank):
         raise DataError(
-            f"factor rows have shape {other.shape}", expected=f"(rows, {row_stride(rank)}) for rank {rank}"
+            f"factor rows have shape {rows.shape}", expected=f"(rows, {row_stride(rank)}) for rank {rank}"
         )
+
+
+def coded_block(block: RatingsBlock, other: FactorRows, rank: int) -> Coded:
+    """Return a block for a kernel; raise DataError where the other side's rows are not of this rank."""
+    check_rows(other, rank)
     coded = len(block.scale) > 0
     scale = np.full(SCALE_SIZE if coded else 0, np.nan, np.float32)
     scale[: len(block.scale)] = block.scale

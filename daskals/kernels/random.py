@@ -35,6 +35,10 @@ STREAM_GIBBS_USER_FEATURES = 6
 """Perturbation of user rows from which the weights of their features are drawn."""
 STREAM_GIBBS_ITEM_FEATURES = 7
 """Perturbation of item rows from which the weights of their features are drawn."""
+STREAM_GIBBS_USER_LATENT = 8
+"""Latent values of ratings at the ends of their scale, drawn before user rows."""
+STREAM_GIBBS_ITEM_LATENT = 9
+"""The same before item rows."""
 STREAM_MOVES_LEVEL = 32
 """Random orders of a user's sittings in the test of the user's level."""
 STREAM_MOVES_TASTE = 33

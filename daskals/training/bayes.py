@@ -18,6 +18,7 @@ import numpy as np
 from daskals.cluster import Cluster, LostTasksError
 from daskals.config import TrainConfig
 from daskals.exchange import restore
+from daskals.kernels.censored import Ends, ends_of
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
 from daskals.training.chain import (
@@ -65,12 +66,15 @@ class Posterior:
         Mean of 1/α over the sweeps after the burn-in.
     predictive
         Figures of the whole chain on the test ratings, None without any.
+    ends
+        Of the rating scale, where ratings count as cut off there.
     """
 
     trained: TrainedFactors
     samples: list[Sample]
     noise_variance: float
     predictive: PredictiveFigures | None
+    ends: Ends | None
 
 
 class GibbsSampler:
@@ -108,6 +112,8 @@ class GibbsSampler:
         self.features = side_features(store, config)
         self._rank = config.rank
         self._mean = 0.0 if config.no_global_mean else split.mean
+        self._limits = rating_limits(store)
+        self._ends = ends_of(store.scale, self._limits) if config.likelihood == "censored" else None
         self._kept = kept_sweeps(config.sweeps, config.burn_in, config.keep_samples)
         self._plan = RatingsPlan(store, split, self._rank)
         self._starts = {side: [rows.start for rows in self._plan.ranges[side]] for side in SIDES}
@@ -191,9 +197,9 @@ class GibbsSampler:
         noise_variance = state.noise_total / n
         predictive = None
         if state.tally is not None:
-            predictive = predictive_figures(self._test_ratings, state.tally, n, noise_variance)
+            predictive = predictive_figures(self._test_ratings, state.tally, n, noise_variance, self._ends)
         trained = replace(warm, history=tuple(state.history))
-        return Posterior(trained, state.samples, noise_variance, predictive)
+        return Posterior(trained, state.samples, noise_variance, predictive, self._ends)
 
     def _place(self) -> None:
         budgets = self.cluster.memory_budgets(self.options.ratings_memory)
@@ -238,11 +244,11 @@ class GibbsSampler:
             state_is_due = self._state_is_due(sweep + 1)
             # the next sweep is on its way before this one is awaited, but not past a state
             coming = None if state_is_due else self._submit_sweep(chain, sweep + 1)
-            record = self._finish(chain, sweep, started)
+            record, variance = self._finish(chain, sweep, started, noise)
             started += record.seconds
             history.append(record)
             if sweep >= self.config.burn_in:
-                noise += 1.0 / (record.noise_precision or math.inf)
+                noise += variance
             if sweep in self._kept:
                 key = f"{self._run}-{sweep}-sample"
                 samples.append(fetch_sample(self.cluster, chain, self._mean, self._rank, key))
@@ -264,7 +270,7 @@ class GibbsSampler:
         return hand_out_chain(self.cluster, state, self._starts, self._test_cuts, key)
 
     def _submit_sweep(self, chain: Chain, sweep: int) -> Chain:
-        step = Step(self._rank, self._mean, self.config.seed, sweep, Hyperprior())
+        step = Step(self._rank, self._mean, self.config.seed, sweep, Hyperprior(), self._ends)
         key = f"{self._run}-{sweep}"
         chain = submit_sweep(self.cluster, self._sides, chain, step, self.split.n_train, key)
         test = self._ratings.test
@@ -272,32 +278,37 @@ class GibbsSampler:
             return chain
         return replace(chain, tallies=submit_tallies(self.cluster, test, chain, step, key))
 
-    def _finish(self, chain: Chain, sweep: int, started: float) -> EpochFinished:
+    def _finish(
+        self, chain: Chain, sweep: int, started: float, noise_total: float
+    ) -> tuple[EpochFinished, float]:
+        """Await a sweep; return its figures and the noise variance, `noise_total` being those before."""
         alpha = float(self.cluster.result(chain.alpha))
-        low, high = rating_limits(self.store)
+        low, high = self._limits
         check_alpha(alpha, max(high - low, 1e-6), sweep + 1)
         users: BlockStats = self.cluster.result(chain.users.stats)
         items: BlockStats = self.cluster.result(chain.items.stats)
         seconds = time.perf_counter() - started
-        return EpochFinished(
+        record = EpochFinished(
             epoch=sweep + 1,
             epochs=self.config.sweeps,
             objective=0.5 * (alpha * items.sse + users.penalty + items.penalty),
             train_rmse=math.sqrt(max(items.sse, 0.0) / self.split.n_train),
             validation_rmse=None,
-            test_rmse=self._monitored(chain, sweep),
+            test_rmse=self._monitored(chain, sweep, noise_total + 1.0 / alpha),
             seconds=seconds,
             ratings_per_second=self.split.n_train / seconds,
             noise_precision=alpha,
         )
+        return record, 1.0 / alpha
 
-    def _monitored(self, chain: Chain, sweep: int) -> float | None:
+    def _monitored(self, chain: Chain, sweep: int, noise_total: float) -> float | None:
         if not self.config.monitor_test:
             return None
         tally = fetch_tally(self.cluster, chain)
         if tally is None:
             return None
-        return predictive_figures(self._test_ratings, tally, sweep + 1 - self.config.burn_in, 1.0).rmse
+        n = sweep + 1 - self.config.burn_in
+        return predictive_figures(self._test_ratings, tally, n, noise_total / n, self._ends).rmse
 
     def _state_is_due(self, done: int) -> bool:
         return done % STATE_SWEEPS == 0 or done == self.config.sweeps or self._is_kept(done)

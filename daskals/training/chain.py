@@ -54,9 +54,11 @@ def submit_sweep(
 ) -> Chain:
     """Start one sweep: users, their prior, items, their prior, noise."""
     priors = dict(chain.priors)
-    users = submit_rows(cluster, sides["user"], chain.items, (priors["user"], chain.alpha), step, key)
+    given = (chain.items, chain.users)
+    users = submit_rows(cluster, sides["user"], given, (priors["user"], chain.alpha), step, key)
     priors["user"] = submit_prior(cluster, sides["user"], users, priors["user"], step, key)
-    items = submit_rows(cluster, sides["item"], users, (priors["item"], chain.alpha), step, key)
+    given = (users, chain.items)
+    items = submit_rows(cluster, sides["item"], given, (priors["item"], chain.alpha), step, key)
     priors["item"] = submit_prior(cluster, sides["item"], items, priors["item"], step, key)
     alpha = cluster.submit(next_alpha, items.stats, n_train, step, key=f"draw-noise-{key}")
     return Chain(users, items, priors, alpha, chain.tallies)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from daskals.kernels.censored import Ends, recorded, recorded_moments
 from daskals.training.sweep import Tally
 from daskals.types import Float64
 
@@ -25,9 +26,10 @@ class PredictiveFigures:
     rmse, mae
         Of the posterior mean, unclipped.
     deviation
-        Mean predictive deviation, √(posterior variance + noise variance).
+        Mean predictive deviation of a rating; √(posterior variance + noise variance) unless it is cut off.
     coverage
-        Share of the ratings within mean ± z deviations, by the interval's per cent.
+        Share of the ratings within mean ± z deviations, by the interval's per cent; where ratings are cut
+        off at the ends of the scale, so are the intervals.
     """
 
     n: int
@@ -38,19 +40,28 @@ class PredictiveFigures:
 
 
 def predictive_figures(
-    ratings: Float64, tally: Tally, n_sweeps: int, noise_variance: float
+    ratings: Float64, tally: Tally, n_sweeps: int, noise_variance: float, ends: Ends | None
 ) -> PredictiveFigures:
-    """Compare predictions added up over `n_sweeps` sweeps with the ratings, in the same order."""
+    """Compare predictions added up over `n_sweeps` sweeps with the ratings, in the same order.
+
+    `ends` are those of the scale where ratings are cut off: predictions then are of the latent values.
+    """
     mean = tally.total / n_sweeps
     variance = np.maximum(tally.squares / n_sweeps - mean**2, 0.0)
     if n_sweeps > 1:
         variance *= n_sweeps / (n_sweeps - 1)
     deviation = np.sqrt(variance + noise_variance)
+    coverage = {}
+    for share, z in INTERVALS.items():
+        low, high = (recorded(ends, mean + sign * z * deviation) for sign in (-1, 1))
+        coverage[share] = float(np.mean((low <= ratings) & (ratings <= high)))
+    if ends is not None:
+        mean, deviation = recorded_moments(ends, mean, deviation)
     errors = np.abs(ratings - mean)
     return PredictiveFigures(
         n=len(ratings),
         rmse=math.sqrt(float(np.mean(errors**2))),
         mae=float(np.mean(errors)),
         deviation=float(np.mean(deviation)),
-        coverage={share: float(np.mean(errors <= z * deviation)) for share, z in INTERVALS.items()},
+        coverage=coverage,
     )

@@ -15,14 +15,17 @@ import numpy as np
 
 from daskals.cluster import Cluster, Task
 from daskals.exchange import Gathered, Generation, Slab, publish
+from daskals.kernels.censored import Ends, complete
 from daskals.kernels.draw import Noise, draw_rows, normal_rows
 from daskals.kernels.features import FeatureRows, feature_gram, times
 from daskals.kernels.moments import Moments, prior_pull, sum_moments
 from daskals.kernels.random import (
     STREAM_GIBBS_ITEM,
     STREAM_GIBBS_ITEM_FEATURES,
+    STREAM_GIBBS_ITEM_LATENT,
     STREAM_GIBBS_USER,
     STREAM_GIBBS_USER_FEATURES,
+    STREAM_GIBBS_USER_LATENT,
 )
 from daskals.kernels.reduced import RatedRows
 from daskals.kernels.score import predict_block
@@ -43,6 +46,7 @@ from daskals.training.prior import MOST_DIRECT, Prior
 from daskals.types import BlockStats, FactorRows, Float64, Side
 
 _ROWS = {"user": STREAM_GIBBS_USER, "item": STREAM_GIBBS_ITEM}
+_LATENT = {"user": STREAM_GIBBS_USER_LATENT, "item": STREAM_GIBBS_ITEM_LATENT}
 _FEATURES = {"user": STREAM_GIBBS_USER_FEATURES, "item": STREAM_GIBBS_ITEM_FEATURES}
 
 
@@ -73,13 +77,26 @@ class SideChain:
 
 @dataclass(frozen=True)
 class Step:
-    """What all tasks of a sweep share: rank, global mean, seed, number and hyperprior."""
+    """What all tasks of a sweep share.
+
+    Attributes
+    ----------
+    rank, mean
+        Number of factors; the global mean μ.
+    seed, sweep
+        What the random numbers depend on beside side and row.
+    hyperprior
+        The fixed numbers at the top.
+    ends
+        Of the rating scale, where ratings are cut off there.
+    """
 
     rank: int
     mean: float
     seed: int
     sweep: int
     hyperprior: Hyperprior
+    ends: Ends | None = None
 
 
 def prepare_side(cluster: Cluster, data: SideData, features: Prior | None, key: str) -> SideChain:
@@ -94,16 +111,26 @@ def prepare_side(cluster: Cluster, data: SideData, features: Prior | None, key: 
 
 
 def submit_rows(
-    cluster: Cluster, chain: SideChain, other: Generation, drawn: tuple[Task, Task], step: Step, key: str
+    cluster: Cluster,
+    chain: SideChain,
+    given: tuple[Generation, Generation],
+    drawn: tuple[Task, Task],
+    step: Step,
+    key: str,
 ) -> Generation:
-    """Start drawing all rows of a side; `drawn` is its prior and the noise precision."""
+    """Start drawing all rows of a side.
+
+    `given` are the other side's rows and the present ones of this; `drawn` its prior and the noise precision.
+    """
     side = chain.data.side
+    other, current = given
     prior, alpha = drawn
     features = None if chain.features is None else chain.features.blocks
     arguments = [
         (
             *(block, other.near(cluster.home(n)), None if features is None else features[n]),
             *(prior, alpha, side, step),
+            None if step.ends is None else current.slabs[n],
         )
         for n, block in enumerate(chain.data.blocks)
     ]
@@ -143,9 +170,24 @@ def draw_slab(
     alpha: float,
     side: Side,
     step: Step,
+    current: Slab | DrawnSlab | None,
 ) -> DrawnSlab:
-    """Draw the rows of one block, and sum what they tell of their prior."""
+    """Draw the rows of one block, and sum what they tell of their prior.
+
+    Where ratings are cut off, their latent values are drawn first, given the rows `current`.
+    """
     ratings = block_of(block)
+    if step.ends is not None and current is not None:
+        ratings = complete(
+            ratings,
+            current.rows,
+            other.rows,
+            rank=step.rank,
+            mean=step.mean,
+            alpha=alpha,
+            ends=step.ends,
+            noise=Noise(step.seed, _LATENT[side], step.sweep),
+        )
     means = prior.mean[None] if features is None else prior.mean + times(features, prior.weights)
     rows, sse = draw_rows(
         ratings,
