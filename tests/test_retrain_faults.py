@@ -71,7 +71,9 @@ class Disk:
             self.count += 1
             turn = self.count == self.fail_at
         if turn:
-            raise self.error
+            # a new one each time: an exception raised again and again gathers a traceback that cannot be
+            # pickled any more, and Dask then hands on another
+            raise type(self.error)(*self.error.args)
 
 
 def _watch(event: str, arguments: tuple[object, ...]) -> None:
