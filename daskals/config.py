@@ -84,6 +84,13 @@ class _Section(BaseModel):
         except ValidationError as error:
             raise _readable(error) from None
 
+    @classmethod
+    def from_report(cls, report: Mapping[str, Any], **changes: Any) -> Self:
+        """Return what a report's `config` says of these options, with changes; it may hold others as well."""
+        names = {field.alias or name for name, field in cls.model_fields.items()}
+        known = {name: report[name] for name in names if report.get(name) is not None}
+        return cls.parse({**known, **changes})
+
     def as_report(self) -> dict[str, Any]:
         """Return the fields under their public names, ready for JSON."""
         return self.model_dump(mode="json", by_alias=True)

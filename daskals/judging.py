@@ -54,17 +54,15 @@ def judge_ranking(
     The share of the rating beside affinity is chosen with a model of the same options, trained without a
     validation part of the training ratings; of a Bayesian model the hierarchical one stands in.
     """
-    options = {name: value for name, value in model.report["config"].items() if value is not None}
-    split = model.report["data"]["split"]
-    selector = TrainConfig.parse(
-        {
-            **options,
-            "model": "auto" if options["model"] == "bayes" else options["model"],
-            "epochs": min(int(options["epochs"]), SELECTOR_EPOCHS),
-            "split_seed": split["seed"],
-            "validation_fraction": VALIDATION_FRACTION,
-            "monitor_test": False,
-        }
+    options = model.report["config"]
+    selector = TrainConfig.from_report(
+        options,
+        model="auto" if options["model"] == "bayes" else options["model"],
+        likelihood="gaussian",
+        epochs=min(int(options["epochs"]), SELECTOR_EPOCHS),
+        split_seed=model.report["data"]["split"]["seed"],
+        validation_fraction=VALIDATION_FRACTION,
+        monitor_test=False,
     )
     chosen = fit(store, selector, cluster.client)
     return ranking_report(model, store, cluster, chosen, k=k, sample=sample, seed=seed)

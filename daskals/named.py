@@ -44,9 +44,7 @@ class NamedModel(FactorModel):
     @cached_property
     def ridge(self) -> Ridge:
         """The ridge of a half-step, relative to λ, from the configuration the model was trained with."""
-        config = self.report["config"]
-        names = {field.alias or name for name, field in ModelConfig.model_fields.items()}
-        return ModelConfig.parse({name: config[name] for name in names if name in config}).ridge
+        return ModelConfig.from_report(self.report["config"]).ridge
 
     @cached_property
     def _row_by_id(self) -> dict[Side, dict[Any, int]]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskals.buckets import error_buckets
-from daskals.config import ReadConfig, TrainConfig
+from daskals.config import JobConfig, ReadConfig, TrainConfig
 from daskals.errors import ConfigError, DataError
 from daskals.exchange import Gathered
 from daskals.fitting import fit, split_spec
@@ -206,10 +206,17 @@ def test_buckets_add_up(client, store):
     assert found["item"]["0"] == {"n": 0, "rmse": None, "mae": None} or found["item"]["0"]["n"] > 0
 
 
-def test_command_reports_ranking_and_buckets(client, planted_folder, tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"model": "bayes", "likelihood": "censored", "sweeps": 6, "burn_in": 2, "keep_samples": 2}],
+    ids=["hierarchical", "censored"],
+)
+def test_command_reports_ranking_and_buckets(client, planted_folder, tmp_path, options):
     from jobs.evaluate import main
 
-    settings = TrainConfig.parse({"test_fraction": 0.3, "rank": 2, "epochs": 2, "lambda": 0.05})
+    # a job's options, as the report of its run holds them
+    job = {"data": planted_folder, "out": tmp_path / "run", "workers": 1, "quiet": True, **options}
+    settings = JobConfig.parse({"test_fraction": 0.3, "rank": 2, "epochs": 2, "lambda": 0.05, **job})
     fit(str(planted_folder), settings, client).save(tmp_path / "model")
     json_file = tmp_path / "figures.json"
     arguments = [str(tmp_path / "model"), "--ranking", "--buckets", "--k", "3", "--json", str(json_file)]
