@@ -2,9 +2,9 @@
 
 Given noise precision α, prior N(m, Λ⁻¹) and a row's S = Σ zzᵀ and v = Σ zy (z = [q, 1]), the row
 x = [factors, bias] is N((αS + Λ)⁻¹(αv + Λm), (αS + Λ)⁻¹) (Salakhutdinov and Mnih 2008, Eq. 11). With
-αS + Λ = LLᵀ a draw is L⁻ᵀ(L⁻¹(αv + Λm) + ξ), ξ standard normal. Random numbers depend on (seed, stream,
-row, column) alone, so a draw is the same whatever the blocks. Without noise it is the mode: the ridge
-solution under a full precision.
+αS + Λ = LLᵀ a draw is L⁻ᵀ(L⁻¹(αv + Λm) + ξ), ξ standard normal (`daskals.kernels.chain_normals`). Random
+numbers depend on (seed, stream, sweep, row, column) alone, so a draw is the same whatever the blocks. Without
+noise it is the mode: the ridge solution under a full precision.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.kernels.chain_normals import fill_row
 from daskals.kernels.coded import BAD_PIVOT, NOT_FINITE, OK, Coded, coded_block, row_gram
 from daskals.kernels.dense import product
 from daskals.kernels.eliminate import raise_first
@@ -59,12 +60,11 @@ def _form_system(
 
 
 @exact_jit
-def _draw_solution(factor: Float64, key: np.uint64, first_column: int, x: Float64) -> None:
-    """Turn the right side x into L⁻ᵀ(L⁻¹x + ξ); ξ = 0 where `first_column` is negative."""
+def _draw_solution(factor: Float64, noise: Float64, x: Float64) -> None:
+    """Turn the right side x into L⁻ᵀ(L⁻¹x + ξ), ξ the noise."""
     substitute_forward(factor, x)
-    if first_column >= 0:
-        for a in range(len(x)):
-            x[a] += normal_at(key, first_column + a)
+    for a in range(len(x)):
+        x[a] += noise[a]
     substitute_back(factor, x)
 
 
@@ -77,7 +77,7 @@ def _draw(
     precision: Float64,
     priors: Float64,
     key: np.uint64,
-    first_column: int,
+    sweep: int,
     start: int,
     solved: FactorRows,
     stats: Float64,
@@ -86,7 +86,7 @@ def _draw(
     size = len(precision)
     gram = np.empty((size + 1, size + 1))
     system = np.empty((size, size))
-    x = np.empty(size)
+    x, noise = np.empty(size), np.zeros(size)
     for row in range(len(status)):
         status[row] = row_gram(block, row, other, mean, gram)
         if status[row] != OK:
@@ -95,7 +95,9 @@ def _draw(
         if not factorise(system):
             status[row] = BAD_PIVOT if np.isfinite(gram[size, size]) else NOT_FINITE
             continue
-        _draw_solution(system, row_key(key, start + row), first_column, x)
+        if sweep >= 0:
+            fill_row(key, start + row, sweep, noise)
+        _draw_solution(system, noise, x)
         stats[row, 0] = _squared_error(gram, x)
         for a in range(size):
             solved[row, a if a < size - 1 else size] = x[a]
@@ -159,14 +161,14 @@ def draw_rows(
     """
     coded = coded_block(block, other, rank)
     chosen = Noise(0, 0, 0) if noise is None else noise
-    column = -1 if noise is None else chosen.sweep * (rank + 1)
+    sweep = -1 if noise is None else chosen.sweep
     key = key_of(chosen.seed, chosen.stream)
     if PLAIN:
         solved, stats, status = empty_rows(block.n_rows, rank), np.zeros((block.n_rows, 2)), _no_status(block)
         with np.errstate(over="ignore"):
             _draw(
                 *(coded, other, float(mean), float(alpha), precision, _of_rows(priors, block.n_rows)),
-                *(key, column, block.start, solved, stats, status),
+                *(key, sweep, block.start, solved, stats, status),
             )
     else:
         task = make_task(block, other, rank, mean, Ridge(0.0, 0.0))
@@ -175,7 +177,7 @@ def draw_rows(
         draw_kernel(rank)(
             *(task, outcome, float(alpha), precision.astype(np.float32)),
             _of_rows(pulls.astype(np.float32), block.n_rows),
-            *(key, column, block.start),
+            *(key, sweep, block.start),
         )
         solved, stats, status = outcome.rows, outcome.stats, outcome.status
     raise_first(status, block.start)
@@ -194,16 +196,14 @@ def normal_rows(noise: Noise, start: int, rows: FactorRows, rank: int) -> Float6
     """Draw standard normals for rows `start` and following, float64, shape (rows, rank + 1)."""
     out = np.empty((len(rows), rank + 1))
     with np.errstate(over="ignore"):
-        _fill_rows(key_of(noise.seed, noise.stream), start, noise.sweep * (rank + 1), out)
+        _fill_rows(key_of(noise.seed, noise.stream), start, noise.sweep, out)
     return out
 
 
 @exact_jit
-def _fill_rows(key: np.uint64, start: int, first_column: int, out: Float64) -> None:
+def _fill_rows(key: np.uint64, start: int, sweep: int, out: Float64) -> None:
     for row in range(len(out)):
-        of_row = row_key(key, start + row)
-        for k in range(out.shape[1]):
-            out[row, k] = normal_at(of_row, first_column + k)
+        fill_row(key, start + row, sweep, out[row])
 
 
 @exact_jit

@@ -21,11 +21,12 @@ from daskals.kernels.batches import (
     make_workspace,
     weight_lanes,
 )
+from daskals.kernels.chain_normals import whole_groups
 from daskals.kernels.gram_tiles import tile_places
 from daskals.kernels.jit import exact_jit
 from daskals.kernels.lane_algebra import add_noise_interleaved, invert_interleaved
+from daskals.kernels.lane_normals import draw_interleaved
 from daskals.kernels.layout import aligned_rows, empty_rows
-from daskals.kernels.random import normal_at, row_key
 from daskals.kernels.rows import frozen, residual_table
 from daskals.kernels.simd import unowned
 from daskals.kernels.solve import Fit, fit_interleaved, solve_interleaved
@@ -175,18 +176,6 @@ def _lay_out(work: Workspace, pulls: Float32, first: int, count: int) -> None:
 
 
 @exact_jit
-def _lay_noise(noise: Float32, key: np.uint64, column: int, first: int, count: int) -> None:
-    """Draw the rows' standard normals, side by side."""
-    size = len(noise) // LANES
-    for k in range(size * LANES):
-        noise[k] = np.float32(0.0)
-    for lane in range(count):
-        of_row = row_key(key, first + lane)
-        for k in range(size):
-            noise[k * LANES + lane] = normal_at(of_row, column + k)
-
-
-@exact_jit
 def _keep_drawn(rank: int, work: Workspace, fit: Fit, first: int, count: int, outcome: Outcome) -> None:
     for lane in range(count):
         row = first + lane
@@ -204,8 +193,8 @@ def draw_kernel(
 ) -> Callable[[Task, Outcome, float, Float32, Float32, np.uint64, int, int], None]:
     """Return the kernel behind `draw_rows`, made for a rank.
 
-    It takes the task, the outcome, α, Λ, Λm of all rows, the random numbers' key and first column (negative
-    for no noise), and the block's first row.
+    It takes the task, the outcome, α, Λ, Λm of all rows, the random numbers' key and the sweep (negative for
+    no noise), and the block's first row.
     """
     size = rank + 1
     sum_batch = gram_batch(rank)
@@ -218,21 +207,21 @@ def draw_kernel(
         precision: Float32,
         pulls: Float32,
         key: np.uint64,
-        column: int,
+        sweep: int,
         start: int,
     ) -> None:
         memory = make_workspace(rank, len(task.places))
         fitted = Fit(np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES))
         work, fit = unowned(memory), unowned(fitted)
-        noise = np.empty(size * LANES, np.float32)
+        noise = np.empty(whole_groups(size) * LANES, np.float32)
         for first in range(0, len(pulls), LANES):
             count = min(LANES, len(pulls) - first)
             sum_batch(unowned(task), work, first, count, unowned(outcome))
             _lay_out(work, pulls, first, count)
             _posterior_systems(work, size, alpha, precision)
             solve_interleaved(work.systems, work.x, work.positive, size)
-            if column >= 0:
-                _lay_noise(noise, key, column, start + first, count)
+            if sweep >= 0:
+                draw_interleaved(noise, key, start + first, sweep)
                 add_noise_interleaved(work.systems, noise, work.x, size)
             fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, size)
             _keep_drawn(rank, work, fit, first, count, outcome)
