@@ -51,14 +51,37 @@ def row_vectors(rows: FactorRows, rank: int) -> Float64:
 
 
 @exact_jit
-def _second_moments(x: Float64, rated: Int64, first: Float64, second: Float64) -> None:
-    for row in range(len(x)):
-        if rated[row] == 0:
-            continue
-        for a in range(x.shape[1]):
-            first[a] += x[row, a]
+def _residual(rows: FactorRows, counts: Int64, means: Float64, row: int, out: Float64) -> None:
+    """Write a row's [factors, bias] less its mean, if it has one; zeros past the end and without ratings."""
+    rank = len(out) - 1
+    for k in range(len(out)):
+        out[k] = 0.0
+        if row < len(rows) and counts[row] > 0:
+            out[k] = rows[row, k if k < rank else rank + 1]
+            if len(means) > 0:
+                out[k] -= means[row, k]
+
+
+@exact_jit
+def _residual_moments(
+    rows: FactorRows, counts: Int64, means: Float64, first: Float64, second: Float64
+) -> None:
+    """Sum e and the lower triangle of eeᵀ, e the rows' residuals.
+
+    Four rows at a time: the sums are then loaded and stored a quarter as often. Rows are still added one
+    after the other, so that the bits are those of a row at a time.
+    """
+    size = len(first)
+    e = np.empty((4, size))
+    for start in range(0, len(rows), 4):
+        for k in range(4):
+            _residual(rows, counts, means, start + k, e[k])
+        for a in range(size):
+            e0, e1, e2, e3 = e[0, a], e[1, a], e[2, a], e[3, a]
+            first[a] = first[a] + e0 + e1 + e2 + e3
             for b in range(a + 1):
-                second[a, b] += x[row, a] * x[row, b]
+                total = second[a, b] + e0 * e[0, b] + e1 * e[1, b]
+                second[a, b] = total + e2 * e[2, b] + e3 * e[3, b]
 
 
 def sum_moments(
@@ -78,18 +101,17 @@ def sum_moments(
         Number of factors.
     """
     size = rank + 1
-    x = row_vectors(rows, rank)
-    x[counts == 0] = 0.0
     first, second = np.zeros(size), np.zeros((size, size))
     if features is None:
-        projected, counted = np.zeros((0, size)), np.zeros(0)
-        residuals = x
+        projected, counted, means = np.zeros((0, size)), np.zeros(0), np.empty((0, size))
     else:
+        x = row_vectors(rows, rank)
+        x[counts == 0] = 0.0
         rated = (counts > 0).astype(np.float64)[:, None]
         projected = transposed_times(features, x)
         counted = transposed_times(features, rated)[:, 0]
-        residuals = x - times(features, weights)
-    _second_moments(residuals, counts, first, second)
+        means = times(features, weights)
+    _residual_moments(rows, counts, means, first, second)
     return Moments(int(np.count_nonzero(counts)), first, second + np.tril(second, -1).T, projected, counted)
 
 
