@@ -14,8 +14,9 @@ from daskals.exchange import Gathered
 from daskals.fitting import fit, split_spec
 from daskals.ingest import resolve_store
 from daskals.kernels.dense import backward, cholesky, forward, product, solve_positive
-from daskals.kernels.eliminate import Eliminated, eliminate_rows, fill_rows
+from daskals.kernels.eliminate import Eliminated, eliminate_rows
 from daskals.kernels.features import FeatureRows, number_patterns
+from daskals.kernels.fill import fill_rows
 from daskals.kernels.prior_system import WSystem, add_systems, lower_triangle, sum_system
 from daskals.kernels.reduced import apply_reduced, reduced_diagonals, right_rows
 from daskals.kernels.rows import solve_rows

@@ -86,6 +86,12 @@ def make_workspace(rank: int, tile_floats: int) -> Workspace:
 
 
 @exact_jit
+def row_at(task: Task, place: int) -> int:
+    """Return the row that has a place in the batches."""
+    return int(task.order[place]) if len(task.order) > 0 else place
+
+
+@exact_jit
 def _in_range(indices: Int32, lower: int, upper: int, n_rows: int) -> bool:
     """Tell whether indices lower, …, upper − 1 name rows; a negative index is a huge unsigned one."""
     highest = np.uint32(0)
@@ -125,7 +131,8 @@ def weight_lanes(task: Task, first: int, count: int, weights: Float32) -> None:
     for lane in range(LANES):
         n = 0
         if lane < count:
-            n = task.indptr[first + lane + 1] - task.indptr[first + lane]
+            row = row_at(task, first + lane)
+            n = task.indptr[row + 1] - task.indptr[row]
         strength = float(n) ** task.ridge_exponent
         for k in range(task.rank + 1):
             ridge = task.ridge_factors if k < task.rank else task.ridge_bias
@@ -248,8 +255,8 @@ def _add_parts(parts: Int64, part_tiles: Float32, row: int, totals: Float64) -> 
 def gram_batch(rank: int) -> Callable[[Task, Workspace, int, int, Outcome], None]:
     """Return the kernel that forms the packed Gram matrices of a batch of rows, made for a rank.
 
-    Its arguments are the task, a workspace, the batch's first row, how many rows it has, and the outcome,
-    whose partial sums it takes and whose status it sets.
+    Its arguments are the task, a workspace, the place of the batch's first row, how many rows it has, and the
+    outcome, whose partial sums it takes and whose status it sets.
     """
     tile_floats = len(plan_tiles(rank, current_target()).tiles) * LANES
 
@@ -259,15 +266,16 @@ def gram_batch(rank: int) -> Callable[[Task, Workspace, int, int, Outcome], None
         n_others = len(task.other)
         for lane in range(LANES):
             offset = lane * tile_floats
-            lower = indptr[first + lane] if lane < count else 0
-            upper = indptr[first + lane + 1] if lane < count else 0
+            row = row_at(task, first + lane) if lane < count else 0
+            lower = indptr[row] if lane < count else 0
+            upper = indptr[row + 1] if lane < count else 0
             if not _in_range(indices, lower, upper, n_others):
-                outcome.status[first + lane] = BAD_INDEX
+                outcome.status[row] = BAD_INDEX
                 upper = lower
             in_parts = upper - lower > PARTIAL_RATINGS
             if in_parts:
                 totals[:] = 0.0
-                if _add_parts(task.parts, outcome.part_tiles, first + lane, totals):
+                if _add_parts(task.parts, outcome.part_tiles, row, totals):
                     upper = lower
             for start in range(lower, max(upper, lower + 1), PARTIAL_RATINGS):
                 row_gram(task, tiles, offset, panel, start, min(start + PARTIAL_RATINGS, upper), rank)

@@ -1,11 +1,12 @@
-"""Rows eliminated from the equations of W, and filled in once W is known.
+"""Rows eliminated from the equations of W, to be filled in once W is known.
 
 With S = Σ zzᵀ and v = Σ zy of a row's ratings (z = [q, 1]), T its ridge weights and m = fW its prior mean,
 the row minimises Σ(y − xᵀz)² + (x − m)ᵀT(x − m) at x = x⁰ + (S + T)⁻¹Tm, x⁰ = (S + T)⁻¹v, where that
 minimum is J⁰ − 2mᵀTx⁰ + mᵀAm with A = T(S + T)⁻¹S and J⁰ = Σy² − vᵀx⁰. Summed over the rows, with η'‖W‖²
 added, it is quadratic in W alone: (Σ ffᵀ ⊗ A + η'I) vec W = Σ f ⊗ Tx⁰. Everything is relative to λ.
 
-`eliminate_rows` builds each row's Gram matrix once and keeps x⁰, J⁰ and (S + T)⁻¹; `fill_rows` finishes.
+`eliminate_rows` builds each row's Gram matrix once and keeps x⁰, J⁰ and (S + T)⁻¹; of rows with few ratings
+it keeps less, their whitened ratings (`daskals.kernels.whiten`). `daskals.kernels.fill` finishes.
 """
 
 from __future__ import annotations
@@ -16,27 +17,15 @@ import numpy as np
 
 from daskals.errors import RowError
 from daskals.kernels.batches import LANES
-from daskals.kernels.coded import (
-    BAD_PIVOT,
-    FOUND,
-    NOT_FINITE,
-    OK,
-    Coded,
-    coded_block,
-    direct_sse,
-    row_gram,
-)
-from daskals.kernels.features import FeatureRows, times
+from daskals.kernels.coded import BAD_PIVOT, FOUND, NOT_FINITE, OK, Coded, coded_block, row_gram
 from daskals.kernels.jit import exact_jit
-from daskals.kernels.lane_algebra import multiply_interleaved
+from daskals.kernels.lane_few import whitening_kernel
 from daskals.kernels.lane_rows import elimination_kernel, make_outcome, make_task
-from daskals.kernels.layout import empty_rows
+from daskals.kernels.layout import row_stride
 from daskals.kernels.plain import factorise
 from daskals.kernels.rows import PLAIN
-from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
-
-DIRECT_BELOW = 1e-3
-"""Share of the row's objective below which an SSE taken from it has lost too many digits."""
+from daskals.kernels.whiten import most_whitened, whiten_plain
+from daskals.types import FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
 
 class Eliminated(NamedTuple):
@@ -46,22 +35,31 @@ class Eliminated(NamedTuple):
     ----------
     start
         Index of the first row on its side.
-    x0
-        float32, shape (rows, rank + 1): x⁰ = [factors, bias].
-    inverse
-        float32, shape (batches, (rank + 1)(rank + 2)/2, lanes): lower triangle of (S + T)⁻¹, entry by entry
-        for as many rows side by side as a vector has lanes.
-    objective
-        float64, shape (rows,): J⁰.
     weights
         float64, shape (rows, 2): T of factors and of the bias; zero for rows without ratings.
+    order
+        int64: the rows that are solved, from 0 in this block, in their order among the inverses.
+    inverse
+        float32, shape (batches, (rank + 1)(rank + 2)/2, lanes): lower triangle of (S + T)⁻¹ of those rows,
+        entry by entry for as many side by side as a vector has lanes.
+    x0
+        float32, shape (rows, rank + 1): x⁰ = [factors, bias] of those rows, zero for others.
+    objective
+        float64, shape (rows,): J⁰ of those rows.
+    starts
+        int64, shape (rows + 1,): where the whitened ratings of each row start; other rows have none.
+    whitened
+        float32, shape (whitened ratings, row_stride(rank + 1)): [Y, 1, −u] of each, then zeros.
     """
 
     start: int
-    x0: Float32
-    inverse: Float32
-    objective: Float64
     weights: Float64
+    order: Int64
+    inverse: Float32
+    x0: Float32
+    objective: Float64
+    starts: Int64
+    whitened: FactorRows
 
 
 @exact_jit
@@ -103,10 +101,9 @@ def _eliminate(
     block: Coded,
     other: FactorRows,
     mean: float,
-    exponent: float,
-    ridge: tuple[float, float],
-    x0: Float32,
+    order: Int64,
     inverse: Float32,
+    x0: Float32,
     objective: Float64,
     weights: Float64,
     status: Int64,
@@ -114,14 +111,9 @@ def _eliminate(
     size = x0.shape[1]
     gram = np.empty((size + 1, size + 1))
     v = np.empty(size)
-    for row in range(len(x0)):
-        n = block.indptr[row + 1] - block.indptr[row]
-        if n == 0:
-            continue
+    for place in range(len(order)):
+        row = order[place]
         status[row] = row_gram(block, row, other, mean, gram)
-        strength = float(n) ** exponent
-        weights[row, 0] = strength * ridge[0]
-        weights[row, 1] = strength * ridge[1]
         for k in range(size):
             v[k] = gram[size, k]
             gram[k, k] += weights[row, 0 if k < size - 1 else 1]
@@ -131,7 +123,7 @@ def _eliminate(
         if status[row] != OK:
             continue
         invert_factor(gram[:size, :size])
-        explained = _invert_row(gram, v, x0[row], inverse[row // LANES, :, row % LANES])
+        explained = _invert_row(gram, v, x0[row], inverse[place // LANES, :, place % LANES])
         objective[row] = squares - explained
         if not np.isfinite(explained + squares):
             status[row] = NOT_FINITE
@@ -162,28 +154,52 @@ def eliminate_rows(
 
     Notes
     -----
-    About twice the operations of a plain solve beside the Gram: n·K²/2 + K³/2 a row.
+    About twice the operations of a plain solve beside the Gram, n·K²/2 + K³/2 a row; about n²K for rows with
+    few ratings.
     """
-    size, n_rows = rank + 1, block.n_rows
-    result = Eliminated(
-        block.start,
-        np.zeros((n_rows, size), np.float32),
-        np.zeros((-(-n_rows // LANES), size * (size + 1) // 2, LANES), np.float32),
-        np.zeros(n_rows),
-        np.zeros((n_rows, 2)),
-    )
     coded = coded_block(block, other, rank)
+    counts = np.diff(coded.indptr)
+    order, few = _share_out(counts, most_whitened(rank) if min(ridge.factors, ridge.bias) > 0 else 0)
+    result = _make_room(block, rank, order, few, counts)
+    status = np.zeros(block.n_rows, dtype=np.int64)
     if PLAIN:
-        status = np.zeros(n_rows, dtype=np.int64)
-        limits = (float(ridge.factors), float(ridge.bias))
-        _eliminate(coded, other, float(mean), float(ridge.exponent), limits, *result[1:], status)
+        strengths = counts.astype(np.float64) ** ridge.exponent * (counts > 0)
+        result.weights[:] = strengths[:, None] * np.array([ridge.factors, ridge.bias])
+        room = (result.inverse, result.x0, result.objective, result.weights)
+        _eliminate(coded, other, float(mean), order, *room, status)
+        whitened = (result.weights, result.starts, result.whitened)
+        whiten_plain(coded, other, float(mean), *whitened, status, rank + 1)
     else:
-        task = make_task(block, other, rank, mean, ridge)
-        outcome = make_outcome(task, n_rows)
-        elimination_kernel(rank)(task, outcome, *result[1:])
-        status = outcome.status
+        task = make_task(block, other, rank, mean, ridge, order)
+        outcome = make_outcome(task, 0)._replace(status=status)
+        elimination_kernel(rank)(task, outcome, result.x0, result.inverse, result.objective, result.weights)
+        whitening_kernel(rank)(task, few, result.starts, result.whitened, result.weights, status)
     raise_first(status, block.start)
     return result
+
+
+def _share_out(counts: Int64, most: int) -> tuple[Int64, Int64]:
+    """Return the rows to be solved, and those to be whitened by ascending number of ratings."""
+    few = np.flatnonzero((counts > 0) & (counts <= most))
+    by_count = np.argsort(counts[few].astype(np.uint8), kind="stable")
+    return np.flatnonzero(counts > most), few[by_count]
+
+
+def _make_room(block: RatingsBlock, rank: int, order: Int64, few: Int64, counts: Int64) -> Eliminated:
+    size, n_rows = rank + 1, block.n_rows
+    starts = np.zeros(n_rows + 1, np.int64)
+    starts[few + 1] = counts[few]
+    np.cumsum(starts, out=starts)
+    return Eliminated(
+        block.start,
+        np.zeros((n_rows, 2)),
+        order,
+        np.zeros((-(-len(order) // LANES), size * (size + 1) // 2, LANES), np.float32),
+        np.zeros((n_rows, size), np.float32),
+        np.zeros(n_rows),
+        starts,
+        np.zeros((starts[-1], row_stride(size)), np.float32),
+    )
 
 
 def raise_first(status: Int64, start: int) -> None:
@@ -191,111 +207,3 @@ def raise_first(status: Int64, start: int) -> None:
     bad = np.flatnonzero(status)
     if len(bad):
         raise RowError(FOUND[int(status[bad[0]])], row=start + int(bad[0]))
-
-
-def _multiply_plain(matrices: Float32, vectors: Float64, products: Float64, size: int) -> None:
-    """Multiply one lane after the other; the plain twin of `multiply_interleaved`."""
-    lower = np.tril_indices(size)
-    for lane in range(LANES):
-        matrix = np.zeros((size, size))
-        matrix[lower] = matrices[:, lane]
-        matrix += np.tril(matrix, -1).T
-        products[:, lane] = matrix @ vectors[:, lane]
-
-
-multiply_lanes = _multiply_plain if PLAIN else multiply_interleaved
-
-
-@exact_jit
-def pull_lanes(priors: Float64, weights: Float64, first: int, count: int, pull: Float64) -> None:
-    """Lay Tm of a batch's rows side by side."""
-    last = len(pull) - 1
-    pull[:] = 0.0
-    for lane in range(count):
-        row = first + lane
-        for a in range(last + 1):
-            pull[a, lane] = weights[row, 0 if a < last else 1] * priors[row, a]
-
-
-@exact_jit
-def _fill(
-    block: Coded,
-    other: FactorRows,
-    mean: float,
-    priors: Float64,
-    x0: Float32,
-    inverse: Float32,
-    objective: Float64,
-    weights: Float64,
-    solved: FactorRows,
-    stats: Float64,
-) -> None:
-    size = x0.shape[1]
-    last = size - 1
-    pull = np.empty((size, LANES))
-    step = np.empty((size, LANES))
-    x = np.empty(size)
-    for first in range(0, len(x0), LANES):
-        count = min(LANES, len(x0) - first)
-        pull_lanes(priors, weights, first, count, pull)
-        multiply_lanes(inverse[first // LANES], pull, step, size)
-        for lane in range(count):
-            row = first + lane
-            if block.indptr[row + 1] == block.indptr[row]:
-                solved[row, :last] = priors[row, :last]
-                solved[row, size] = priors[row, last]
-                continue
-            total, penalty = objective[row], 0.0
-            for a in range(size):
-                own, moved, prior = x0[row, a], step[a, lane], priors[row, a]
-                x[a] = own + moved
-                total += pull[a, lane] * (prior - 2.0 * own - moved)
-                penalty += weights[row, 0 if a < last else 1] * (x[a] - prior) ** 2
-            solved[row, :last] = x[:last]
-            solved[row, size] = x[last]
-            stats[row, 0] = total - penalty
-            stats[row, 1] = penalty
-            if stats[row, 0] < DIRECT_BELOW * abs(total):
-                stats[row, 0] = direct_sse(block, row, other, mean, x)
-
-
-def fill_rows(
-    eliminated: Eliminated,
-    features: FeatureRows,
-    weights: Float64,
-    block: RatingsBlock,
-    other: FactorRows,
-    *,
-    rank: int,
-    mean: float,
-) -> tuple[FactorRows, BlockStats]:
-    """Move the rows of a block from a prior mean of zero to F·W.
-
-    Parameters
-    ----------
-    eliminated
-        The block's rows, of `eliminate_rows`.
-    features
-        F of these rows.
-    weights
-        W, float64, shape (features, rank + 1).
-    block, other, rank, mean
-        As for `eliminate_rows`; rows that are fitted almost exactly are compared with their ratings.
-
-    Returns
-    -------
-    The block's factor rows, rows without ratings at their prior mean, and what they add to the objective.
-    """
-    solved = empty_rows(block.n_rows, rank)
-    stats = np.zeros((block.n_rows, 2))
-    _fill(
-        coded_block(block, other, rank),
-        other,
-        float(mean),
-        times(features, weights),
-        *eliminated[1:],
-        solved,
-        stats,
-    )
-    sse, penalty = np.add.accumulate(stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
-    return solved, BlockStats(float(sse), float(penalty))

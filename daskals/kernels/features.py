@@ -124,12 +124,15 @@ def _find_first(patterns: Int64, first: Int64) -> None:
 
 
 @exact_jit
-def _times(indptr: Int64, indices: Int32, values: Float32, weights: Float64, out: Float64) -> None:
-    for row in range(len(out)):
+def _times(
+    indptr: Int64, indices: Int32, values: Float32, weights: Float64, rows: Int64, out: Float64
+) -> None:
+    for place in range(len(rows)):
+        row = rows[place]
         for j in range(indptr[row], indptr[row + 1]):
             source, value = weights[indices[j]], values[j]
             for k in range(out.shape[1]):
-                out[row, k] += value * source[k]
+                out[place, k] += value * source[k]
 
 
 @exact_jit
@@ -141,11 +144,19 @@ def _transposed_times(indptr: Int64, indices: Int32, values: Float32, rows: Floa
                 target[k] += value * rows[row, k]
 
 
-def times(features: FeatureRows, weights: Float64) -> Float64:
-    """Return F·W, float64, shape (rows, columns of W)."""
-    out = np.zeros((features.n_rows, weights.shape[1]))
-    _times(features.indptr, features.indices, features.values, np.ascontiguousarray(weights), out)
+def times(features: FeatureRows, weights: Float64, rows: Int64 | None = None) -> Float64:
+    """Return F·W, float64, shape (rows, columns of W), of all rows or of some."""
+    rows = np.arange(features.n_rows) if rows is None else rows
+    out = np.zeros((len(rows), weights.shape[1]))
+    _times(features.indptr, features.indices, features.values, np.ascontiguousarray(weights), rows, out)
     return out
+
+
+def kinds_times(features: FeatureRows, weights: Float64) -> tuple[Float64, Int64]:
+    """Return the different rows of F·W, as far as patterns are counted, and which of them each row has."""
+    if len(features.patterns) < features.n_rows:
+        return times(features, weights), np.arange(features.n_rows)
+    return times(features, weights, first_rows(features.patterns)), features.patterns
 
 
 def transposed_times(features: FeatureRows, rows: Float64) -> Float64:

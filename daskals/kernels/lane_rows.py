@@ -32,11 +32,13 @@ from daskals.kernels.simd import unowned
 from daskals.kernels.solve import Fit, fit_interleaved, solve_interleaved
 from daskals.kernels.target import current_target
 from daskals.kernels.task import BAD_PIVOT, NOT_FINITE, OK, Outcome, Task
-from daskals.types import FactorRows, Float32, Float64, RatingsBlock, Ridge
+from daskals.types import FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
 
-def make_task(block: RatingsBlock, other: FactorRows, rank: int, mean: float, ridge: Ridge) -> Task:
-    """Return a block's equations with a prior mean of zero."""
+def make_task(
+    block: RatingsBlock, other: FactorRows, rank: int, mean: float, ridge: Ridge, order: Int64 | None = None
+) -> Task:
+    """Return a block's equations with a prior mean of zero, for all rows or some in an order of their own."""
     return Task(
         indptr=frozen(block.indptr, np.int64),
         indices=frozen(block.indices, np.int32),
@@ -47,6 +49,7 @@ def make_task(block: RatingsBlock, other: FactorRows, rank: int, mean: float, ri
         other=frozen(aligned_rows(other, rank), np.float32),
         priors=frozen(np.empty((0, rank + 1)), np.float32),
         current=frozen(empty_rows(0, rank), np.float32),
+        order=frozen(np.empty(0) if order is None else order, np.int64),
         parts=frozen(np.empty((0, 3)), np.int64),
         rank=rank,
         ridge_factors=float(ridge.factors),
@@ -90,7 +93,8 @@ def _status(fit: Fit, work: Workspace, lane: int) -> int:
 def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, Float64, Float64], None]:
     """Return the kernel behind `eliminate_rows`, made for a rank.
 
-    It takes the task, the outcome, and x⁰, the inverses, J⁰ and the weights of all rows.
+    It takes the task with the order of its rows, the outcome, the inverses in that order, and x⁰, J⁰ and the
+    weights of all rows.
     """
     size = rank + 1
     sum_batch = gram_batch(rank)
@@ -109,8 +113,8 @@ def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, 
         weights: Float64,
     ) -> None:
         for lane in range(LANES):
-            row = first + lane
-            if lane >= count or outcome.status[row] != OK or task.indptr[row + 1] == task.indptr[row]:
+            row = task.order[first + lane] if lane < count else 0
+            if lane >= count or outcome.status[row] != OK:
                 inverse[:, lane] = np.float32(0.0)
                 continue
             outcome.status[row] = _status(fit, work, lane)
@@ -130,8 +134,8 @@ def elimination_kernel(rank: int) -> Callable[[Task, Outcome, Float32, Float32, 
         memory = make_workspace(rank, len(task.places))
         fitted = Fit(np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES))
         work, fit = unowned(memory), unowned(fitted)
-        for first in range(0, len(x0), LANES):
-            count = min(LANES, len(x0) - first)
+        for first in range(0, len(task.order), LANES):
+            count = min(LANES, len(task.order) - first)
             sum_batch(unowned(task), work, first, count, unowned(outcome))
             weight_lanes(task, first, count, work.weights)
             _ridge_systems(work, size)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskals.kernels.batches import LANES
 from daskals.kernels.eliminate import Eliminated
 from daskals.kernels.features import FeatureRows, first_rows
 from daskals.kernels.jit import exact_jit
+from daskals.kernels.pattern_sums import sum_patterns
 from daskals.types import Float32, Float64, Int32, Int64
 
 
@@ -35,36 +35,6 @@ class WSystem(NamedTuple):
     start: int
     pairs: Float64
     right: Float64
-
-
-@exact_jit
-def _take_off(total: Float64, inverse: Float32, scale: float) -> None:
-    for k in range(len(total)):
-        total[k] -= scale * inverse[k]
-
-
-@exact_jit
-def _sum_patterns(
-    patterns: Int64, x0: Float32, inverse: Float32, weights: Float64, matrices: Float64, rights: Float64
-) -> None:
-    size = x0.shape[1]
-    rank = size - 1
-    factors, all_but_last = rank * (rank + 1) // 2, inverse.shape[1] - 1
-    for row in range(len(x0)):
-        tau, gamma = weights[row]
-        if tau + gamma == 0.0:
-            continue
-        total, right = matrices[patterns[row]], rights[patterns[row]]
-        own = inverse[row // LANES, :, row % LANES]
-        # T(S + T)⁻¹T has three kinds of entries: factor by factor, bias by factor, bias by bias
-        _take_off(total[:factors], own[:factors], tau * tau)
-        _take_off(total[factors:all_but_last], own[factors:all_but_last], tau * gamma)
-        _take_off(total[all_but_last:], own[all_but_last:], gamma * gamma)
-        for k in range(rank):
-            total[k * (k + 3) // 2] += tau
-            right[k] += tau * x0[row, k]
-        total[all_but_last] += gamma
-        right[rank] += gamma * x0[row, rank]
 
 
 @exact_jit
@@ -103,9 +73,7 @@ def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
     size, n_features = eliminated.x0.shape[1], features.n_features
     n_entries = size * (size + 1) // 2
     first = first_rows(features.patterns)
-    matrices = np.zeros((len(first), n_entries))
-    rights = np.zeros((len(first), size))
-    _sum_patterns(features.patterns, eliminated.x0, eliminated.inverse, eliminated.weights, matrices, rights)
+    matrices, rights = sum_patterns(eliminated, features.patterns)
     pairs, right = np.zeros((n_features * (n_features + 1) // 2, n_entries)), np.zeros(n_features * size)
     _expand_patterns(
         features.indptr, features.indices, features.values, first, matrices, rights, pairs, right

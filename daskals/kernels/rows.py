@@ -95,6 +95,7 @@ def solve_rows(
         other=frozen(aligned_rows(other, rank), np.float32),
         priors=frozen(np.empty((0, rank + 1)) if prior is None else prior, np.float32),
         current=frozen(empty_rows(0, rank) if current is None else aligned_rows(current, rank), np.float32),
+        order=frozen(np.empty(0), np.int64),
         parts=frozen(heavy_parts(block.indptr) if threads > 1 else np.empty((0, 3)), np.int64),
         rank=rank,
         ridge_factors=float(ridge.factors),

@@ -17,6 +17,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from daskals.kernels.target import current_target
+
 Context: TypeAlias = Any
 """Numba's lowering context; numba carries no types."""
 
@@ -175,3 +177,40 @@ class Emitter:
         """Emit the body for index = start, start + step, …, below stop; the step is 1 unless given."""
         with cgutils.for_range_slice(self.builder, start, stop, step or INT(1), intp=INT) as (index, _):
             yield index
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def prefetch_row(_typing: Any, rows: Any, _row: Any, floats: Any) -> Any:
+    """Ask for the first `floats` of a row, a literal; a row that is none does no harm."""
+    signature = types.void(rows, types.int64, floats)
+
+    def codegen(context: Context, builder: ir.IRBuilder, signature: Any, args: list[Value]) -> Value:
+        emit = Emitter(builder, 1)
+        array = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
+        stride = builder.extract_value(array.shape, 1)
+        place = emit.address(array.data, builder.mul(args[1], stride))
+        for line in range(0, floats.literal_value, 16):
+            emit.prefetch(emit.address(place, line))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def copy_vectors(_typing: Any, source: Any, _start: Any, target: Any, _place: Any, vectors: Any) -> Any:
+    """Copy `vectors` vectors, a literal, from one array's number `_start` on to another's `_place`."""
+    lanes = current_target().lanes
+    signature = types.void(source, types.int64, target, types.int64, vectors)
+
+    def codegen(context: Context, builder: ir.IRBuilder, signature: Any, args: list[Value]) -> Value:
+        emit = Emitter(builder, lanes)
+        there, here = (
+            emit.address(data_pointer(context, builder, signature.args[k], args[k]), args[k + 1])
+            for k in (0, 2)
+        )
+        loaded = [emit.load(there, v * lanes) for v in range(vectors.literal_value)]
+        for v, vector in enumerate(loaded):
+            emit.store(vector, here, v * lanes)
+        return context.get_dummy_value()
+
+    return signature, codegen

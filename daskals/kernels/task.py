@@ -33,6 +33,9 @@ class Task(NamedTuple):
         Prior means [factors, bias] of the rows, shape (rows, rank + 1); no rows stand for zero.
     current
         Present factor rows for coordinate updates; no rows where they are not needed.
+    order
+        Rows in the order in which they are put into batches, without those that are left out; empty for all
+        of them one after the other.
     parts
         Partial Gram sums that are formed on their own, before the rows: row, first and stop rating of each,
         shape (parts, 3), in order. Rows without parts are summed when their turn comes.
@@ -49,6 +52,7 @@ class Task(NamedTuple):
     other: FactorRows
     priors: Float32
     current: FactorRows
+    order: Int64
     parts: Int64
     rank: int
     ridge_factors: float

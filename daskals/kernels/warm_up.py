@@ -7,8 +7,9 @@ import time
 import numpy as np
 
 from daskals.kernels.dense import solve_positive
-from daskals.kernels.eliminate import eliminate_rows, fill_rows
+from daskals.kernels.eliminate import eliminate_rows
 from daskals.kernels.features import FeatureRows
+from daskals.kernels.fill import fill_rows
 from daskals.kernels.layout import empty_rows
 from daskals.kernels.prior_system import lower_triangle, sum_system
 from daskals.kernels.random import fill_normals

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from daskals.cluster import worker_folder
 from daskals.exchange import Gathered, Slab
-from daskals.kernels.eliminate import Eliminated, eliminate_rows, fill_rows
+from daskals.kernels.eliminate import Eliminated, eliminate_rows
 from daskals.kernels.features import FeatureRows
+from daskals.kernels.fill import fill_rows
 from daskals.kernels.prior_system import WSystem, sum_system
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.store.scratch import OnDisk, lay_aside
@@ -43,8 +44,8 @@ def eliminate_and_sum(
 ) -> EliminatedPart:
     """Eliminate the rows of a block, sum what they add to W's equations, and keep them where its ratings are.
 
-    Eliminated rows take K²/2 numbers each: where memory has no room for the ratings, they are laid aside as
-    well, and where the disk has none, they are made anew when they are filled in.
+    Eliminated rows take up to K²/2 numbers each: where memory has no room for the ratings, they are laid
+    aside as well, and where the disk has none, they are made anew when they are filled in.
     """
     rows = eliminate_slab(block, other, spec)
     system = sum_system(rows, features)
