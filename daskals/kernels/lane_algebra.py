@@ -84,7 +84,10 @@ class _Inversion:
             whole = self._whole(row)
             with self.emit.loop(INT(0), whole, INT(COLUMNS)) as first:
                 self._invert(row, first, COLUMNS)
-            with self.emit.loop(whole, row) as first:
+            pairs = self.builder.and_(row, INT(-2))
+            with self.emit.loop(whole, pairs, INT(2)) as first:
+                self._invert(row, first, 2)
+            with self.emit.loop(pairs, row) as first:
                 self._invert(row, first, 1)
 
     def _invert(self, row: Value, first: Value, count: int) -> None:
@@ -110,7 +113,10 @@ class _Inversion:
             whole = self._whole(stop)
             with self.emit.loop(INT(0), whole, INT(COLUMNS)) as first:
                 self._multiply(row, first, COLUMNS)
-            with self.emit.loop(whole, stop) as first:
+            pairs = self.builder.and_(stop, INT(-2))
+            with self.emit.loop(whole, pairs, INT(2)) as first:
+                self._multiply(row, first, 2)
+            with self.emit.loop(pairs, stop) as first:
                 self._multiply(row, first, 1)
 
     def _multiply(self, row: Value, first: Value, count: int) -> None:
