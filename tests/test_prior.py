@@ -28,7 +28,7 @@ from daskals.training.features import describe_features, load_features
 from daskals.training.gradients import Weights, start_gradients, take_gradients
 from daskals.training.half_step import SolveSpec, random_slab
 from daskals.training.plan import BlockRange
-from daskals.training.prior import solve_system, sum_systems
+from daskals.training.prior import add_lists, solve_system, sum_systems
 from daskals.types import SIDES, TRAIN, BlockStats, Ridge
 from tests.test_kernels_rows import make_case
 
@@ -343,6 +343,6 @@ def test_systems_are_summed_in_the_order_of_their_rows(cluster, fan_in) -> None:
     ]
     few = sum_systems(cluster, tasks, fan_in, f"test-{fan_in}")
     assert len(few) <= fan_in
-    total = add_systems(itertools.chain(*(cluster.result(task) for task in few)))
+    (total,) = add_lists([cluster.result(task) for task in few])
     np.testing.assert_allclose(total.pairs, sum(part.pairs for part in systems), atol=1e-12)
     np.testing.assert_array_equal(add_systems(reversed(systems)).right, add_systems(systems).right)

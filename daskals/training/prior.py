@@ -146,10 +146,13 @@ def fold_in_order(
 
 
 def sum_systems(cluster: Cluster, parts: Sequence[Task], fan_in: int, key: str) -> list[Task]:
-    """Start adding up what blocks add to W's equations; each task left gives a list of systems.
+    """Start adding up what blocks add to W's equations; the tasks left give what `add_lists` adds.
 
     Systems are taken out where the blocks are, all of a worker's at once: the rows beside them are large.
+    Where all blocks live on one worker that would be a step for nothing, while other threads wait for W.
     """
+    if len(parts) <= fan_in and len(cluster.homes) == 1:
+        return list(parts)
     groups = []
     for first in range(0, len(parts), fan_in):
         homes: dict[str, list[Task]] = {}
@@ -172,14 +175,15 @@ def read_systems(parts: list[EliminatedPart]) -> list[WSystem]:
     return [part.system for part in parts]
 
 
-def add_lists(lists: list[list[WSystem]]) -> list[WSystem]:
+def add_lists(lists: Sequence[list[WSystem] | EliminatedPart]) -> list[WSystem]:
     """Add systems up in the order of their rows."""
-    return [add_systems(itertools.chain(*lists))]
+    systems = ([found.system] if isinstance(found, EliminatedPart) else found for found in lists)
+    return [add_systems(itertools.chain(*systems))]
 
 
-def solve_system(lists: list[list[WSystem]], size: int, eta: float) -> Weights:
+def solve_system(lists: Sequence[list[WSystem] | EliminatedPart], size: int, eta: float) -> Weights:
     """Solve W's equations, the sum of all systems in the order of their rows; `size` is rank + 1."""
-    system = add_systems(itertools.chain(*lists))
+    (system,) = add_lists(lists)
     matrix = lower_triangle(system)
     matrix[np.diag_indices(len(matrix))] += eta
     values = solve_positive(matrix, system.right, "the system of the features' weights").reshape(-1, size)
