@@ -86,6 +86,19 @@ def pytest_collection_modifyitems(config, items) -> None:
         )
 
 
+def pytest_sessionfinish(session) -> None:
+    """Let a test process that is one of several hand on what it could not run."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["not_run"] = sorted(_not_run)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    """Gather what one of several test processes could not run."""
+    _not_run.update(getattr(node, "workeroutput", {}).get("not_run", ()))
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     """Say loudly what did not run."""
     for line in sorted(_not_run):

@@ -21,7 +21,7 @@ from daskals.types import RatingsBlock, Ridge
 from tests import naive
 
 SCALE = np.arange(1, 11, dtype=np.float32) / 2
-RANKS = [0, 1, 2, 15, 16, 17, 20, 64, 128, 256]
+RANKS = [0, 1, 2, 15, 16, 17, 20, 64, 256]
 JIT = not numba.config.DISABLE_JIT
 needs_jit = pytest.mark.skipif(not JIT, reason="is about the compiled forms")
 OPTIONS = {"rank": 3, "mean": 3.5, "ridge": Ridge(1.0, 1.0)}
@@ -52,7 +52,7 @@ def assert_agrees(block, other, **options):
     return solved, stats
 
 
-@pytest.mark.parametrize("rank", RANKS)
+@pytest.mark.parametrize("rank", [*RANKS, pytest.param(128, marks=pytest.mark.slow)])
 def test_solve_rows__agrees_with_twin(rank):
     assert_agrees(
         *make_case([3, 0, 1, 40, 7, 300], 500, rank), rank=rank, mean=3.5, ridge=Ridge(2.0, 0.5, 0.3)
