@@ -22,7 +22,7 @@ def error_buckets(model: FactorModel, store: RatingsStore, split: Split, part: i
     block = load_block(str(store.path), "user", 0, store.n_users, split.key, part)
     users = np.repeat(np.arange(store.n_users), np.diff(block.indptr))
     items = block.indices.astype(np.int64)
-    ratings = (block.scale[block.values] if len(block.scale) else block.values).astype(np.float64)
+    ratings = block.ratings.astype(np.float64)
     errors = ratings - model.predict_rows(users, items)
     rows: dict[Side, Int64] = {"user": users, "item": items}
     return {side: _by_bucket(split.train_counts(side)[rows[side]], errors) for side in SIDES}

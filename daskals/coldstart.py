@@ -88,7 +88,7 @@ def _one_seed(
     rng = np.random.default_rng(seed)
     held[rng.choice(rated, max(1, round(share * len(rated))), replace=False)] = True
     block = store.read("user", 0, store.n_users).block
-    ratings = block.scale[block.values] if len(block.scale) else block.values.astype(np.float32)
+    ratings = block.ratings
     users = np.repeat(np.arange(store.n_users), np.diff(block.indptr))
     test = held[block.indices]
     with tempfile.TemporaryDirectory(prefix="daskals-") as folder:

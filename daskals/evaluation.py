@@ -16,7 +16,7 @@ from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import Split, ensure_split, load_block
 from daskals.training.plan import plan_blocks
 from daskals.training.scoring import ErrorFigures, error_figures
-from daskals.types import TEST, TRAIN, VALIDATION, RatingsBlock
+from daskals.types import TEST, TRAIN, VALIDATION, Float32, Int64, RatingsBlock
 
 
 def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> ErrorFigures | None:
@@ -58,11 +58,15 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
 
 def _pair_errors(model: Model, block: RatingsBlock) -> ErrorSums:
     """Compare a block's ratings with predictions that are no mere products of factors."""
-    ratings = (block.scale[block.values] if len(block.scale) else block.values).astype(np.float64)
     users = np.repeat(np.arange(block.start, block.start + block.n_rows), np.diff(block.indptr))
-    predicted = model.predict_rows(users, block.indices.astype(np.int64))
-    errors = ratings - predicted
-    clipped = ratings - np.clip(predicted, *model.limits)
+    return _error_sums(model, block.ratings, users, block.indices.astype(np.int64))
+
+
+def _error_sums(model: Model, ratings: Float32, users: Int64, items: Int64) -> ErrorSums:
+    """Compare ratings with the predictions of their pairs of rows."""
+    predicted = model.predict_rows(users, items)
+    errors = ratings.astype(np.float64) - predicted
+    clipped = ratings.astype(np.float64) - np.clip(predicted, *model.limits)
     return ErrorSums(
         len(ratings), float(np.sum(errors**2)), float(np.sum(clipped**2)), float(np.sum(np.abs(errors)))
     )
@@ -134,7 +138,7 @@ def evaluate_ratings(model: Model, store: RatingsStore) -> dict[str, Any]:
     indptr = store.indptr("user")
     users = np.repeat(np.arange(store.n_users), np.diff(indptr))
     block = store.read("user", 0, store.n_users).block
-    ratings = block.scale[block.values] if len(block.scale) else block.values
+    ratings = block.ratings
     user_rows = model.rows_of("user", store.user_ids)[users]
     item_rows = model.rows_of("item", store.item_ids)[block.indices]
     known = (user_rows >= 0) & (item_rows >= 0)
@@ -144,14 +148,8 @@ def evaluate_ratings(model: Model, store: RatingsStore) -> dict[str, Any]:
             where=str(store.path),
             expected="ratings with the ids the model was trained on",
         )
-    predicted = model.predict_rows(user_rows, item_rows)
-    errors = ratings.astype(np.float64) - predicted
-    clipped = ratings.astype(np.float64) - np.clip(predicted, *model.limits)
     return {
-        "n_test": len(ratings),
         "n_unknown_user": int(np.sum(user_rows < 0)),
         "n_unknown_item": int(np.sum(item_rows < 0)),
-        "test_rmse": float(np.sqrt(np.mean(errors**2))),
-        "test_rmse_clipped": float(np.sqrt(np.mean(clipped**2))),
-        "test_mae": float(np.mean(np.abs(errors))),
+        **test_figures(error_figures(_error_sums(model, ratings, user_rows, item_rows))),
     }

@@ -132,7 +132,7 @@ def training_sums(model: Model) -> TrainingSums:
     )
     for start, stop in _runs(store.indptr("user")):
         part = load_block(str(store.path), "user", start, stop, split.key, TRAIN)
-        values = part.scale[part.values] if len(part.scale) else part.values
+        values = part.ratings
         rows = {
             "user": np.repeat(np.arange(start, stop), np.diff(part.indptr)),
             "item": part.indices.astype(np.int64),

@@ -150,7 +150,7 @@ def make_task(
     users = candidates
     if len(candidates) > sample:
         users = np.sort(np.random.default_rng(seed).choice(candidates, sample, replace=False))
-    ratings = held.scale[held.values] if len(held.scale) else held.values
+    ratings = held.ratings
     liked = ratings >= np.float32(RELEVANT)
     before = np.concatenate([[0], np.cumsum(liked)])
     task = RankingTask(
@@ -255,7 +255,7 @@ def baseline_scorers(store: RatingsStore, split: Split, ridge: float) -> list[Sc
     `ridge` is γ/λ of the biases.
     """
     block = load_block(str(store.path), "user", 0, store.n_users, split.key, TRAIN)
-    ratings = (block.scale[block.values] if len(block.scale) else block.values).astype(np.float64)
+    ratings = block.ratings.astype(np.float64)
     liked = ratings >= RELEVANT
     counts = np.bincount(block.indices, minlength=store.n_items)
     likes = np.bincount(block.indices[liked], minlength=store.n_items)
@@ -271,7 +271,7 @@ def _item_biases(store: RatingsStore, split: Split, ridge: float, passes: int = 
     """Fit r ≈ μ + b_u + b_i by alternating ridge means (paper 1, Eq. 4-5)."""
     block = load_block(str(store.path), "user", 0, store.n_users, split.key, TRAIN)
     users = np.repeat(np.arange(store.n_users), np.diff(block.indptr))
-    ratings = (block.scale[block.values] if len(block.scale) else block.values).astype(np.float64)
+    ratings = block.ratings.astype(np.float64)
     residuals, items = ratings - split.mean, block.indices
     n_user, n_item = (
         np.bincount(x, minlength=n) for x, n in ((users, store.n_users), (items, store.n_items))

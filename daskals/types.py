@@ -58,6 +58,12 @@ class RatingsBlock(NamedTuple):
         """Number of rows, rated or not."""
         return len(self.indptr) - 1
 
+    @property
+    def ratings(self) -> Float32:
+        """The ratings themselves, float32, shape (ratings,); the block's own array where it has no scale."""
+        values = self.scale[self.values] if len(self.scale) else self.values
+        return values.astype(np.float32, copy=False)
+
 
 class Ridge(NamedTuple):
     """Regularisation of one side relative to the data weight λ (paper 1, Eq. 2).

@@ -134,7 +134,7 @@ def accuracy_by_bucket(model: Model) -> Numbers:
         stop = min(start + _USERS_AT_ONCE, store.n_users)
         block = load_block(store.path, "user", start, stop, split.key, TEST)
         rows = np.repeat(np.arange(start, stop), np.diff(block.indptr))
-        ratings = block.scale[block.values] if len(block.scale) else block.values
+        ratings = block.ratings
         users.append(rows)
         items.append(block.indices.astype(np.int64))
         errors.append(ratings.astype(np.float64) - model.predict_rows(rows, items[-1]))

@@ -106,11 +106,6 @@ def slice_rows(block: RatingsBlock, start: int, stop: int) -> RatingsBlock:
     )
 
 
-def ratings_of(block: RatingsBlock) -> Float32:
-    """Return the ratings themselves, float32, shape (ratings,)."""
-    return block.scale[block.values] if len(block.scale) else block.values.astype(np.float32, copy=False)
-
-
 def rows_of(block: RatingsBlock) -> Int32:
     """Return each rating's row, int32, shape (ratings,)."""
     rows = np.arange(block.start, block.start + block.n_rows, dtype=np.int32)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 
 from daskals.bench.contract import Outcome
-from daskals.bench.data import ratings_of, rows_of
+from daskals.bench.data import rows_of
 from daskals.bench.isolation import run_isolated
 from daskals.bench.memory import peak_memory_bytes, reset_peak
 from daskals.ingest import ingest
@@ -51,7 +51,7 @@ def write_csv(store: RatingsStore, file: Path) -> None:
     table: dict[str, Any] = {
         "userId": store.user_ids.take(pa.array(users)),
         "movieId": store.item_ids.take(pa.array(items)),
-        "rating": ratings_of(stored.block)[order],
+        "rating": stored.block.ratings[order],
     }
     if stored.timestamps is not None:
         table["timestamp"] = stored.timestamps[order]

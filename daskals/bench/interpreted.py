@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from daskals.bench.contract import Assignment, Outcome
-from daskals.bench.data import BenchData, initial_factors, ratings_of, rows_of
+from daskals.bench.data import BenchData, initial_factors, rows_of
 from daskals.bench.work import epoch_bytes
 from daskals.types import SIDES, Float32, Float64, Int32, Int64, RatingsBlock, Side
 
@@ -89,7 +89,7 @@ def run_naive(data: BenchData, assignment: Assignment) -> Outcome:
     rows: dict[Side, dict[int, Row]] = {}
 
     def prepare(side: Side, chosen: Int64) -> None:
-        block, values = data.side(side), ratings_of(data.side(side))
+        block, values = data.side(side), data.side(side).ratings
         rows[side] = {}
         for row in chosen.tolist():
             here = slice(block.indptr[row], block.indptr[row + 1])
@@ -112,7 +112,7 @@ def run_dual_csr(data: BenchData, assignment: Assignment) -> Outcome:
     rank, weights = assignment.config.rank, _weights(data, assignment)
     vectors = {side: initial_factors(data, side, assignment.config) for side in SIDES}
     biases = {side: np.zeros(data.side(side).n_rows, np.float32) for side in SIDES}
-    values = {side: ratings_of(data.side(side)) for side in SIDES}
+    values = {side: data.side(side).ratings for side in SIDES}
 
     def prepare(side: Side, chosen: Int64) -> None:
         """Nothing is to be done: the compressed orientations are there."""
@@ -214,4 +214,4 @@ def _predictions(
 
 
 def _rmse(data: BenchData, predictions: Float64) -> float:
-    return float(np.sqrt(np.mean(np.square(ratings_of(data.test) - predictions))))
+    return float(np.sqrt(np.mean(np.square(data.test.ratings - predictions))))

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import scipy.sparse
 
 from daskals.bench.contract import Assignment, Outcome
-from daskals.bench.data import BenchData, ratings_of, rows_of
+from daskals.bench.data import BenchData, rows_of
 from daskals.bench.memory import peak_memory_bytes
 from daskals.types import Float32, RatingsBlock
 
@@ -51,7 +51,7 @@ def _run_implicit(data: BenchData, assignment: Assignment, *, use_cg: bool) -> O
     started = time.perf_counter()
     users = data.users
     shape = (users.n_rows, data.items.n_rows)
-    matrix = scipy.sparse.csr_matrix((ratings_of(users), users.indices, users.indptr), shape=shape)
+    matrix = scipy.sparse.csr_matrix((users.ratings, users.indices, users.indptr), shape=shape)
     seconds: list[float] = []
     model = AlternatingLeastSquares(
         factors=config.rank,
@@ -79,7 +79,7 @@ def _run_cmfrec(data: BenchData, assignment: Assignment, *, use_cg: bool) -> Out
     config = assignment.config
     users = data.users
     shape = (users.n_rows, data.items.n_rows)
-    matrix = scipy.sparse.coo_array((ratings_of(users), (rows_of(users), users.indices)), shape=shape)
+    matrix = scipy.sparse.coo_array((users.ratings, (rows_of(users), users.indices)), shape=shape)
     ridge = config.ridge
 
     def fit(epochs: int) -> tuple[Any, float]:
@@ -185,7 +185,7 @@ def _spark_frame(session: Any, block: RatingsBlock, mean: float, path: Path) -> 
     columns = {
         "user": rows_of(block),
         "item": block.indices,
-        "rating": ratings_of(block) - np.float32(mean),
+        "rating": block.ratings - np.float32(mean),
     }
     pq.write_table(pa.table(columns), path)
     return session.read.parquet(str(path))
@@ -207,4 +207,4 @@ def _by_difference(fit: Any, epochs: int) -> tuple[Any, float, float]:
 
 
 def _rmse(test: RatingsBlock, predictions: Float32) -> float:
-    return float(np.sqrt(np.mean(np.square(ratings_of(test) - predictions.astype(np.float64)))))
+    return float(np.sqrt(np.mean(np.square(test.ratings - predictions.astype(np.float64)))))

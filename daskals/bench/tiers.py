@@ -21,7 +21,7 @@ import numpy as np
 from daskals.bench import paper
 from daskals.bench.clock import Laps
 from daskals.bench.contract import Assignment, Outcome
-from daskals.bench.data import BenchData, initial_factors, ratings_of
+from daskals.bench.data import BenchData, initial_factors
 from daskals.bench.work import epoch_bytes
 from daskals.types import SIDES, Float32, RatingsBlock, Side
 
@@ -61,8 +61,8 @@ class CompiledTier:
         self.data, self.config = data, config
         self._half_step, self._squared_error = half_step, squared_error
         self._weights = np.array([data.mean, config.lambda_, config.gamma, config.tau], np.float32)
-        self._ratings = {side: ratings_of(data.side(side)) for side in SIDES}
-        self._test_ratings = ratings_of(data.test)
+        self._ratings = {side: data.side(side).ratings for side in SIDES}
+        self._test_ratings = data.test.ratings
         self.reset()
 
     def reset(self) -> None:

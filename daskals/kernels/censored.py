@@ -184,7 +184,7 @@ def complete(
     """
     check_rows(rows, rank)
     check_rows(other, rank)
-    values = block.scale[block.values] if len(block.scale) else block.values.astype(np.float32)
+    values = np.array(block.ratings)
     settings = (rank, float(mean), alpha**-0.5)
     keys = (key_of(noise.seed, noise.stream), noise.sweep, block.start)
     with np.errstate(over="ignore"):

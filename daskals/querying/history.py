@@ -59,7 +59,7 @@ def open_history(data: dict[str, Any], remedy: str) -> RatingsStore:
 def own_ratings(store: RatingsStore, split: dict[str, Any], row: int) -> OwnRatings:
     """Read the ratings of the user at one row; `split` is the protocol of the model's report."""
     block = store.read("user", row, row + 1).block
-    ratings = block.scale[block.values] if len(block.scale) else block.values.astype(np.float32)
+    ratings = block.ratings
     first = store.indptr_at("user", row)
     parts = ensure_split(store, SplitSpec(**split)).parts("user", first, first + len(ratings))
     seen = block.indices.astype(np.int64)

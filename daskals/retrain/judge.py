@@ -70,7 +70,7 @@ def read_held_out(target: Target) -> HeldOut:
     store = target.store
     block = load_block(str(store.path), "user", 0, store.n_users, target.split.key, TEST)
     users = np.repeat(np.arange(block.n_rows, dtype=np.int64), np.diff(block.indptr))
-    ratings = block.scale[block.values] if len(block.scale) else block.values
+    ratings = block.ratings
     return HeldOut(users, block.indices.astype(np.int64), ratings.astype(np.float64))
 
 

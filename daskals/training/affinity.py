@@ -104,7 +104,7 @@ def _submit_half_step(
 def liked_block(block: AnyBlock, threshold: float) -> RatingsBlock:
     """Keep the ratings of a block from `threshold` up, each as 1."""
     ratings = block_of(block)
-    values = ratings.scale[ratings.values] if len(ratings.scale) else ratings.values
+    values = ratings.ratings
     kept = values >= np.float32(threshold)
     before: Int64 = np.concatenate([[0], np.cumsum(kept)])
     return RatingsBlock(

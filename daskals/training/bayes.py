@@ -324,7 +324,7 @@ class GibbsSampler:
         found = []
         for start, stop in self._plan.ranges["user"] if self.split.n_test else ():
             block = load_block(str(self.store.path), "user", start, stop, self.split.key, TEST)
-            values = block.scale[block.values] if len(block.scale) else block.values
+            values = block.ratings
             found.append(np.asarray(values, np.float64))
         return found
 

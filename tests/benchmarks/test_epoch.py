@@ -12,7 +12,7 @@ import pytest
 from daskals.bench import interpreted, own, paper, tiers
 from daskals.bench.config import machine_cores
 from daskals.bench.contract import NotApplicableError
-from daskals.bench.data import BenchData, ratings_of, rows_of
+from daskals.bench.data import BenchData, rows_of
 from daskals.fitting import fit
 from daskals.types import SIDES
 from tests import naive
@@ -49,7 +49,7 @@ def plain_error(data: BenchData, rows: dict[str, np.ndarray], part: str) -> floa
     block, rank = (data.test if part == "test" else data.users), CONFIG.rank
     p, q = rows["user"][rows_of(block)].astype(float), rows["item"][block.indices].astype(float)
     predictions = data.mean + p[:, rank + 1] + q[:, rank + 1] + np.sum(p[:, :rank] * q[:, :rank], axis=1)
-    return float(np.sqrt(np.mean((ratings_of(block) - predictions) ** 2)))
+    return float(np.sqrt(np.mean((block.ratings - predictions) ** 2)))
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -58,7 +58,7 @@ class Ratings:
         """Read all ratings of a store."""
         found = store.read("user", 0, store.n_users, ("timestamps",) if store.has_timestamps else ())
         block = found.block
-        values = block.scale[block.values] if len(block.scale) else block.values.astype(np.float32)
+        values = block.ratings
         return cls(
             np.repeat(np.arange(store.n_users), np.diff(block.indptr)),
             block.indices.astype(np.int64),

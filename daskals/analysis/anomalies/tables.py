@@ -111,7 +111,7 @@ def write_cleaned(found: Anomalies, names: tuple[str, ...], folder: Path) -> int
     stored = store.read("user", 0, store.n_users, ("timestamps",) if store.has_timestamps else ())
     block = stored.block
     users = np.repeat(np.arange(store.n_users), np.diff(block.indptr))
-    values = block.scale[block.values] if len(block.scale) else block.values
+    values = block.ratings
     columns = {
         "user": store.user_ids.take(pa.array(users)),
         "item": store.item_ids.take(pa.array(block.indices)),
