@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from daskals.config import TrainConfig
-    from daskals.fitting import cross_validate, fit
+    from daskals.fitting.fit import cross_validate, fit
     from daskals.ingest import ingest
-    from daskals.model import Model
-    from daskals.opening import load_model
-    from daskals.querying.filters import Filters
+    from daskals.model.filters import Filters
+    from daskals.model.fitted import Model
+    from daskals.registry.opening import load_model
     from daskals.store.reader import open_store
 
 __version__ = "0.1.0"
@@ -19,12 +19,12 @@ __all__ = ["Filters", "Model", "TrainConfig", "cross_validate", "fit", "ingest",
 
 _HOMES = {
     "TrainConfig": "daskals.config",
-    "cross_validate": "daskals.fitting",
-    "fit": "daskals.fitting",
+    "cross_validate": "daskals.fitting.fit",
+    "fit": "daskals.fitting.fit",
     "ingest": "daskals.ingest",
-    "Filters": "daskals.querying.filters",
-    "Model": "daskals.model",
-    "load_model": "daskals.opening",
+    "Filters": "daskals.model.filters",
+    "Model": "daskals.model.fitted",
+    "load_model": "daskals.registry.opening",
     "open_store": "daskals.store.reader",
 }
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from daskals.model import Model
-from daskals.showing import rating_of_stars, read_ratings, stars_of_rating, write_ratings
+from daskals.model.fitted import Model
+from daskals.serving.presentation import rating_of_stars, read_ratings, stars_of_rating, write_ratings
 
 N_GENRES = 3
 

@@ -16,7 +16,7 @@ from daskals.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from daskals.model import Model
+    from daskals.model.fitted import Model
     from daskals.types import Int64
 
 USER_COLUMNS = ("user", "user_id", "userId")

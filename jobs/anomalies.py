@@ -55,8 +55,8 @@ def main(
     from daskals.analysis.anomalies.tables import read_filters, write_cleaned, write_tables
     from daskals.analysis.anomalies.words import describe_anomalies
     from daskals.analysis.missing import is_missing
-    from daskals.opening import load_model
     from daskals.plots.anomalies import HEADINGS, write_anomalies
+    from daskals.registry.opening import load_model
     from jobs._folder import result_folder
 
     names = None if filters is None else read_filters(filters)

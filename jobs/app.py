@@ -1,6 +1,6 @@
 """`streamlit run jobs/app.py -- [MODEL]`: rate films, get recommendations that follow, and see why.
 
-The view alone: what it shows comes from `daskals.showing`, the model from `daskals.serving`. A person's
+The view alone: what it shows comes from `serving.presentation`, the model from `serving.live`. A person's
 ratings live in their browser's page, and in its address so that they survive a reload; never on the server.
 """
 
@@ -19,12 +19,12 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from daskals.errors import DaskalsError
-from daskals.model import Model
-from daskals.people import EXAMPLES, popular_by_genre
-from daskals.querying.filters import Filters, genre_names
-from daskals.querying.profile import Profile
-from daskals.serving import ModelServer, Served
-from daskals.showing import in_words, item_map, reasons, web_links, year_limits
+from daskals.model.filters import Filters, genre_names
+from daskals.model.fitted import Model
+from daskals.model.newcomer import EXAMPLES, popular_by_genre
+from daskals.model.profile import Profile
+from daskals.serving.live import ModelServer, Served
+from daskals.serving.presentation import in_words, item_map, reasons, web_links, year_limits
 from jobs._map import map_chart
 from jobs._page import STYLE, describe, escape, line, replace_ratings, stars, start
 

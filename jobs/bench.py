@@ -49,7 +49,7 @@ def run_bench(
     del options["debug"]
     json_file = options.pop("json_file")
     config = BenchConfig.parse(given(options))
-    from daskals.kernels.target import select_target
+    from daskals.kernels.toolkit.target import select_target
 
     select_target(config.cpu)  # before numba is imported
     from daskals.bench.run import Bench, Outputs, refuse_failures

@@ -39,8 +39,8 @@ def main(
             f"found {seeds} seeds and a share of {share}", expected="a seed and a share below 1"
         )
     config = TrainConfig.parse(given(options))
-    from daskals.cluster import connect
-    from daskals.coldstart import cold_start_study
+    from daskals.cluster.connect import connect
+    from daskals.experiments.cold_start import cold_start_study
     from daskals.ingest import resolve_store
     from jobs._files import write_json
 

@@ -13,7 +13,7 @@ from jobs._command import fail, field_options, given, guarded
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from daskals.preflight import Facts
+    from daskals.cluster.preflight import Facts
 
 OPTIONS = ["scheduler", "tls_ca", "tls_cert", "tls_key", "workers", "threads_per_worker"]
 
@@ -31,8 +31,8 @@ def main(store: str | None, *, debug: bool, **options: Any) -> None:  # noqa: AR
     config = ClusterConfig.parse({**given(options), "dashboard_address": None})
     from rich.console import Console
 
-    from daskals.cluster import connect
-    from daskals.preflight import check, describe
+    from daskals.cluster.connect import connect
+    from daskals.cluster.preflight import check, describe
 
     driver = describe(store)
     problems: dict[str, ClusterError] = {}

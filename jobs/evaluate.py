@@ -12,7 +12,7 @@ from daskals.config import ReadConfig
 from jobs._command import field_options, given, guarded
 
 if TYPE_CHECKING:
-    from daskals.model import Model
+    from daskals.model.fitted import Model
 
 
 @click.command()
@@ -53,8 +53,8 @@ def main(
     by predicted rating, by the papers' blends, by affinity, and by baselines that know no taste.
     """
     config = ReadConfig.parse(given(options))
-    from daskals.evaluation import evaluate
-    from daskals.model import Model
+    from daskals.evaluation.errors import evaluate
+    from daskals.model.fitted import Model
     from jobs._files import write_json
 
     loaded = Model.load(model)
@@ -76,10 +76,10 @@ def _judge(
     buckets: bool,
     ranking: tuple[int, int, int] | None,
 ) -> dict[str, Any]:
-    from daskals.buckets import error_buckets
-    from daskals.cluster import connect
+    from daskals.cluster.connect import connect
     from daskals.config import ClusterConfig
-    from daskals.judging import judge_ranking, own_ratings
+    from daskals.evaluation.buckets import error_buckets
+    from daskals.fitting.evaluate import judge_ranking, own_ratings
 
     found: dict[str, Any] = {}
     with own_ratings(model, data, config) as (store, split):

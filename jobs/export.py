@@ -11,8 +11,8 @@ from daskals.errors import ConfigError, DataError
 from jobs._command import guarded
 
 if TYPE_CHECKING:
-    from daskals.export import Block
-    from daskals.model import Model
+    from daskals.model.fitted import Model
+    from daskals.serving.export import Block
     from daskals.types import Int64, Side
 
 CHOICE_HELP = "ids with commas between, top:N for the N with most ratings, or all"
@@ -41,8 +41,8 @@ def main(
     debug: bool,  # noqa: ARG001
 ) -> None:
     """Write what MODEL knows of users, items and genres, with features for churn, value and the like."""
-    from daskals.export import export_model
-    from daskals.opening import load_model, opened
+    from daskals.registry.opening import load_model, opened
+    from daskals.serving.export import export_model
 
     with opened(model) as (loaded, _):
         written = export_model(
@@ -58,7 +58,7 @@ def main(
 
 
 def _block(model: Model, users: str | None, items: str | None) -> Block | None:
-    from daskals.export import Block
+    from daskals.serving.export import Block
 
     if users is None and items is None:
         return None

@@ -44,7 +44,7 @@ def main(
     require("matplotlib", "plots")
     from daskals.analysis.geometry import describe_geometry
     from daskals.analysis.missing import is_missing
-    from daskals.model import Model
+    from daskals.model.fitted import Model
     from daskals.plots.geometry import write_geometry
     from jobs._folder import result_folder
 

@@ -35,8 +35,8 @@ def main(
     The result has the pairs in their order with `prediction`, `known_user` and `known_item`.
     """
     config = ReadConfig.parse(given({"columns": columns}))
-    from daskals.model import Model
-    from daskals.prediction import predict_file
+    from daskals.model.fitted import Model
+    from daskals.serving.predictions import predict_file
 
     known, total = predict_file(
         Model.load(model), pairs, out, config, clip=clip, existing="replace" if overwrite else "refuse"

@@ -12,9 +12,9 @@ from daskals.errors import ConfigError
 from jobs._command import field_options, given, guarded
 
 if TYPE_CHECKING:
-    from daskals.model import Model
-    from daskals.querying.filters import Filters
-    from daskals.querying.scoring import Scoring
+    from daskals.model.filters import Filters
+    from daskals.model.fitted import Model
+    from daskals.model.order import Scoring
     from daskals.store.publish import Existing
 
 
@@ -54,8 +54,8 @@ def main(model: str, rate: tuple[str, ...], ratings: Path | None, *, debug: bool
     files. With them: a table for a person who is not in the model.
     """
     config = ClusterConfig.parse(given({name: options[name] for name in ClusterConfig.model_fields}))
-    from daskals.opening import opened
-    from daskals.querying.scoring import Scoring
+    from daskals.model.order import Scoring
+    from daskals.registry.opening import opened
 
     scoring, filters = Scoring(options["alpha"], options["bias_weight"]), _filters(options)
     with opened(model) as (loaded, folder):
@@ -66,7 +66,7 @@ def main(model: str, rate: tuple[str, ...], ratings: Path | None, *, debug: bool
 
 
 def _filters(options: dict[str, Any]) -> Filters:
-    from daskals.querying.filters import Filters
+    from daskals.model.filters import Filters
 
     return Filters(
         options["min_ratings"],
@@ -101,7 +101,7 @@ def _for_one(
     filters: Filters,
     options: dict[str, Any],
 ) -> None:
-    from daskals.people import popular_by_genre, read_person, understand
+    from daskals.model.newcomer import popular_by_genre, read_person, understand
     from jobs._files import write_json
     from jobs._tables import print_items, records
 
@@ -151,8 +151,8 @@ def _for_one(
 def _for_many(
     model: Model, folder: Path, scoring: Scoring, filters: Filters, options: dict[str, Any]
 ) -> None:
-    from daskals.cluster import connect
-    from daskals.recommend import ListRequest, recommend_all
+    from daskals.cluster.connect import connect
+    from daskals.serving.lists import ListRequest, recommend_all
     from jobs._tables import PartProgress, user_rows
 
     rows = user_rows(model, options["users"], options["single"])

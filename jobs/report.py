@@ -38,7 +38,7 @@ def main(
     require("matplotlib", "plots")
     from daskals.analysis.search import read_trials
     from daskals.analysis.training import describe_run, read_report, read_speeds
-    from daskals.model import Model
+    from daskals.model.fitted import Model
     from daskals.plots.training import write_training
     from jobs._folder import result_folder
 

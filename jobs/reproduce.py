@@ -30,10 +30,10 @@ def main(paper: str, only: str | None, json_file: Path | None, *, debug: bool, *
     fifth of every user's.
     """
     job = JobConfig.parse(given(options))
-    from daskals.cluster import connect
+    from daskals.cluster.connect import connect
     from daskals.errors import ConfigError
+    from daskals.experiments.papers import experiments, run_experiment
     from daskals.ingest import job_store
-    from daskals.reproduction import experiments, run_experiment
     from jobs._files import write_json
 
     store = job_store(job, "ml-32m")

@@ -11,7 +11,7 @@ from daskals.config import ClusterConfig
 from jobs._command import field_options, given, guarded
 
 if TYPE_CHECKING:
-    from daskals.model import Model
+    from daskals.model.fitted import Model
     from daskals.store.publish import Existing
 
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def main(model: str, item: str | None, n: int, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
     """List the items nearest to each other in taste: by the cosine of their factors."""
     config = ClusterConfig.parse(given({name: options[name] for name in ClusterConfig.model_fields}))
-    from daskals.opening import opened
+    from daskals.registry.opening import opened
 
     with opened(model) as (loaded, folder):
         if item is not None:
@@ -42,7 +42,7 @@ def main(model: str, item: str | None, n: int, *, debug: bool, **options: Any) -
 
 
 def _print_one(model: Model, item: str, n: int, options: dict[str, Any]) -> None:
-    from daskals.querying.filters import Filters
+    from daskals.model.filters import Filters
     from jobs._files import write_json
     from jobs._tables import print_items, records
 
@@ -58,9 +58,9 @@ def _print_one(model: Model, item: str, n: int, options: dict[str, Any]) -> None
 
 
 def _write_all(model: Model, folder: Path, n: int, options: dict[str, Any]) -> None:
-    from daskals.cluster import connect
-    from daskals.querying.filters import Filters
-    from daskals.recommend import ListRequest, recommend_all
+    from daskals.cluster.connect import connect
+    from daskals.model.filters import Filters
+    from daskals.serving.lists import ListRequest, recommend_all
     from jobs._tables import PartProgress
 
     filters = Filters(min_ratings=options["min_ratings"])

@@ -19,7 +19,7 @@ from jobs._pause import PauseHook
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daskals.cluster import Cluster
+    from daskals.cluster.workers import Cluster
     from daskals.ingest import RatingsSource
     from daskals.training.event_log import EventLog
     from daskals.training.events import Callback
@@ -47,11 +47,11 @@ def main(config_file: Path | None, **options: Any) -> None:
     values = {} if config_file is None else read_config_file(config_file)
     config = JobConfig.parse({**values, **given(options)})
     if config.cpu is not None:
-        from daskals.kernels.target import select_target
+        from daskals.kernels.toolkit.target import select_target
 
         select_target(config.cpu)  # before Numba is imported
     # the libraries underneath take seconds to import, which --help and a bad option need not wait for
-    from daskals.cluster import connect
+    from daskals.cluster.connect import connect
     from daskals.training.run import RunFolder, check_target
     from jobs._display import make_display
 
@@ -79,7 +79,7 @@ def main(config_file: Path | None, **options: Any) -> None:
 def _train(
     config: JobConfig, cluster: Cluster, log: EventLog, pause: Sequence[Callback], folder: RunFolder
 ) -> dict[str, Any]:
-    from daskals.fitting import cross_validate, fit
+    from daskals.fitting.fit import cross_validate, fit
     from daskals.training.events import Notice
     from daskals.training.run import RunOptions
 

@@ -15,8 +15,8 @@ from jobs._command import field_options, given, guarded
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from daskals.cluster import Cluster
-    from daskals.search_space import Grid
+    from daskals.cluster.workers import Cluster
+    from daskals.experiments.search_space import Grid
 
 VALIDATION_FRACTION = 0.1
 PATIENCE = 3
@@ -62,9 +62,9 @@ def main(config_file: Path | None, out: Path, *, debug: bool, **options: Any) ->
     chosen = job.model_dump(by_alias=True, exclude_unset=True, include=set(TrainConfig.model_fields))
     base = TrainConfig.parse(chosen)
     grid = _grid_of(own)
-    from daskals.cluster import connect
+    from daskals.cluster.connect import connect
+    from daskals.experiments.tuning import write_tables
     from daskals.ingest import job_store
-    from daskals.tuning import write_tables
 
     store = job_store(job, "synthetic-1m")
     out.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def main(config_file: Path | None, out: Path, *, debug: bool, **options: Any) ->
 
 
 def _grid_of(own: Mapping[str, Any]) -> Grid | None:
-    from daskals.search_space import PRESETS, parse_grid
+    from daskals.experiments.search_space import PRESETS, parse_grid
 
     asked = [name for name in ("preset", "grid", "sweep", "search") if own[name]]
     if len(asked) > 1:
@@ -100,8 +100,8 @@ def _search(
     *,
     quiet: bool,
 ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
-    from daskals.search_space import DEFAULT_AXES, parse_axes
-    from daskals.tuning import Search, best_config, best_of
+    from daskals.experiments.search_space import DEFAULT_AXES, parse_axes
+    from daskals.experiments.tuning import Search, best_config, best_of
 
     def tell(record: Mapping[str, Any]) -> None:
         if not quiet:

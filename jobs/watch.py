@@ -13,7 +13,7 @@ import click
 from jobs._command import guarded
 
 if TYPE_CHECKING:
-    from daskals.watching import Status
+    from daskals.training.watching import Status
 
 
 @click.command()
@@ -31,7 +31,7 @@ def main(run: Path, *, follow: bool, every: float, as_json: bool, debug: bool) -
     """
     from dataclasses import asdict
 
-    from daskals.watching import find_log, status_of
+    from daskals.training.watching import find_log, status_of
 
     while True:
         status = status_of(find_log(run))

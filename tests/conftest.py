@@ -13,7 +13,8 @@ os.environ.setdefault("DASKALS_CACHE", tempfile.mkdtemp(prefix="daskals-tests-")
 
 import pytest
 
-from daskals.cluster import Cluster, connect
+from daskals.cluster.connect import connect
+from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,7 +19,7 @@ from daskals.analysis.separation import (
     paper_claims,
     silhouette,
 )
-from daskals.model import Model
+from daskals.model.fitted import Model
 
 POLARITY_ROWS = 10
 PAPER_MIN_RATINGS = 1_000

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from daskals.analysis.counting import ratings_of
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, DataError
-from daskals.export import export_model
-from daskals.fitting import fit
-from daskals.model import Model
+from daskals.fitting.fit import fit
+from daskals.model.fitted import Model
+from daskals.serving.export import export_model
 from daskals.store.reader import RatingsStore
 from daskals.types import Float64, Int64, Side
 
@@ -46,7 +46,7 @@ class Snapshot(NamedTuple):
     moment
         Seconds since 1970: ratings before it are known, the others are not.
     folder
-        Folder that `daskals.export.export_model` (or `python -m jobs.export`) wrote.
+        Folder that `daskals.serving.export.export_model` (or `python -m jobs.export`) wrote.
     """
 
     moment: int

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskals.model import Model
+from daskals.model.fitted import Model
 from daskals.store.genres import Genres, encode_genres
 from daskals.types import Float64, Int64
 

@@ -12,8 +12,8 @@ import pandas as pd
 from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.search import grid_facets, rank_curve
 from daskals.errors import DataError, ModelError, StoreError
-from daskals.model import Model
-from daskals.querying.history import open_history
+from daskals.model.fitted import Model
+from daskals.model.history import open_history
 from daskals.ratings.split import SplitSpec
 from daskals.store.splits import ensure_split, load_block
 from daskals.types import TEST, Float64, Int64

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from daskals.config import TrainConfig
-from daskals.fitting import split_spec
+from daskals.fitting.fit import split_spec
 from daskals.ingest import resolve_store
-from daskals.kernels.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
+from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split, load_block
 from daskals.training.trainer import rating_limits

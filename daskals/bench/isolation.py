@@ -14,7 +14,7 @@ from typing import Any
 
 import daskals
 from daskals.bench.contract import NotApplicableError
-from daskals.kernels.target import VARIABLE
+from daskals.kernels.toolkit.target import VARIABLE
 
 
 class MeasurementError(Exception):

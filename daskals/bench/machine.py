@@ -12,7 +12,7 @@ import psutil
 
 from daskals.bench.config import machine_cores
 from daskals.bench.isolation import run_isolated
-from daskals.kernels.target import current_target
+from daskals.kernels.toolkit.target import current_target
 
 PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "dask", "distributed", "zarr", "pyarrow")
 PEERS = ("implicit", "cmfrec", "pyspark")
@@ -43,7 +43,7 @@ def measured_peak_gflops(threads: int) -> float:
 
 def peak_gflops(threads: int) -> float:
     """Measure the single-precision peak in GFLOP/s, here."""
-    from daskals.kernels.peak import measured_peak
+    from daskals.kernels.toolkit.peak import measured_peak
 
     return measured_peak(threads) / 1e9
 

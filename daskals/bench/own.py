@@ -15,11 +15,12 @@ from daskals.bench.contract import Assignment, NotApplicableError, Outcome
 from daskals.bench.data import BenchData, initial_factors, slice_rows
 from daskals.bench.memory import peak_memory_bytes
 from daskals.bench.work import epoch_bytes
-from daskals.cluster import Cluster, connect
+from daskals.cluster.connect import connect
+from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, TrainConfig
-from daskals.kernels.layout import empty_rows, pack_rows, row_stride
-from daskals.kernels.rows import solve_rows
-from daskals.kernels.score import ErrorSums, score_block
+from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.scoring.score import ErrorSums, score_block
+from daskals.kernels.toolkit.layout import empty_rows, pack_rows, row_stride
 from daskals.kernels.warm_up import timed_warm_up
 from daskals.training.bayes import GibbsSampler
 from daskals.training.features import resolve_model

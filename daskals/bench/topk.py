@@ -15,7 +15,7 @@ from daskals.bench.contract import Assignment, Outcome
 from daskals.bench.data import BenchData
 from daskals.bench.memory import peak_memory_bytes, reset_peak
 from daskals.bench.own import KernelEpochs
-from daskals.kernels.topk import SeenItems, pack_items, top_items
+from daskals.kernels.scoring.topk import SeenItems, pack_items, top_items
 from daskals.types import Float32
 
 N = 10

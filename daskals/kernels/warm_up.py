@@ -6,15 +6,15 @@ import time
 
 import numpy as np
 
-from daskals.kernels.dense import solve_positive
-from daskals.kernels.eliminate import eliminate_rows
-from daskals.kernels.features import FeatureRows
-from daskals.kernels.fill import fill_rows
-from daskals.kernels.layout import empty_rows
-from daskals.kernels.prior_system import lower_triangle, sum_system
-from daskals.kernels.random import fill_normals
-from daskals.kernels.rows import solve_rows
-from daskals.kernels.score import score_block
+from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.prior.eliminate import eliminate_rows
+from daskals.kernels.prior.features import FeatureRows
+from daskals.kernels.prior.fill import fill_rows
+from daskals.kernels.prior.prior_system import lower_triangle, sum_system
+from daskals.kernels.scoring.score import score_block
+from daskals.kernels.toolkit.dense import solve_positive
+from daskals.kernels.toolkit.layout import empty_rows
+from daskals.kernels.toolkit.random import fill_normals
 from daskals.types import FactorRows, RatingsBlock, Ridge
 
 

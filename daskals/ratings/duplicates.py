@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from daskals.kernels.csr import duplicate_groups
+from daskals.kernels.data.csr import duplicate_groups
 from daskals.ratings.ids import NumberedIds
 from daskals.types import Float32, Int64
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.errors import ConfigError, DataError
-from daskals.kernels.parts import mark_last, mark_random_share, mark_uniform
-from daskals.kernels.random import key_of
+from daskals.kernels.data.parts import mark_last, mark_random_share, mark_uniform
+from daskals.kernels.toolkit.random import key_of
 from daskals.types import TEST, TRAIN, VALIDATION, Int64, UInt8
 
 SplitMethod: TypeAlias = Literal[

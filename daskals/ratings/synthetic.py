@@ -18,15 +18,15 @@ import numpy as np
 import pyarrow as pa
 
 from daskals.errors import DatasetError
-from daskals.kernels.planted import Planted, draw_half_stars, draw_timestamps
-from daskals.kernels.random import FIRST_DATA_STREAM, fill_uniforms, key_of
-from daskals.kernels.sampling import (
+from daskals.kernels.data.planted import Planted, draw_half_stars, draw_timestamps
+from daskals.kernels.data.sampling import (
     apportion,
     cover_columns,
     draw_rows,
     number_by_first_appearance,
     weighted,
 )
+from daskals.kernels.toolkit.random import FIRST_DATA_STREAM, fill_uniforms, key_of
 from daskals.ratings.synthetic_catalogue import draw_catalogue
 from daskals.ratings.synthetic_truth import SyntheticTruth, plant
 from daskals.ratings.table import RatingsTable

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from daskals.kernels.random import FIRST_DATA_STREAM, fill_uniforms, key_of
-from daskals.kernels.sampling import draw_rows, weighted
+from daskals.kernels.data.sampling import draw_rows, weighted
+from daskals.kernels.toolkit.random import FIRST_DATA_STREAM, fill_uniforms, key_of
 from daskals.types import Float64, Int32, Int64
 
 GENRES: dict[str, float] = {

@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from daskals.errors import ConfigError
-from daskals.kernels.random import FIRST_DATA_STREAM, fill_normals, fill_uniforms
-from daskals.kernels.sampling import number_by_first_appearance
+from daskals.kernels.data.sampling import number_by_first_appearance
+from daskals.kernels.toolkit.random import FIRST_DATA_STREAM, fill_normals, fill_uniforms
 from daskals.ratings.synthetic_truth import SyntheticTruth
 from daskals.ratings.table import RatingsTable
 from daskals.types import Float32, Float64, Int64

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from daskals.kernels.random import FIRST_DATA_STREAM, fill_normals
+from daskals.kernels.toolkit.random import FIRST_DATA_STREAM, fill_normals
 from daskals.ratings.synthetic_catalogue import GENRES
 from daskals.types import Float64, Int32, Int64
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from daskals.config import ReadConfig
-from daskals.evaluation import evaluate
-from daskals.model import Model
+from daskals.evaluation.errors import evaluate
+from daskals.model.fitted import Model
 from daskals.registry.manifest import Manifest
 from daskals.registry.registry import Registry
 

@@ -35,7 +35,7 @@ from daskals.registry.storage import Storage, open_storage
 from daskals.store.publish import staged_directory
 
 if TYPE_CHECKING:
-    from daskals.model import Model
+    from daskals.model.fitted import Model
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -169,7 +169,7 @@ class Registry:
     def load(self, ref: str = CHAMPION) -> Model:
         """Load the model of a version."""
         # not above: it brings Numba, for which moving an alias need not wait
-        from daskals.model import Model
+        from daskals.model.fitted import Model
 
         with self.reading(ref) as reading:
             return Model.load(reading.folder)

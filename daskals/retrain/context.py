@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daskals.model import Model
+from daskals.model.fitted import Model
 from daskals.ratings.dates import last_moment
 from daskals.registry.registry import CHAMPION, Registry
 from daskals.retrain.config import RetrainConfig

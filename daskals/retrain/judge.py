@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from daskals.errors import DataError
-from daskals.kernels.score import predict_pairs
-from daskals.model import Model
-from daskals.ranking import RankingTask, Scorer, figures_of, make_task, score_lists
+from daskals.evaluation.ranking import RankingTask, Scorer, figures_of, make_task, score_lists
+from daskals.kernels.scoring.score import predict_pairs
+from daskals.model.fitted import Model
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.night import Check
 from daskals.retrain.warm_start import Target, carry, fold_in_rows

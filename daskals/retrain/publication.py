@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from daskals.cluster import Cluster
-from daskals.model import Model
-from daskals.recommend import ListRequest, recommend_all
+from daskals.cluster.workers import Cluster
+from daskals.model.fitted import Model
 from daskals.registry.registry import CHALLENGER, CHAMPION
 from daskals.retrain.context import Context
 from daskals.retrain.night import night_name
 from daskals.retrain.training import CHALLENGER_FOLDER, FINAL_FOLDER
+from daskals.serving.lists import ListRequest, recommend_all
 from daskals.store.reader import RatingsStore
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from daskals.cluster import Cluster, connect
+from daskals.cluster.connect import connect
+from daskals.cluster.workers import Cluster
 from daskals.errors import DataError, NumericalError, OutputError
 from daskals.ratings.dates import last_moment
 from daskals.ratings.split import SplitSpec

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from daskals.cluster import connect
-from daskals.fitting import train_split
+from daskals.cluster.connect import connect
+from daskals.fitting.fit import train_split
 from daskals.ingest import resolve_store
-from daskals.model import Model
+from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
 from daskals.registry.registry import Registry
 from daskals.retrain.config import RetrainConfig

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from daskals.cluster import Cluster
+from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
-from daskals.fitting import train_split
-from daskals.model import Model
+from daskals.fitting.fit import train_split
+from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
 from daskals.retrain.context import Context
 from daskals.retrain.warm_start import Target, warm_state

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from daskals.model import Model
+from daskals.model.fitted import Model
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.intake import Incoming
 from daskals.retrain.night import Check

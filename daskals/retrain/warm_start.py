@@ -8,9 +8,9 @@ import numpy as np
 import scipy.sparse
 
 from daskals.config import TrainConfig
-from daskals.kernels.layout import aligned_empty, row_stride
-from daskals.kernels.rows import solve_rows
-from daskals.model import Model
+from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.toolkit.layout import aligned_empty, row_stride
+from daskals.model.fitted import Model
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
 from daskals.training.features import IMPLICIT, FeatureSpec, features_section, load_features, side_features

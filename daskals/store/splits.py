@@ -12,7 +12,7 @@ import numpy as np
 
 from daskals.cache import cache_folder
 from daskals.errors import OutputError, StoreError
-from daskals.kernels.csr import compact_part, count_part
+from daskals.kernels.data.csr import compact_part, count_part
 from daskals.ratings.split import SplitSpec, compute_parts
 from daskals.store.arrays import (
     open_array,

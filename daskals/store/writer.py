@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from daskals.errors import DataError, OutputError
-from daskals.kernels.csr import encode_values, first_repeat, gather, sorted_order
+from daskals.kernels.data.csr import encode_values, first_repeat, gather, sorted_order
 from daskals.ratings.table import RatingsTable
 from daskals.store.arrays import open_for_writing, write_array, write_group
 from daskals.store.content import hash_array, hash_column, hash_parts, hash_table

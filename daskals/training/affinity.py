@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskals.cluster import Cluster, Task
-from daskals.exchange import Gathered, Generation, Slab, fetch_rows, publish
-from daskals.kernels.draw import draw_rows
-from daskals.kernels.features import FeatureRows
-from daskals.kernels.moments import sum_moments
+from daskals.cluster.exchange import Gathered, Generation, Slab, fetch_rows, publish
+from daskals.cluster.workers import Cluster, Task
+from daskals.kernels.gibbs.draw import draw_rows
+from daskals.kernels.gibbs.moments import sum_moments
+from daskals.kernels.prior.features import FeatureRows
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split

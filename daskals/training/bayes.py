@@ -15,10 +15,11 @@ from functools import cached_property
 
 import numpy as np
 
-from daskals.cluster import Cluster, LostTasksError
+from daskals.cluster.exchange import restore
+from daskals.cluster.failures import LostTasksError
+from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
-from daskals.exchange import restore
-from daskals.kernels.censored import Ends, ends_of
+from daskals.kernels.gibbs.censored import Ends, ends_of
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
 from daskals.training.chain import (

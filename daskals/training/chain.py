@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daskals.cluster import Cluster, Task
-from daskals.exchange import Generation, fetch_rows, restore
+from daskals.cluster.exchange import Generation, fetch_rows, restore
+from daskals.cluster.workers import Cluster, Task
 from daskals.training.centring import centre, centre_weights
 from daskals.training.events import EpochFinished
 from daskals.training.gibbs_state import GibbsState, Sample

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from daskals.config import ModelConfig, ReadConfig, SplitConfig, TrainConfig
 from daskals.errors import ConfigError, StoreError
-from daskals.kernels.target import current_target
+from daskals.kernels.toolkit.target import current_target
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.state_files import StoredState, discard_states, list_states, read_state, sweep, write_state

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from daskals.cluster import Cluster
+from daskals.cluster.workers import Cluster
 from daskals.kernels.warm_up import timed_warm_up
 
 

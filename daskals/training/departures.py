@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daskals.cluster import Cluster
+from daskals.cluster.workers import Cluster
 from daskals.training.events import Event, Notice
 from daskals.training.outcome import WorkerLoss
 

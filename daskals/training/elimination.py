@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from daskals.cluster import worker_folder
-from daskals.exchange import Gathered, Slab
-from daskals.kernels.eliminate import Eliminated, eliminate_rows
-from daskals.kernels.features import FeatureRows
-from daskals.kernels.fill import fill_rows
-from daskals.kernels.prior_system import WSystem, sum_system
+from daskals.cluster.exchange import Gathered, Slab
+from daskals.cluster.workers import worker_folder
+from daskals.kernels.prior.eliminate import Eliminated, eliminate_rows
+from daskals.kernels.prior.features import FeatureRows
+from daskals.kernels.prior.fill import fill_rows
+from daskals.kernels.prior.prior_system import WSystem, sum_system
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.store.scratch import OnDisk, lay_aside
 from daskals.training.gradients import Weights

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError
-from daskals.kernels.features import FeatureRows, join_columns, mean_of_rows, number_patterns
+from daskals.kernels.prior.features import FeatureRows, join_columns, mean_of_rows, number_patterns
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.store.reader import RatingsStore, open_store
 from daskals.types import Float32, Int64, RatingsBlock, Side

@@ -16,7 +16,7 @@ from daskals.types import SIDES, FactorRows, Float32, Float64, Side
 
 
 class Sample(NamedTuple):
-    """A kept sweep, centred: see `centring` and `daskals.samples.Samples`.
+    """A kept sweep, centred: see `centring` and `daskals.model.samples.Samples`.
 
     Attributes
     ----------

@@ -12,11 +12,11 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from daskals.cluster import Cluster, Task
+from daskals.cluster.workers import Cluster, Task
 from daskals.errors import RowError
-from daskals.kernels.eliminate import Eliminated
-from daskals.kernels.features import FeatureRows, squared_transposed_times, times, transposed_times
-from daskals.kernels.reduced import RatedRows, apply_reduced, reduced_diagonals, right_rows
+from daskals.kernels.prior.eliminate import Eliminated
+from daskals.kernels.prior.features import FeatureRows, squared_transposed_times, times, transposed_times
+from daskals.kernels.prior.reduced import RatedRows, apply_reduced, reduced_diagonals, right_rows
 from daskals.types import Float64, Side
 
 TOLERANCE = 1e-6

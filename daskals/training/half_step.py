@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from daskals.cluster import Cluster, Task, worker_folder
-from daskals.exchange import Gathered, Generation, Slab, publish
-from daskals.kernels.layout import empty_rows
-from daskals.kernels.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
-from daskals.kernels.rows import solve_rows
-from daskals.kernels.score import score_block
+from daskals.cluster.exchange import Gathered, Generation, Slab, publish
+from daskals.cluster.workers import Cluster, Task, worker_folder
+from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.scoring.score import score_block
+from daskals.kernels.toolkit.layout import empty_rows
+from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.training.plan import BlockRange
 from daskals.types import BlockStats, FactorRows, RatingsBlock, Ridge, Side

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from daskals.cluster import Cluster
-from daskals.exchange import Generation, fetch_rows, restore
-from daskals.kernels.layout import empty_rows
+from daskals.cluster.exchange import Generation, fetch_rows, restore
+from daskals.cluster.workers import Cluster
+from daskals.kernels.toolkit.layout import empty_rows
 from daskals.training.events import EpochFinished
 from daskals.training.gradients import Weights
 from daskals.training.half_step import SolveSpec

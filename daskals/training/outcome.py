@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from daskals.kernels.score import ErrorSums
+from daskals.kernels.scoring.score import ErrorSums
 from daskals.training.events import EpochFinished
 from daskals.training.half_step import SolveSpec
 from daskals.types import FactorRows, Float64, Side

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daskals.cluster import Cluster
+from daskals.cluster.workers import Cluster
 from daskals.store.blocks import BlockSource
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.errors import NumericalError
-from daskals.kernels.dense import backward, cholesky, forward, product, solve_positive
-from daskals.kernels.draw import Draws
-from daskals.kernels.moments import Moments
-from daskals.kernels.random import STREAM_GIBBS_PRIOR
+from daskals.kernels.gibbs.draw import Draws
+from daskals.kernels.gibbs.moments import Moments
+from daskals.kernels.toolkit.dense import backward, cholesky, forward, product, solve_positive
+from daskals.kernels.toolkit.random import STREAM_GIBBS_PRIOR
 from daskals.types import Float64
 
 _STEPS = ("user", "item", "noise", "user-features", "item-features", "user-eta", "item-eta")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daskals.kernels.censored import Ends, recorded, recorded_moments
+from daskals.kernels.gibbs.censored import Ends, recorded, recorded_moments
 from daskals.training.sweep import Tally
 from daskals.types import Float64
 

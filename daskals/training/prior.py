@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from daskals.cluster import Cluster, Task
-from daskals.exchange import Generation, publish
-from daskals.kernels.dense import solve_positive
-from daskals.kernels.prior_system import WSystem, add_systems, lower_triangle
+from daskals.cluster.exchange import Generation, publish
+from daskals.cluster.workers import Cluster, Task
+from daskals.kernels.prior.prior_system import WSystem, add_systems, lower_triangle
+from daskals.kernels.toolkit.dense import solve_positive
 from daskals.training.elimination import EliminatedPart, eliminate_and_sum, eliminate_slab, fill_slab
 from daskals.training.features import IMPLICIT, FeatureSpec, load_features
 from daskals.training.gradients import Weights, start_gradients, take_gradients

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daskals.cluster import Cluster, Task
-from daskals.exchange import Gathered, Generation, Slab
-from daskals.kernels.score import NO_ERRORS, ErrorSums, score_block
+from daskals.cluster.exchange import Gathered, Generation, Slab
+from daskals.cluster.workers import Cluster, Task
+from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.training.half_step import submit_load
 

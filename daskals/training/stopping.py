@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from daskals.errors import DataError
-from daskals.kernels.csr import count_part
+from daskals.kernels.data.csr import count_part
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.events import EpochFinished

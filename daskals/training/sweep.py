@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskals.cluster import Cluster, Task
-from daskals.exchange import Gathered, Generation, Slab, publish
-from daskals.kernels.censored import Ends, complete
-from daskals.kernels.draw import Noise, draw_rows, normal_rows
-from daskals.kernels.features import FeatureRows, feature_gram, times
-from daskals.kernels.moments import Moments, prior_pull, sum_moments
-from daskals.kernels.random import (
+from daskals.cluster.exchange import Gathered, Generation, Slab, publish
+from daskals.cluster.workers import Cluster, Task
+from daskals.kernels.gibbs.censored import Ends, complete
+from daskals.kernels.gibbs.draw import Noise, draw_rows, normal_rows
+from daskals.kernels.gibbs.moments import Moments, prior_pull, sum_moments
+from daskals.kernels.prior.features import FeatureRows, feature_gram, times
+from daskals.kernels.prior.reduced import RatedRows
+from daskals.kernels.scoring.score import predict_block
+from daskals.kernels.toolkit.random import (
     STREAM_GIBBS_ITEM,
     STREAM_GIBBS_ITEM_FEATURES,
     STREAM_GIBBS_ITEM_LATENT,
@@ -27,8 +29,6 @@ from daskals.kernels.random import (
     STREAM_GIBBS_USER_FEATURES,
     STREAM_GIBBS_USER_LATENT,
 )
-from daskals.kernels.reduced import RatedRows
-from daskals.kernels.score import predict_block
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.training.gradients import Weights, start_gradients, take_gradients
 from daskals.training.half_step import SideData

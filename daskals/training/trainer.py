@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from daskals.cluster import Cluster, LostTasksError, Task
+from daskals.cluster.exchange import Generation, fetch_rows
+from daskals.cluster.failures import LostTasksError
+from daskals.cluster.workers import Cluster, Task
 from daskals.config import TrainConfig
 from daskals.errors import NumericalError, RowError
-from daskals.exchange import Generation, fetch_rows
-from daskals.kernels.score import NO_ERRORS, ErrorSums
+from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.compiling import compile_kernels

@@ -25,7 +25,7 @@ from daskals.analysis.anomalies.tastes import Tastes, fit_tastes
 from daskals.analysis.anomalies.testing import Bools, discoveries
 from daskals.analysis.anomalies.trends import Moves, drifting_items, moving_levels, moving_tastes
 from daskals.errors import ConfigError, DataError
-from daskals.model import Model
+from daskals.model.fitted import Model
 from daskals.types import Float64
 
 LEVEL = 0.05

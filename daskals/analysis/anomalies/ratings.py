@@ -9,11 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
-from daskals.cluster import available_cores
-from daskals.kernels.csr import compact_part
-from daskals.kernels.leverages import leverages
-from daskals.model import Model
-from daskals.querying.history import open_history
+from daskals.cluster.connect import available_cores
+from daskals.kernels.data.csr import compact_part
+from daskals.kernels.statistics.leverages import leverages
+from daskals.model.fitted import Model
+from daskals.model.history import open_history
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split

@@ -9,7 +9,7 @@ import numpy as np
 from daskals.analysis.anomalies.ratings import Rated, in_ranges
 from daskals.analysis.anomalies.sittings import Sittings
 from daskals.analysis.anomalies.tastes import Tastes
-from daskals.kernels.mixture import compare_profiles
+from daskals.kernels.statistics.mixture import compare_profiles
 from daskals.types import Float64, Int64
 
 LEAST_RATINGS = 20

@@ -16,7 +16,7 @@ from daskals.analysis.anomalies.choices import choice_odds
 from daskals.analysis.anomalies.ratings import Rated, in_ranges
 from daskals.analysis.anomalies.tastes import Tastes
 from daskals.analysis.anomalies.testing import Bools
-from daskals.kernels.regression import evidences
+from daskals.kernels.statistics.regression import evidences
 from daskals.types import Float64, Int64
 
 Direction: TypeAlias = Literal["push", "nuke"]

@@ -23,7 +23,7 @@ from daskals.analysis.anomalies.testing import Bools
 from daskals.analysis.anomalies.trends import LEAST_ITEM_RATINGS
 from daskals.analysis.missing import Numbers, missing
 from daskals.config import TrainConfig
-from daskals.fitting import fit
+from daskals.fitting.fit import fit
 from daskals.store.reader import RatingsStore
 from daskals.store.writer import write_store
 from daskals.types import Float64, Int64

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from daskals.analysis.anomalies.find import LISTS, Anomalies
 from daskals.analysis.missing import Numbers, is_missing
 from daskals.errors import ConfigError
-from daskals.querying.history import open_history
+from daskals.model.history import open_history
 from daskals.types import Float64, Side
 
 FILTERS = ("shilling", "users", "shared")

@@ -9,8 +9,8 @@ import numpy as np
 from daskals.analysis.anomalies.ratings import Rated
 from daskals.analysis.anomalies.sittings import Sittings
 from daskals.analysis.anomalies.testing import Variances
-from daskals.kernels.regression import PersonPrior
-from daskals.model import Model
+from daskals.kernels.statistics.regression import PersonPrior
+from daskals.model.fitted import Model
 from daskals.types import Float64, Int64
 
 MOST_TASTES = 12

@@ -9,8 +9,8 @@ from scipy import stats
 
 from daskals.analysis.anomalies.ratings import Rated
 from daskals.analysis.anomalies.sittings import Sittings
-from daskals.kernels.permutation import block_moves
-from daskals.kernels.random import STREAM_MOVES_LEVEL, STREAM_MOVES_TASTE, key_of
+from daskals.kernels.statistics.permutation import block_moves
+from daskals.kernels.toolkit.random import STREAM_MOVES_LEVEL, STREAM_MOVES_TASTE, key_of
 from daskals.types import Float64, Int64
 
 LEAST_ITEM_RATINGS = 20

@@ -1,0 +1,121 @@
+"""Connecting to a cluster: one process with threads, several processes, or one somebody started."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster
+from distributed.security import Security
+
+from daskals.cluster import allocator
+from daskals.cluster.workers import Cluster
+from daskals.config import ClusterConfig
+from daskals.errors import ClusterError
+
+CONNECT_SECONDS = 30.0
+
+
+@contextmanager
+def connect(config: ClusterConfig) -> Iterator[Cluster]:
+    """Connect to the scheduler of `config`, or start workers on this machine and stop them at the end."""
+    _quieten()
+    if config.ratings_memory is not None:
+        allocator.share_heaps()
+    if config.scheduler is not None:
+        with _closing(_connect_to(config)) as client:
+            yield Cluster(client)
+        return
+    with _start_local(config) as local, _closing(Client(local, set_as_default=False)) as client:
+        yield Cluster(client, _dashboard_host(config))
+
+
+def _dashboard_host(config: ClusterConfig) -> str | None:
+    if config.dashboard_address in (None, "none"):
+        return ""
+    return str(config.dashboard_address).rpartition(":")[0] or None
+
+
+@contextmanager
+def _closing(client: Client) -> Iterator[Client]:
+    try:
+        yield client
+    finally:
+        # a scheduler that is gone does not answer the good-bye
+        with suppress(OSError, TimeoutError):
+            client.close(timeout=5)
+
+
+def _connect_to(config: ClusterConfig) -> Client:
+    address = config.scheduler
+    try:
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=_security(config))
+    except (OSError, ValueError, TypeError) as error:
+        raise ClusterError(
+            f"no scheduler answered within {CONNECT_SECONDS:.0f} s ({error})",
+            where=str(address),
+            expected="the address of a running Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT",
+            remedy="Start one with: dask scheduler",
+        ) from None
+
+
+def _security(config: ClusterConfig) -> Security | None:
+    if config.tls_ca is None:
+        return None
+    return Security(
+        tls_ca_file=str(config.tls_ca),
+        tls_client_cert=str(config.tls_cert),
+        tls_client_key=str(config.tls_key),
+        require_encryption=True,
+    )
+
+
+def _start_local(config: ClusterConfig) -> LocalCluster:
+    shared_out = 1 if config.numba_threads > 1 else max(1, available_cores() // config.workers)
+    threads = config.threads_per_worker or shared_out
+    dashboard = config.dashboard_address
+    settings: dict[str, Any] = {
+        # blocks have a home; moving their tasks would move their ratings
+        "distributed.scheduler.work-stealing": False,
+        # a nanny pins the threads of BLAS and OpenMP, but knows nothing of Numba; to be set in the worker:
+        # what is set before the spawn stays in this process, whose own Numba may have other threads
+        "distributed.nanny.environ.NUMBA_NUM_THREADS": max(threads, config.numba_threads),
+    }
+    if config.workers == 1:
+        # the worker lives in this process: silence means that the process was stopped, as by Ctrl-Z
+        settings["distributed.scheduler.worker-ttl"] = None
+    if config.ratings_memory is not None:
+        settings |= {
+            f"distributed.nanny.pre-spawn-environ.{name}": n for name, n in allocator.ENVIRONMENT.items()
+        }
+    with warnings.catch_warnings(), dask.config.set(settings):
+        # a taken dashboard port is no failure: Dask picks another, and the link that is shown is the real one
+        warnings.filterwarnings("ignore", message="Port .* is already in use")
+        return LocalCluster(
+            n_workers=config.workers,
+            threads_per_worker=threads,
+            processes=config.workers > 1,
+            dashboard_address=None if dashboard in (None, "none") else dashboard,
+            scheduler_kwargs={"dashboard": dashboard not in (None, "none")},
+            # an in-process worker over Dask's memory limit would pause and wait for ever
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+
+
+def available_cores() -> int:
+    """Return the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quieten() -> None:
+    # what they log as errors reaches the user as one ClusterError, or is the noise of closing on Ctrl-C
+    noisy = ("distributed", "asyncio", "tornado", "bokeh")
+    # Dask gives some of its loggers a level of their own
+    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] in noisy]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,397 @@
+"""The workers of a client: where blocks live, how tasks reach them, and what happens when they go.
+
+Everything above submits pure, module-level functions through `Cluster` and never sees a scheduler.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar, cast
+
+from distributed import CancelledError, Client, Future, KilledWorker, get_worker
+from distributed.client import ClosedClientError, FutureCancelledError
+from distributed.comm import CommClosedError
+
+from daskals.cluster.failures import LostTasksError, lost_tasks, no_workers, no_workers_left, scheduler_gone
+from daskals.cluster.placement import place_slots
+from daskals.cluster.preflight import Facts, check, describe
+from daskals.errors import ClusterError, DaskalsError
+
+T = TypeVar("T")
+
+POLL_SECONDS = 2.0
+WORKERLESS_SECONDS = 60.0
+"""How long a run waits for a worker when the last one is gone: a nanny needs some seconds for a new one."""
+
+Task: TypeAlias = Future
+"""A result on the cluster: still to come, there, or failed."""
+
+_GONE = (ClosedClientError, CommClosedError)
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A worker that left: `retired` by the scheduler, its results handed on, or `lost` with them."""
+
+    worker: str
+    how: str
+
+
+class Cluster:
+    """The workers of one client.
+
+    Parameters
+    ----------
+    client
+        A connected `distributed.Client`, synchronous.
+    dashboard_host
+        Host the dashboard listens on, where it is not the scheduler's; empty where there is none.
+
+    Raises
+    ------
+    ClusterError
+        If the scheduler has no workers.
+    """
+
+    def __init__(self, client: Client, dashboard_host: str | None = None) -> None:
+        self.client = client
+        self._dashboard_host = dashboard_host
+        self._departed: list[Departure] = []
+        self._changed = False
+        self._slots: tuple[str, ...] = ()
+        self._refused: set[str] = set()
+        self._workerless_since: float | None = None
+        threads = self.workers
+        if not threads:
+            raise no_workers(self.address)
+        self._slots = place_slots(threads)
+
+    @property
+    def address(self) -> str:
+        """Address of the scheduler."""
+        return str(self.client.scheduler.address)
+
+    @property
+    def dashboard_link(self) -> str | None:
+        """Address of the dashboard, None where there is none."""
+        port = self._info()["services"].get("dashboard")
+        if port is None or self._dashboard_host == "":
+            return None
+        if self._dashboard_host is None:
+            return str(self.client.dashboard_link)
+        return f"http://{self._dashboard_host}:{port}/status"
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """Threads of each worker, by address."""
+        info = self._info()["workers"]
+        return {address: int(info[address]["nthreads"]) for address in sorted(info)}
+
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """Workers that blocks live on, each once, in a fixed order."""
+        return tuple(sorted(set(self._slots)))
+
+    def home(self, block: int) -> str:
+        """Return the worker that a block lives on; the same number on both sides lives together."""
+        return self._slots[block % len(self._slots)]
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        key: str,
+        block: int | None = None,
+        worker: str | None = None,
+    ) -> Task:
+        """Start a task.
+
+        Parameters
+        ----------
+        function
+            Module-level and pure: it may run twice, anywhere.
+        arguments
+            Small values, tasks, or lists of tasks; never arrays, which would swell the graph.
+        key
+            Unique name; its leading words are what the dashboard shows.
+        block
+            Where given, the task runs at that block's home if it can, so that its ratings stay put.
+        worker
+            A worker to prefer, instead.
+        """
+        home = self.home(block) if block is not None else worker
+        with self._reachable():
+            return self.client.submit(function, *arguments, key=key, pure=False, **self._preferring(home))
+
+    def map_blocks(
+        self,
+        function: Callable[..., Any],
+        arguments: Sequence[tuple[Any, ...]],
+        *,
+        key: str,
+        order: Sequence[int] | None = None,
+    ) -> list[Task]:
+        """Start a task for each block, in one message to the scheduler for each home.
+
+        Sent one by one, the tasks of a half-step cost this process and the scheduler twice the time.
+
+        Parameters
+        ----------
+        function
+            As for `submit`.
+        arguments
+            Those of block 0, 1, …; values or tasks.
+        key
+            Unique name; the tasks' own end in the number of the block.
+        order
+            The blocks in the order they should start in; as numbered unless given.
+
+        Returns
+        -------
+        The tasks in block order.
+        """
+        numbers: dict[str, list[int]] = {}
+        for block in range(len(arguments)) if order is None else order:
+            numbers.setdefault(self.home(block), []).append(block)
+        tasks: dict[int, Task] = {}
+        with self._reachable():
+            for home, blocks in numbers.items():
+                columns = zip(*(arguments[block] for block in blocks), strict=True)
+                keys = [f"{key}-{block}" for block in blocks]
+                options = self._preferring(home)
+                started = self.client.map(function, *map(list, columns), key=keys, pure=False, **options)
+                tasks.update(zip(blocks, started, strict=True))
+        return [tasks[block] for block in range(len(arguments))]
+
+    def _preferring(self, home: str | None) -> dict[str, Any]:
+        """Return what asks the scheduler for a worker, if it is there, where there are several."""
+        if home is None or len(self.homes) == 1:
+            return {}
+        return {"workers": [home], "allow_other_workers": True}
+
+    def place(self, values: Sequence[Any]) -> list[Task]:
+        """Hand values to the homes of blocks 0, 1, …; for a state that this process keeps.
+
+        They are lost with the worker that holds them: tasks that need them then raise LostTasksError.
+        """
+        placed: dict[int, Task] = {}
+        for home in self.homes:
+            blocks = [block for block in range(len(values)) if self.home(block) == home]
+            if blocks:
+                tasks = self._scatter([values[block] for block in blocks], home)
+                placed.update(zip(blocks, tasks, strict=True))
+        return [placed[block] for block in range(len(values))]
+
+    def _scatter(self, values: list[Any], worker: str) -> list[Task]:
+        try:
+            return list(self.client.scatter(values, workers=[worker], hash=False))
+        except (KeyError, OSError, TimeoutError) as error:
+            self._check_alive()
+            raise self._lost_tasks(f"worker {worker}", error) from None
+
+    def result(self, task: Task) -> Any:
+        """Wait for a task and return its result.
+
+        Raises
+        ------
+        LostTasksError
+            If it died with its workers, and Dask cannot recompute it.
+        ClusterError
+            If the scheduler went away, or no worker is left.
+        Exception
+            What the task raised.
+        """
+        try:
+            self._arrive(task)
+            return task.result()
+        except (KilledWorker, FutureCancelledError, CancelledError, *_GONE) as error:
+            raise self._lost(task, error) from None
+
+    def wait(self, tasks: Sequence[Task]) -> None:
+        """Wait until all tasks are done, leaving their results where they are; raise what one raised."""
+        for task in tasks:
+            try:
+                self._arrive(task)
+            except (FutureCancelledError, CancelledError, *_GONE) as error:
+                raise self._lost(task, error) from None
+            if task.status != "finished":
+                self.result(task)
+
+    def everywhere(
+        self, function: Callable[..., T], *arguments: Any, workers: Sequence[str] | None = None
+    ) -> dict[str, T]:
+        """Run a function once on every worker, or on those named; return its results by worker address.
+
+        A worker that dies meanwhile is left out.
+        """
+        with self._reachable():
+            found = self.client.run(function, *arguments, workers=workers, on_error="return")
+        results = {}
+        for worker, value in found.items():
+            if isinstance(value, DaskalsError):
+                raise value
+            if isinstance(value, OSError):  # CommClosedError is one: the worker is on its way out
+                continue
+            if isinstance(value, Exception):
+                raise ClusterError(
+                    f"{type(value).__name__}: {value}",
+                    where=f"worker {worker}",
+                    expected="a worker with daskals and all it needs installed",
+                    remedy="Install the same versions on every machine",
+                )
+            results[worker] = value
+        return cast(dict[str, T], results)
+
+    def first_of_hosts(self) -> list[str]:
+        """Return one worker of each machine."""
+        info = self._info()["workers"]
+        return list({info[address]["host"]: address for address in sorted(info, reverse=True)}.values())
+
+    def memory_budgets(self, wanted: int | None) -> dict[str, int]:
+        """Return the bytes each worker may use for ratings: those wanted, or half its machine's."""
+        if wanted is not None:
+            return dict.fromkeys(self.homes, wanted)
+        facts = self.facts()
+        hosts = Counter(found["host"] for found in facts.values())
+        known = {worker: found["memory"] // 2 // hosts[found["host"]] for worker, found in facts.items()}
+        least = min(known.values())
+        return {worker: known.get(worker, least) for worker in self.homes}
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Hear of workers that leave and join, as long as the context lasts."""
+        with self._reachable():
+            self.client.subscribe_topic("all", self._take_event)
+        try:
+            yield
+        finally:
+            with suppress(*_GONE, OSError, ValueError):
+                self.client.unsubscribe_topic("all")
+
+    def require_one_thread(self) -> None:
+        """Raise ClusterError where a worker has several Dask threads, each of which would start Numba's."""
+        for worker, threads in self.workers.items():
+            if threads > 1:
+                raise ClusterError(
+                    f"{threads} Dask threads",
+                    where=worker,
+                    expected="one, for --numba-threads",
+                    remedy="Start workers with --nthreads 1, or leave --numba-threads out",
+                )
+
+    def preflight(self, store: str | None = None) -> None:
+        """Check that every worker fits this process and reaches the store; see `preflight`."""
+        driver = describe()
+        for worker, facts in self.facts(store).items():
+            check(worker, facts, driver)
+
+    def facts(self, store: str | None = None) -> dict[str, Facts]:
+        """Return what every worker says about itself, by address."""
+        return dict(sorted(self.everywhere(describe, store).items()))
+
+    def refresh(self, store: str | None = None) -> list[str]:
+        """Take note of workers that left or joined; return what there is to say about it.
+
+        Newcomers that do not fit are refused: no block is placed on them. After a change, `home` may give
+        other workers than before.
+        """
+        if not self._changed:
+            return []
+        self._changed = False
+        threads = {worker: n for worker, n in self._present_workers().items() if worker not in self._refused}
+        known = set(self.homes)
+        notes = []
+        driver = describe()
+        newcomers = [worker for worker in threads if worker not in known]
+        facts = self.everywhere(describe, store, workers=newcomers) if newcomers else {}
+        for worker in newcomers:
+            try:
+                check(worker, facts[worker], driver)
+                notes.append(f"worker {worker} joined")
+            except (ClusterError, KeyError) as error:
+                del threads[worker]
+                self._refused.add(worker)
+                notes.append(f"worker {worker} is not used: {error}")
+        if threads:
+            self._slots = place_slots(threads, self._slots)
+        return notes
+
+    def take_departures(self) -> list[Departure]:
+        """Return the workers that left since the last call."""
+        departed, self._departed = self._departed, []
+        return departed
+
+    def bytes_sent(self) -> dict[str, int]:
+        """Return the bytes that each worker has sent so far, to other workers and to this process."""
+        return self.everywhere(_sent_bytes)
+
+    def _take_event(self, event: tuple[float, Any]) -> None:
+        # runs on the client's event loop
+        message = event[1]
+        action = message.get("action") if isinstance(message, dict) else None
+        if action == "remove-worker":
+            how = "retired" if message.get("expected") else "lost"
+            self._departed.append(Departure(message["worker"], how))
+        if action in ("add-worker", "remove-worker"):
+            self._changed = True
+
+    def _info(self) -> Any:
+        with self._reachable():
+            return self.client.scheduler_info(n_workers=-1)
+
+    def _arrive(self, task: Task) -> None:
+        while not task.done():
+            try:
+                task.exception(timeout=POLL_SECONDS)
+            except TimeoutError:
+                self._check_alive()
+
+    def _check_alive(self) -> None:
+        if self.client.status != "running":
+            raise scheduler_gone(self.address, "the connection is closed")
+        if self._info()["workers"]:
+            self._workerless_since = None
+            return
+        now = time.monotonic()
+        self._workerless_since = self._workerless_since or now
+        if now - self._workerless_since > WORKERLESS_SECONDS:
+            raise no_workers_left(self.address, WORKERLESS_SECONDS)
+
+    def _present_workers(self) -> dict[str, int]:
+        """Return the workers' threads; wait for one where there is none."""
+        while not (threads := self.workers):
+            self._check_alive()
+            time.sleep(POLL_SECONDS / 10)
+        return threads
+
+    def _lost(self, task: Task, error: BaseException) -> ClusterError:
+        reason = getattr(error, "reason", "")
+        if isinstance(error, _GONE) or self.client.status != "running" or "scheduler" in str(reason):
+            return scheduler_gone(self.address, str(error) or type(error).__name__)
+        return self._lost_tasks(str(task.key), error)
+
+    def _lost_tasks(self, what: str, error: BaseException) -> LostTasksError:
+        self._changed = True
+        return lost_tasks(what, error)
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        try:
+            yield
+        except (*_GONE, TimeoutError) as error:
+            raise scheduler_gone(self.address, str(error) or type(error).__name__) from None
+        except OSError as error:
+            raise scheduler_gone(self.address, str(error)) from None
+
+
+def worker_folder() -> str:
+    """Return the folder that the worker of this task may fill, Dask's local directory."""
+    return str(get_worker().local_directory)
+
+
+def _sent_bytes(dask_worker: Any) -> int:
+    return int(dask_worker.transfer_outgoing_bytes_total)

@@ -1,0 +1,180 @@
+"""Options that shape what is trained: reading, split and model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, model_validator
+
+from daskals.config.section import Columns, Names, Section
+
+if TYPE_CHECKING:
+    from daskals.types import Ridge
+
+MAX_RANK = 256
+
+
+class ReadConfig(Section):
+    """How ratings files are read."""
+
+    columns: Columns | None = Field(
+        None, description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]."
+    )
+    duplicates: Literal["last", "first", "mean", "error"] = Field(
+        "last",
+        description="What a (user, item) pair rated twice counts as: by time, else by place in the file.",
+    )
+    invalid: Literal["error", "drop"] = Field(
+        "error", description="Stop at a bad row, or drop bad rows and count them by reason."
+    )
+
+
+class SplitConfig(Section):
+    """Which ratings train, validate and test."""
+
+    split: Literal["random", "per-user", "last", "time", "kfold", "none", "predefined"] = Field(
+        "random",
+        description="Test ratings: a random share of all (paper 1), of every user's (paper 2), every user's "
+        "latest, the latest of all, one fold of --folds, none, or the source's own (u1.base with u1.test; "
+        "then the default).",
+    )
+    test_fraction: float = Field(0.1, gt=0, lt=1, description="Share of the ratings held out for the test.")
+    validation_fraction: float = Field(
+        0.0, ge=0, lt=1, description="Share of the remaining training ratings held out for validation."
+    )
+    folds: int = Field(10, ge=2, description="Number of folds for --split kfold.")
+    fold: int | None = Field(
+        None, ge=0, description="Fold that tests, from 0; without it all folds are run in turn."
+    )
+    split_seed: int | None = Field(None, ge=0, lt=2**32, description="Seed of the split; default: --seed.")
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(
+                f"fold: found {self.fold}; expected at most {self.folds - 1} with {self.folds} folds"
+            )
+        return self
+
+
+class ModelConfig(Section):
+    """What is trained. Everything here shapes the numbers."""
+
+    seed: int = Field(42, ge=0, lt=2**32, description="Seed of the initial factors.")
+    model: Literal["auto", "bias", "als", "hierarchical", "bayes"] = Field(
+        "auto",
+        description="Biases alone; biases and factors; the same drawn to what their features predict; the "
+        "posterior of that by Gibbs sampling; auto: hierarchical where genres are known, else als.",
+    )
+    solver: Literal["joint", "coordinate"] = Field(
+        "joint",
+        description="Solve a row's factors and bias together, or in turn as the papers do (Eq. 7-8).",
+    )
+    damping: float = Field(
+        1.0, gt=0, le=1, description="Step α of the bias model's updates (paper 1, Eq. 5)."
+    )
+    no_global_mean: bool = Field(
+        default=False, description="Leave the global mean to the biases (paper 1, Eq. 3)."
+    )
+    rank: int = Field(20, ge=0, le=MAX_RANK, description="Number of factors, K.")
+    lambda_: float = Field(0.002, gt=0, alias="lambda", description="Weight of the squared errors, λ.")
+    gamma: float = Field(0.015, ge=0, description="Regularisation of the biases, γ.")
+    tau: float = Field(0.05, ge=0, description="Regularisation of the factors, τ.")
+    eta: float | None = Field(
+        None, gt=0, description="Regularisation of the features' weights W, η; default: 5·λ."
+    )
+    reg_exponent: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="Ridge scaling ν: a row with n ratings is held n^ν times as hard; 0 as in the papers, "
+        "1 as in ALS-WR.",
+    )
+    item_features: Names | None = Field(
+        None,
+        description="What items' rows are drawn to: catalogue columns (genres, year …), implicit (who rated "
+        "what), several with commas, or none; default: genres.",
+    )
+    user_features: Names | None = Field(
+        None, description="The same for users; a catalogue column is the mean of what a user rated."
+    )
+    epochs: int = Field(50, ge=1, description="Passes over the ratings: a user and an item half-step each.")
+    tol: float = Field(
+        0.0, ge=0, description="Stop when an epoch lowers the objective by less than this share of it."
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Stop when the validation RMSE has not fallen for this many epochs, then train on all of "
+        "train for the best number of epochs; takes --validation-fraction.",
+    )
+    init_scale: float | Literal["paper2"] = Field(
+        0.1, description="Standard deviation of the initial factors; paper2: 1/√K."
+    )
+    sweeps: int = Field(400, ge=2, description="Sweeps of the Gibbs sampler.")
+    burn_in: int = Field(100, ge=0, description="Sweeps that are left out of the posterior.")
+    keep_samples: int = Field(
+        100, ge=1, description="Samples saved with a Bayesian model, evenly thinned after the burn-in."
+    )
+    likelihood: Literal["gaussian", "censored"] = Field(
+        "gaussian",
+        description="What the Gibbs sampler takes a rating for: the liking and noise, or that cut off at the "
+        "ends of the scale, where the highest rating stands for all above it.",
+    )
+    warm_start: int = Field(10, ge=1, description="ALS epochs that the Gibbs sampler starts from.")
+
+    @model_validator(mode="after")
+    def _solvable(self) -> Self:
+        if not isinstance(self.init_scale, str) and self.init_scale <= 0:
+            raise ValueError(f"init_scale: found {self.init_scale}; expected a positive number or paper2")
+        if self.damping != 1.0 and self.effective_rank:
+            raise ValueError("damping: applies to the bias model only; add --model bias")
+        if self.solver == "coordinate" and self.model in ("hierarchical", "bayes"):
+            raise ValueError("solver: coordinate serves the models without features; add --model als")
+        if self.model in ("bias", "als") and (self.item_features or self.user_features):
+            raise ValueError(f"model: {self.model} has no features; add --model hierarchical")
+        if self.likelihood == "censored" and self.model != "bayes":
+            raise ValueError("likelihood: censored serves the Gibbs sampler; add --model bayes")
+        if self.burn_in >= self.sweeps:
+            raise ValueError(f"burn_in: found {self.burn_in}; expected fewer than the {self.sweeps} sweeps")
+        return self
+
+    @property
+    def effective_rank(self) -> int:
+        """Factors a row really has: 0 for the bias model."""
+        return 0 if self.model == "bias" else self.rank
+
+    @property
+    def ridge(self) -> Ridge:
+        """Regularisation relative to λ, as the kernels take it."""
+        from daskals.types import Ridge  # not above: it brings NumPy, which no --help needs
+
+        return Ridge(self.tau / self.lambda_, self.gamma / self.lambda_, self.reg_exponent)
+
+    @property
+    def relative_eta(self) -> float:
+        """Regularisation of W relative to λ."""
+        return 5.0 if self.eta is None else self.eta / self.lambda_
+
+    @property
+    def initial_deviation(self) -> float:
+        """Standard deviation of the initial factors."""
+        if isinstance(self.init_scale, str):
+            return float(max(self.effective_rank, 1) ** -0.5)
+        return self.init_scale
+
+
+class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
+    """All that `daskals.fit` takes: reading, split and model."""
+
+    monitor_test: bool = Field(
+        default=False, description="Also report the test RMSE of every epoch (it decides nothing)."
+    )
+
+    @model_validator(mode="after")
+    def _validates(self) -> Self:
+        if self.patience is not None and self.validation_fraction == 0:
+            raise ValueError("patience: no ratings to validate on; add --validation-fraction")
+        if self.patience is not None and self.model == "bayes":
+            raise ValueError("patience: the Gibbs sampler has no epochs to choose; leave it out")
+        return self

@@ -1,0 +1,1 @@
+"""How good a model is: error over known ratings, and how well it orders, beside baselines."""

@@ -1,0 +1,41 @@
+"""Held-out error by how much was known: by training ratings of the user, and of the item."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from daskals.model.factors import FactorModel
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split, load_block
+from daskals.types import SIDES, TEST, Float64, Int64, Side
+
+EDGES = (0, 1, 3, 8, 30)
+"""First number of training ratings of each bucket."""
+
+NAMES = ("0", "1-2", "3-7", "8-29", "30+")
+
+
+def error_buckets(model: FactorModel, store: RatingsStore, split: Split, part: int = TEST) -> dict[str, Any]:
+    """Return, for each side and bucket, ratings, RMSE and MAE (None without ratings), unclipped."""
+    block = load_block(str(store.path), "user", 0, store.n_users, split.key, part)
+    users = np.repeat(np.arange(store.n_users), np.diff(block.indptr))
+    items = block.indices.astype(np.int64)
+    ratings = block.ratings.astype(np.float64)
+    errors = ratings - model.predict_rows(users, items)
+    rows: dict[Side, Int64] = {"user": users, "item": items}
+    return {side: _by_bucket(split.train_counts(side)[rows[side]], errors) for side in SIDES}
+
+
+def _by_bucket(known: Int64, errors: Float64) -> dict[str, dict[str, float | None]]:
+    buckets = np.searchsorted(EDGES, known, side="right") - 1
+    found: dict[str, dict[str, float | None]] = {}
+    for number, name in enumerate(NAMES):
+        here = errors[buckets == number]
+        found[name] = {
+            "n": len(here),
+            "rmse": float(np.sqrt(np.mean(here**2))) if len(here) else None,
+            "mae": float(np.mean(np.abs(here))) if len(here) else None,
+        }
+    return found

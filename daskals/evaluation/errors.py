@@ -1,0 +1,155 @@
+"""Error of a fitted model over ratings that are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from daskals.config import ReadConfig
+from daskals.errors import DataError, StoreError
+from daskals.ingest import RatingsSource, open_ratings
+from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
+from daskals.model.fitted import Model
+from daskals.ratings.split import SplitSpec
+from daskals.store.reader import RatingsStore, open_store
+from daskals.store.splits import Split, ensure_split, load_block
+from daskals.training.plan import plan_blocks
+from daskals.training.scoring import ErrorFigures, error_figures
+from daskals.types import TEST, TRAIN, VALIDATION, Float32, Int64, RatingsBlock
+
+
+def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> ErrorFigures | None:
+    """Score one part of the split a model was trained on, summed as training sums it: the same bits.
+
+    Parameters
+    ----------
+    model
+        A model whose rows are the store's.
+    store, split
+        The ratings, and which of them count to which part.
+    part
+        `types.TRAIN`, `VALIDATION` or `TEST`.
+
+    Returns
+    -------
+    ErrorFigures or None
+        None where the part is empty.
+    """
+    total: ErrorSums = NO_ERRORS
+    scored = model.scored
+    for start, stop in plan_blocks(split.train_counts("user"), model.rank):
+        block = load_block(str(store.path), "user", start, stop, split.key, part)
+        if model.samples is not None and model.samples.ends is not None:
+            total = total.plus(_pair_errors(model, block))
+            continue
+        total = total.plus(
+            score_block(
+                block,
+                scored.user_rows[start:stop],
+                scored.item_rows,
+                rank=scored.rank,
+                mean=scored.mean,
+                limits=model.limits,
+            )
+        )
+    return error_figures(total)
+
+
+def _pair_errors(model: Model, block: RatingsBlock) -> ErrorSums:
+    """Compare a block's ratings with predictions that are no mere products of factors."""
+    users = np.repeat(np.arange(block.start, block.start + block.n_rows), np.diff(block.indptr))
+    return _error_sums(model, block.ratings, users, block.indices.astype(np.int64))
+
+
+def _error_sums(model: Model, ratings: Float32, users: Int64, items: Int64) -> ErrorSums:
+    """Compare ratings with the predictions of their pairs of rows."""
+    predicted = model.predict_rows(users, items)
+    errors = ratings.astype(np.float64) - predicted
+    clipped = ratings.astype(np.float64) - np.clip(predicted, *model.limits)
+    return ErrorSums(
+        len(ratings), float(np.sum(errors**2)), float(np.sum(clipped**2)), float(np.sum(np.abs(errors)))
+    )
+
+
+def evaluate(model: Model, data: RatingsSource | None, config: ReadConfig) -> dict[str, Any]:
+    """Compare a model with ratings: its own by its own split, or all of another set's.
+
+    Parameters
+    ----------
+    model
+        The model.
+    data
+        Ratings in any form; None for the store the model was trained on.
+    config
+        How files are read.
+
+    Raises
+    ------
+    DaskalsError
+        If the ratings cannot be used, or the training store is gone.
+    """
+    section = model.report["data"]
+    with open_ratings(training_store(section) if data is None else data, config) as store:
+        if store.content_hash == section["content_hash"]:
+            return evaluate_split(model, store, ensure_split(store, SplitSpec(**section["split"])))
+        return evaluate_ratings(model, store)
+
+
+def training_store(section: dict[str, Any]) -> RatingsStore:
+    """Open the store a model was trained on, by its report's `data`; raise StoreError where it is gone."""
+    try:
+        return open_store(section["store"])
+    except StoreError as error:
+        raise StoreError(
+            f"the ratings the model was trained on cannot be opened: {error.found}",
+            where=error.where,
+            expected=error.expected,
+            remedy="Name them with --data",
+        ) from None
+
+
+def evaluate_split(model: Model, store: RatingsStore, split: Split) -> dict[str, Any]:
+    """Return the figures of all parts, under the names of `report.json`."""
+    train, validation, test = (part_figures(model, store, split, part) for part in (TRAIN, VALIDATION, TEST))
+    return {
+        "train_rmse": None if train is None else train.rmse,
+        "validation_rmse": None if validation is None else validation.rmse,
+        **test_figures(test),
+    }
+
+
+def test_figures(test: ErrorFigures | None) -> dict[str, Any]:
+    """Name test figures as `report.json` does; null without a test part."""
+    return {
+        "n_test": 0 if test is None else test.n,
+        "test_rmse": None if test is None else test.rmse,
+        "test_rmse_clipped": None if test is None else test.rmse_clipped,
+        "test_mae": None if test is None else test.mae,
+    }
+
+
+def evaluate_ratings(model: Model, store: RatingsStore) -> dict[str, Any]:
+    """Score every rating of another store, matched to the model by original ids.
+
+    Ratings of users or items that the model does not know are predicted from what is known of the pair,
+    and counted apart as `n_unknown_user` and `n_unknown_item`.
+    """
+    indptr = store.indptr("user")
+    users = np.repeat(np.arange(store.n_users), np.diff(indptr))
+    block = store.read("user", 0, store.n_users).block
+    ratings = block.ratings
+    user_rows = model.rows_of("user", store.user_ids)[users]
+    item_rows = model.rows_of("item", store.item_ids)[block.indices]
+    known = (user_rows >= 0) & (item_rows >= 0)
+    if not known.any():
+        raise DataError(
+            "no rating is of a user and an item that the model knows",
+            where=str(store.path),
+            expected="ratings with the ids the model was trained on",
+        )
+    return {
+        "n_unknown_user": int(np.sum(user_rows < 0)),
+        "n_unknown_item": int(np.sum(item_rows < 0)),
+        **test_figures(error_figures(_error_sums(model, ratings, user_rows, item_rows))),
+    }

@@ -1,0 +1,1 @@
+"""Trials of many models: searches, the cold-start study, and the protocols of the papers."""

@@ -1,0 +1,1 @@
+"""From ratings to a fitted, evaluated, reported model."""

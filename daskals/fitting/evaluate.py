@@ -1,0 +1,68 @@
+"""What `jobs.evaluate` adds to the error figures: buckets by what was known, and ranking beside baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from daskals.cluster.workers import Cluster
+from daskals.config import ReadConfig, TrainConfig
+from daskals.errors import DataError
+from daskals.evaluation.errors import training_store
+from daskals.evaluation.ranking import SAMPLE, K
+from daskals.evaluation.ranking_scores import VALIDATION_FRACTION, ranking_report
+from daskals.fitting.fit import fit
+from daskals.ingest import RatingsSource, open_ratings
+from daskals.model.fitted import Model
+from daskals.ratings.split import SplitSpec
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split, ensure_split
+
+SELECTOR_EPOCHS = 10
+"""Epochs of the model that a ranking's validation is scored with."""
+
+
+@contextmanager
+def own_ratings(
+    model: Model, data: RatingsSource | None, config: ReadConfig
+) -> Iterator[tuple[RatingsStore, Split]]:
+    """Open the ratings a model was trained on, with its split.
+
+    Raises
+    ------
+    DataError
+        If `data` are other ratings: their users' training ratings are not known.
+    """
+    section = model.report["data"]
+    with open_ratings(training_store(section) if data is None else data, config) as store:
+        if store.content_hash != section["content_hash"]:
+            raise DataError(
+                "these are not the ratings the model was trained on",
+                where=str(store.path),
+                expected="its own, whose split tells training from test",
+                remedy="Leave --data out, or name the training ratings",
+            )
+        yield store, ensure_split(store, SplitSpec(**section["split"]))
+
+
+def judge_ranking(
+    model: Model, store: RatingsStore, cluster: Cluster, *, k: int = K, sample: int = SAMPLE, seed: int = 42
+) -> dict[str, Any]:
+    """Rank for a model's test users; see `ranking_report`.
+
+    The share of the rating beside affinity is chosen with a model of the same options, trained without a
+    validation part of the training ratings; of a Bayesian model the hierarchical one stands in.
+    """
+    options = model.report["config"]
+    selector = TrainConfig.from_report(
+        options,
+        model="auto" if options["model"] == "bayes" else options["model"],
+        likelihood="gaussian",
+        epochs=min(int(options["epochs"]), SELECTOR_EPOCHS),
+        split_seed=model.report["data"]["split"]["seed"],
+        validation_fraction=VALIDATION_FRACTION,
+        monitor_test=False,
+    )
+    chosen = fit(store, selector, cluster.client)
+    return ranking_report(model, store, cluster, chosen, k=k, sample=sample, seed=seed)

@@ -1,0 +1,238 @@
+"""`daskals.fit` and `daskals.cross_validate`: from ratings in any form to a fitted model."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from distributed import Client
+
+from daskals.cluster.connect import connect
+from daskals.cluster.workers import Cluster
+from daskals.config import ClusterConfig, TrainConfig
+from daskals.errors import ConfigError
+from daskals.evaluation.errors import evaluate_split
+from daskals.fitting.posterior import gather_samples, posterior_section, summarised
+from daskals.fitting.report import build_report, data_section, history_section
+from daskals.ingest import RatingsSource, open_ratings
+from daskals.model.fitted import Model
+from daskals.model.samples import Samples
+from daskals.ratings.split import SplitSpec
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import ensure_split
+from daskals.training.bayes import GibbsSampler
+from daskals.training.events import Callback, Notice, PhaseStarted
+from daskals.training.features import chosen_section, resolve_model
+from daskals.training.run import NO_OPTIONS, RunOptions
+from daskals.training.state import TrainingState
+from daskals.training.stopping import best_epoch, check_validation
+from daskals.training.trainer import Trainer, rating_limits
+
+
+def fit(
+    ratings: RatingsSource,
+    config: TrainConfig | None = None,
+    client: Client | None = None,
+    callbacks: Sequence[Callback] = (),
+    run: RunOptions = NO_OPTIONS,
+) -> Model:
+    """Train a model.
+
+    Parameters
+    ----------
+    ratings
+        A pandas or Arrow frame, a SciPy sparse matrix (rows are users), the path of a ratings file, folder
+        or store, the name of a data set, or an open store.
+    config
+        Reading, split and model; the defaults are paper 1's.
+    client
+        A connected Dask client; without one, threads of this process do the work.
+    callbacks
+        Called with every event of the run.
+    run
+        Checkpoints and memory; without it, no checkpoints and half of each machine's memory.
+
+    Returns
+    -------
+    Model
+        The fitted model, with the run's report.
+
+    Raises
+    ------
+    DaskalsError
+        If ratings, options or the cluster do not allow it; the message says what to do.
+    """
+    config = config or TrainConfig()
+    if config.split == "kfold" and config.fold is None:
+        raise ConfigError(
+            "fit trains one model and was given no fold",
+            where="--split kfold",
+            expected="a fold number",
+            remedy="Name one, or use cross_validate",
+        )
+    with _prepared(ratings, config, client, callbacks) as (cluster, store):
+        return _fit_store(cluster, store, config, callbacks, run)
+
+
+def cross_validate(
+    ratings: RatingsSource,
+    config: TrainConfig,
+    client: Client | None = None,
+    callbacks: Sequence[Callback] = (),
+    on_fold: Callable[[int], None] | None = None,
+    run: RunOptions = NO_OPTIONS,
+) -> dict[str, Any]:
+    """Train one model a fold of `config.folds`; return their reports with mean and standard deviation.
+
+    `on_fold` is called with the number of each fold, from 0, as it begins. The other parameters are those
+    of `fit`.
+    """
+    reports = []
+    with _prepared(ratings, config, client, callbacks) as (cluster, store):
+        for fold in range(config.folds):
+            if on_fold is not None:
+                on_fold(fold)
+            one = config.model_copy(update={"split": "kfold", "fold": fold})
+            options = run.part(f"fold-{fold}")
+            reports.append(_fit_store(cluster, store, one, callbacks, options).report)
+    summary: dict[str, Any] = {"config": config.as_report(), "folds": reports}
+    for name in ("test_rmse", "test_rmse_clipped", "test_mae"):
+        figures = [report[name] for report in reports]
+        summary[f"{name}_mean"] = statistics.mean(figures)
+        summary[f"{name}_deviation"] = statistics.stdev(figures)
+    return summary
+
+
+def split_spec(config: TrainConfig, store: RatingsStore) -> SplitSpec:
+    """Return the split protocol that a configuration asks for; a source's own unless another is named."""
+    own = store.has_predefined_test and "split" not in config.model_fields_set
+    return SplitSpec(
+        method="predefined" if own else config.split,
+        test_fraction=config.test_fraction,
+        validation_fraction=config.validation_fraction,
+        folds=config.folds,
+        fold=config.fold or 0,
+        seed=config.seed if config.split_seed is None else config.split_seed,
+    )
+
+
+@contextmanager
+def _prepared(
+    ratings: RatingsSource, config: TrainConfig, client: Client | None, callbacks: Sequence[Callback]
+) -> Iterator[tuple[Cluster, RatingsStore]]:
+    for callback in callbacks:
+        callback(PhaseStarted("read"))
+    with open_ratings(ratings, config) as store:
+        if client is not None:
+            yield Cluster(client), store
+            return
+        with connect(ClusterConfig(dashboard_address=None)) as cluster:
+            yield cluster, store
+
+
+def _fit_store(
+    cluster: Cluster,
+    store: RatingsStore,
+    config: TrainConfig,
+    callbacks: Sequence[Callback],
+    run: RunOptions,
+) -> Model:
+    asked, config = config, resolve_model(store, config)
+    selection: dict[str, Any] | None = None
+    if config.patience is not None:
+        config, selection = _choose_epochs(cluster, store, config, callbacks, run.part("selection"))
+    model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
+    model.report.update(chosen_section(store, asked, config), selection=selection)
+    return model
+
+
+def train_split(
+    cluster: Cluster,
+    store: RatingsStore,
+    spec: SplitSpec,
+    config: TrainConfig,
+    callbacks: Sequence[Callback] = (),
+    run: RunOptions = NO_OPTIONS,
+    *,
+    start: TrainingState | None = None,
+) -> Model:
+    """Train one model on one split of a store.
+
+    Parameters
+    ----------
+    cluster
+        Where the tasks run.
+    store, spec
+        The ratings, and which of them train.
+    config
+        A configuration in which nothing is left to the data; see `resolve_model`.
+    callbacks, run
+        As in `fit`.
+    start
+        State to start from, without history; random factors if None. For ALS only.
+
+    Returns
+    -------
+    Model
+        The fitted model; its report tells all but how the configuration was chosen.
+    """
+    split = ensure_split(store, spec)
+    samples: Samples | None = None
+    if config.model == "bayes":
+        posterior = GibbsSampler(cluster, store, split, config, callbacks, run).run()
+        samples = gather_samples(posterior)
+        trained = summarised(posterior, samples)
+    else:
+        trained = Trainer(cluster, store, split, config, callbacks, run, start=start).train()
+    model = Model(
+        rank=trained.spec.rank,
+        mean=trained.spec.mean,
+        limits=rating_limits(store),
+        user_rows=trained.user_rows,
+        item_rows=trained.item_rows,
+        user_ids=store.user_ids,
+        item_ids=store.item_ids,
+        user_counts=split.train_counts("user"),
+        item_counts=split.train_counts("item"),
+        catalogue=store.catalogue(),
+        report={
+            **build_report(config, cluster, data_section(store, spec, split), trained),
+            **chosen_section(store, config, config),
+            "selection": None,
+        },
+        weights=trained.weights,
+        samples=samples,
+    )
+    if samples is not None:
+        # of the samples that are saved; the trainer's are those of the short ALS before the chain
+        model.report.update(evaluate_split(model, store, split))
+        model.report.update(posterior_section(posterior, samples))
+    model.report["factors_sha256"] = model.factors_sha256()
+    return model
+
+
+def _choose_epochs(
+    cluster: Cluster,
+    store: RatingsStore,
+    config: TrainConfig,
+    callbacks: Sequence[Callback],
+    run: RunOptions,
+) -> tuple[TrainConfig, dict[str, Any]]:
+    """Train until validation no longer improves; return the configuration that trains on all of train."""
+    split = ensure_split(store, split_spec(config, store))
+    check_validation(store, split)
+    history = Trainer(cluster, store, split, config, callbacks, run).train().history
+    best = best_epoch(history)
+    selection = {
+        "epochs": best,
+        "validation_rmse": history[best - 1].validation_rmse,
+        "validation_fraction": config.validation_fraction,
+        "patience": config.patience,
+        "history": history_section(history),
+    }
+    for callback in callbacks:
+        callback(Notice(f"validation is best after {best} epochs: training on all of train for as many"))
+    refit = {"epochs": best, "patience": None, "validation_fraction": 0.0, "tol": 0.0}
+    return config.model_copy(update=refit), selection

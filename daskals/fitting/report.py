@@ -1,0 +1,102 @@
+"""What `report.json` holds: configuration, environment, data, history and figures of one run."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from daskals.cluster.connect import available_cores
+from daskals.cluster.workers import Cluster
+from daskals.config import TrainConfig
+from daskals.evaluation.errors import test_figures
+from daskals.kernels.toolkit.target import current_target
+from daskals.ratings.split import SplitSpec
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split
+from daskals.training.events import EpochFinished
+from daskals.training.memory import peak_memory_bytes
+from daskals.training.outcome import TrainedFactors
+from daskals.training.scoring import error_figures
+
+PACKAGES = ("daskals", "numpy", "numba", "dask", "distributed", "zarr", "pyarrow")
+
+
+def data_section(store: RatingsStore, spec: SplitSpec, split: Split) -> dict[str, Any]:
+    """Count what was trained on."""
+    return {
+        "store": str(store.path),
+        "content_hash": store.content_hash,
+        "sources": store.sources,
+        "split": asdict(spec),
+        "n_users": store.n_users,
+        "n_items": store.n_items,
+        "n_rated_items": store.n_rated_items,
+        "n_ratings": store.n_ratings,
+        "n_train": split.n_train,
+        "n_validation": split.n_validation,
+        "n_test": split.n_test,
+        "duplicates": store.duplicates,
+        "dropped": store.dropped,
+    }
+
+
+def environment_section(cluster: Cluster) -> dict[str, Any]:
+    """Describe software and machine."""
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "cpu": cpu_model(),
+        "cores": available_cores(),
+        "target": current_target().name,
+        "threads": cluster.workers,
+    }
+
+
+def history_section(history: tuple[EpochFinished, ...]) -> list[dict[str, Any]]:
+    """List the epochs; test figures stand there only if they were monitored."""
+    hidden = {"epochs"}
+    hidden |= {name for name in ("test_rmse", "noise_precision") if getattr(history[-1], name) is None}
+    return [
+        {name: value for name, value in asdict(record).items() if name not in hidden} for record in history
+    ]
+
+
+def build_report(
+    config: TrainConfig, cluster: Cluster, data: dict[str, Any], trained: TrainedFactors
+) -> dict[str, Any]:
+    """Assemble the report of one run, all but `factors_sha256`; `data` is its `data_section`."""
+    seconds = statistics.median(record.seconds for record in trained.history)
+    train, validation = error_figures(trained.train), error_figures(trained.validation)
+    return {
+        "config": config.as_report(),
+        "environment": environment_section(cluster),
+        "data": data,
+        "history": history_section(trained.history),
+        "train_rmse": None if train is None else train.rmse,
+        "validation_rmse": None if validation is None else validation.rmse,
+        **test_figures(error_figures(trained.test)),
+        "epoch_seconds_median": seconds,
+        "ratings_per_second": data["n_train"] / seconds,
+        "compile_seconds": trained.compile_seconds,
+        "bytes_moved": trained.bytes_moved,
+        "workers_lost": [asdict(loss) for loss in trained.losses],
+        "resumed_from": trained.resumed_from,
+        "peak_memory_bytes": {
+            "driver": peak_memory_bytes(),
+            "workers": cluster.everywhere(peak_memory_bytes),
+        },
+    }
+
+
+def cpu_model() -> str:
+    """Return the processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux: the platform module knows less
+    return platform.processor() or platform.machine()

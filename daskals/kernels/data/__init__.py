@@ -1,0 +1,1 @@
+"""Compressed rows, parts of a split, planted ratings, and weighted draws."""

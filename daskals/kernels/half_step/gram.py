@@ -1,0 +1,266 @@
+"""The sums a row's equations need: the augmented Gram matrix Σ zzᵀ, z = [q, 1, y], in register tiles.
+
+The formula is `half_step.plain.augmented_gram`; which products go where, `half_step.gram_tiles`
+says. Where all tiles fit into registers, the rows of the other side are read where they are, once, asking
+for the row of a later rating on the way. Otherwise some ratings' z are gathered into a small panel, which
+stays in the nearest caches while the tiles take turns in passing over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from daskals.kernels.half_step.gram_tiles import Pass, Plan, Shape, Tile, plan_tiles, rotation, tiles_of
+from daskals.kernels.toolkit.layout import row_stride
+from daskals.kernels.toolkit.simd import INT, INT32, Context, Emitter, Value, data_pointer
+from daskals.kernels.toolkit.target import current_target
+
+PREFETCH_RATINGS = 48
+"""How many ratings ahead a row is asked for: about the latency of main memory."""
+
+PANEL_FLOATS = 6144
+"""Size of the panel of gathered z: with the sums, it fits into the nearest cache."""
+
+
+class TaskFields:
+    """A kernel's `half_step.task.Task` while code is emitted: addresses of its arrays, its numbers."""
+
+    def __init__(self, context: Context, builder: ir.IRBuilder, kind: Any, task: Value) -> None:
+        for place, (name, field) in enumerate(zip(kind.fields, kind.types, strict=True)):
+            value = builder.extract_value(task, place)
+            if isinstance(field, types.Array):
+                value = cgutils.create_struct_proxy(field)(context, builder, value=value)
+            setattr(self, name, value)
+        self.coded = kind.types[kind.fields.index("values")].dtype == types.uint8
+
+
+class _Ratings:
+    """Emits the reading of one rating after the other: its row of the other side and its residual y."""
+
+    def __init__(self, emit: Emitter, plan: Plan, task: Any) -> None:
+        self.emit = emit
+        self.plan = plan
+        self.task = task
+        self.last = emit.builder.sub(task.indices.nitems, INT(1))
+        self.stride = INT(row_stride(plan.size - 2))
+
+    def _row(self, position: Value) -> Value:
+        index = self.emit.scalar(self.task.indices.data, position, INT32)
+        offset = self.emit.builder.mul(self.emit.builder.sext(index, INT), self.stride)
+        return self.emit.address(self.task.other.data, offset)
+
+    def prefetch(self, position: Value) -> None:
+        """Ask for the row that the rating some places on will need."""
+        builder = self.emit.builder
+        ahead = builder.add(position, INT(PREFETCH_RATINGS))
+        ahead = builder.select(builder.icmp_signed("<", ahead, self.last), ahead, self.last)
+        row = self._row(ahead)
+        for line in range(0, self.plan.size, 16):
+            self.emit.prefetch(self.emit.address(row, line))
+
+    def read(self, position: Value) -> tuple[Value, list[Value], Value]:
+        """Return the row's address, the vectors of z, and y in every lane."""
+        emit, plan = self.emit, self.plan
+        row = self._row(position)
+        if self.task.coded:
+            code = emit.scalar(self.task.values.data, position, ir.IntType(8))
+            rating = emit.broadcast(self.task.table.data, emit.builder.zext(code, INT))
+        else:
+            rating = emit.broadcast(self.task.values.data, position)
+            rating = emit.builder.fsub(rating, emit.splat(self.task.mean))
+        y = emit.builder.fsub(rating, emit.broadcast(row, plan.size - 1))
+        z = [emit.load(row, v * plan.lanes) for v in range(plan.n_vectors)]
+        z[-1] = emit.insert_lane(z[-1], (plan.size - 1) % plan.lanes, y)
+        return row, z, y
+
+
+class _Sums:
+    """Emits the registers of some tiles: they start from memory or zero, take products, and go to memory.
+
+    `width` lanes of the rotated tiles' vectors are in use.
+    """
+
+    def __init__(self, emit: Emitter, tiles: list[Tile], widths: list[int]) -> None:
+        self.emit = emit
+        self.tiles = tiles
+        self.widths = widths
+        self.places: list[Value] = []
+
+    def start(self, memory: Value | None) -> None:
+        """Set the sums to zero, or to what memory holds."""
+        emit = self.emit
+        for t in range(len(self.tiles)):
+            value = emit.constant(0.0) if memory is None else emit.load(memory, t * emit.lanes)
+            self.places.append(emit.variable(value))
+
+    def add(self, z: list[Value], element: Callable[[int], Value | None]) -> None:
+        """Add one rating's products; element(e) is z_e in every lane, or None for the constant 1."""
+        builder = self.emit.builder
+        for tile, width, place in zip(self.tiles, self.widths, self.places, strict=True):
+            ours = z[tile.vector]
+            theirs = self._rotated(ours, tile.operand, width) if tile.rotated else element(tile.operand)
+            total = builder.load(place)
+            total = (
+                builder.fadd(ours, total) if theirs is None else self.emit.multiply_add(ours, theirs, total)
+            )
+            builder.store(total, place)
+
+    def _rotated(self, vector: Value, shift: int, width: int) -> Value:
+        return self.emit.shuffle(vector, vector, rotation(shift, width, self.emit.lanes)) if shift else vector
+
+    def finish(self, memory: Value) -> None:
+        """Store the sums."""
+        for t, place in enumerate(self.places):
+            self.emit.store(self.emit.builder.load(place), memory, t * self.emit.lanes)
+
+
+def _emit_direct(
+    emit: Emitter, plan: Plan, ratings: _Ratings, tiles: Value, span: tuple[Value, Value]
+) -> None:
+    """All tiles in registers: one pass over the ratings, rows read where they are."""
+    widths = [min(plan.lanes, plan.size - tile.vector * plan.lanes) for tile in plan.tiles]
+    sums = _Sums(emit, list(plan.tiles), widths)
+    sums.start(None)
+    with emit.loop(*span) as position:
+        ratings.prefetch(position)
+        row, z, y = ratings.read(position)
+
+        def element(e: int) -> Value | None:
+            known = {plan.size - 1: y, plan.size - 2: None}
+            return known[e] if e in known else emit.broadcast(row, e)
+
+        sums.add(z, element)
+    sums.finish(tiles)
+
+
+class _Panel:
+    """Emits the gathering of some ratings' z, and the passes of the tiles over them."""
+
+    def __init__(self, emit: Emitter, plan: Plan, panel: Value, tiles: Value) -> None:
+        self.emit = emit
+        self.plan = plan
+        self.panel = panel
+        self.tiles = tiles
+        self.stride = plan.n_vectors * plan.lanes
+
+    def _row(self, j: Value) -> Value:
+        return self.emit.address(self.panel, self.emit.builder.mul(j, INT(self.stride)))
+
+    def gather(self, ratings: _Ratings, start: Value, count: Value) -> None:
+        """Copy z of the ratings from `start` on into the panel."""
+        with self.emit.loop(INT(0), count) as j:
+            position = self.emit.builder.add(start, j)
+            ratings.prefetch(position)
+            row = self._row(j)
+            for v, vector in enumerate(ratings.read(position)[1]):
+                self.emit.store(vector, row, v * self.plan.lanes)
+
+    def add_products(self, count: Value) -> None:
+        """Let all tiles pass over the panel: code once for each shape, in a loop over its places."""
+        for shape in dict.fromkeys(step.shape for step in self.plan.passes):
+            steps = [step for step in self.plan.passes if step.shape == shape]
+            places = self._places(steps)
+            with self.emit.loop(INT(0), INT(len(steps))) as n:
+                at = self.emit.builder.mul(n, INT(3))
+                vector, element, tile = (
+                    self.emit.scalar(places, self.emit.builder.add(at, INT(k)), INT) for k in range(3)
+                )
+                self._pass(shape, (vector, element), self.emit.address(self.tiles, tile), count)
+
+    def _places(self, steps: list[Pass]) -> Value:
+        """Return a table of where in z and in the tiles each pass starts, in floats."""
+        lanes = self.plan.lanes
+        numbers = [n for step in steps for n in (step.vector * lanes, step.element, step.tile * lanes)]
+        kind = ir.ArrayType(INT, len(numbers))
+        return cgutils.global_constant(self.emit.builder.module, "passes", kind(numbers))
+
+    def _pass(self, shape: Shape, starts: tuple[Value, Value], tiles: Value, count: Value) -> None:
+        own = tiles_of(shape)
+        sums = _Sums(self.emit, own, [shape.width] * len(own))
+        sums.start(tiles)
+        with self.emit.loop(INT(0), count) as j:
+            row = self._row(j)
+            vectors, elements = (self.emit.address(row, start) for start in starts)
+            z = [self.emit.load(vectors, v * self.plan.lanes) for v in range(shape.vectors)]
+            known = {e: self.emit.broadcast(elements, e) for e in range(shape.elements)}
+            sums.add(z, known.__getitem__)
+        sums.finish(tiles)
+
+
+def _emit_by_panels(
+    emit: Emitter, plan: Plan, ratings: _Ratings, memory: tuple[Value, Value], span: tuple[Value, Value]
+) -> None:
+    """More tiles than registers: gather a panel of z, let the tiles pass over it, and go on."""
+    builder = emit.builder
+    tiles, gathered = memory
+    with emit.loop(INT(0), INT(len(plan.tiles))) as t:
+        emit.store(emit.constant(0.0), tiles, builder.mul(t, INT(plan.lanes)))
+    panel = _Panel(emit, plan, gathered, tiles)
+    capacity = INT(PANEL_FLOATS // panel.stride)
+    with emit.loop(span[0], span[1], step=capacity) as start:
+        left = builder.sub(span[1], start)
+        count = builder.select(builder.icmp_signed("<", left, capacity), left, capacity)
+        panel.gather(ratings, start, count)
+        panel.add_products(count)
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def row_gram(
+    _typing: Any, task: Any, tiles: Any, offset: Any, panel: Any, lower: Any, upper: Any, rank: Any
+) -> Any:
+    """Sum zzᵀ over the ratings lower, …, upper − 1 of a block into the tiles that start at `offset`.
+
+    `task` is a `half_step.task.Task` whose indices are in range; `rank` must be a literal, for it is
+    what the code is made for.
+    """
+    plan = plan_tiles(rank.literal_value, current_target())
+    signature = types.void(task, tiles, offset, panel, lower, upper, rank)
+
+    def codegen(context: Context, builder: ir.IRBuilder, _signature: Any, args: list[Value]) -> Value:
+        emit = Emitter(builder, plan.lanes)
+        ratings = _Ratings(emit, plan, TaskFields(context, builder, task, args[0]))
+        sums = emit.address(data_pointer(context, builder, tiles, args[1]), args[2])
+        if plan.in_registers:
+            _emit_direct(emit, plan, ratings, sums, (args[4], args[5]))
+        else:
+            gathered = data_pointer(context, builder, panel, args[3])
+            _emit_by_panels(emit, plan, ratings, (sums, gathered), (args[4], args[5]))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def interleave_grams(_typing: Any, tiles: Any, places: Any, grams: Any, rank: Any) -> Any:
+    """Turn the tiles of `lanes` rows into packed Gram matrices side by side, one row in each lane.
+
+    `tiles` holds the rows' tiles one row after the other; `places` is `tile_places`; entry e of row l's
+    packed matrix goes to grams[e·lanes + l].
+    """
+    plan = plan_tiles(rank.literal_value, current_target())
+    signature = types.void(tiles, places, grams, rank)
+
+    def codegen(context: Context, builder: ir.IRBuilder, signature: Any, args: list[Value]) -> Value:
+        emit = Emitter(builder, plan.lanes)
+        source, targets, packed = (
+            data_pointer(context, builder, kind, arg)
+            for kind, arg in zip(signature.args[:3], args[:3], strict=True)
+        )
+        with emit.loop(INT(0), INT(len(plan.tiles))) as t:
+            first = builder.mul(t, INT(plan.lanes))
+            rows = [
+                emit.load(source, builder.add(first, INT(row * len(plan.tiles) * plan.lanes)))
+                for row in range(plan.lanes)
+            ]
+            for lane, entry in enumerate(emit.transpose(rows)):
+                place = emit.scalar(targets, builder.add(first, INT(lane)), INT)
+                emit.store(entry, packed, builder.mul(place, INT(plan.lanes)))
+        return context.get_dummy_value()
+
+    return signature, codegen

@@ -1,0 +1,96 @@
+"""How a block is shared out to Numba's threads: by work, in pieces that depend on the data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numba
+import numpy as np
+
+from daskals.errors import ConfigError
+from daskals.kernels.half_step.batches import PARTIAL_RATINGS
+from daskals.types import Int64
+
+HEAVY_RATINGS = 16 * PARTIAL_RATINGS
+"""Rows with more ratings are summed by several threads, in the parts that any row's sums are made of."""
+
+
+def heavy_parts(indptr: Int64) -> Int64:
+    """Return row, first and stop rating of each part of the heavy rows, shape (parts, 3)."""
+    parts = [
+        (row, start, min(start + PARTIAL_RATINGS, int(indptr[row + 1])))
+        for row in np.flatnonzero(np.diff(indptr) > HEAVY_RATINGS)
+        for start in range(int(indptr[row]), int(indptr[row + 1]), PARTIAL_RATINGS)
+    ]
+    return np.array(parts, np.int64).reshape(-1, 3)
+
+
+def work_cuts(indptr: Int64, rank: int, threads: int) -> Int64:
+    """Return where to cut a block's rows into strips of equal work, one a thread: shape (threads + 1,).
+
+    A rating costs about (rank + 2)² multiplications, a row (rank + 2)³/3; heavy rows count as one part.
+    """
+    size = rank + 2
+    ratings = np.diff(indptr)
+    light = np.where(ratings > HEAVY_RATINGS, PARTIAL_RATINGS, ratings)
+    work = np.concatenate([[0.0], np.cumsum(light * float(size**2) + size**3 / 3)])
+    cuts = np.searchsorted(work, np.linspace(0.0, work[-1], threads + 1)).astype(np.int64)
+    cuts[0], cuts[-1] = 0, len(ratings)
+    return cuts
+
+
+@contextmanager
+def numba_threads(threads: int) -> Iterator[None]:
+    """Let Numba use that many threads inside, on a layer that is safe to enter from several threads.
+
+    Raises
+    ------
+    ConfigError
+        If Numba has fewer threads, or no layer but `workqueue`, which aborts the process when two threads
+        enter it.
+    """
+    if threads == 1:
+        yield
+        return
+    if threads > numba.config.NUMBA_NUM_THREADS:
+        raise ConfigError(
+            f"{threads} threads inside a block",
+            expected=f"at most the {numba.config.NUMBA_NUM_THREADS} that Numba was started with",
+            remedy="Set NUMBA_NUM_THREADS before the process starts",
+        )
+    if threading_layer() not in ("omp", "tbb"):
+        raise ConfigError(
+            "Numba has no threading layer that several threads may enter",
+            expected="the layer omp or tbb",
+            remedy="Install tbb or OpenMP, unset NUMBA_THREADING_LAYER, or use one thread inside a block",
+        )
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def threading_layer() -> str:
+    """Return the threading layer of this process, choosing a safe one if none is in use yet.
+
+    Without one it is the name of what there is: the layer asked for, or `workqueue`.
+    """
+    try:
+        return str(numba.threading_layer())
+    except ValueError:
+        pass  # nothing parallel has run yet
+    if numba.config.THREADING_LAYER == "default":
+        numba.config.THREADING_LAYER = "threadsafe"
+    try:
+        _start_threads()
+    except ValueError:
+        return "workqueue"
+    return str(numba.threading_layer())
+
+
+def _start_threads() -> None:
+    """Make Numba load its threading layer, which it otherwise does in the first parallel kernel."""
+    numba.np.ufunc.parallel._launch_threads()

@@ -1,0 +1,190 @@
+"""Eliminated rows filled in: moved from a prior mean of zero to F·W; see `prior.eliminate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from daskals.kernels.half_step.batches import LANES
+from daskals.kernels.half_step.coded import Coded, coded_block, direct_sse
+from daskals.kernels.half_step.lane_algebra import multiply_interleaved
+from daskals.kernels.half_step.rows import PLAIN
+from daskals.kernels.prior.carry import carried_floats, carrying
+from daskals.kernels.prior.eliminate import Eliminated
+from daskals.kernels.prior.features import FeatureRows, kinds_times
+from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.toolkit.layout import empty_rows
+from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, RatingsBlock
+
+DIRECT_BELOW = 1e-3
+"""Share of the row's objective below which an SSE taken from it has lost too many digits."""
+
+
+def _multiply_plain(matrices: Float32, vectors: Float64, products: Float64, size: int) -> None:
+    """Multiply one lane after the other; the plain twin of `multiply_interleaved`."""
+    lower = np.tril_indices(size)
+    for lane in range(LANES):
+        matrix = np.zeros((size, size))
+        matrix[lower] = matrices[:, lane]
+        matrix += np.tril(matrix, -1).T
+        products[:, lane] = matrix @ vectors[:, lane]
+
+
+multiply_lanes = _multiply_plain if PLAIN else multiply_interleaved
+
+
+@exact_jit
+def pull_lanes(priors: Float64, weights: Float64, rows: Int64, places: Int64, pull: Float64) -> None:
+    """Lay Tm of a batch's rows side by side; `places` says which of the priors is a row's."""
+    last = len(pull) - 1
+    pull[:] = 0.0
+    for lane in range(len(rows)):
+        row = rows[lane]
+        prior = priors[places[row]]
+        for a in range(last):
+            pull[a, lane] = weights[row, 0] * prior[a]
+        pull[last, lane] = weights[row, 1] * prior[last]
+
+
+@exact_jit
+def _keep(x: Float64, solved: Float32) -> None:
+    """Write [factors, bias] to a factor row."""
+    last = len(x) - 1
+    for a in range(last):
+        solved[a] = x[a]
+    solved[last + 1] = x[last]
+
+
+@exact_jit
+def _penalty(x: Float64, prior: Float64, weights: Float64) -> float:
+    last = len(x) - 1
+    total = 0.0
+    for a in range(last):
+        total += (x[a] - prior[a]) ** 2
+    return float(weights[0] * total + weights[1] * (x[last] - prior[last]) ** 2)
+
+
+@exact_jit
+def _fill_solved(
+    eliminated: Eliminated, means: Float64, places: Int64, solved: FactorRows, stats: Float64
+) -> None:
+    """Fill in the rows that have inverses: x = x⁰ + (S + T)⁻¹Tm; stats get objective and penalty."""
+    weights, x0, inverse = eliminated.weights, eliminated.x0, eliminated.inverse
+    objective, order = eliminated.objective, eliminated.order
+    size = x0.shape[1]
+    pull = np.empty((size, LANES))
+    step = np.empty((size, LANES))
+    x = np.empty(size)
+    for first in range(0, len(order), LANES):
+        rows = order[first : first + LANES]
+        pull_lanes(means, weights, rows, places, pull)
+        multiply_lanes(inverse[first // LANES], pull, step, size)
+        for lane in range(len(rows)):
+            row = rows[lane]
+            prior, own, total = means[places[row]], x0[row], objective[row]
+            for a in range(size):
+                moved = step[a, lane]
+                x[a] = own[a] + moved
+                total += pull[a, lane] * (prior[a] - 2.0 * own[a] - moved)
+            _keep(x, solved[row])
+            stats[row, 0] = total
+            stats[row, 1] = _penalty(x, prior, weights[row])
+
+
+@lru_cache
+def _filling_whitened(rank: int) -> Callable[[Eliminated, Float64, Int64, FactorRows, Float64], None]:
+    """Return the kernel that fills in the rows that have whitened ratings: x = m + T⁻¹Yᵀ(u − Ym)."""
+    size, floats = rank + 1, carried_floats(rank)
+    carry = carrying(rank)
+
+    @exact_jit
+    def fill_whitened(
+        eliminated: Eliminated, means: Float64, places: Int64, solved: FactorRows, stats: Float64
+    ) -> None:
+        weights, starts, whitened = eliminated.weights, eliminated.starts, eliminated.whitened
+        prior, x = np.zeros(floats), np.zeros(floats)
+        prior[size + 1] = 1.0
+        for row in range(len(solved)):
+            if starts[row + 1] == starts[row]:
+                continue
+            mean = means[places[row]]
+            for a in range(size):
+                prior[a] = mean[a]
+            total = carry(whitened, starts[row], starts[row + 1], prior, x)
+            of_factors, of_bias = 1.0 / weights[row, 0], 1.0 / weights[row, 1]
+            penalty = 0.0
+            for a in range(size - 1):
+                step = of_factors * x[a]
+                penalty += step * x[a]
+                solved[row, a] = mean[a] + step
+            step = of_bias * x[size - 1]
+            solved[row, size] = mean[size - 1] + step
+            stats[row, 0] = total
+            stats[row, 1] = penalty + step * x[size - 1]
+
+    return fill_whitened
+
+
+@exact_jit
+def _finish(
+    block: Coded,
+    other: FactorRows,
+    mean: float,
+    means: Float64,
+    places: Int64,
+    solved: FactorRows,
+    stats: Float64,
+) -> None:
+    """Set rows without ratings to their prior mean, and turn the others' objectives into SSEs."""
+    size = means.shape[1]
+    x = np.empty(size)
+    for row in range(len(solved)):
+        if block.indptr[row + 1] == block.indptr[row]:
+            _keep(means[places[row]], solved[row])
+            continue
+        total = stats[row, 0]
+        stats[row, 0] -= stats[row, 1]
+        if stats[row, 0] < DIRECT_BELOW * abs(total):
+            for a in range(size - 1):
+                x[a] = solved[row, a]
+            x[size - 1] = solved[row, size]
+            stats[row, 0] = direct_sse(block, row, other, mean, x)
+
+
+def fill_rows(
+    eliminated: Eliminated,
+    features: FeatureRows,
+    weights: Float64,
+    block: RatingsBlock,
+    other: FactorRows,
+    *,
+    rank: int,
+    mean: float,
+) -> tuple[FactorRows, BlockStats]:
+    """Move the rows of a block from a prior mean of zero to F·W.
+
+    Parameters
+    ----------
+    eliminated
+        The block's rows, of `eliminate_rows`.
+    features
+        F of these rows.
+    weights
+        W, float64, shape (features, rank + 1).
+    block, other, rank, mean
+        As for `eliminate_rows`; rows that are fitted almost exactly are compared with their ratings.
+
+    Returns
+    -------
+    The block's factor rows, rows without ratings at their prior mean, and what they add to the objective.
+    """
+    solved = empty_rows(block.n_rows, rank)
+    stats = np.zeros((block.n_rows, 2))
+    means, places = kinds_times(features, weights)
+    _fill_solved(eliminated, means, places, solved, stats)
+    _filling_whitened(rank)(eliminated, means, places, solved, stats)
+    _finish(coded_block(block, other, rank), other, float(mean), means, places, solved, stats)
+    sse, penalty = np.add.accumulate(stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
+    return solved, BlockStats(float(sse), float(penalty))

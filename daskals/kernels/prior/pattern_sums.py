@@ -1,0 +1,144 @@
+"""What rows with equal features add to W's equations, ΣA and ΣTx⁰; see `prior.eliminate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from daskals.kernels.half_step.batches import LANES, gram_batch, make_workspace
+from daskals.kernels.half_step.lane_rows import make_outcome, make_task
+from daskals.kernels.half_step.rows import PLAIN
+from daskals.kernels.half_step.task import Outcome, Task
+from daskals.kernels.prior.eliminate import Eliminated
+from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.toolkit.simd import unowned
+from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge
+
+
+@exact_jit
+def _take_off(total: Float64, inverse: Float32, scale: float) -> None:
+    for k in range(len(total)):
+        total[k] -= scale * inverse[k]
+
+
+@exact_jit
+def _separate(batch: Float32, separate: Float32) -> None:
+    """Lay matrices that are side by side one after the other."""
+    for entry in range(len(batch)):
+        for lane in range(LANES):
+            separate[lane, entry] = batch[entry, lane]
+
+
+@exact_jit
+def _sum_solved(eliminated: Eliminated, patterns: Int64, matrices: Float64, rights: Float64) -> None:
+    """Add A and Tx⁰ of the rows that have inverses to their patterns' sums."""
+    x0, inverse, weights, order = eliminated.x0, eliminated.inverse, eliminated.weights, eliminated.order
+    rank = x0.shape[1] - 1
+    factors, all_but_last = rank * (rank + 1) // 2, inverse.shape[1] - 1
+    separate = np.empty((LANES, inverse.shape[1]), np.float32)
+    for place in range(len(order)):
+        if place % LANES == 0:
+            _separate(inverse[place // LANES], separate)
+        row = order[place]
+        tau, gamma = weights[row]
+        total, right = matrices[patterns[row]], rights[patterns[row]]
+        own, from_row = separate[place % LANES], x0[row]
+        # T(S + T)⁻¹T has three kinds of entries: factor by factor, bias by factor, bias by bias
+        _take_off(total[:factors], own[:factors], tau * tau)
+        _take_off(total[factors:all_but_last], own[factors:all_but_last], tau * gamma)
+        _take_off(total[all_but_last:], own[all_but_last:], gamma * gamma)
+        for k in range(rank):
+            total[k * (k + 3) // 2] += tau
+            right[k] += tau * from_row[k]
+        total[all_but_last] += gamma
+        right[rank] += gamma * from_row[rank]
+
+
+@exact_jit
+def _by_pattern(starts: Int64, patterns: Int64, ends: Int64, ratings: Int32) -> None:
+    """Put whitened ratings in the order of their rows' patterns; pattern p's then end at ends[p + 1]."""
+    for row in range(len(patterns)):
+        ends[patterns[row] + 2] += starts[row + 1] - starts[row]
+    for pattern in range(2, len(ends)):
+        ends[pattern] += ends[pattern - 1]
+    for row in range(len(patterns)):
+        place = patterns[row] + 1
+        for j in range(starts[row], starts[row + 1]):
+            ratings[ends[place]] = j
+            ends[place] += 1
+
+
+@exact_jit
+def _add_whitened_plain(
+    ends: Int64, ratings: Int32, whitened: FactorRows, matrices: Float64, rights: Float64
+) -> None:
+    """Add the patterns' sums of YᵀY and Yᵀu rating by rating; the plain twin of `pattern_kernel`."""
+    size = rights.shape[1]
+    for pattern in range(len(matrices)):
+        for j in range(ends[pattern], ends[pattern + 1]):
+            y = whitened[ratings[j]].astype(np.float64)
+            entry = 0
+            for a in range(size):
+                rights[pattern, a] -= y[a] * y[size + 1]
+                for b in range(a + 1):
+                    matrices[pattern, entry] += y[a] * y[b]
+                    entry += 1
+
+
+@lru_cache
+def pattern_kernel(rank: int) -> Callable[[Task, Outcome, Float64, Float64], None]:
+    """Return the kernel that adds YᵀY and Yᵀu of patterns' whitened ratings, made for a rank.
+
+    To its task the patterns are rows, and whitened ratings the other side's rows, of rank + 1. It takes the
+    task, an outcome, and the matrices and right sides of all patterns.
+    """
+    size = rank + 1
+    entries = size * (size + 1) // 2
+    constants = (size + 1) * (size + 2) // 2
+    sum_batch = gram_batch(rank + 1)
+
+    @exact_jit
+    def add_patterns(task: Task, outcome: Outcome, matrices: Float64, rights: Float64) -> None:
+        memory = make_workspace(size, len(task.places))
+        work = unowned(memory)
+        for first in range(0, len(matrices), LANES):
+            count = min(LANES, len(matrices) - first)
+            sum_batch(unowned(task), work, first, count, unowned(outcome))
+            for lane in range(count):
+                total, right = matrices[first + lane], rights[first + lane]
+                for entry in range(entries):
+                    total[entry] += work.grams[entry * LANES + lane]
+                for k in range(size):
+                    right[k] += work.grams[(constants + k) * LANES + lane]
+        memory.positive[0] = 0  # memory is alive until here
+
+    return add_patterns
+
+
+def _sum_whitened(eliminated: Eliminated, patterns: Int64, matrices: Float64, rights: Float64) -> None:
+    """Add A and Tx⁰ of the rows that have whitened ratings to their patterns' sums."""
+    n_ratings, size = len(eliminated.whitened), rights.shape[1]
+    ends, ratings = np.zeros(len(matrices) + 2, np.int64), np.empty(n_ratings, np.int32)
+    _by_pattern(eliminated.starts, patterns, ends, ratings)
+    if PLAIN:
+        _add_whitened_plain(ends, ratings, eliminated.whitened, matrices, rights)
+        return
+    nothing = np.zeros(n_ratings, np.float32)
+    block = RatingsBlock(0, ends[:-1], ratings, nothing, nothing[:0])
+    task = make_task(block, eliminated.whitened, size, 0.0, Ridge(0.0, 0.0))
+    outcome = make_outcome(task, 0)._replace(status=np.zeros(len(matrices), np.int64))
+    pattern_kernel(size - 1)(task, outcome, matrices, rights)
+
+
+def sum_patterns(eliminated: Eliminated, patterns: Int64) -> tuple[Float64, Float64]:
+    """Return ΣA, lower triangles entry by entry, and ΣTx⁰ over the rows of each pattern.
+
+    Both are float64, shape (patterns, (rank + 1)(rank + 2)/2) and (patterns, rank + 1).
+    """
+    size, n_patterns = eliminated.x0.shape[1], int(patterns.max(initial=-1)) + 1
+    matrices, rights = np.zeros((n_patterns, size * (size + 1) // 2)), np.zeros((n_patterns, size))
+    _sum_solved(eliminated, patterns, matrices, rights)
+    _sum_whitened(eliminated, patterns, matrices, rights)
+    return matrices, rights

@@ -1,0 +1,1 @@
+"""Predictions, errors over known ratings, and the best items of each user."""

@@ -1,0 +1,149 @@
+"""Predictions of a posterior kept as samples: their mean as one long product, their spread pair by pair."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.toolkit.layout import pack_rows
+from daskals.types import FactorRows, Float32, Float64, Int64
+
+
+def stack_samples(rows: Float32, scale: float) -> FactorRows:
+    """Lay samples out as factor rows of rank samples·rank whose products add the samples' up.
+
+    Parameters
+    ----------
+    rows
+        float32, shape (rows, samples, rank + 1): [factors, bias] of each sample.
+    scale
+        What factors are multiplied by: 1 on one side, 1/samples on the other, for the mean.
+    """
+    n_rows, n_samples, size = rows.shape
+    factors = rows[:, :, :-1].reshape(n_rows, n_samples * (size - 1)) * np.float32(scale)
+    biases = rows[:, :, -1].mean(axis=1, dtype=np.float64).astype(np.float32)
+    return pack_rows(np.ascontiguousarray(factors), biases)
+
+
+@exact_jit
+def _project(rows: Float32, basis: Float64, out: Float64) -> None:
+    n_rows, n_samples, size = rows.shape
+    for row in range(n_rows):
+        for s in range(n_samples):
+            for k in range(size - 1):
+                value = float(rows[row, s, k])
+                source = basis[s * (size - 1) + k]
+                for j in range(out.shape[1]):
+                    out[row, j] += value * source[j]
+
+
+def project(rows: Float32, basis: Float64) -> Float64:
+    """Return X·B, X the rows' factors of all samples side by side; B is (samples·rank, columns)."""
+    out = np.zeros((len(rows), basis.shape[1]))
+    _project(rows, basis, out)
+    return out
+
+
+@exact_jit
+def _collect(rows: Float32, left: Float64, out: Float64) -> None:
+    n_rows, n_samples, size = rows.shape
+    for row in range(n_rows):
+        source = left[row]
+        for s in range(n_samples):
+            for k in range(size - 1):
+                value = float(rows[row, s, k])
+                for j in range(out.shape[1]):
+                    out[s * (size - 1) + k, j] += value * source[j]
+
+
+def collect(rows: Float32, left: Float64) -> Float64:
+    """Return Xᵀ·L, summed in row order; see `project`."""
+    out = np.zeros((rows.shape[1] * (rows.shape[2] - 1), left.shape[1]))
+    _collect(rows, left, out)
+    return out
+
+
+@exact_jit
+def _quadratic(row: Float32, matrix: Float64) -> float:
+    """Return zᵀMz, z = [factors, 1]."""
+    size = len(row)
+    total: float = 0.0
+    for a in range(size):
+        za = float(row[a]) if a < size - 1 else 1.0
+        for b in range(size):
+            zb = float(row[b]) if b < size - 1 else 1.0
+            total += za * zb * matrix[a, b]
+    return total
+
+
+@exact_jit
+def _both_unknown(user: Float64, item: Float64) -> float:
+    """Return the variance of b_u + b_i + p·q, both rows drawn from priors of mean zero."""
+    size = len(user)
+    total = user[size - 1, size - 1] + item[size - 1, size - 1]
+    for a in range(size - 1):
+        for b in range(size - 1):
+            total += user[a, b] * item[a, b]
+    return float(total)
+
+
+@exact_jit
+def _variances(
+    users: Int64,
+    items: Int64,
+    user_rows: Float32,
+    item_rows: Float32,
+    means: Float64,
+    user_spread: Float64,
+    item_spread: Float64,
+    out: Float64,
+) -> None:
+    n_samples, size = len(means), user_rows.shape[2]
+    zero = np.zeros(size, np.float32)
+    for pair in range(len(users)):
+        u, i = users[pair], items[pair]
+        total = squares = within = 0.0
+        for s in range(n_samples):
+            p = user_rows[u, s] if u >= 0 else zero
+            q = item_rows[i, s] if i >= 0 else zero
+            value = means[s] + float(p[size - 1]) + float(q[size - 1])
+            for k in range(size - 1):
+                value += float(p[k]) * float(q[k])
+            total += value
+            squares += value * value
+            if u < 0 and i < 0:
+                within += _both_unknown(user_spread[s], item_spread[s])
+            elif u < 0:
+                within += _quadratic(q, user_spread[s])
+            elif i < 0:
+                within += _quadratic(p, item_spread[s])
+        mean = total / n_samples
+        between = max(squares / n_samples - mean * mean, 0.0)
+        if n_samples > 1:
+            between *= n_samples / (n_samples - 1)
+        out[pair] = between + within / n_samples
+
+
+def sample_variances(
+    users: Int64,
+    items: Int64,
+    rows: tuple[Float32, Float32],
+    means: Float64,
+    spreads: tuple[Float64, Float64],
+) -> Float64:
+    """Return the posterior variance of the prediction of each pair of rows, the ratings' noise apart.
+
+    Parameters
+    ----------
+    users, items
+        Rows, equally many; −1 for someone or something unknown, who adds the variance of their prior.
+    rows
+        Samples of users and of items, float32, shape (rows, samples, rank + 1).
+    means
+        Global mean of each sample.
+    spreads
+        Prior covariance of users and of items in each sample, shape (samples, rank + 1, rank + 1).
+    """
+    out = np.empty(len(users))
+    _variances(users, items, *rows, means, *spreads, out)
+    return out

@@ -1,0 +1,162 @@
+"""Predictions for given pairs, and the error of the model over ratings that are known."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.kernels.toolkit.jit import jit
+from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, UInt8
+
+
+class ErrorSums(NamedTuple):
+    """Sums over ratings from which every error figure follows; they add up over blocks.
+
+    Attributes
+    ----------
+    n
+        Number of ratings.
+    squared, squared_clipped
+        Σ(r − r̂)², with r̂ as it is and with r̂ clipped to the rating scale.
+    absolute
+        Σ|r − r̂|, unclipped.
+    """
+
+    n: int
+    squared: float
+    squared_clipped: float
+    absolute: float
+
+    def plus(self, other: ErrorSums) -> ErrorSums:
+        """Return the sums over both sets of ratings."""
+        return ErrorSums(
+            self.n + other.n,
+            self.squared + other.squared,
+            self.squared_clipped + other.squared_clipped,
+            self.absolute + other.absolute,
+        )
+
+
+NO_ERRORS = ErrorSums(0, 0.0, 0.0, 0.0)
+
+
+@jit
+def _predict(row: Float32, other_row: Float32, rank: int, mean: float) -> float:
+    # r̂ = μ + b_u + b_i + p_u·q_i (paper 1, Eq. 1), from two padded rows
+    total = np.float32(0.0)
+    for k in range(rank):
+        total += row[k] * other_row[k]
+    return mean + float(row[rank + 1]) + float(other_row[rank + 1]) + float(total)
+
+
+@jit
+def _error_sums(
+    indptr: Int64,
+    indices: Int32,
+    codes: UInt8,
+    ratings: Float32,
+    scale: Float32,
+    rows: FactorRows,
+    other: FactorRows,
+    settings: tuple[int, float, float, float],
+    sums: Float64,
+) -> None:
+    rank, mean, low, high = settings
+    coded = len(scale) > 0
+    for i in range(len(indptr) - 1):
+        row = rows[i]
+        squared = clipped = absolute = 0.0
+        for j in range(indptr[i], indptr[i + 1]):
+            rating = float(scale[codes[j]]) if coded else float(ratings[j])
+            guess = _predict(row, other[indices[j]], rank, mean)
+            error = rating - guess
+            squared += error * error
+            absolute += abs(error)
+            error = rating - min(max(guess, low), high)
+            clipped += error * error
+        sums[0] += squared
+        sums[1] += clipped
+        sums[2] += absolute
+
+
+def score_block(
+    block: RatingsBlock,
+    rows: FactorRows,
+    other: FactorRows,
+    *,
+    rank: int,
+    mean: float,
+    limits: tuple[float, float],
+) -> ErrorSums:
+    """Compare a block's ratings with the model's predictions.
+
+    Parameters
+    ----------
+    block
+        Ratings of the rows in `rows`.
+    rows
+        Factor rows of the block, shape (block.n_rows, stride).
+    other
+        Factor rows of the whole other side.
+    rank, mean
+        Number of factors; the global mean μ.
+    limits
+        Lowest and highest rating of the scale, for the clipped error.
+
+    Returns
+    -------
+    ErrorSums
+        Summed in float64, in row order.
+    """
+    # of codes and ratings the one not in use is empty, so that one compilation serves both
+    coded = len(block.scale) > 0
+    codes = np.asarray(block.values if coded else block.values[:0], np.uint8)
+    ratings = np.asarray(block.values[:0] if coded else block.values, np.float32)
+    sums = np.zeros(3)
+    _error_sums(
+        block.indptr,
+        block.indices,
+        codes,
+        ratings,
+        block.scale,
+        rows,
+        other,
+        (rank, mean, limits[0], limits[1]),
+        sums,
+    )
+    return ErrorSums(len(block.indices), float(sums[0]), float(sums[1]), float(sums[2]))
+
+
+@jit
+def _predict_pairs(
+    users: Int64,
+    items: Int64,
+    user_rows: FactorRows,
+    item_rows: FactorRows,
+    rank: int,
+    mean: float,
+    out: Float32,
+) -> None:
+    for j in range(len(users)):
+        out[j] = _predict(user_rows[users[j]], item_rows[items[j]], rank, mean)
+
+
+def predict_pairs(
+    users: Int64, items: Int64, user_rows: FactorRows, item_rows: FactorRows, *, rank: int, mean: float
+) -> Float32:
+    """Predict the rating of each (user row, item row) pair (paper 1, Eq. 1), unclipped, float32.
+
+    `users` and `items` must be rows of their sides: they are not checked here.
+    """
+    out = np.empty(len(users), np.float32)
+    _predict_pairs(users, items, user_rows, item_rows, rank, mean, out)
+    return out
+
+
+def predict_block(
+    block: RatingsBlock, rows: FactorRows, other: FactorRows, *, rank: int, mean: float
+) -> Float32:
+    """Predict every rating of a block (paper 1, Eq. 1), unclipped, float32, in the block's order."""
+    users = np.repeat(np.arange(block.n_rows), np.diff(block.indptr))
+    return predict_pairs(users, block.indices.astype(np.int64), rows, other, rank=rank, mean=mean)

@@ -1,0 +1,1 @@
+"""Statistics of anomalies: leverages, regressions, mixtures, permutations."""

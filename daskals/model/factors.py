@@ -1,0 +1,279 @@
+"""What training leaves: factors and biases by original id, and the predictions they make."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from daskals.errors import DataError
+from daskals.kernels.scoring.score import predict_pairs
+from daskals.kernels.toolkit.layout import aligned_empty, pack_rows, unpack_rows
+from daskals.model.samples import Samples, Scored
+from daskals.store.model_files import StoredModel, read_model, write_model
+from daskals.store.publish import Existing
+from daskals.types import SIDES, FactorRows, Float32, Float64, Int64, Side
+
+
+class Predictions(NamedTuple):
+    """Predicted ratings of pairs, and what of each pair the model knew.
+
+    Attributes
+    ----------
+    rating
+        float32, shape (pairs,), always finite, unclipped unless asked.
+    known_user, known_item
+        bool, shape (pairs,): whether the model trained on ratings of that user, of that item. What is not
+        known adds nothing to the prediction beyond its prior.
+    deviation
+        float32, shape (pairs,): predictive standard deviation, of Bayesian models; None of others.
+    """
+
+    rating: Float32
+    known_user: np.ndarray[Any, np.dtype[np.bool_]]
+    known_item: np.ndarray[Any, np.dtype[np.bool_]]
+    deviation: Float32 | None = None
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class FactorModel:
+    """The factors of a fitted model and what they predict (paper 1, Eq. 1), kept without pickle.
+
+    Attributes
+    ----------
+    rank, mean
+        Number of factors; the global mean μ.
+    limits
+        Lowest and highest rating of the scale.
+    user_rows, item_rows
+        Factor rows of all users and items, as `kernels.layout` lays them out.
+    user_ids, item_ids
+        Original ids by row, int64 or string.
+    user_counts, item_counts
+        Training ratings by row, int64.
+    catalogue
+        One row an item (title, year, genres, links), or None.
+    report
+        What `report.json` holds: configuration, data, history, figures.
+    weights
+        W of each side that has features, float64, shape (features, rank + 1): a row's prior mean
+        [factors, bias] is F·W; `report["features"]` names the features.
+    samples
+        The posterior of a Bayesian model, or None. Predictions then are the samples' mean; the rows above
+        are one set of factors that stands for them (`daskals.fitting.posterior`), since factors of different
+        samples cannot be averaged: what recommends, compares, explains and exports uses those. Where
+        ratings count as cut off at the ends of their scale (`samples.ends`), the rows are about the liking
+        before it is cut off; `predict` and `predict_rows` tell the rating that it leads to.
+    """
+
+    rank: int
+    mean: float
+    limits: tuple[float, float]
+    user_rows: FactorRows
+    item_rows: FactorRows
+    user_ids: pa.Array
+    item_ids: pa.Array
+    user_counts: Int64
+    item_counts: Int64
+    catalogue: pa.Table | None
+    report: dict[str, Any]
+    weights: dict[Side, Float64] = field(default_factory=dict)
+    samples: Samples | None = None
+
+    def __repr__(self) -> str:
+        users, items = len(self.user_ids), len(self.item_ids)
+        return f"{type(self).__name__}(rank {self.rank}, {users:,} users, {items:,} items)"
+
+    @property
+    def user_factors(self) -> Float32:
+        """User factors, float32, shape (users, rank)."""
+        return self.user_rows[:, : self.rank]
+
+    @property
+    def item_factors(self) -> Float32:
+        """Item factors, float32, shape (items, rank)."""
+        return self.item_rows[:, : self.rank]
+
+    @property
+    def user_biases(self) -> Float32:
+        """User biases b_u, float32, shape (users,)."""
+        return self.user_rows[:, self.rank + 1]
+
+    @property
+    def item_biases(self) -> Float32:
+        """Item biases b_i, float32, shape (items,)."""
+        return self.item_rows[:, self.rank + 1]
+
+    def rows_of(self, side: Side, ids: pa.Array | Sequence[Any]) -> Int64:
+        """Return the row of each original id, −1 where the model does not know it."""
+        own = self.user_ids if side == "user" else self.item_ids
+        try:
+            wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids)
+            if not pa.types.is_floating(wanted.type):
+                wanted = wanted.cast(own.type)
+        except pa.ArrowException as error:
+            raise _unlike(side, own.type, str(error)) from None
+        if wanted.type != own.type:
+            raise _unlike(side, own.type, "they are floating-point numbers")
+        rows = pc.index_in(wanted, value_set=own)
+        return np.asarray(pc.fill_null(rows, -1)).astype(np.int64)
+
+    def predict(
+        self, users: pa.Array | Sequence[Any], items: pa.Array | Sequence[Any], *, clip: bool = False
+    ) -> Predictions:
+        """Predict the rating of each pair of original ids.
+
+        Parameters
+        ----------
+        users, items
+            Original ids, equally many. Ids the model never saw are allowed.
+        clip
+            Keep predictions within the rating scale.
+
+        Returns
+        -------
+        Predictions
+            Finite for every pair: an unknown user or item counts with its prior, bias 0 and factors 0.
+
+        Raises
+        ------
+        DataError
+            If the lengths differ, or ids are of a type that cannot be the model's.
+        """
+        if len(users) != len(items):
+            raise DataError(
+                f"{len(users)} users and {len(items)} items",
+                where="predict",
+                expected="one item for each user",
+            )
+        user_rows, item_rows = self.rows_of("user", users), self.rows_of("item", items)
+        rating, deviation = self._predicted(user_rows, item_rows), None
+        if self.samples is not None:
+            rating, deviation = self.samples.recorded(rating, user_rows, item_rows)
+        if clip:
+            rating = np.clip(rating, *self.limits).astype(np.float32)
+        return Predictions(
+            rating,
+            (user_rows >= 0) & (self.user_counts[user_rows] > 0),
+            (item_rows >= 0) & (self.item_counts[item_rows] > 0),
+            deviation,
+        )
+
+    def predict_rows(self, users: Int64, items: Int64) -> Float32:
+        """Predict the rating of each pair of rows, unclipped; −1 stands for someone or something unknown."""
+        values = self._predicted(users, items)
+        if self.samples is None or self.samples.ends is None:
+            return values
+        return self.samples.recorded(values, users, items)[0]
+
+    def _predicted(self, users: Int64, items: Int64) -> Float32:
+        """Return what the factors predict: the rating, or its latent value where ratings are cut off."""
+        padded = self._with_unknown
+        scored = self.scored
+        return predict_pairs(users, items, padded[0], padded[1], rank=scored.rank, mean=scored.mean)
+
+    @property
+    def scored(self) -> Scored:
+        """The rows whose products are the predictions: the model's own, or those of all samples in one."""
+        if self.samples is not None:
+            return self.samples.scored
+        return Scored(self.rank, self.mean, self.user_rows, self.item_rows)
+
+    @cached_property
+    def _with_unknown(self) -> tuple[FactorRows, FactorRows]:
+        # a last row of zeros, which index −1 reaches
+        scored = self.scored
+        return _append_unknown(scored.user_rows), _append_unknown(scored.item_rows)
+
+    def factors_sha256(self) -> str:
+        """Return the SHA-256 of user factors, user biases, item factors, item biases, float32, row order.
+
+        Samples follow, where there are some.
+        """
+        digest = hashlib.sha256()
+        for rows in (self.user_rows, self.item_rows):
+            for part in unpack_rows(rows, self.rank):
+                digest.update(part.astype("<f4", copy=False).tobytes())
+        for array in () if self.samples is None else (self.samples.users, self.samples.items):
+            digest.update(array.astype("<f4", copy=False).tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: str | Path, *, existing: Existing = "refuse") -> None:
+        """Write the model to a folder that appears whole or not at all."""
+        user_factors, user_biases = unpack_rows(self.user_rows, self.rank)
+        item_factors, item_biases = unpack_rows(self.item_rows, self.rank)
+        write_model(
+            Path(path),
+            StoredModel(
+                attributes={
+                    "rank": self.rank,
+                    "mean": self.mean,
+                    "limits": list(self.limits),
+                    "report": self.report,
+                    **({} if self.samples is None else self.samples.attributes()),
+                },
+                arrays={
+                    "users/factors": user_factors,
+                    "users/biases": user_biases,
+                    "users/counts": self.user_counts,
+                    "items/factors": item_factors,
+                    "items/biases": item_biases,
+                    "items/counts": self.item_counts,
+                    **{f"{side}s/prior": weights for side, weights in self.weights.items()},
+                    **({} if self.samples is None else self.samples.arrays()),
+                },
+                user_ids=self.user_ids,
+                item_ids=self.item_ids,
+                catalogue=self.catalogue,
+            ),
+            existing=existing,
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model from the folder `save` wrote, or from the run that holds it.
+
+        Raises
+        ------
+        ModelError
+            If there is no model, part of it is missing or damaged, or its format is newer than this code.
+        """
+        folder = Path(path)
+        stored = read_model(folder / "model" if (folder / "model").is_dir() else folder)
+        arrays, attributes = stored.arrays, stored.attributes
+        low, high = attributes["limits"]
+        return cls(
+            rank=int(attributes["rank"]),
+            mean=float(attributes["mean"]),
+            limits=(float(low), float(high)),
+            user_rows=pack_rows(arrays["users/factors"], arrays["users/biases"]),
+            item_rows=pack_rows(arrays["items/factors"], arrays["items/biases"]),
+            user_ids=stored.user_ids,
+            item_ids=stored.item_ids,
+            user_counts=arrays["users/counts"],
+            item_counts=arrays["items/counts"],
+            catalogue=stored.catalogue,
+            report=attributes["report"],
+            weights={side: arrays[f"{side}s/prior"] for side in SIDES if f"{side}s/prior" in arrays},
+            samples=Samples.from_stored(arrays, attributes) if "samples/users" in arrays else None,
+        )
+
+
+def _unlike(side: Side, own: pa.DataType, reason: str) -> DataError:
+    return DataError(
+        f"{side} ids that cannot be compared with the model's ({reason})", expected=f"ids of type {own}"
+    )
+
+
+def _append_unknown(rows: FactorRows) -> FactorRows:
+    extended = aligned_empty(len(rows) + 1, rows.shape[1])
+    extended[:-1] = rows
+    extended[-1] = 0.0
+    return extended

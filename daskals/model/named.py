@@ -1,0 +1,138 @@
+"""A fitted model whose rows have names: original ids, titles, and filters over the catalogue."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from daskals.config import ModelConfig
+from daskals.errors import DataError
+from daskals.model.factors import FactorModel
+from daskals.model.filters import Filters, allowed_items
+from daskals.model.new_items import ItemTraits, read_traits
+from daskals.model.priors import Group, read_groups
+from daskals.model.profile import Fold
+from daskals.model.titles import TitleIndex
+from daskals.types import SIDES, Ridge, Side
+
+
+class NamedModel(FactorModel):
+    """A fitted model that finds its users and items by name. See `FactorModel` for the attributes."""
+
+    @cached_property
+    def titles(self) -> TitleIndex:
+        """The catalogue's titles, ready to be searched.
+
+        Raises
+        ------
+        DataError
+            If the ratings came without titles.
+        """
+        if self.catalogue is None or "title" not in self.catalogue.column_names:
+            raise DataError(
+                "the model has no titles",
+                where="title",
+                expected="original item ids",
+                remedy="Name items by id",
+            )
+        return TitleIndex(self.catalogue["title"], self.item_counts)
+
+    @cached_property
+    def ridge(self) -> Ridge:
+        """The ridge of a half-step, relative to λ, from the configuration the model was trained with."""
+        return ModelConfig.from_report(self.report["config"]).ridge
+
+    @cached_property
+    def _row_by_id(self) -> dict[Side, dict[Any, int]]:
+        ids: dict[Side, pa.Array] = {"user": self.user_ids, "item": self.item_ids}
+        return {side: {key: row for row, key in enumerate(own.to_pylist())} for side, own in ids.items()}
+
+    @cached_property
+    def feature_groups(self) -> dict[Side, list[Group]]:
+        """The features of each side's prior with their weights; none where a side has no prior."""
+        section = self.report.get("features") or {}
+        return {side: read_groups(section.get(side, ()), self.weights.get(side)) for side in SIDES}
+
+    def fold(self, side: Side) -> Fold:
+        """Return what solves one row of a side, given its ratings."""
+        other = self.item_rows if side == "user" else self.user_rows
+        return Fold(side, other, self.rank, self.mean, self.ridge)
+
+    def find_item(self, item: Any) -> int:
+        """Return the row of an item, named by original id or by title.
+
+        Raises
+        ------
+        DataError
+            If there is no such item; for a title, the nearest three are suggested.
+        """
+        row = self.row_of("item", item)
+        if row is not None:
+            return row
+        if isinstance(item, str) and self.catalogue is not None:
+            return self.titles.resolve(item).row
+        raise unknown_id("item", item, self.item_ids)
+
+    def find_user(self, user: Any) -> int:
+        """Return the row of a user, named by original id; raise DataError if there is none."""
+        row = self.row_of("user", user)
+        if row is None:
+            raise unknown_id("user", user, self.user_ids, "Fold somebody new in with fold_in")
+        return row
+
+    def user_name(self, row: int) -> str:
+        """Return what messages call a user."""
+        return f"user {self.user_ids[row].as_py()}"
+
+    @cached_property
+    def traits(self) -> ItemTraits:
+        """Genres and years of the items.
+
+        Raises
+        ------
+        DataError
+            If the ratings came without genres.
+        """
+        if self.catalogue is None or "genres" not in self.catalogue.column_names:
+            raise DataError(
+                "the model has no genres", where="genres", expected="ratings that came with a catalogue"
+            )
+        return read_traits(self.catalogue)
+
+    def item_name(self, row: int) -> str:
+        """Return an item's title, or its id where it has none."""
+        title = None
+        if self.catalogue is not None and "title" in self.catalogue.column_names:
+            title = self.catalogue["title"][row].as_py()
+        return title or f"item {self.item_ids[row].as_py()}"
+
+    def allowed(self, filters: Filters) -> NDArray[np.bool_]:
+        """Return which items a filter lets through, bool, shape (items,); it may be none."""
+        allowed = allowed_items(filters, self.item_counts, self.catalogue)
+        if filters.allow is not None:
+            listed = np.zeros(len(allowed), dtype=bool)
+            listed[[self.find_item(item) for item in filters.allow]] = True
+            allowed &= listed
+        allowed[[self.find_item(item) for item in filters.deny]] = False
+        return allowed
+
+    def row_of(self, side: Side, key: Any) -> int | None:
+        """Return the row of one original id, None where the model does not know it."""
+        try:
+            return self._row_by_id[side].get(key)
+        except TypeError:  # unhashable, so no id
+            return None
+
+
+def unknown_id(side: Side, key: Any, ids: pa.Array, remedy: str = "") -> DataError:
+    """Make the error for an id that the model does not know."""
+    return DataError(
+        f"the model does not know {side} {key!r}",
+        where=side,
+        expected=f"one of its {len(ids):,} {side} ids, such as {ids[0].as_py()!r}",
+        remedy=remedy,
+    )

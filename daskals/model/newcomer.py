@@ -1,0 +1,114 @@
+"""Somebody new: ratings as typed, what was understood of them, and where to start without any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
+
+from daskals.errors import ConfigError, DataError
+from daskals.model.filters import Filters, genre_names
+from daskals.model.fitted import NO_FILTERS, Model
+from daskals.model.given import KEY_COLUMNS
+
+EXAMPLES: dict[str, dict[str, float]] = {
+    "One film: Toy Story (Nagi et al., section 7.1)": {"Toy Story (1995)": 5.0},
+    "Three animations (Salako et al., section 4.2)": {
+        "Toy Story (1995)": 5.0,
+        "Toy Story 3 (2010)": 5.0,
+        "Lion King, The (1994)": 5.0,
+    },
+}
+"""The papers' dummy users."""
+
+
+class Taken(NamedTuple):
+    """A rating as it was understood.
+
+    Attributes
+    ----------
+    asked
+        The title as typed.
+    row, title
+        The item it was taken for.
+    rating
+        The rating.
+    is_exact
+        Whether the title is the catalogue's, up to upper and lower case.
+    """
+
+    asked: str
+    row: int
+    title: str
+    rating: float
+    is_exact: bool
+
+
+def understand(model: Model, texts: Sequence[str]) -> list[Taken]:
+    """Read ratings typed as TITLE=RATING.
+
+    Raises
+    ------
+    ConfigError
+        If one has no rating behind its last equals sign.
+    DataError
+        If a title is not known; the nearest three are suggested.
+    """
+    taken = []
+    for text in texts:
+        title, equals, number = text.rpartition("=")
+        try:
+            rating = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not title.strip():
+            raise ConfigError(
+                f"found {text!r}", where="--rate", expected='TITLE=RATING, as "Toy Story (1995)=5"'
+            )
+        match = model.titles.resolve(title)
+        taken.append(Taken(title.strip(), match.row, match.title, rating, match.is_exact))
+    return taken
+
+
+def read_person(path: Path) -> pa.Table:
+    """Read one person's ratings from a CSV or Parquet file with a column `rating` and one of ids or titles.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, cannot be read, or lacks a column.
+    """
+    expected = f"a CSV or Parquet file with a column rating and one of {', '.join(KEY_COLUMNS)}"
+    if not path.is_file():
+        raise DataError("does not exist", where=str(path), expected=expected)
+    try:
+        return pq.read_table(path) if path.suffix in {".parquet", ".pq"} else arrow_csv.read_csv(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"cannot be read ({error})", where=str(path), expected=expected) from None
+
+
+def popular_by_genre(model: Model, per_genre: int = 3, filters: Filters = NO_FILTERS) -> pd.DataFrame:
+    """List the most rated items of each genre, for somebody who has rated nothing yet.
+
+    An item stands under the first genre, in alphabetical order, that lists it. Without genres, or where
+    they list nothing, it is the most rated items, under the genre "all".
+    """
+    wanted = [
+        genre for genre in genre_names(model.catalogue) if not filters.genres or genre in filters.genres
+    ]
+    lists: list[pd.DataFrame] = []
+    for genre in wanted:
+        denied = tuple(item for found in lists for item in found["item"])
+        one = Filters(filters.min_ratings, (genre,), filters.years, filters.allow, (*filters.deny, *denied))
+        found = model.popular(per_genre, filters=one)
+        if len(found):
+            lists.append(found.assign(genre=genre))
+    if not lists:
+        lists = [model.popular(10 * per_genre, filters=filters).assign(genre="all")]
+    everything: pd.DataFrame = pd.concat(lists, ignore_index=True)
+    return everything

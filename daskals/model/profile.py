@@ -1,0 +1,192 @@
+"""A row looked at closely, in the model or new: a person's or an item's own ratings and factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from daskals.kernels.half_step.rows import solve_rows
+from daskals.types import FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge, Side
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A person, or an item, as the model sees them.
+
+    Attributes
+    ----------
+    side
+        "user" for a person, "item" for an item.
+    row
+        Factor row, shape (1, stride).
+    rank
+        Number of factors.
+    rated
+        int64: rows of the other side that the ratings are of, ascending.
+    ratings
+        float32, same shape: the ratings the row was solved from.
+    own_prior
+        float64, shape (rank + 1,): the part of the row's prior mean that does not come from its ratings.
+    rating_priors
+        float64, shape (ratings, rank + 1): the part that each rating adds to it (who rated what).
+    seen
+        int64: rows of the other side not to recommend; the rated ones and perhaps more.
+    """
+
+    side: Side
+    row: FactorRows
+    rank: int
+    rated: Int64
+    ratings: Float32
+    own_prior: Float64
+    rating_priors: Float64
+    seen: Int64
+
+    @property
+    def factors(self) -> Float32:
+        """Factors, float32, shape (rank,)."""
+        return self.row[0, : self.rank]
+
+    @property
+    def bias(self) -> float:
+        """Bias."""
+        return float(self.row[0, self.rank + 1])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no ratings, so that only the prior is known."""
+        return len(self.rated) == 0
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a half-step of one side knows beside the ratings.
+
+    Attributes
+    ----------
+    side
+        Whose rows are solved.
+    other
+        Factor rows of the other side.
+    rank, mean, ridge
+        The model's.
+    """
+
+    side: Side
+    other: FactorRows
+    rank: int
+    mean: float
+    ridge: Ridge
+
+    def solve(
+        self, rated: Int64, ratings: Float32, own_prior: Float64, rating_priors: Float64 | None = None
+    ) -> Profile:
+        """Solve one row as a half-step of training does (paper 1, Eq. 7-8).
+
+        Parameters
+        ----------
+        rated
+            Rows of the other side, ascending and distinct.
+        ratings
+            Their ratings.
+        own_prior, rating_priors
+            Parts of the prior mean, as `Profile` keeps them; no parts of ratings if absent.
+        """
+        parts = np.zeros((len(rated), self.rank + 1)) if rating_priors is None else rating_priors
+        block = RatingsBlock(
+            start=0,
+            indptr=np.array([0, len(rated)], np.int64),
+            indices=rated.astype(np.int32),
+            values=ratings,
+            scale=np.empty(0, np.float32),
+        )
+        rows, _ = solve_rows(
+            block,
+            self.other,
+            rank=self.rank,
+            mean=self.mean,
+            ridge=self.ridge,
+            prior=(own_prior + parts.sum(axis=0))[None].astype(np.float32),
+        )
+        return Profile(self.side, rows, self.rank, rated, ratings, own_prior, parts, seen=rated)
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Where a predicted rating comes from.
+
+    rating = baseline + Σ taste + Σ bias of the table + prior_taste + prior_bias.
+
+    Attributes
+    ----------
+    rating
+        The prediction μ + b_u + b_i + p_u·q_i, unclipped.
+    baseline
+        μ + b_i: what the item gets from anybody.
+    prior_taste, prior_bias
+        What the prior adds to p_u·q_i and to b_u beyond what it has from the ratings; mostly 0.
+    ratings
+        One row an own rating, the greatest taste first: `item`, `title` (with a catalogue), `rating`,
+        `taste` (its part of p_u·q_i), `bias` (its part of b_u), `contribution` (both).
+    """
+
+    rating: float
+    baseline: float
+    prior_taste: float
+    prior_bias: float
+    ratings: pa.Table
+
+
+def contributions(fold: Fold, profile: Profile, target: int) -> tuple[Float64, Float64]:
+    """Share a prediction out among the ratings it comes from.
+
+    A row is linear in its ratings: x = A⁻¹(Σ_j z_j y_j + wT m), A = Σ z zᵀ + wT, z_j = [q_j, 1] and
+    y_j = r_j − μ − b_j. So [p·q_i, b] = Σ_j [q_i; 1]-parts of z_iᵀA⁻¹z_j·y_j and those of the
+    prior mean m, which is itself a sum over the ratings (who rated what) and the row's own traits.
+
+    Parameters
+    ----------
+    fold
+        The half-step's data.
+    profile
+        A row solved by it.
+    target
+        Row of the other side whose prediction is explained.
+
+    Returns
+    -------
+    tuple of float64
+        Shape (ratings, 2): each rating's part of p·q_target and of the bias; and shape (2,): what comes
+        from no rating.
+    """
+    rank = fold.rank
+    rows = fold.other[profile.rated].astype(np.float64)
+    z = np.column_stack([rows[:, :rank], np.ones(len(rows))])
+    y = profile.ratings.astype(np.float64) - fold.mean - rows[:, rank + 1]
+    weight = float(max(len(rows), 1)) ** fold.ridge.exponent
+    ridge = weight * np.append(np.full(rank, fold.ridge.factors), fold.ridge.bias)
+    wanted = np.zeros((rank + 1, 2))
+    wanted[:rank, 0] = fold.other[target, :rank]
+    wanted[rank, 1] = 1.0
+    if profile.is_empty:
+        return np.zeros((0, 2)), profile.own_prior @ wanted
+    shares = np.linalg.solve(z.T @ z + np.diag(ridge), wanted)
+    own = (ridge * profile.own_prior) @ shares
+    return (z @ shares) * y[:, None] + (ridge * profile.rating_priors) @ shares, own
+
+
+def explain(fold: Fold, profile: Profile, target: int, baseline: float, named: pa.Table) -> Explanation:
+    """Put the contributions to a prediction beside what they come from, the greatest taste first.
+
+    `named` lists the profile's ratings in their order, with the columns `item`, perhaps `title`, `rating`.
+    """
+    parts, prior = contributions(fold, profile, target)
+    total = parts.sum(axis=1)
+    table = named.select([name for name in ("item", "title", "rating") if name in named.column_names])
+    for name, column in (("taste", parts[:, 0]), ("bias", parts[:, 1]), ("contribution", total)):
+        table = table.append_column(name, pa.array(column))
+    rating = baseline + float(parts.sum() + prior.sum())
+    order = pa.array(np.argsort(-parts[:, 0], kind="stable"))
+    return Explanation(rating, baseline, float(prior[0]), float(prior[1]), table.take(order))

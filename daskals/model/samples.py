@@ -1,0 +1,116 @@
+"""The posterior of a Bayesian model as saved: thinned samples, their mean prediction and its spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskals.kernels.gibbs.censored import Ends, recorded_moments
+from daskals.kernels.scoring.samples import sample_variances, stack_samples
+from daskals.types import FactorRows, Float32, Float64, Int64
+
+_ARRAYS = ("users", "items", "means", "user_spread", "item_spread")
+
+
+class Scored(NamedTuple):
+    """Factor rows whose predictions are a model's: rank, global mean, users and items."""
+
+    rank: int
+    mean: float
+    user_rows: FactorRows
+    item_rows: FactorRows
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of the factors, each with mean zero under its own prior but for the features' part.
+
+    Attributes
+    ----------
+    users, items
+        float32, shape (rows, samples, rank + 1): [factors, bias].
+    means
+        Global mean of each sample, float64, shape (samples,).
+    user_spread, item_spread
+        Prior covariance Λ⁻¹ of each sample, float64, shape (samples, rank + 1, rank + 1).
+    noise_variance
+        Mean variance of a rating about its prediction.
+    ends
+        Of the rating scale, where ratings count as cut off there: factors then are those of latent values.
+    """
+
+    users: Float32
+    items: Float32
+    means: Float64
+    user_spread: Float64
+    item_spread: Float64
+    noise_variance: float
+    ends: Ends | None = None
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples there are."""
+        return len(self.means)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the samples in memory."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+    @cached_property
+    def scored(self) -> Scored:
+        """The mean of the samples' predictions as one product of rank samples·rank."""
+        rank = self.n_samples * (self.users.shape[2] - 1)
+        users, items = stack_samples(self.users, 1.0), stack_samples(self.items, 1.0 / self.n_samples)
+        return Scored(rank, float(self.means.mean()), users, items)
+
+    def deviations(self, users: Int64, items: Int64) -> Float32:
+        """Return the predictive standard deviation of each pair of rows, −1 for unknown ones.
+
+        √(posterior variance + noise variance): about 90 % of ratings lie within 1.645 of it. With `ends` it
+        is that of the latent values.
+        """
+        variances = sample_variances(
+            users, items, (self.users, self.items), self.means, (self.user_spread, self.item_spread)
+        )
+        return np.sqrt(variances + self.noise_variance).astype(np.float32)
+
+    def recorded(self, latent: Float32, users: Int64, items: Int64) -> tuple[Float32, Float32]:
+        """Return mean and standard deviation of the ratings of pairs of rows, given their mean latent values.
+
+        Without `ends` a latent value is a rating.
+        """
+        deviations = self.deviations(users, items)
+        if self.ends is None:
+            return latent, deviations
+        mean, deviation = recorded_moments(
+            self.ends, latent.astype(np.float64), deviations.astype(np.float64)
+        )
+        return mean.astype(np.float32), deviation.astype(np.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name, as a model folder holds them."""
+        return {f"samples/{name}": getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def from_stored(cls, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> Self:
+        """Build from what a model folder holds; see `attributes`."""
+        found = {name: arrays[f"samples/{name}"] for name in _ARRAYS}
+        ends = attributes.get("ends")
+        return cls(
+            **found,
+            noise_variance=float(attributes["noise_variance"]),
+            ends=None if ends is None else Ends(*ends),
+        )
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a model's manifest holds of the samples."""
+        return {
+            "noise_variance": self.noise_variance,
+            "ends": None if self.ends is None else list(self.ends),
+        }

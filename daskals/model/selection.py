@@ -1,0 +1,71 @@
+"""Best items of single profiles: the selection kernel over items packed once, whatever the filters."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskals.errors import ConfigError, DataError
+from daskals.kernels.scoring.topk import ItemPanels, SeenItems, pack_items, top_items
+from daskals.types import Float32, Int64
+
+
+def pack_with_bias(factors: Float32, biases: Float32) -> ItemPanels:
+    """Pack items with their bias as one factor more, so that its weight can differ from call to call."""
+    return pack_items(
+        np.column_stack([factors, biases]).astype(np.float32), np.zeros(len(biases), np.float32)
+    )
+
+
+def unit_rows(factors: Float32) -> Float32:
+    """Scale rows to length 1; a row of zeros stays one."""
+    norms = np.linalg.norm(factors.astype(np.float64), axis=1, keepdims=True)
+    return (factors / np.where(norms > 0, norms, 1.0)).astype(np.float32)
+
+
+def pack_units(factors: Float32) -> ItemPanels:
+    """Pack rows scaled to length 1: scores are cosines then."""
+    return pack_items(unit_rows(factors), np.zeros(len(factors), np.float32))
+
+
+def best_rows(
+    panels: ItemPanels, vector: Float32, n: int, allowed: NDArray[np.bool_], what: str
+) -> tuple[Int64, Float32]:
+    """Find the n best allowed rows for one vector; fewer if fewer are allowed.
+
+    Parameters
+    ----------
+    panels
+        All rows, packed.
+    vector
+        float32, shape (panels.rank,).
+    n
+        Rows to find.
+    allowed
+        bool, shape (rows,).
+    what
+        Names the rows in messages, in the plural.
+
+    Raises
+    ------
+    ConfigError
+        If n is below 1 or above the number of rows.
+    DataError
+        If nothing is allowed.
+    """
+    if not 1 <= n <= len(allowed):
+        raise ConfigError(
+            f"found {n}", where="n", expected=f"1 to {len(allowed)}, as many as there are {what}"
+        )
+    if not allowed.any():
+        raise DataError(
+            f"nothing is left of {len(allowed):,} {what}",
+            where="filters",
+            expected=f"conditions that some {what} meet",
+            remedy="Lower the minimum of ratings, or widen genres, years and lists",
+        )
+    left_out = np.flatnonzero(~allowed).astype(np.int32)
+    seen = SeenItems(np.array([0, len(left_out)], np.int64), left_out)
+    found = top_items(panels, vector[None], n, seen)
+    count = min(n, len(allowed) - len(left_out))
+    return found.items[0, :count].astype(np.int64), found.scores[0, :count]

@@ -1,1 +1,0 @@
-"""What is asked of a fitted model, on plain arrays: titles, filters, profiles, reasons, neighbours."""

@@ -1,0 +1,264 @@
+"""Lists for many at once, over Dask: users' best items, items' nearest items, as Parquet parts.
+
+Every task loads the model from its folder, once a process, scores a range of rows and writes one file under
+a temporary name. The folder of parts appears under its own name when all are there, or not at all.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from daskals.cluster.workers import Cluster, Task
+from daskals.errors import ConfigError, DataError
+from daskals.kernels.scoring.topk import ItemPanels, SeenItems, TopItems, pack_items, top_items
+from daskals.model.filters import Filters
+from daskals.model.fitted import NO_FILTERS, Model
+from daskals.model.history import open_history
+from daskals.model.order import Scoring
+from daskals.model.selection import unit_rows
+from daskals.store.publish import Existing, staged_directory
+from daskals.store.reader import RatingsStore
+from daskals.types import Int32, Int64
+
+ROWS_A_PART = 8192
+RATINGS_AT_ONCE = 4_000_000
+
+Progress = Callable[[int, int], None]
+"""Told how many rows are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class ListRequest:
+    """What lists are asked for. Small and hashable: it travels with every task.
+
+    Attributes
+    ----------
+    model
+        Folder of the model, which every worker can read.
+    version
+        Digest of its factors, so that a worker never answers with a model it kept from before.
+    n
+        Length of a list.
+    scoring, filters
+        How items are ordered, and which may be listed.
+    include_seen
+        Whether users are given what they rated.
+    neighbours
+        List each item's nearest items instead of users' best items.
+    """
+
+    model: str
+    version: str
+    n: int = 10
+    scoring: Scoring = field(default_factory=Scoring)
+    filters: Filters = NO_FILTERS
+    include_seen: bool = False
+    neighbours: bool = False
+
+
+def recommend_all(
+    cluster: Cluster,
+    request: ListRequest,
+    out: Path,
+    *,
+    rows: Int64 | None = None,
+    existing: Existing = "refuse",
+    progress: Progress | None = None,
+) -> int:
+    """Write the lists of many rows as a folder of Parquet parts.
+
+    Parameters
+    ----------
+    cluster
+        Where the tasks run; they must see the model, its ratings and `out`.
+    request
+        What is asked for.
+    out
+        Folder to write: `part-00000.parquet`, … with the columns `user`, `rank` (from 1), `item`, `score`, or
+        for neighbours `item`, `rank`, `similar_item`, `similarity`; users in the order of their rows.
+    rows
+        Rows to list, distinct; all if absent.
+    existing
+        What to do with a folder that is already there.
+    progress
+        Told after each part.
+
+    Returns
+    -------
+    int
+        Lines written.
+
+    Raises
+    ------
+    ConfigError
+        If n is out of range.
+    DataError
+        If nothing is left to recommend.
+    StoreError
+        If the ratings are gone, so that seen items are not known.
+    OutputError
+        If `out` cannot be written or is taken.
+    """
+    n_rows = _check(request) if rows is None else len(rows)
+    if rows is not None:
+        _check(request)
+    with staged_directory(out.absolute(), existing=existing) as folder:
+        chosen: str | None = None
+        if rows is not None:
+            chosen = str(folder / ".rows.npy")
+            np.save(chosen, np.sort(rows))
+        run = uuid.uuid4().hex[:8]
+        tasks: list[tuple[int, Task]] = []
+        for part, start in enumerate(range(0, n_rows, ROWS_A_PART)):
+            stop = min(start + ROWS_A_PART, n_rows)
+            task = cluster.submit(
+                write_part, request, chosen, (start, stop), str(folder), part, key=f"recommend-{run}-{part}"
+            )
+            tasks.append((stop, task))
+        lines = 0
+        for stop, task in tasks:
+            lines += int(cluster.result(task))
+            if progress is not None:
+                progress(stop, n_rows)
+        if chosen is not None:
+            Path(chosen).unlink()
+    return lines
+
+
+def write_part(
+    request: ListRequest, chosen: str | None, bounds: tuple[int, int], folder: str, part: int
+) -> int:
+    """Score one range of rows and write its file; a pure task for workers. Return the lines written."""
+    rows = np.arange(*bounds) if chosen is None else np.load(chosen)[slice(*bounds)]
+    model, panels = _prepare(request)
+    tables = [_lists(request, model, panels, some) for some in _batches(request, model, rows)]
+    table = pa.concat_tables(tables)
+    target = Path(folder) / f"part-{part:05d}.parquet"
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    pq.write_table(table, temporary)
+    temporary.replace(target)
+    return len(table)
+
+
+_loading = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _load(folder: str, version: str) -> Model:
+    model = Model.load(folder)
+    if model.factors_sha256() != version:
+        raise DataError(
+            "the model changed while its lists were made",
+            where=folder,
+            expected=f"factors {version[:12]}",
+            remedy="Run the command again",
+        )
+    return model
+
+
+@lru_cache(maxsize=2)
+def _pack(request: ListRequest) -> ItemPanels:
+    model = _load(request.model, request.version)
+    allowed = model.allowed(request.filters)
+    if request.neighbours:
+        return pack_items(unit_rows(model.item_factors), np.zeros(len(model.item_ids), np.float32), allowed)
+    offsets = np.float32(request.scoring.item_weight) * model.item_biases
+    return pack_items(np.ascontiguousarray(model.item_factors), offsets, allowed)
+
+
+def _prepare(request: ListRequest) -> tuple[Model, ItemPanels]:
+    with _loading:  # one load a process, not one a thread
+        return _load(request.model, request.version), _pack(request)
+
+
+def _check(request: ListRequest) -> int:
+    """Refuse, before any work, what cannot be asked of the model; return the number of rows it lists."""
+    model = _load(request.model, request.version)
+    n_items = len(model.item_ids)
+    if not 1 <= request.n <= n_items:
+        raise ConfigError(
+            f"found {request.n}", where="n", expected=f"1 to {n_items}, as many as there are items"
+        )
+    if not model.allowed(request.filters).any():
+        raise DataError(
+            f"nothing is left of {n_items:,} items",
+            where="filters",
+            expected="conditions that some items meet",
+            remedy="Lower the minimum of ratings, or widen genres, years and lists",
+        )
+    if not (request.neighbours or request.include_seen):
+        _history(model)
+    return n_items if request.neighbours else len(model.user_ids)
+
+
+def _history(model: Model) -> RatingsStore:
+    return open_history(model.report["data"], "Restore it, or add --include-seen")
+
+
+def _batches(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int64, SeenItems]]:
+    """Cut rows into runs whose ratings fit into memory, with the items not to list."""
+    if request.neighbours:
+        yield rows, SeenItems(np.arange(len(rows) + 1), rows.astype(np.int32))
+        return
+    if request.include_seen:
+        yield rows, SeenItems(np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32))
+        return
+    store = _history(model)
+    indptr = store.indptr("user")
+    start = 0
+    while start < len(rows):
+        limit = indptr[rows[start]] + RATINGS_AT_ONCE
+        stop = max(start + 1, int(np.searchsorted(indptr[rows + 1], limit, side="right")))
+        yield rows[start:stop], _seen(store, rows[start:stop])
+        start = stop
+
+
+def _seen(store: RatingsStore, rows: Int64) -> SeenItems:
+    first = int(rows[0])
+    block = store.read("user", first, int(rows[-1]) + 1).block
+    counts = np.diff(block.indptr)[rows - first]
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    if len(rows) == block.n_rows:
+        return SeenItems(indptr, block.indices)
+    places = np.repeat(block.indptr[rows - first] - indptr[:-1], counts) + np.arange(indptr[-1])
+    indices: Int32 = block.indices[places]
+    return SeenItems(indptr, indices)
+
+
+def _lists(
+    request: ListRequest, model: Model, panels: ItemPanels, rows_and_seen: tuple[Int64, SeenItems]
+) -> pa.Table:
+    rows, seen = rows_and_seen
+    if request.neighbours:
+        found = top_items(panels, unit_rows(model.item_factors[rows]), request.n, seen)
+        return _table(("item", model.item_ids), ("similar_item", "similarity"), model, rows, found)
+    found = top_items(panels, np.ascontiguousarray(model.user_factors[rows]), request.n, seen)
+    own = model.user_biases[rows] if request.scoring.constant(0.0, 1.0) else np.zeros(len(rows), np.float32)
+    constant = np.float32(request.scoring.constant(model.mean, 0.0)) + own
+    found = TopItems(found.items, found.scores + constant[:, None])
+    return _table(("user", model.user_ids), ("item", "score"), model, rows, found)
+
+
+def _table(
+    own: tuple[str, pa.Array], names: tuple[str, str], model: Model, rows: Int64, found: TopItems
+) -> pa.Table:
+    n = found.items.shape[1]
+    kept = found.items.ravel() >= 0
+    ranks = np.tile(np.arange(1, n + 1, dtype=np.int32), len(rows))[kept]
+    return pa.table(
+        {
+            own[0]: own[1].take(pa.array(np.repeat(rows, n)[kept])),
+            "rank": pa.array(ranks),
+            names[0]: model.item_ids.take(pa.array(found.items.ravel()[kept])),
+            names[1]: pa.array(found.scores.ravel()[kept]),
+        }
+    )

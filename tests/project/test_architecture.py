@@ -1,0 +1,149 @@
+"""Imports point down, without cycles, and each heavy library has its rooms."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FLOORS = [
+    ("daskals.errors", "daskals.types", "daskals.cache"),
+    ("daskals.config",),
+    ("daskals.kernels",),
+    ("daskals.ratings",),
+    ("daskals.store",),
+    ("daskals.cluster", "daskals.ingest", "daskals.model"),
+    ("daskals.training",),
+    ("daskals.evaluation",),
+    ("daskals.fitting", "daskals.registry"),
+    ("daskals.bench", "daskals.experiments", "daskals.serving"),
+    ("daskals.analysis", "daskals.retrain"),
+    ("daskals.plots",),
+    ("jobs",),
+]
+"""From the ground up; a module may import from its own room and from lower floors."""
+
+KERNEL_FLOORS = [
+    ("daskals.kernels.toolkit",),
+    ("daskals.kernels.half_step", "daskals.kernels.scoring", "daskals.kernels.data"),
+    ("daskals.kernels.prior", "daskals.kernels.statistics"),
+    ("daskals.kernels.gibbs",),
+    ("daskals.kernels.warm_up", "daskals.kernels"),
+]
+"""The same inside the kernels."""
+
+ROOMS_OF = {
+    "numba": ("daskals.kernels", "daskals.bench.paper"),
+    "llvmlite": ("daskals.kernels",),
+    "zarr": ("daskals.store",),
+    "distributed": ("daskals.cluster", "daskals.fitting.fit", "daskals.experiments.cold_start"),
+    "dask": ("daskals.cluster",),
+    "click": ("jobs",),
+    "rich": ("jobs", "daskals.ratings.download_bar"),
+    "s3fs": ("daskals.registry",),
+    "fsspec": ("daskals.store.remote",),
+    "streamlit": ("jobs.app", "jobs._page"),
+    "optuna": ("daskals.experiments.tuning",),
+    "matplotlib": ("daskals.plots", "daskals.bench"),
+}
+"""Who may import a library; `daskals.fitting.fit` names Dask's client in its signature only."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+MODULES = {
+    module_name(path): imports_of(path)
+    for package in ("daskals", "jobs")
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if path != ROOT / "daskals" / "__init__.py"  # the public face: lazy, names every floor
+}
+
+
+def within(module: str, room: str) -> bool:
+    return module == room or module.startswith(room + ".")
+
+
+Floors = list[tuple[str, ...]]
+
+
+def floor_of(module: str, floors: Floors) -> int:
+    matching = [
+        (len(room), number) for number, rooms in enumerate(floors) for room in rooms if within(module, room)
+    ]
+    assert matching, f"{module} stands on no floor: give its room one in FLOORS"
+    return max(matching)[1]
+
+
+def room_of(module: str, floors: Floors) -> str:
+    return max((room for rooms in floors for room in rooms if within(module, room)), key=len)
+
+
+@pytest.mark.parametrize("floors", [FLOORS, KERNEL_FLOORS], ids=["rooms", "kernels"])
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str, floors: Floors) -> None:
+    if floors is KERNEL_FLOORS and not within(module, "daskals.kernels"):
+        return
+    for imported in MODULES[module]:
+        if imported == "daskals" or not any(within(imported, room) for rooms in floors for room in rooms):
+            continue
+        same_room = within(imported, room_of(module, floors))
+        assert same_room or floor_of(imported, floors) < floor_of(module, floors), (
+            f"{module} imports {imported}, which is not below it"
+        )
+
+
+def test_the_house_keeps_its_size() -> None:
+    """The listing of a folder tells what is in it: few loose files, packages that say what they are about."""
+    here = ROOT / "daskals"
+    assert len(list(here.glob("*.py"))) <= 6
+    assert len([path for path in here.iterdir() if (path / "__init__.py").is_file()]) <= 16
+    assert len(list((here / "kernels").glob("*.py"))) <= 4
+    assert len(FLOORS) <= 14
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in here.rglob("*.py")}
+    assert {path.relative_to(ROOT): length for path, length in lengths.items() if length > 400} == {}
+
+
+@pytest.mark.parametrize("library", ROOMS_OF)
+def test_libraries_stay_in_their_rooms(library: str) -> None:
+    users = {
+        module for module, imported in MODULES.items() if any(within(name, library) for name in imported)
+    }
+    strangers = {module for module in users if not any(within(module, room) for room in ROOMS_OF[library])}
+    assert not strangers, f"{library} is imported by {sorted(strangers)}"
+
+
+def test_no_cycles() -> None:
+    graph = {module: {name for name in imported if name in MODULES} for module, imported in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, f"import cycle {' → '.join((*trail[trail.index(module) :], module))}"
+        if module in done:
+            return
+        for name in sorted(graph[module]):
+            visit(name, (*trail, module))
+        done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_jobs_are_not_in_the_wheel() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'packages = ["daskals"]' in text

@@ -1,0 +1,304 @@
+"""The app without a browser: the server of models, what pages show, and the script by Streamlit's AppTest."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from daskals.config import TrainConfig
+from daskals.fitting.fit import fit
+from daskals.model.fitted import Model
+from daskals.registry.opening import load_model
+from daskals.registry.publishing import publish_model
+from daskals.registry.registry import Registry
+from daskals.serving.live import ModelServer
+from daskals.serving.presentation import (
+    Reason,
+    in_words,
+    item_map,
+    rating_of_stars,
+    read_ratings,
+    reasons,
+    stars_of_rating,
+    web_links,
+    write_ratings,
+    year_limits,
+)
+from tests.cases.movies import write_movies
+from tests.conftest import ROOT
+
+CONFIG = TrainConfig.parse(
+    {"model": "als", "rank": 8, "epochs": 12, "lambda": 1.0, "tau": 2.0, "gamma": 2.0, "split": "none"}
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("movies")
+    fit(write_movies(path / "ml-planted"), CONFIG).save(path / "model")
+    return path / "model"
+
+
+@pytest.fixture(scope="module")
+def model(folder) -> Model:
+    return Model.load(folder)
+
+
+def wait_for(condition, seconds=60.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.05)
+
+
+# --- the server of models ----------------------------------------------------------------------------------
+
+
+def test_server__takes_a_newer_model_and_keeps_the_old_one_where_it_is_damaged(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("daskals.serving.live.POLL_SECONDS", 0.0)
+    shutil.copytree(folder, tmp_path / "m")
+    server = ModelServer(tmp_path / "m")
+    first = server.current()
+    assert first.generation == 1
+    assert server.current() is first
+    another = fit(tmp_path.parent / folder.parent.name / "ml-planted", CONFIG.model_copy(update={"seed": 7}))
+    another.save(tmp_path / "m", existing="replace")
+    second = server.current()
+    assert (second.generation, second.model.report["config"]["seed"]) == (2, 7)
+    assert first.model.report["config"]["seed"] == 42  # who holds the old one goes on undisturbed
+    for path in sorted((tmp_path / "m" / "items" / "factors").rglob("*")):
+        if path.is_file() and path.name != "zarr.json":
+            path.unlink()
+    (tmp_path / "m" / "zarr.json").touch()
+    third = server.current()
+    assert third.model is second.model
+    assert "Restore it, or train it anew" in third.notice
+
+
+def test_server__follows_the_champion_of_a_registry(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("daskals.serving.live.POLL_SECONDS", 0.0)
+    server = ModelServer(tmp_path / "registry")
+    assert server.current().model is None
+    registry = Registry(tmp_path / "registry")
+    first = publish_model(registry, folder).id
+    assert "there is no champion yet" in server.current().notice
+    registry.promote(first)
+    assert server.current().generation == 1
+    assert server.current().notice == ""
+    other = fit(folder.parent / "ml-planted", CONFIG.model_copy(update={"seed": 9}))
+    other.save(tmp_path / "other")
+    registry.promote(publish_model(registry, tmp_path / "other").id)
+    assert server.current().generation == 2
+    assert server.current().model.factors_sha256() == other.factors_sha256()
+    registry.rollback()
+    assert server.current().model.factors_sha256() == load_model(folder).factors_sha256()
+    assert load_model(tmp_path / "registry").factors_sha256() == load_model(folder).factors_sha256()
+
+
+def test_server__says_that_there_is_no_model_until_there_is_one(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("daskals.serving.live.POLL_SECONDS", 0.0)
+    server = ModelServer(tmp_path / "m")
+    assert server.current().model is None
+    assert "does not exist; expected the model folder of a run" in server.current().notice
+    shutil.copytree(folder, tmp_path / "m")
+    assert server.current().model is not None
+    assert server.current().notice == ""
+
+
+def test_server__trains_a_default_model_once_and_shows_how_far_it_is(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("DASKALS_CACHE", str(tmp_path))
+    monkeypatch.setattr("daskals.serving.live.POLL_SECONDS", 0.0)
+    data = str(folder.parent / "ml-planted")
+    server = ModelServer(None, data, CONFIG)
+    assert server.current().model is None
+    seen = set()
+    wait_for(lambda: seen.add(server.current().progress) or server.current().model is not None)
+    assert server.current().generation == 1
+    assert min(seen) == 0.0
+    assert ModelServer(None, data, CONFIG).current().model is not None
+
+
+def test_server__says_why_the_default_could_not_be_trained(tmp_path, monkeypatch):
+    monkeypatch.setenv("DASKALS_CACHE", str(tmp_path))
+    server = ModelServer(None, str(tmp_path / "nowhere"))
+    server.current()
+    wait_for(lambda: server.current().notice)
+    assert "no such file or folder" in server.current().notice
+
+
+# --- what pages show ---------------------------------------------------------------------------------------
+
+
+def test_stars__are_a_scale_of_five():
+    assert [rating_of_stars(stars, (0.5, 5.0)) for stars in range(1, 6)] == [1, 2, 3, 4, 5]
+    assert [rating_of_stars(stars, (1.0, 10.0)) for stars in (1, 5)] == [2, 10]
+    assert [stars_of_rating(rating, (0.5, 5.0)) for rating in (0.5, 1, 3.5, 5)] == [1, 1, 4, 5]
+
+
+def test_ratings__survive_in_an_address(model):
+    ratings = {1: 5.0, 31: 2.5}
+    assert write_ratings(ratings) == "1~5_31~2.5"
+    assert read_ratings(write_ratings(ratings), model) == ratings
+    assert read_ratings("1~5_2~3_31~99_x~1_31_~_1~nan", model) == {1: 5.0}
+    assert read_ratings("", model) == {}
+
+
+def test_reasons__name_what_speaks_for_a_title(model):
+    person = model.fold_in({"Toy Story (1995)": 5, "Shrek (2001)": 4, "Notting Hill (1999)": 3})
+    found = reasons(model, person, "Toy Story 2 (1999)")
+    assert found[0].title == "Toy Story (1995)"
+    assert 0.3 < sum(reason.share for reason in found) <= 1 + 1e-9
+    assert reasons(model, model.fold_in({}), "Toy Story 2 (1999)") == []
+
+
+def test_in_words__reads_as_a_sentence():
+    assert in_words([]).startswith("Your ratings say little about this one")
+    two = [Reason("A", 5.0, 0.6), Reason("B", 4.0, 0.3)]
+    assert in_words(two) == "Mostly because of how you rated **A** ★★★★★ (60%) and **B** ★★★★ (30%)."
+
+
+def test_item_map__places_what_goes_together_together(model):
+    frame = item_map(model, 60, always=(1 + 3 * 110,))
+    assert len(frame) == 61
+    assert frame["mine"].sum() == 1
+    assert np.isfinite(frame[["x", "y"]]).all().all()
+    assert frame["genre"].nunique() > 2
+    at = frame.set_index("title")[["x", "y"]]
+    apart = np.linalg.norm(at.loc["Toy Story (1995)"] - at.loc["Shining, The (1980)"])
+    assert np.linalg.norm(at.loc["Toy Story (1995)"] - at.loc["Toy Story 2 (1999)"]) < apart
+    assert item_map(model, 60).equals(item_map(model, 60))
+
+
+def test_web_links_and_years(model):
+    row = model.find_item("Toy Story (1995)")
+    assert web_links(model, row) == [
+        ("IMDb", "https://www.imdb.com/title/tt0000001/"),
+        ("TMDb", "https://www.themoviedb.org/movie/10"),
+    ]
+    assert year_limits(model) == (1950, 2019)
+
+
+# --- the script --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def app(folder, monkeypatch) -> AppTest:
+    monkeypatch.setattr("sys.argv", ["app.py", str(folder)])
+    st.cache_resource.clear()
+    started = AppTest.from_file(str(ROOT / "jobs" / "app.py"), default_timeout=60).run()
+    assert not started.exception
+    return started
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.markdown, *app.info, *app.caption, *app.subheader])
+
+
+def test_app__starts_with_what_is_popular(app):
+    assert app.title[0].value == "What to watch next"
+    assert "You have rated nothing yet" in texts(app)
+    assert "taught this model" in texts(app)
+
+
+def test_app__an_example_gives_recommendations_that_follow_the_sliders(app):
+    app.button(key="example-1").click().run()
+    assert not app.exception
+    assert "Your ratings (3)" in texts(app)
+    assert "Toy Story 2 (1999)" in texts(app).replace("\\", "")
+    assert app.query_params["rated"] == "1~5_7~5_10~5"
+    own_taste = texts(app)
+    app.slider(key="alpha").set_value(1.0).run()
+    assert not app.exception
+    assert texts(app) != own_taste
+    app.button(key="clear").click().run()
+    assert "You have rated nothing yet" in texts(app)
+    assert "rated" not in app.query_params
+
+
+def test_app__takes_ratings_from_its_address(app):
+    app.query_params["rated"] = "1~5_99999~3"
+    again = AppTest.from_file(str(ROOT / "jobs" / "app.py"), default_timeout=60)
+    again.query_params["rated"] = "1~5_99999~3"
+    again.run()
+    assert "Your ratings (1)" in texts(again)
+    assert app.session_state.ratings == {}  # two people never share their ratings
+
+
+def test_app__searches_and_suggests(app):
+    app.text_input(key="search").set_value("toy stroy").run()
+    assert "Toy Story (1995)" in texts(app).replace("\\", "")
+    app.text_input(key="search").set_value("zzyzx").run()
+    assert "No title here is like “zzyzx”. The nearest in the whole catalogue:" in texts(app)
+    app.text_input(key="search").set_value("").run()
+    app.multiselect(key="search-genres").set_value(["Horror"]).run()
+    assert "Shining, The (1980)" in texts(app).replace("\\", "")
+
+
+def test_app__turns_errors_into_notices(app):
+    app.button(key="example-0").click().run()
+    app.select_slider(key="least").set_value(1000).run()
+    assert not app.exception
+    assert "nothing is left of 120 items" in texts(app)
+    app.text_input(key="similar").set_value("no such thing at all").run()
+    assert not app.exception
+    assert "no title is like 'no such thing at all'" in texts(app)
+    app.text_input(key="similar").set_value("alien").run()
+    assert "nearest to **Alien (1979)**" in texts(app).replace("\\", "")
+
+
+def test_app__drops_ratings_of_titles_that_a_new_model_lacks(app):
+    app.session_state.ratings = {1: 5.0, 4711: 3.0}
+    app.run()
+    assert not app.exception
+    assert app.session_state.ratings == {1: 5.0}
+
+
+def test_app__says_what_is_wrong_with_a_model(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["app.py", str(tmp_path / "nothing")])
+    st.cache_resource.clear()
+    started = AppTest.from_file(str(ROOT / "jobs" / "app.py"), default_timeout=60).run()
+    assert not started.exception
+    assert "does not exist; expected the model folder of a run" in started.error[0].value
+
+
+def test_app__answers_within_a_moment_over_the_whole_catalogue(monkeypatch):
+    """A fold-in and a top-10 over 84,432 items take at most 50 ms."""
+    import pyarrow as pa
+
+    from daskals.kernels.toolkit.layout import pack_rows
+
+    rng = np.random.default_rng(0)
+    n_items = 84_432
+    large = Model(
+        rank=20,
+        mean=3.5,
+        limits=(0.5, 5.0),
+        user_rows=pack_rows(np.zeros((1, 20), np.float32), np.zeros(1, np.float32)),
+        item_rows=pack_rows(
+            rng.normal(0, 0.3, (n_items, 20)).astype(np.float32),
+            rng.normal(0, 0.4, n_items).astype(np.float32),
+        ),
+        user_ids=pa.array([1]),
+        item_ids=pa.array(np.arange(n_items)),
+        user_counts=np.ones(1, np.int64),
+        item_counts=rng.integers(0, 1000, n_items),
+        catalogue=None,
+        report={"config": CONFIG.as_report(), "data": {}},
+    )
+    from daskals.model.filters import Filters
+    from daskals.serving.live import warm_up
+
+    warm_up(large)
+    seconds = []
+    for _ in range(9):
+        ratings = {int(item): 4.0 for item in rng.choice(n_items, 30, replace=False)}
+        started = time.perf_counter()
+        large.recommend(large.fold_in(ratings), 10, alpha=0.3, filters=Filters(min_ratings=20))
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.05

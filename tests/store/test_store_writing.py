@@ -1,0 +1,344 @@
+"""A store appears whole or not at all, whatever fails and wherever it is killed."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from zarr.storage import LocalStore
+
+from daskals.errors import DataError, OutputError, StoreError
+from daskals.store import publish
+from daskals.store.arrays import StagingStore, open_for_writing, write_array
+from daskals.store.reader import open_store
+from daskals.store.writer import write_store
+from tests.cases.store_cases import check_store, leftovers, make_table
+
+OLD, NEW = make_table(seed=1), make_table(seed=2)
+
+
+class FaultyDisk:
+    """Counts everything that reaches the disk, and lets one of them fail."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.lock = threading.Lock()
+        self.count = self.fail_at = 0
+        self.error: BaseException = OSError(errno.ENOSPC, "No space left on device")
+        original = LocalStore.set
+
+        async def checked_set(store, key, value):
+            self.step()
+            await original(store, key, value)
+
+        monkeypatch.setattr(LocalStore, "set", checked_set)
+        for owner, name in (
+            (pq, "write_table"),
+            (publish, "sync_tree"),
+            (publish, "sync_path"),
+            (publish, "exchange"),
+            (publish.shutil, "rmtree"),
+            (Path, "rename"),
+            (Path, "mkdir"),
+        ):
+            monkeypatch.setattr(owner, name, self._checked(getattr(owner, name)))
+
+    def _checked(self, function):
+        def checked(*args, **kwargs):
+            # not counted: zarr's folders and each file's fsync, which fail as the whole they are part of,
+            # and cleaning up after a failure
+            elsewhere = threading.current_thread() is not threading.main_thread()
+            if not (kwargs.get("ignore_errors") or (elsewhere and function is not pq.write_table)):
+                self.step()
+            return function(*args, **kwargs)
+
+        return checked
+
+    def step(self) -> None:
+        """Fail if it is this step's turn."""
+        with self.lock:
+            self.count += 1
+            if self.count != self.fail_at:
+                return
+        raise self.error
+
+    def arm(self, fail_at: int) -> None:
+        """Fail at the n-th step from now on."""
+        self.count, self.fail_at = 0, fail_at
+
+
+@pytest.fixture
+def disk(monkeypatch) -> FaultyDisk:
+    return FaultyDisk(monkeypatch)
+
+
+def is_table(path: Path, table) -> bool:
+    try:
+        check_store(open_store(path), table)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_a_full_disk_is_said_so(tmp_path, disk) -> None:
+    disk.arm(30)
+    message = r"store: cannot be written \(No space left on device\); expected a folder.*Check permissions"
+    with pytest.raises(OutputError, match=message):
+        write_store(NEW, tmp_path / "store")
+
+
+def test_a_full_disk_at_any_step_leaves_no_trace(tmp_path, disk) -> None:
+    for step in itertools.count(1):
+        disk.arm(step)
+        try:
+            write_store(NEW, tmp_path / "made" / "store")
+        except OutputError:
+            pass
+        else:
+            break
+        if not (tmp_path / "made" / "store").exists():
+            assert list(tmp_path.iterdir()) == []
+        else:  # the last steps come after the rename: the store is whole
+            assert is_table(tmp_path / "made" / "store", NEW)
+            publish.shutil.rmtree(tmp_path / "made")
+    assert step > 40
+    assert is_table(tmp_path / "made" / "store", NEW)
+
+
+def test_a_full_disk_at_any_step_keeps_the_old_store_or_has_the_new(tmp_path, disk) -> None:
+    target = tmp_path / "store"
+    write_store(OLD, target)
+    for step in itertools.count(1):
+        disk.arm(step)
+        try:
+            write_store(NEW, target, overwrite="replace")
+        except OutputError:
+            assert is_table(target, OLD) or is_table(target, NEW)
+            disk.arm(0)
+            if is_table(target, NEW):
+                write_store(OLD, target, overwrite="replace")
+            assert leftovers(tmp_path) == []
+        else:
+            break
+    assert step > 40
+    assert is_table(target, NEW)
+    assert leftovers(tmp_path) == []
+
+
+def test_without_an_exchange_the_old_store_is_moved_aside(tmp_path, monkeypatch) -> None:
+    def unsupported(first: Path, second: Path) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(publish, "exchange", unsupported)
+    write_store(OLD, tmp_path / "store")
+    write_store(NEW, tmp_path / "store", overwrite="replace")
+    assert is_table(tmp_path / "store", NEW)
+    assert leftovers(tmp_path) == []
+
+    renames: list[Path] = []
+    rename = Path.rename
+
+    def fails_at_the_second(path: Path, target: Path) -> Path:
+        renames.append(path)
+        if len(renames) == 3:  # the first finds the name taken, the second moves the old store aside
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails_at_the_second)
+    with pytest.raises(OutputError, match=r"Input/output error"):
+        write_store(OLD, tmp_path / "store", overwrite="replace")
+    assert is_table(tmp_path / "store", NEW)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_missing_system_call_is_said_so(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(publish.ctypes, "CDLL", lambda *args, **kwargs: object())
+    with pytest.raises(OSError, match="Function not implemented"):
+        publish.exchange(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.parametrize("moment", [1, 10, 25])
+def test_ctrl_c_leaves_no_trace(tmp_path, monkeypatch, moment) -> None:
+    original = LocalStore.set
+    count = itertools.count(1)
+
+    async def interrupted(store, key, value):
+        if next(count) == moment:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.005)  # writes are under way when the interruption arrives
+        await original(store, key, value)
+
+    monkeypatch.setattr(LocalStore, "set", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_store(NEW, tmp_path / "made" / "store")
+    time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stopped_store_takes_no_more(tmp_path) -> None:
+    store = open_for_writing(tmp_path)
+    write_array(store, "before", np.arange(3))
+    store.stop()
+    with pytest.raises(InterruptedError, match="writing was stopped"):
+        write_array(store, "after", np.arange(3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "zarr.json"]
+    assert isinstance(store, StagingStore)
+
+
+KILLED = """
+import itertools, os, signal, sys
+from zarr.storage import LocalStore
+from daskals.store.writer import write_store
+from tests.cases.store_cases import make_table
+original, count = LocalStore.set, itertools.count(1)
+async def deadly(store, key, value):
+    if next(count) == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+    await original(store, key, value)
+LocalStore.set = deadly
+write_store(make_table(seed=2), sys.argv[1], overwrite="replace")
+"""
+
+
+def test_what_a_killed_process_leaves_is_removed_by_the_next(tmp_path) -> None:
+    target = tmp_path / "store"
+    write_store(OLD, target)
+    root = Path(__file__).resolve().parent.parent
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(target)], cwd=root, check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert is_table(target, OLD)
+    assert len([path for path in tmp_path.iterdir() if path.suffix == ".partial"]) == 1
+    (tmp_path / ".store.another-host.1.0a0a0a0a.partial").mkdir()
+    (tmp_path / f".store.{publish.socket.gethostname()}.{os.getpid()}.0a0a0a0a.partial").mkdir()
+    (tmp_path / f".store.{publish.socket.gethostname()}.1.0a0a0a0a.partial").mkdir()
+    write_store(NEW, target, overwrite="replace")
+    assert is_table(target, NEW)
+    # those of other hosts and of processes that live are theirs
+    assert len(leftovers(tmp_path)) == 3
+
+
+def test_a_living_process_of_another_user_is_left_alone(monkeypatch) -> None:
+    def forbidden(pid: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(publish.os, "kill", forbidden)
+    assert publish._alive(12345)
+
+
+# --- what is already there ---------------------------------------------------------------------------------
+
+
+def test_an_existing_store_is_refused_unless_replaced(tmp_path) -> None:
+    write_store(OLD, tmp_path / "store")
+    with pytest.raises(OutputError, match=r"store: already exists; expected a name that is free\. Choose"):
+        write_store(NEW, tmp_path / "store")
+    assert is_table(tmp_path / "store", OLD)
+
+
+def test_an_empty_folder_is_filled(tmp_path) -> None:
+    (tmp_path / "store").mkdir()
+    write_store(NEW, tmp_path / "store")
+    assert is_table(tmp_path / "store", NEW)
+
+
+def test_only_a_store_is_replaced(tmp_path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "precious.txt").write_text("dear", encoding="utf-8")
+    (tmp_path / "file").write_bytes(b"\xff\xfe")
+    for name in ("letters", "file"):
+        with pytest.raises(OutputError, match=f"{name}: is not a ratings store; expected a store to replace"):
+            write_store(NEW, tmp_path / name, overwrite="replace")
+    assert (tmp_path / "letters" / "precious.txt").read_text(encoding="utf-8") == "dear"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_link_to_a_store_stays_a_link(tmp_path) -> None:
+    write_store(OLD, tmp_path / "store")
+    (tmp_path / "current").symlink_to("store")
+    write_store(NEW, tmp_path / "current", overwrite="replace")
+    assert (tmp_path / "current").is_symlink()
+    assert is_table(tmp_path / "store", NEW)
+
+
+def test_a_store_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch) -> None:
+    sync_tree = publish.sync_tree
+
+    def overtaken(root: Path) -> None:
+        monkeypatch.setattr(publish, "sync_tree", sync_tree)
+        write_store(OLD, tmp_path / "store")
+
+    monkeypatch.setattr(publish, "sync_tree", overtaken)
+    with pytest.raises(OutputError, match=r"store: already exists"):
+        write_store(NEW, tmp_path / "store")
+    assert is_table(tmp_path / "store", OLD)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_parent_that_is_a_file_is_an_output_error(tmp_path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"cannot be written \((Not a directory|File exists)\)"):
+        write_store(NEW, tmp_path / "file" / "store")
+
+
+# --- tables that are not valid -----------------------------------------------------------------------------
+
+
+def twice() -> dict[str, object]:
+    users, items = NEW.users.copy(), NEW.items.copy()
+    users[7], items[7] = users[3], items[3]
+    return {"users": users, "items": items}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_ratings": 0}, r"no ratings are left to store; expected at least one rating"),
+        ({"users": NEW.users - 1}, r"user rows run from -1 to \d; expected rows within 0 to 8"),
+        ({"items": NEW.items + 2}, r"item rows run from \d to 7; expected rows within 0 to 6"),
+        ({"positions": NEW.positions * 0}, r"positions from 0 to 0, some perhaps twice; expected distinct"),
+        ({"positions": NEW.positions + 9}, r"expected distinct positions within 0 to 34"),
+        ({"values": NEW.values * np.float32("nan")}, r"input row \d+: rating nan; expected a finite number"),
+        (twice(), r"user \d+ rated item item ü\d twice; expected each pair once\. Choose with --duplicates"),
+    ],
+)
+def test_tables_that_are_not_valid_are_refused(tmp_path, changes, message) -> None:
+    with pytest.raises(DataError, match=message):
+        write_store(make_table(**{"seed": 2, **changes}), tmp_path / "store")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_positions_in_any_order_are_fine(tmp_path) -> None:
+    table = make_table(positions=NEW.positions[::-1].copy())
+    check_store(write_store(table, tmp_path / "store"), table)
+
+
+def test_an_error_on_one_side_stops_the_other(tmp_path, monkeypatch) -> None:
+    original = LocalStore.set
+
+    async def fails_for_items(store, key, value):
+        if key.startswith("items/indices/c"):
+            raise OSError(errno.EIO, "Input/output error")
+        await original(store, key, value)
+
+    monkeypatch.setattr(LocalStore, "set", fails_for_items)
+    with pytest.raises(OutputError, match="Input/output error"):
+        write_store(NEW, tmp_path / "store")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(StoreError, match="does not exist"):
+        open_store(tmp_path / "store")
+
+
+def test_ids_of_any_width_are_kept(tmp_path) -> None:
+    for ids in (pa.array(range(9), pa.int32()), pa.chunked_array([list("abcd"), list("efghi")])):
+        store = write_store(make_table(user_ids=ids), tmp_path / "store", overwrite="replace")
+        assert store.user_ids.to_pylist() == ids.to_pylist()

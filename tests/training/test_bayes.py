@@ -1,0 +1,298 @@
+"""The Gibbs sampler in training: the same chain anywhere, what it saves, and how well it predicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from daskals.cluster.connect import connect
+from daskals.config import ClusterConfig, ReadConfig, TrainConfig
+from daskals.errors import NumericalError
+from daskals.evaluation.errors import evaluate
+from daskals.fitting.fit import fit
+from daskals.kernels.scoring.samples import sample_variances
+from daskals.kernels.toolkit.dense import symmetric_eigen
+from daskals.kernels.toolkit.layout import pack_rows
+from daskals.model.fitted import Model
+from daskals.training import bayes, sweep
+from daskals.training.centring import centre, centre_weights
+from daskals.training.checkpoint import Checkpoints
+from daskals.training.gibbs_state import kept_sweeps
+from daskals.training.posterior import SidePrior
+from daskals.training.predictive import predictive_figures
+from daskals.training.run import RunOptions
+from daskals.training.sweep import Tally
+from tests.training.test_prior import planted, planted_folder
+
+__all__ = ["planted_folder"]
+
+SMALL = {"model": "bayes", "rank": 3, "test_fraction": 0.2, "split": "random", "warm_start": 3}
+SHORT = {**SMALL, "sweeps": 12, "burn_in": 4, "keep_samples": 6}
+
+
+@pytest.fixture(scope="module")
+def short(client, planted_folder) -> Model:
+    return fit(str(planted_folder), TrainConfig.parse(SHORT), client)
+
+
+def test_report_tells_samples_and_chain(short):
+    report = short.report
+    assert report["samples"] == {"kept": 6, "bytes": short.samples.n_bytes}
+    assert len(report["history"]) == 12
+    assert all(record["noise_precision"] > 0 for record in report["history"])
+    assert set(report["coverage"]) == {"50", "90", "95"}
+    assert report["test_rmse"] == pytest.approx(report["test_rmse_chain"], abs=0.03)
+    assert report["model"]["taken"] == "bayes"
+
+
+def test_saved_model_is_the_one_reported(short, tmp_path):
+    short.save(tmp_path / "model")
+    loaded = Model.load(tmp_path / "model")
+    assert loaded.factors_sha256() == short.report["factors_sha256"]
+    users, items = [0, 1, 99999, 3, 99999], [5, 7, 2, 99999, 99999]
+    before, after = short.predict(users, items), loaded.predict(users, items)
+    np.testing.assert_array_equal(before.rating, after.rating)
+    np.testing.assert_array_equal(before.deviation, after.deviation)
+    figures = evaluate(short, None, ReadConfig())
+    for name in ("train_rmse", "test_rmse", "test_mae", "test_rmse_clipped"):
+        assert figures[name] == short.report[name]
+
+
+def test_predictions_are_the_samples_mean_and_spread(short):
+    samples, rank = short.samples, 3
+    users, items = np.array([0, 4, 7]), np.array([1, 2, 3])
+    each = np.stack(
+        [
+            samples.means[s]
+            + samples.users[users, s, rank]
+            + samples.items[items, s, rank]
+            + np.sum(samples.users[users, s, :rank] * samples.items[items, s, :rank], axis=1)
+            for s in range(samples.n_samples)
+        ]
+    )
+    np.testing.assert_allclose(short.predict_rows(users, items), each.mean(axis=0), atol=1e-5)
+    expected = np.sqrt(each.var(axis=0, ddof=1) + samples.noise_variance)
+    np.testing.assert_allclose(samples.deviations(users, items), expected, rtol=1e-5)
+
+
+def test_unknown_rows_add_the_variance_of_their_prior():
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(4, 2, 3)).astype(np.float32) for _ in range(2)]
+    halves = rng.normal(size=(2, 2, 3, 3))
+    user_spread, item_spread = (half @ half.transpose(0, 2, 1) for half in halves)
+    means = np.array([3.0, 3.0])
+    u, i = np.array([1, -1, -1]), np.array([-1, 2, -1])
+    found = sample_variances(u, i, tuple(rows), means, (user_spread, item_spread))
+    draws = 200_000
+    for pair in range(3):
+        values = []
+        for s in range(2):
+            p = np.tile(rows[0][u[pair], s], (draws, 1))
+            q = np.tile(rows[1][i[pair], s], (draws, 1))
+            if u[pair] < 0:
+                p = rng.multivariate_normal(np.zeros(3), user_spread[s], draws)
+            if i[pair] < 0:
+                q = rng.multivariate_normal(np.zeros(3), item_spread[s], draws)
+            values.append(3.0 + p[:, 2] + q[:, 2] + np.sum(p[:, :2] * q[:, :2], axis=1))
+        within = np.mean([v.var() for v in values])
+        between = np.var(
+            [
+                3.0
+                + (rows[0][u[pair], s, 2] if u[pair] >= 0 else 0)
+                + (rows[1][i[pair], s, 2] if i[pair] >= 0 else 0)
+                for s in range(2)
+            ],
+            ddof=1,
+        )
+        assert found[pair] == pytest.approx(within + between, rel=0.03)
+
+
+def test_one_set_of_factors_stands_for_the_samples(short):
+    # few samples of rank 3: the mean prediction's three leading directions, balanced
+    users = short.samples.users[:, :, :3].reshape(len(short.user_ids), -1).astype(np.float64)
+    items = short.samples.items[:, :, :3].reshape(len(short.item_ids), -1).astype(np.float64) / 6
+    left, sizes, right = np.linalg.svd(users @ items.T)
+    best = (left[:, :3] * sizes[:3]) @ right[:3]
+    mine = short.user_factors.astype(np.float64) @ short.item_factors.T
+    assert np.linalg.norm(mine - best) < 0.05 * np.linalg.norm(best)
+    grams = [f.T.astype(np.float64) @ f for f in (short.user_factors, short.item_factors)]
+    np.testing.assert_allclose(grams[0], grams[1], atol=1e-3 * grams[0].max())
+    np.testing.assert_allclose(short.user_biases, short.samples.users[:, :, 3].mean(axis=1), atol=1e-6)
+    assert short.weights["item"].shape == (5, 4)
+
+
+def test_chain_is_the_same_for_any_workers_and_blocks(client, planted_folder, short, monkeypatch):
+    with connect(ClusterConfig(dashboard_address=None, workers=2, threads_per_worker=1)) as other:
+        again = fit(str(planted_folder), TrainConfig.parse(SHORT), other.client)
+    assert again.report["factors_sha256"] == short.report["factors_sha256"]
+    monkeypatch.setattr("daskals.training.plan.MIN_BLOCKS", 7)
+    cut = fit(str(planted_folder), TrainConfig.parse(SHORT), client)
+    for before, after in zip(short.report["history"], cut.report["history"], strict=True):
+        # the same random numbers; sums over blocks are folded in another grouping
+        assert after["noise_precision"] == pytest.approx(before["noise_precision"], rel=1e-3)
+
+
+def test_resumed_chain_continues_to_the_bit(client, planted_folder, short, tmp_path, monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    def stop(event):
+        if getattr(event, "epoch", 0) == 9:
+            raise Stopped
+
+    monkeypatch.setattr(bayes, "CHECKPOINT_SWEEPS", 1)
+    config = TrainConfig.parse(SHORT)
+    with pytest.raises(Stopped):
+        fit(str(planted_folder), config, client, [stop], RunOptions(Checkpoints(tmp_path / "states", 3)))
+    run = RunOptions(Checkpoints(tmp_path / "states", 3, resume=True))
+    resumed = fit(str(planted_folder), config, client, run=run)
+    assert resumed.report["resumed_from"] == 9
+    assert resumed.report["factors_sha256"] == short.report["factors_sha256"]
+    assert resumed.report["test_rmse_chain"] == short.report["test_rmse_chain"]
+
+
+@pytest.mark.parametrize("features", [{"item_features": "none"}, {"user_features": "implicit"}], ids=str)
+def test_other_features(client, planted_folder, features):
+    model = fit(str(planted_folder), TrainConfig.parse({**SHORT, **features}), client)
+    assert np.isfinite(model.report["test_rmse"])
+
+
+@pytest.mark.slow
+def test_w_drawn_by_gradients_is_the_direct_draw_in_law(client, planted_folder, monkeypatch):
+    config = TrainConfig.parse({**SMALL, "sweeps": 60, "burn_in": 20, "keep_samples": 40})
+    direct = fit(str(planted_folder), config, client)
+    monkeypatch.setattr(sweep, "MOST_DIRECT", 0)
+    by_gradients = fit(str(planted_folder), config, client)
+    assert by_gradients.report["test_rmse"] == pytest.approx(direct.report["test_rmse"], rel=0.03)
+    biases = [model.weights["item"][:, -1] for model in (direct, by_gradients)]
+    np.testing.assert_allclose(*(b - b.mean() for b in biases), atol=0.15)
+
+
+def test_genres_and_the_posterior_mean_help(client, planted_folder):
+    config = {**SMALL, "sweeps": 40, "burn_in": 15, "keep_samples": 25}
+    drawn = fit(str(planted_folder), TrainConfig.parse(config), client)
+    blind = fit(str(planted_folder), TrainConfig.parse({**config, "item_features": "none"}), client)
+    assert drawn.report["test_rmse"] < 0.97 * blind.report["test_rmse"]
+    assert 0.8 <= drawn.report["coverage"]["90"] <= 0.97
+    # all sweeps after the burn-in are kept: the samples are the chain
+    assert drawn.report["test_rmse"] == pytest.approx(drawn.report["test_rmse_chain"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_chains_from_different_starts_agree(client, planted_folder):
+    config = {**SMALL, "sweeps": 150, "burn_in": 50, "keep_samples": 50}
+    chains = [
+        fit(str(planted_folder), TrainConfig.parse({**config, "seed": seed, "split_seed": 1}), client)
+        for seed in (1, 2, 3)
+    ]
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, 60, 40), rng.integers(0, 80, 40)
+    traces = {
+        "noise": [[record["noise_precision"] for record in m.report["history"][50:]] for m in chains],
+        "objective": [[record["objective"] for record in m.report["history"][50:]] for m in chains],
+    }
+    for pair, (user, item) in enumerate(zip(users, items, strict=True)):
+        traces[f"pair {pair}"] = [
+            m.samples.means
+            + m.samples.users[user, :, 3]
+            + m.samples.items[item, :, 3]
+            + np.sum(m.samples.users[user, :, :3] * m.samples.items[item, :, :3], axis=1)
+            for m in chains
+        ]
+    found = {name: r_hat(np.array(trace)) for name, trace in traces.items()}
+    assert max(found.values()) < 1.2, found
+    assert np.median(list(found.values())) < 1.05
+
+
+def r_hat(traces: np.ndarray) -> float:
+    """Split R-hat (Gelman et al.) of traces, shape (chains, draws)."""
+    halves = traces[:, : traces.shape[1] // 2 * 2].reshape(2 * len(traces), -1)
+    n = halves.shape[1]
+    within = halves.var(axis=1, ddof=1).mean()
+    between = n * halves.mean(axis=1).var(ddof=1)
+    return float(np.sqrt(((n - 1) / n * within + between / n) / within))
+
+
+def test_implicit_helps_where_taste_shows_in_what_is_rated(client):
+    rng = np.random.default_rng(3)
+    p, q = rng.normal(size=(150, 2)), rng.normal(size=(100, 2))
+    # users rate what they like, so that what they rated tells their taste
+    chance = 1 / (1 + np.exp(-(1.5 * p @ q.T - 3.5)))
+    users, items = np.nonzero(rng.random(chance.shape) < chance)
+    ratings = np.clip(
+        np.round(2 * (3 + 0.7 * np.sum(p[users] * q[items], 1) + 0.4 * rng.normal(size=len(users)))) / 2,
+        0.5,
+        5,
+    )
+    frame = pd.DataFrame({"user": users, "item": items, "rating": ratings})
+    config = {**SMALL, "rank": 2, "sweeps": 40, "burn_in": 15, "keep_samples": 25}
+    plain = fit(frame, TrainConfig.parse(config), client)
+    drawn = fit(frame, TrainConfig.parse({**config, "user_features": "implicit"}), client)
+    assert drawn.report["test_rmse"] < plain.report["test_rmse"]
+
+
+def test_runaway_noise_stops_the_chain(client):
+    # all ratings but one are the same: the model fits them exactly, and the noise vanishes
+    frame, _ = planted()
+    frame = frame.assign(rating=np.where(np.arange(len(frame)) == 0, 1e9, 1.0))
+    with pytest.raises(
+        NumericalError, match=r"Gibbs sweep \d+: the noise precision exploded to .*; expected between"
+    ):
+        fit(frame, TrainConfig.parse({**SHORT, "split": "none"}), client)
+
+
+def test_centred_factors_predict_the_same():
+    rng = np.random.default_rng(1)
+    rows = [
+        pack_rows(rng.normal(size=(5, 3)).astype(np.float32), rng.normal(size=5).astype(np.float32))
+        for _ in range(2)
+    ]
+    priors = {
+        side: SidePrior(rng.normal(size=4), np.eye(4), rng.normal(size=(2, 4)), 1.0)
+        for side in ("user", "item")
+    }
+    users, items, mean = centre(tuple(rows), priors, 3.5, 3)
+    before = 3.5 + rows[0][:, 4] + rows[1][:, 4] + np.sum(rows[0][:, :3] * rows[1][:, :3], axis=1)
+    after = mean + users[:, 3] + items[:, 3] + np.sum(users[:, :3] * items[:, :3], axis=1)
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    # an item at its prior, μ + fW, is then at fW
+    f = np.array([0.5, 0.5])
+    at_prior = (priors["item"].mean + f @ priors["item"].weights).astype(np.float32)[None]
+    moved = centre((rows[0], pack_rows(at_prior[:, :3], at_prior[:, 3])), priors, 3.5, 3).items[0]
+    np.testing.assert_allclose(moved, f @ centre_weights(priors, 3)["item"], atol=1e-5)
+
+
+def test_kept_sweeps_are_even_and_end_with_the_last():
+    assert sorted(kept_sweeps(12, 4, 4)) == [5, 7, 9, 11]
+    assert sorted(kept_sweeps(10, 7, 99)) == [7, 8, 9]
+    assert max(kept_sweeps(400, 100, 7)) == 399
+
+
+def test_coverage_of_normal_errors():
+    rng = np.random.default_rng(0)
+    means, n = rng.normal(size=20_000), 50
+    drawn = means[:, None] + 0.5 * rng.normal(size=(20_000, n))
+    ratings = means + np.sqrt(0.25 + 0.5) * rng.normal(size=20_000)
+    figures = predictive_figures(ratings, Tally(drawn.sum(1), (drawn**2).sum(1)), n, 0.5, None)
+    assert figures.coverage[50] == pytest.approx(0.5, abs=0.015)
+    assert figures.coverage[90] == pytest.approx(0.9, abs=0.01)
+    assert figures.rmse == pytest.approx(np.sqrt(0.75 + 0.25 / n), rel=0.03)
+
+
+def test_symmetric_eigen():
+    half = np.random.default_rng(2).normal(size=(9, 9))
+    matrix = half @ half.T
+    values, vectors = symmetric_eigen(matrix)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(matrix)[::-1], atol=1e-9)
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, matrix, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_latest_small_is_below_0_820(client, latest_small):
+    report = fit(
+        str(latest_small), TrainConfig.parse({"test_fraction": 0.2, "model": "bayes"}), client
+    ).report
+    assert report["test_rmse"] <= 0.820
+    assert report["test_rmse"] - report["test_rmse_chain"] <= 0.001
+    assert 0.88 <= report["coverage"]["90"] <= 0.92
