@@ -16,6 +16,7 @@ import pytest
 from daskals.cluster.connect import connect
 from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig
+from tests.cases.planted import write_planted
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("DASKALS_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -41,6 +42,12 @@ def latest_small() -> Path:
         )
         pytest.skip(f"reference data {folder} is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def planted_folder(tmp_path_factory) -> Path:
+    """Folder with the ratings and genres of `tests.cases.planted`."""
+    return write_planted(tmp_path_factory.mktemp("planted"))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click.testing
 import numpy as np
-import pandas as pd
 import pytest
 
 from daskals.analysis.search import grid_facets, rank_curve, read_trials
@@ -16,7 +15,7 @@ from daskals.config import TrainConfig
 from daskals.errors import DataError, ModelError
 from daskals.fitting.fit import fit
 from jobs import report
-from tests.cases.insight_cases import bare_table, check_page, stored
+from tests.cases.insight_cases import bare_table, check_page, stored, trials
 
 
 def run(*arguments: object) -> click.testing.Result:
@@ -32,22 +31,6 @@ def trained(tmp_path_factory) -> Path:
     model.save(folder / "model")
     (folder / "report.json").write_text(json.dumps(model.report))
     return folder
-
-
-def trials() -> pd.DataFrame:
-    rows = [
-        {"rank": rank, "lambda": lam, "gamma": gamma, "tau": tau}
-        for rank in (2, 10)
-        for lam in (0.002, 0.004)
-        for gamma in (0.01, 0.02)
-        for tau in (0.05, 0.1, 0.2)
-    ]
-    frame = pd.DataFrame(rows)
-    frame["validation_rmse"] = (
-        1 - frame["rank"] / 100 + (frame["tau"] - 0.1).abs() + frame["gamma"] + frame["lambda"]
-    )
-    frame["train_rmse"] = frame["validation_rmse"] - 0.1
-    return frame
 
 
 def test_every_part_is_drawn(trained: Path, tmp_path: Path) -> None:

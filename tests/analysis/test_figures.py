@@ -21,9 +21,7 @@ from daskals.ingest import resolve_store
 from daskals.plots import eda, geometry, training
 from daskals.plots.notebook import picture
 from daskals.plots.style import styled
-from tests.analysis.test_analysis_training import trials
-from tests.analysis.test_geometry import planted
-from tests.cases.insight_cases import bare_table, hostile_table, stored
+from tests.cases.insight_cases import bare_table, hostile_table, planted_genres, stored, trials
 
 EDA = {heading: (key, draw) for key, heading, _, draw in eda.FIGURES}
 GEOMETRY = {
@@ -164,7 +162,7 @@ def test_tags_are_drawn_whole_and_the_bigger_the_more_often() -> None:
 
 
 def test_the_map_draws_every_item_once_and_documents_its_genres() -> None:
-    factors, genres = planted(n=60, apart=2.0)
+    factors, genres = planted_genres(n=60, apart=2.0)
     names = ["Horror", "Children", "Documentary"]
     points = {
         "axes": ["factor 1", "factor 2"],

@@ -20,23 +20,13 @@ from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.fitted import Model
 from daskals.plots.scatter_page import script_json
 from jobs import geometry
-from tests.cases.insight_cases import HOSTILE, bare_table, check_page, hostile_table, stored
+from tests.cases.insight_cases import HOSTILE, bare_table, check_page, hostile_table, planted_genres, stored
 
 NAMES = ["Horror", "Children", "Documentary"]
 
 
 def run(*arguments: object) -> click.testing.Result:
     return click.testing.CliRunner().invoke(geometry.main, [str(argument) for argument in arguments])
-
-
-def planted(n: int = 300, *, apart: float, rank: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Items of one genre each, Horror and Children `apart` on the first factor, Documentary on the second."""
-    rng = np.random.default_rng(0)
-    genres = np.eye(3)[np.arange(n) % 3]
-    factors = rng.normal(0, 1, (n, rank))
-    factors[:, 0] += apart * (genres[:, 0] - genres[:, 1])
-    factors[:, 1] += apart * genres[:, 2]
-    return factors, genres
 
 
 def make_model(
@@ -65,7 +55,7 @@ def make_model(
 def test_separated_genres_are_found_and_mixed_ones_are_not() -> None:
     counts = np.arange(300)
     for apart, found in ((3.0, True), (0.0, False)):
-        factors, genres = planted(apart=apart)
+        factors, genres = planted_genres(apart=apart)
         near = neighbour_agreement(factors, genres, counts)
         assert (near["p_value"] < 0.01) == found
         assert (near["p_value_like_popularity"] < 0.01) == found
@@ -90,7 +80,7 @@ def test_agreement_by_popularity_alone_is_no_evidence() -> None:
 
 
 def test_silhouette_equals_its_definition() -> None:
-    factors, genres = planted(n=30, apart=1.0)
+    factors, genres = planted_genres(n=30, apart=1.0)
     labels = genres.argmax(axis=1)
     expected = []
     for i in range(30):
@@ -102,7 +92,7 @@ def test_silhouette_equals_its_definition() -> None:
 
 
 def test_genre_means_have_intervals_that_cover() -> None:
-    factors, genres = planted(apart=2.0)
+    factors, genres = planted_genres(apart=2.0)
     means = genre_means(factors[:, :2], genres, NAMES)
     assert means["names"] == NAMES
     place = means["names"].index("Horror")
@@ -111,11 +101,11 @@ def test_genre_means_have_intervals_that_cover() -> None:
 
 
 def test_map_is_direct_at_rank_2_and_principal_above(tmp_path: Path) -> None:
-    factors, _ = planted(apart=3.0, rank=2)
+    factors, _ = planted_genres(apart=3.0, rank=2)
     found = map_items(make_model(factors, None), also=(299,), top=10)
     assert found.axes == ("factor 1", "factor 2")
     np.testing.assert_allclose(found.places, factors[[*range(10), 299]], rtol=1e-6)
-    factors, _ = planted(apart=3.0)
+    factors, _ = planted_genres(apart=3.0)
     found = map_items(make_model(factors, None))
     centred = factors - factors.mean(axis=0)
     shares = np.linalg.eigvalsh(centred.T @ centred)[::-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daskals.bench.data import BenchData
-from tests.bench.small import load_small, write_ratings
+from tests.cases.bench_cases import load_small, write_ratings
 
 
 @pytest.fixture(scope="session")

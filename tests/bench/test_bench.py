@@ -26,7 +26,7 @@ from daskals.config import TrainConfig
 from daskals.errors import ConfigError, DataError
 from daskals.ingest import ingest
 from jobs.bench import main
-from tests.bench.small import CONFIG, assignment_for, load_small, write_ratings
+from tests.cases.bench_cases import CONFIG, assignment_for, load_small, write_ratings
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = {"n_ratings": 1_000, "n_rows": 50}

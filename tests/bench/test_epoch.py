@@ -15,8 +15,8 @@ from daskals.bench.contract import NotApplicableError
 from daskals.bench.data import BenchData, rows_of
 from daskals.fitting.fit import fit
 from daskals.types import SIDES
-from tests.bench.small import CONFIG, assignment_for, load_small, write_movies
 from tests.cases import naive
+from tests.cases.bench_cases import CONFIG, assignment_for, load_small, write_movies
 
 FORMS = {
     "paper-jit-sequential": (paper.half_step_sequential, paper.squared_error_sequential),

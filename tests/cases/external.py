@@ -97,3 +97,12 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=30)
+
+
+def wait_for_line(process: subprocess.Popen[str], start: str) -> None:
+    """Read what a process prints up to a line that starts so."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(start):
+            return
+    raise AssertionError(f"it ended before {start!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from daskals.ratings.table import RatingsTable
@@ -80,3 +81,30 @@ def check_page(text: str) -> None:
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert "https://" not in text
     assert "\x07" not in text
+
+
+def trials() -> pd.DataFrame:
+    """Return a grid of trials of a search, best where tau is 0.1."""
+    rows = [
+        {"rank": rank, "lambda": lam, "gamma": gamma, "tau": tau}
+        for rank in (2, 10)
+        for lam in (0.002, 0.004)
+        for gamma in (0.01, 0.02)
+        for tau in (0.05, 0.1, 0.2)
+    ]
+    frame = pd.DataFrame(rows)
+    frame["validation_rmse"] = (
+        1 - frame["rank"] / 100 + (frame["tau"] - 0.1).abs() + frame["gamma"] + frame["lambda"]
+    )
+    frame["train_rmse"] = frame["validation_rmse"] - 0.1
+    return frame
+
+
+def planted_genres(n: int = 300, *, apart: float, rank: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Items of one genre each, Horror and Children `apart` on the first factor, Documentary on the second."""
+    rng = np.random.default_rng(0)
+    genres = np.eye(3)[np.arange(n) % 3]
+    factors = rng.normal(0, 1, (n, rank))
+    factors[:, 0] += apart * (genres[:, 0] - genres[:, 1])
+    factors[:, 1] += apart * genres[:, 2]
+    return factors, genres

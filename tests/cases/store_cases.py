@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
+from daskals.ratings.frames import from_frame
 from daskals.ratings.table import RatingsTable
 from daskals.store.reader import RatingsStore
 
@@ -82,3 +84,8 @@ EXTRAS = ("timestamps", "positions")
 def leftovers(folder: Path) -> list[str]:
     """Return what a folder holds beside published stores."""
     return sorted(path.name for path in folder.rglob("*") if path.name.startswith("."))
+
+
+def table_of(data: pd.DataFrame, **options: str) -> RatingsTable:
+    """Return a frame as the store takes it in."""
+    return from_frame(data, columns=None, **{"duplicates": "last", "invalid": "error"} | options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 
 @dataclass
@@ -82,3 +83,14 @@ class Twin:
                     self.lambda_ * q.T @ q + self.tau * np.eye(rank), self.lambda_ * q.T @ (y - biases[row])
                 )
         self.objectives.append(self.objective())
+
+
+def random_ratings(n_users: int, n_items: int, n: int, seed: int) -> pd.DataFrame:
+    """Distinct pairs in file order with half-star ratings; every user and item has at least one."""
+    rng = np.random.default_rng(seed)
+    pairs = {(u, u % n_items) for u in range(n_users)} | {(i % n_users, i) for i in range(n_items)}
+    while len(pairs) < min(n, n_users * n_items):
+        pairs.add((int(rng.integers(n_users)), int(rng.integers(n_items))))
+    order = rng.permutation(len(pairs))
+    users, items = np.array(sorted(pairs))[order].T
+    return pd.DataFrame({"user": users, "item": items, "rating": rng.integers(1, 11, len(users)) / 2})

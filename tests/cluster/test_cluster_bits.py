@@ -17,6 +17,7 @@ from daskals.store.scratch import OnDisk
 from daskals.training.run import NO_OPTIONS, RunOptions
 from tests.cases.certificates import make_certificates
 from tests.cases.external import ExternalCluster
+from tests.cases.outcomes import outcome
 
 EPOCHS = 12
 """More than a state is kept for: the run is handed home and out again on the way."""
@@ -31,15 +32,6 @@ MODELS = {
 def train(cluster: Cluster, model: str = "als", run: RunOptions = NO_OPTIONS) -> Model:
     config = TrainConfig.parse({"seed": 1, "epochs": EPOCHS, "validation_fraction": 0.1, **MODELS[model]})
     return fit("synthetic-100k", config, cluster.client, run=run)
-
-
-def outcome(model: Model) -> tuple[object, ...]:
-    """Everything of a run that must not depend on where it ran."""
-    report = model.report
-    history = [
-        (record["objective"], record["train_rmse"], record["validation_rmse"]) for record in report["history"]
-    ]
-    return report["factors_sha256"], report["train_rmse"], report["test_rmse"], report["test_mae"], history
 
 
 @pytest.fixture(scope="module")

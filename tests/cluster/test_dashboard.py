@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases.external import kill_group
-from tests.cluster.test_faults import wait_for_line
+from tests.cases.external import kill_group, wait_for_line
 from tests.conftest import ROOT
 
 PAGES = {

@@ -25,8 +25,8 @@ from daskals.model.fitted import Model
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.events import EpochFinished, Event, Notice
 from daskals.training.run import NO_OPTIONS, RunOptions
-from tests.cases.external import ExternalCluster, kill_group
-from tests.cluster.test_cluster_bits import outcome
+from tests.cases.external import ExternalCluster, kill_group, wait_for_line
+from tests.cases.outcomes import outcome
 from tests.conftest import ROOT
 
 EPOCHS = 30
@@ -211,14 +211,6 @@ COMMAND = [
     sys.executable, "-m", "jobs.train", "--dataset", "synthetic-100k", "--model", "als", "--rank", "8",
     "--seed", "1", "--epochs", str(EPOCHS), "--checkpoint-every", "4", "--dashboard-address", "none",
 ]  # fmt: skip
-
-
-def wait_for_line(process: subprocess.Popen[str], start: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(start):
-            return
-    raise AssertionError(f"it ended before {start!r}")
 
 
 def paused_at(epoch: int) -> dict[str, str]:

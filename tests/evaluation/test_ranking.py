@@ -34,9 +34,6 @@ from daskals.ratings.split import SplitSpec
 from daskals.store.splits import ensure_split
 from daskals.training.affinity import AffinitySpec, affinity_slab, factor_gram, liked_block, train_affinity
 from daskals.types import BlockStats, RatingsBlock
-from tests.training.test_prior import planted_folder
-
-__all__ = ["planted_folder"]
 
 
 def reference(scores, seen, relevant, popularity, n_users, k):

@@ -17,9 +17,6 @@ from daskals.experiments.tuning import Search, best_config, best_of
 from daskals.fitting.fit import fit
 from daskals.ingest import resolve_store
 from jobs import reproduce, tune
-from tests.training.test_prior import planted_folder
-
-__all__ = ["planted_folder"]
 
 BASE = {
     "rank": 2,

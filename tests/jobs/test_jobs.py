@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import click.testing
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -19,6 +18,7 @@ import pytest
 
 from daskals.model.fitted import Model
 from jobs import evaluate, ingest, predict, train
+from tests.cases.commands import run
 from tests.cases.twin import Twin
 from tests.conftest import ROOT
 
@@ -47,12 +47,6 @@ PAPER = [
     "--dashboard-address",
     "none",
 ]
-
-
-def run(command, *arguments: object) -> click.testing.Result:
-    result = click.testing.CliRunner().invoke(command.main, [str(argument) for argument in arguments])
-    assert "Traceback" not in result.output
-    return result
 
 
 @pytest.fixture

@@ -19,27 +19,12 @@ from daskals.kernels.half_step.rows import solve_rows
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows
 from daskals.types import RatingsBlock, Ridge
 from tests.cases import naive
+from tests.cases.blocks import SCALE, make_case
 
-SCALE = np.arange(1, 11, dtype=np.float32) / 2
 RANKS = [0, 1, 2, 15, 16, 17, 20, 64, 256]
 JIT = not numba.config.DISABLE_JIT
 needs_jit = pytest.mark.skipif(not JIT, reason="is about the compiled forms")
 OPTIONS = {"rank": 3, "mean": 3.5, "ridge": Ridge(1.0, 1.0)}
-
-
-def make_case(counts, n_other, rank, *, coded=True, seed=0, start=0):
-    """Make a block whose rows have the given numbers of ratings, and factor rows of the other side."""
-    rng = np.random.default_rng(seed)
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    indices = np.concatenate(
-        [np.sort(rng.choice(n_other, n, replace=n > n_other)) for n in counts] or [np.empty(0)]
-    ).astype(np.int32)
-    codes = rng.integers(0, 10, len(indices)).astype(np.uint8)
-    block = RatingsBlock(
-        start, indptr, indices, codes if coded else SCALE[codes], SCALE if coded else SCALE[:0]
-    )
-    factors = rng.normal(0, 0.3, (n_other, rank)).astype(np.float32)
-    return block, pack_rows(factors, rng.normal(0, 0.3, n_other).astype(np.float32))
 
 
 def assert_agrees(block, other, **options):

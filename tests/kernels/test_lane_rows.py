@@ -12,7 +12,7 @@ from daskals.kernels.prior import carry, eliminate, pattern_sums
 from daskals.kernels.prior.whiten import most_whitened
 from daskals.kernels.toolkit.random import STREAM_GIBBS_USER
 from daskals.types import Ridge
-from tests.kernels.test_kernels_rows import make_case
+from tests.cases.blocks import make_case
 
 COUNTS = [3, 0, 1, 40, 7, 300, 2, 5, 0, 9, 5000, 12, 1, 1, 2, 3, 4, 20, 33]
 

@@ -55,7 +55,7 @@ from tests.cases.night_cases import (
     two_nights,
 )
 from tests.cases.registry_cases import fresh_bucket_url, s3_environment, s3_server
-from tests.store.test_append import table_of
+from tests.cases.store_cases import table_of
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ from daskals.store.splits import ensure_split
 from daskals.store.versions import collect_versions, list_versions, open_latest, publishing
 from daskals.store.writer import write_store
 from jobs.ingest import main
-from tests.cases.store_cases import leftovers
-from tests.store.test_store_writing import FaultyDisk
+from tests.cases.faulty_disk import FaultyDisk
+from tests.cases.store_cases import leftovers, table_of
 
 DAY = 86_400
 
@@ -52,10 +52,6 @@ def store_of(data: pd.DataFrame, path: Path, **options: str) -> RatingsStore:
     return write_store(
         from_frame(data, columns=None, **{"duplicates": "last", "invalid": "error"} | options), path
     )
-
-
-def table_of(data: pd.DataFrame, **options: str):
-    return from_frame(data, columns=None, **{"duplicates": "last", "invalid": "error"} | options)
 
 
 def ratings_of(store: RatingsStore) -> dict[tuple[object, object], tuple[float, int | None]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import ensure_split, load_block
 from daskals.store.writer import write_store
 from daskals.types import TRAIN
+from tests.cases.damages import DAMAGES
 from tests.cases.store_cases import make_table
 
 SPEC = SplitSpec("random", 0.3)
@@ -51,37 +51,6 @@ def damaged(pristine, tmp_path) -> Path:
     return Path(shutil.copytree(pristine, tmp_path / "store"))
 
 
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-3])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def flip(place: float) -> Callable[[Path], None]:
-    """Flip one bit at a place given as a share of the file."""
-
-    def flip_bit(path: Path) -> None:
-        content = bytearray(path.read_bytes())
-        content[round(place * (len(content) - 1))] ^= 4
-        path.write_bytes(content)
-
-    return flip_bit
-
-
-DAMAGES = {
-    "removed": remove,
-    "truncated": truncate,
-    "emptied": empty,
-    "flipped at the start": flip(0.0),
-    "flipped in the middle": flip(0.5),
-    "flipped at the end": flip(1.0),
-}
 COLUMNS = ("indptr", "indices", "values", "timestamps", "positions")
 CHUNKS = [f"{side}/{name}/c/0" for side in ("users", "items") for name in COLUMNS]
 CHUNKS += ["users/indices/c/3", "items/values/c/2", "ids/users/c/1", "ids/items/c/0"]

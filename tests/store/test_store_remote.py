@@ -30,11 +30,11 @@ from daskals.training.run import RunOptions
 from daskals.types import TEST, TRAIN
 from jobs import doctor, evaluate, train
 from jobs import ingest as ingest_job
+from tests.cases.commands import run
+from tests.cases.damages import DAMAGES
+from tests.cases.outcomes import outcome
 from tests.cases.registry_cases import fresh_bucket_url, s3_environment, s3_server
 from tests.cases.store_cases import check_store, leftovers, make_table
-from tests.cluster.test_cluster_bits import outcome
-from tests.jobs.test_jobs import run
-from tests.store.test_store_damage import DAMAGES
 
 METHODS = ("exists", "cat_file", "pipe_file")
 SPEC = SplitSpec("random", 0.3)

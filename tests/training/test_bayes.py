@@ -23,9 +23,7 @@ from daskals.training.posterior import SidePrior
 from daskals.training.predictive import predictive_figures
 from daskals.training.run import RunOptions
 from daskals.training.sweep import Tally
-from tests.training.test_prior import planted, planted_folder
-
-__all__ = ["planted_folder"]
+from tests.cases.planted import planted
 
 SMALL = {"model": "bayes", "rank": 3, "test_fraction": 0.2, "split": "random", "warm_start": 3}
 SHORT = {**SMALL, "sweeps": 12, "burn_in": 4, "keep_samples": 6}

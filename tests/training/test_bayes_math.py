@@ -30,7 +30,7 @@ from daskals.training.posterior import (
     prior_draws,
 )
 from daskals.types import RatingsBlock
-from tests.kernels.test_kernels_rows import make_case
+from tests.cases.blocks import make_case
 
 RANK, MEAN = 3, 3.4
 

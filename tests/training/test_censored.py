@@ -27,8 +27,8 @@ from daskals.store.splits import ensure_split, load_block
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.run import RunOptions
 from daskals.types import TEST, TRAIN
+from tests.cases.blocks import make_case
 from tests.cases.oracle import oracle_rmse
-from tests.kernels.test_kernels_rows import make_case
 
 RANK, MEAN = 3, 3.4
 HALF_STARS = np.arange(1, 11, dtype=np.float32) / 2

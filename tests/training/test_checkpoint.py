@@ -25,7 +25,7 @@ from daskals.store.state_files import KEPT, list_states, read_state, write_state
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.events import EpochFinished
 from daskals.training.run import RunFolder, RunOptions, check_target
-from tests.cluster.test_cluster_bits import outcome
+from tests.cases.outcomes import outcome
 
 EPOCHS = 8
 

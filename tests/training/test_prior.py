@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from daskals.cluster.exchange import Gathered
@@ -30,7 +29,7 @@ from daskals.training.half_step import SolveSpec, random_slab
 from daskals.training.plan import BlockRange
 from daskals.training.prior import add_lists, solve_system, sum_systems
 from daskals.types import SIDES, TRAIN, BlockStats, Ridge
-from tests.kernels.test_kernels_rows import make_case
+from tests.cases.blocks import make_case
 
 RANK, MEAN, RIDGE = 4, 3.4, Ridge(2.0, 0.5, 0.4)
 COUNTS = [3, 0, 1, 40, 7, 120, 2, 5, 0, 9]
@@ -188,31 +187,6 @@ def test_conjugate_gradients_find_the_direct_w(cluster, case, warm):
 
 def same(value):
     return value
-
-
-def planted(seed: int = 0, n_users: int = 60, n_items: int = 80) -> pd.DataFrame:
-    """Ratings whose item factors and biases are their genres' mean and a little more."""
-    rng = np.random.default_rng(seed)
-    genre = rng.integers(0, 5, n_items)
-    q = (rng.normal(size=(5, 2)) * 0.8)[genre] + 0.2 * rng.normal(size=(n_items, 2))
-    b = (rng.normal(size=5) * 0.5)[genre]
-    p = rng.normal(size=(n_users, 2))
-    users, items = np.nonzero(rng.random((n_users, n_items)) < 0.15)
-    noise = 0.3 * rng.normal(size=len(users))
-    ratings = np.clip(np.round(2 * (3.5 + b[items] + np.sum(p[users] * q[items], 1) + noise)) / 2, 0.5, 5)
-    return pd.DataFrame({"user": users, "item": items, "rating": ratings}), genre
-
-
-@pytest.fixture(scope="module")
-def planted_folder(tmp_path_factory):
-    frame, genre = planted()
-    folder = tmp_path_factory.mktemp("planted")
-    frame.rename(columns={"user": "userId", "item": "movieId"}).assign(timestamp=0).to_csv(
-        folder / "ratings.csv", index=False
-    )
-    lines = [f"{item},Film {item} ({1980 + item % 7}),Genre{kind}" for item, kind in enumerate(genre)]
-    (folder / "movies.csv").write_text("movieId,title,genres\n" + "\n".join(lines) + "\n")
-    return folder
 
 
 SMALL = {"rank": 3, "epochs": 6, "split": "random", "test_fraction": 0.2, "lambda": 0.05, "tau": 0.2}

@@ -11,7 +11,7 @@ from daskals.errors import DataError
 from daskals.fitting.fit import fit
 from daskals.training.events import EpochFinished
 from daskals.training.stopping import best_epoch, is_settled
-from tests.training.test_training import random_ratings
+from tests.cases.twin import random_ratings
 
 
 def history(*validation: float) -> list[EpochFinished]:

@@ -18,24 +18,13 @@ from daskals.training.events import EpochFinished, PhaseStarted
 from daskals.training.half_step import random_slab
 from daskals.training.plan import BlockRange
 from daskals.types import RatingsBlock
-from tests.cases.twin import Twin
+from tests.cases.twin import Twin, random_ratings
 
 SLOW_START = settings(
     max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-
-
-def random_ratings(n_users: int, n_items: int, n: int, seed: int) -> pd.DataFrame:
-    """Distinct pairs in file order with half-star ratings; every user and item has at least one."""
-    rng = np.random.default_rng(seed)
-    pairs = {(u, u % n_items) for u in range(n_users)} | {(i % n_users, i) for i in range(n_items)}
-    while len(pairs) < min(n, n_users * n_items):
-        pairs.add((int(rng.integers(n_users)), int(rng.integers(n_items))))
-    order = rng.permutation(len(pairs))
-    users, items = np.array(sorted(pairs))[order].T
-    return pd.DataFrame({"user": users, "item": items, "rating": rng.integers(1, 11, len(users)) / 2})
 
 
 def config(**values: object) -> TrainConfig:
