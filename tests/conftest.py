@@ -17,6 +17,7 @@ from daskals.cluster.connect import connect
 from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig
 from tests.cases.planted import write_planted
+from tests.cases.registry_cases import s3_environment, s3_server
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("DASKALS_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -50,6 +51,15 @@ def planted_folder(tmp_path_factory) -> Path:
     return write_planted(tmp_path_factory.mktemp("planted"))
 
 
+@pytest.fixture(scope="module")
+def s3():
+    """Address of an S3 server on loopback that every client here finds."""
+    with s3_server() as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_environment(endpoint).items():
+            patch.setenv(name, value)
+        yield endpoint
+
+
 @pytest.fixture(scope="session")
 def debian_tool():
     """Return the path of a program of a Debian package; CI has it or fails."""
@@ -80,8 +90,19 @@ def client(cluster: Cluster):
     return cluster.client
 
 
+KINDS = ("process", "browser", "slow")
+"""Folders whose name is the mark of every test in them."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items) -> None:
-    """Leave the browser tests out, loudly, where there is no browser; CI has one or fails."""
+    """Mark tests by their folders; leave the browser tests out, loudly, where there is no browser.
+
+    CI has a browser or fails.
+    """
+    for item in items:
+        for kind in {*KINDS} & {*item.path.relative_to(ROOT).parts[:-1]}:
+            item.add_marker(kind)
     if CHROMIUM.is_file() or os.environ.get("CI"):
         return
     apart = [item for item in items if item.get_closest_marker("browser")]

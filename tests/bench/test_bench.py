@@ -27,8 +27,8 @@ from daskals.errors import ConfigError, DataError
 from daskals.ingest import ingest
 from jobs.bench import main
 from tests.cases.bench_cases import CONFIG, assignment_for, load_small, write_ratings
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SHAPE = {"n_ratings": 1_000, "n_rows": 50}
 NOWHERE = Assignment("", "nowhere", "none", CONFIG, 2)
 

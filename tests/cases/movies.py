@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from daskals.config import TrainConfig
+
 REAL = {
     "Toy Story (1995)": "Adventure|Animation|Children|Comedy|Fantasy",
     "Toy Story 2 (1999)": "Adventure|Animation|Children|Comedy|Fantasy",
@@ -41,6 +43,9 @@ MADE_UP = (
     "Comedy|Romance",
     "Documentary",
     "Action|Sci-Fi",
+)
+TRAINING = TrainConfig.parse(
+    {"model": "als", "rank": 8, "epochs": 12, "lambda": 1.0, "tau": 2.0, "gamma": 2.0, "split": "none"}
 )
 N_USERS = 160
 N_UNRATED = 3

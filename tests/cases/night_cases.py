@@ -13,7 +13,7 @@ from daskals.registry.registry import Registry
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.night import NightFolder
 from daskals.retrain.run import run_night
-from daskals.store.versions import list_versions
+from daskals.store.versions import is_store, list_versions
 
 DAY = 86_400
 START = 19_844  # 2024-05-01
@@ -113,3 +113,14 @@ def essence(home: Path, day: int) -> dict[str, object]:
         "store": [one.content_hash for one in list_versions(home / "store")],
         "factors": registry.load().factors_sha256(),
     }
+
+
+def check_whole(home: Path) -> None:
+    """Assert that all versions of models and ratings can be read."""
+    registry = registry_of(home)
+    if registry.exists():
+        for version in registry.ids():
+            registry.verify(version)
+        assert set(registry.aliases().values()) <= set(registry.ids())
+    for store in list_versions(home / "store") if is_store(home / "store") else ():
+        assert store.read("user", 0, store.n_users).block.n_rows == store.n_users

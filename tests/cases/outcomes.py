@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from daskals.cluster.workers import Cluster
+from daskals.config import TrainConfig
+from daskals.fitting.fit import fit
 from daskals.model.fitted import Model
+from daskals.training.run import NO_OPTIONS, RunOptions
+
+EPOCHS = 12
+"""More than a state is kept for: the run is handed home and out again on the way."""
+
+MODELS = {
+    "als": {"model": "als", "rank": 8},
+    "coordinate": {"model": "als", "rank": 4, "solver": "coordinate"},
+    "hierarchical": {"model": "hierarchical", "rank": 4},
+}
+
+
+def train(cluster: Cluster, model: str = "als", run: RunOptions = NO_OPTIONS) -> Model:
+    config = TrainConfig.parse({"seed": 1, "epochs": EPOCHS, "validation_fraction": 0.1, **MODELS[model]})
+    return fit("synthetic-100k", config, cluster.client, run=run)
 
 
 def outcome(model: Model) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from daskals.ratings.frames import from_frame
 from daskals.ratings.table import RatingsTable
-from daskals.store.reader import RatingsStore
+from daskals.store.reader import RatingsStore, open_store
 
 GENRES = ["Drama", "Comedy", "Film-Noir"]
 
@@ -89,3 +89,12 @@ def leftovers(folder: Path) -> list[str]:
 def table_of(data: pd.DataFrame, **options: str) -> RatingsTable:
     """Return a frame as the store takes it in."""
     return from_frame(data, columns=None, **{"duplicates": "last", "invalid": "error"} | options)
+
+
+def is_table(path: Path, table: RatingsTable) -> bool:
+    """Tell whether a store holds exactly a table."""
+    try:
+        check_store(open_store(path), table)
+    except AssertionError:
+        return False
+    return True

@@ -5,10 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -47,23 +43,6 @@ PAPER = [
     "--dashboard-address",
     "none",
 ]
-
-
-@pytest.fixture
-def ratings(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    pairs = rng.permutation(600)[:200]
-    frame = pd.DataFrame(
-        {
-            "userId": pairs // 20,
-            "movieId": pairs % 20,
-            "rating": rng.integers(1, 11, 200) / 2,
-            "timestamp": pairs,
-        }
-    )
-    path = tmp_path / "ratings.csv"
-    frame.to_csv(path, index=False)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -373,62 +352,6 @@ def test_scheduler_that_does_not_answer(
     assert result.exit_code == 1
     assert "tcp://127.0.0.1:9: no scheduler answered within 1 s" in result.output
     assert not (tmp_path / "run").exists()
-
-
-def test_help_is_quick() -> None:
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        result = subprocess.run(
-            [sys.executable, "-m", "jobs.train", "--help"], cwd=ROOT, capture_output=True, text=True
-        )
-        seconds.append(time.perf_counter() - started)
-    assert result.returncode == 0
-    assert "--test-fraction" in result.stdout
-    # what makes help slow is importing the heavy libraries: that is what is checked, not the clock
-    heavy = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "jobs.train", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    ).stderr
-    for library in ("numba", "distributed", "zarr", "pyarrow", "pandas", "scipy", "rich", "numpy"):
-        assert f" {library}\n" not in heavy, f"--help imports {library}"
-
-
-def test_interrupted_run_leaves_nothing(ratings: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "jobs.train",
-            "--data",
-            ratings,
-            "--epochs",
-            "100000",
-            "--out",
-            out,
-            "--dashboard-address",
-            "none",
-            "--checkpoint-every",
-            "100000",
-        ],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch 3/"):
-            break
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
-    assert not out.exists()
-    assert {entry.name for entry in tmp_path.iterdir()} == {"ratings.csv"}
 
 
 def test_damaged_models_are_refused(paper_run: Path, tmp_path: Path) -> None:

@@ -144,6 +144,37 @@ def test_no_cycles() -> None:
         visit(module, ())
 
 
+TESTS = ROOT / "tests"
+KINDS = {"process", "browser", "slow"}
+BESIDE = {"cases", "data", "jobs", "project"}
+"""Folders of tests that mirror no package: what tests share, files that they read, commands, the project."""
+
+
+def test_no_test_file_imports_another() -> None:
+    """What tests share is in `tests/cases` or in a `conftest.py`."""
+    borrowed = {}
+    for path in sorted(TESTS.rglob("*.py")):
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        found = {name for name in names if any(part.startswith("test_") for part in name.split("."))}
+        if {name for name in found if within(name, "tests")}:
+            borrowed[path.relative_to(ROOT).as_posix()] = found
+    assert not borrowed, f"{borrowed}: move what is shared to tests/cases"
+
+
+def test_folders_of_tests_mirror_the_packages() -> None:
+    packages = {path.parent.name for path in (ROOT / "daskals").glob("*/__init__.py")}
+    folders = {path.name for path in TESTS.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders - BESIDE <= packages, "a folder of tests is named as the package that it tests"
+    assert not list(TESTS.glob("test_*.py")), "a test stands in the folder of its package"
+    inner = {path.parent.name for path in TESTS.glob("*/*/*.py")}
+    assert inner <= KINDS | {"data"}, "a folder inside is a mark: process, browser or slow"
+
+
 def test_jobs_are_not_in_the_wheel() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert 'packages = ["daskals"]' in text

@@ -237,7 +237,7 @@ def test_sets_do_not_depend_on_threads_ranges_or_the_compiler(monkeypatch):
         "DEFINITIONS['tiny'] = TINY\n"
         "print(sha256_of(*generate('tiny')))"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     plain = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(root)},

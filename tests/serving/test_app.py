@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from daskals.config import TrainConfig
 from daskals.fitting.fit import fit
 from daskals.model.fitted import Model
 from daskals.registry.opening import load_model
@@ -30,19 +28,8 @@ from daskals.serving.presentation import (
     write_ratings,
     year_limits,
 )
-from tests.cases.movies import write_movies
+from tests.cases.movies import TRAINING
 from tests.conftest import ROOT
-
-CONFIG = TrainConfig.parse(
-    {"model": "als", "rank": 8, "epochs": 12, "lambda": 1.0, "tau": 2.0, "gamma": 2.0, "split": "none"}
-)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("movies")
-    fit(write_movies(path / "ml-planted"), CONFIG).save(path / "model")
-    return path / "model"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +54,9 @@ def test_server__takes_a_newer_model_and_keeps_the_old_one_where_it_is_damaged(f
     first = server.current()
     assert first.generation == 1
     assert server.current() is first
-    another = fit(tmp_path.parent / folder.parent.name / "ml-planted", CONFIG.model_copy(update={"seed": 7}))
+    another = fit(
+        tmp_path.parent / folder.parent.name / "ml-planted", TRAINING.model_copy(update={"seed": 7})
+    )
     another.save(tmp_path / "m", existing="replace")
     second = server.current()
     assert (second.generation, second.model.report["config"]["seed"]) == (2, 7)
@@ -91,7 +80,7 @@ def test_server__follows_the_champion_of_a_registry(folder, tmp_path, monkeypatc
     registry.promote(first)
     assert server.current().generation == 1
     assert server.current().notice == ""
-    other = fit(folder.parent / "ml-planted", CONFIG.model_copy(update={"seed": 9}))
+    other = fit(folder.parent / "ml-planted", TRAINING.model_copy(update={"seed": 9}))
     other.save(tmp_path / "other")
     registry.promote(publish_model(registry, tmp_path / "other").id)
     assert server.current().generation == 2
@@ -115,13 +104,13 @@ def test_server__trains_a_default_model_once_and_shows_how_far_it_is(folder, tmp
     monkeypatch.setenv("DASKALS_CACHE", str(tmp_path))
     monkeypatch.setattr("daskals.serving.live.POLL_SECONDS", 0.0)
     data = str(folder.parent / "ml-planted")
-    server = ModelServer(None, data, CONFIG)
+    server = ModelServer(None, data, TRAINING)
     assert server.current().model is None
     seen = set()
     wait_for(lambda: seen.add(server.current().progress) or server.current().model is not None)
     assert server.current().generation == 1
     assert min(seen) == 0.0
-    assert ModelServer(None, data, CONFIG).current().model is not None
+    assert ModelServer(None, data, TRAINING).current().model is not None
 
 
 def test_server__says_why_the_default_could_not_be_trained(tmp_path, monkeypatch):
@@ -289,7 +278,7 @@ def test_app__answers_within_a_moment_over_the_whole_catalogue(monkeypatch):
         user_counts=np.ones(1, np.int64),
         item_counts=rng.integers(0, 1000, n_items),
         catalogue=None,
-        report={"config": CONFIG.as_report(), "data": {}},
+        report={"config": TRAINING.as_report(), "data": {}},
     )
     from daskals.model.filters import Filters
     from daskals.serving.live import warm_up

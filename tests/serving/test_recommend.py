@@ -149,12 +149,6 @@ def test_job__users_of_a_file_or_named(folder, tmp_path):
     assert pq.read_table(tmp_path / "a").equals(pq.read_table(tmp_path / "b"))
 
 
-def test_job__works_with_two_processes(folder, tmp_path):
-    assert run(recommend, folder, "--workers", 2, "--out", tmp_path / "two", *LOCAL).exit_code == 0
-    assert run(recommend, folder, "--out", tmp_path / "one", *LOCAL).exit_code == 0
-    assert pq.read_table(tmp_path / "two").equals(pq.read_table(tmp_path / "one"))
-
-
 def test_jobs__take_the_champion_of_a_registry(folder, tmp_path):
     registry = Registry(tmp_path / "registry")
     publish_model(registry, folder, aliases=["champion"])

@@ -28,8 +28,8 @@ from daskals.store.splits import ensure_split, load_block
 from daskals.store.writer import write_store
 from daskals.training.run import RunOptions
 from daskals.types import TEST, TRAIN
-from jobs import doctor, evaluate, train
 from jobs import ingest as ingest_job
+from jobs import train
 from tests.cases.commands import run
 from tests.cases.damages import DAMAGES
 from tests.cases.outcomes import outcome
@@ -40,14 +40,6 @@ METHODS = ("exists", "cat_file", "pipe_file")
 SPEC = SplitSpec("random", 0.3)
 TABLE = make_table()
 FAST = ["--rank", "4", "--epochs", "2", "--model", "als", "--seed", "1", "--dashboard-address", "none"]
-
-
-@pytest.fixture(scope="module")
-def s3():
-    with s3_server() as endpoint, pytest.MonkeyPatch.context() as patch:
-        for name, value in s3_environment(endpoint).items():
-            patch.setenv(name, value)
-        yield endpoint
 
 
 @pytest.fixture
@@ -344,22 +336,6 @@ def test_the_same_bits_out_of_core(
     found = fit(trained_url, config, cluster.client, run=RunOptions(ratings_memory=450_000))
     assert outcome(found) == outcome(fit("synthetic-100k", config, cluster.client))
     assert set(reads) == {trained_url}
-
-
-def test_processes_read_an_address(trained_url: str, tmp_path: Path) -> None:
-    results = {}
-    for name, options in {
-        "folder": ["--dataset", "synthetic-100k"],
-        "address": ["--store-url", trained_url, "--workers", "2", "--threads-per-worker", "1"],
-    }.items():
-        result = run(train, *FAST, *options, "--out", tmp_path / name)
-        assert result.exit_code == 0, result.output
-        results[name] = json.loads((tmp_path / name / "report.json").read_text())
-    assert results["address"]["factors_sha256"] == results["folder"]["factors_sha256"]
-    assert results["address"]["data"]["store"] == trained_url
-    again = run(evaluate, tmp_path / "address")
-    assert again.exit_code == 0, again.output
-    assert run(doctor, "--store", trained_url).exit_code == 0
 
 
 def test_named_ratings_are_put_at_the_address_first(url: str, tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ import math
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -204,47 +202,3 @@ def test_ratings_without_timestamps_cannot_be_cut_by_time(tmp_path) -> None:
     assert [path.name for path in (tmp_path / "store" / "splits").iterdir() if path.is_dir()] == [
         SPECS["last"].key()
     ]
-
-
-RACER = """
-import pathlib, sys, time
-from daskals.ratings.split import SplitSpec
-from daskals.store.reader import open_store
-from daskals.store.splits import ensure_split
-store = open_store(sys.argv[1])
-print("ready", flush=True)
-sys.stdin.readline()
-split = ensure_split(store, SplitSpec("per-user", 0.3, seed=5))
-print(split.n_train, split.n_test, split.mean, split.parts("item", 0, 80).sum())
-"""
-
-
-def test_four_processes_may_make_a_split_at_once(tmp_path) -> None:
-    store = write_store(TABLE, tmp_path / "store")
-    root = Path(__file__).resolve().parent.parent
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACER, store.path],
-            cwd=root,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    try:
-        for racer in racers:
-            assert racer.stdout.readline() == "ready\n"
-        for racer in racers:
-            racer.stdin.write("go\n")
-            racer.stdin.flush()
-        outputs = {racer.communicate(timeout=60)[0] for racer in racers}
-    finally:
-        for racer in racers:
-            racer.kill()
-            racer.wait()
-    assert len(outputs) == 1
-    assert [racer.returncode for racer in racers] == [0] * 4
-    split = ensure_split(store, SplitSpec("per-user", 0.3, seed=5))
-    assert outputs == {f"{split.n_train} {split.n_test} {split.mean} {split.parts('item', 0, 80).sum()}\n"}
-    assert leftovers(tmp_path) == []

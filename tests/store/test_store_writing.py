@@ -6,8 +6,6 @@ import errno
 import itertools
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from daskals.store.arrays import StagingStore, open_for_writing, write_array
 from daskals.store.reader import open_store
 from daskals.store.writer import write_store
 from tests.cases.faulty_disk import FaultyDisk
-from tests.cases.store_cases import check_store, leftovers, make_table
+from tests.cases.store_cases import check_store, is_table, leftovers, make_table
 
 OLD, NEW = make_table(seed=1), make_table(seed=2)
 
@@ -30,14 +28,6 @@ OLD, NEW = make_table(seed=1), make_table(seed=2)
 @pytest.fixture
 def disk(monkeypatch) -> FaultyDisk:
     return FaultyDisk(monkeypatch)
-
-
-def is_table(path: Path, table) -> bool:
-    try:
-        check_store(open_store(path), table)
-    except AssertionError:
-        return False
-    return True
 
 
 def test_a_full_disk_is_said_so(tmp_path, disk) -> None:
@@ -143,38 +133,6 @@ def test_a_stopped_store_takes_no_more(tmp_path) -> None:
         write_array(store, "after", np.arange(3))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "zarr.json"]
     assert isinstance(store, StagingStore)
-
-
-KILLED = """
-import itertools, os, signal, sys
-from zarr.storage import LocalStore
-from daskals.store.writer import write_store
-from tests.cases.store_cases import make_table
-original, count = LocalStore.set, itertools.count(1)
-async def deadly(store, key, value):
-    if next(count) == 20:
-        os.kill(os.getpid(), signal.SIGKILL)
-    await original(store, key, value)
-LocalStore.set = deadly
-write_store(make_table(seed=2), sys.argv[1], overwrite="replace")
-"""
-
-
-def test_what_a_killed_process_leaves_is_removed_by_the_next(tmp_path) -> None:
-    target = tmp_path / "store"
-    write_store(OLD, target)
-    root = Path(__file__).resolve().parent.parent
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(target)], cwd=root, check=False, timeout=120)
-    assert killed.returncode == -signal.SIGKILL
-    assert is_table(target, OLD)
-    assert len([path for path in tmp_path.iterdir() if path.suffix == ".partial"]) == 1
-    (tmp_path / ".store.another-host.1.0a0a0a0a.partial").mkdir()
-    (tmp_path / f".store.{publish.socket.gethostname()}.{os.getpid()}.0a0a0a0a.partial").mkdir()
-    (tmp_path / f".store.{publish.socket.gethostname()}.1.0a0a0a0a.partial").mkdir()
-    write_store(NEW, target, overwrite="replace")
-    assert is_table(target, NEW)
-    # those of other hosts and of processes that live are theirs
-    assert len(leftovers(tmp_path)) == 3
 
 
 def test_a_living_process_of_another_user_is_left_alone(monkeypatch) -> None:

@@ -6,8 +6,6 @@ import datetime as dt
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from itertools import pairwise
@@ -28,9 +26,8 @@ from daskals.training.events import EpochFinished, Notice, PhaseStarted
 from daskals.training.watching import find_log, status_of
 from jobs._pause import PauseHook
 from jobs.simulate import main as simulate
-from jobs.train import main as train_command
-from jobs.watch import main as watch
 from tests.cases.night_cases import QUICK, ratings_of_day
+from tests.cases.watch_cases import seen, train
 
 
 def epoch(number: int, seconds: float = 30.0) -> EpochFinished:
@@ -43,12 +40,6 @@ def began(folder: Path) -> EventLog:
     started = process_start(os.getpid())
     log.add("begin", run="night of 2024-05-01", again="run it again", process_started=started)
     return log
-
-
-def seen(path: Path, *options: str, code: int = 0) -> str:
-    result = CliRunner().invoke(watch, [str(path), *options])
-    assert result.exit_code == code, result.output
-    return result.output
 
 
 def test_phase_epoch_rmse_and_time_left(tmp_path) -> None:
@@ -159,19 +150,6 @@ def test_a_failure_is_told_with_its_reason(tmp_path) -> None:
 # --- training runs -----------------------------------------------------------------------------------------
 
 
-def arguments(folder: Path, *more: object) -> list[str]:
-    data, out = folder / "ratings.csv", folder / "run"
-    if not data.exists():
-        ratings_of_day(1).to_csv(data, index=False)
-    options = ("--rank", 2, "--epochs", 4, "--lambda", 1, "--dashboard-address", "none", *more)
-    return [str(one) for one in ("--data", data, "--out", out, *options)]
-
-
-def train(folder: Path, *more: object, code: int = 0) -> None:
-    result = CliRunner().invoke(train_command, arguments(folder, *more))
-    assert result.exit_code == code, result.output
-
-
 def test_a_training_run_can_be_watched(tmp_path, monkeypatch) -> None:
     texts = []
 
@@ -203,26 +181,6 @@ def test_folds_are_told_apart(tmp_path) -> None:
     status = status_of(tmp_path / "run" / LOG)
     assert (status.training, status.state) == ("fold 2/2", "ended")
     assert status.summary.startswith("test RMSE")
-
-
-def test_a_killed_run_says_how_it_goes_on(tmp_path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.train", *arguments(tmp_path)],
-        cwd=Path(__file__).parent.parent,
-        env={**os.environ, "DASKALS_PAUSE_AT_EPOCH": "2"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert any(line.startswith("paused at epoch 2") for line in process.stdout)
-    assert "epoch 2/4" in seen(tmp_path / "run")
-    process.kill()
-    process.wait()
-    process.stdout.close()
-    text = seen(tmp_path / "run", code=1)
-    assert "gone" in text
-    assert "run the same command with --resume, it goes on from the last checkpoint" in text
-    train(tmp_path, "--resume")
-    assert "ended" in seen(tmp_path / "run")
 
 
 def test_a_run_that_fails_leaves_no_log_behind(tmp_path) -> None:

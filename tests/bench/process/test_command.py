@@ -18,8 +18,8 @@ from daskals.bench import scaling
 from daskals.bench.epoch import FIGURES
 from daskals.bench.systems import SYSTEMS
 from jobs.bench import main
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 NAMED = {"name", "group", "status", "note", "extra"}
 MACHINE = {
     "cpu",

@@ -14,12 +14,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from daskals.config import TrainConfig
 from daskals.fitting.fit import fit
-from tests.cases.movies import write_movies
+from tests.cases.movies import TRAINING
 from tests.conftest import CHROMIUM, ROOT
-
-pytestmark = pytest.mark.browser
 
 FLAGS = [
     "--headless",
@@ -31,9 +28,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-CONFIG = TrainConfig.parse(
-    {"model": "als", "rank": 8, "epochs": 12, "lambda": 1.0, "tau": 2.0, "gamma": 2.0, "split": "none"}
-)
 SLOW = 45_000
 """Milliseconds a page may take on a busy machine."""
 
@@ -46,13 +40,6 @@ def browser():
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started
         started.close()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("movies")
-    fit(write_movies(path / "ml-planted"), CONFIG).save(path / "model")
-    return path / "model"
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +215,7 @@ def test_a_new_model_is_taken_without_a_restart(browser, address, folder):
     shutil.copytree(folder.parent / "ml-planted", data)
     with (data / "ratings.csv").open("a") as file:
         file.writelines(f"161,{1 + 3 * film},4.0,900000999\n" for film in range(120))
-    fit(data, CONFIG).save(folder, existing="replace")
+    fit(data, TRAINING).save(folder, existing="replace")
     expect(page.get_by_text("120 titles rated by 161 people")).to_be_visible()
     expect(page.get_by_text("Your ratings (1)")).to_be_visible()
     page.context.close()

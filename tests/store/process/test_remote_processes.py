@@ -1,0 +1,37 @@
+"""Processes that read a store at an address."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from daskals.ingest import resolve_store
+from daskals.store.putting import put_store
+from jobs import doctor, evaluate, train
+from tests.cases.commands import run
+from tests.cases.registry_cases import fresh_bucket_url
+
+FAST = ["--rank", "4", "--epochs", "2", "--model", "als", "--seed", "1", "--dashboard-address", "none"]
+
+
+@pytest.fixture(scope="module")
+def trained_url(s3: str) -> str:
+    return put_store(resolve_store("synthetic-100k"), fresh_bucket_url()).path
+
+
+def test_processes_read_an_address(trained_url: str, tmp_path: Path) -> None:
+    results = {}
+    for name, options in {
+        "folder": ["--dataset", "synthetic-100k"],
+        "address": ["--store-url", trained_url, "--workers", "2", "--threads-per-worker", "1"],
+    }.items():
+        result = run(train, *FAST, *options, "--out", tmp_path / name)
+        assert result.exit_code == 0, result.output
+        results[name] = json.loads((tmp_path / name / "report.json").read_text())
+    assert results["address"]["factors_sha256"] == results["folder"]["factors_sha256"]
+    assert results["address"]["data"]["store"] == trained_url
+    again = run(evaluate, tmp_path / "address")
+    assert again.exit_code == 0, again.output
+    assert run(doctor, "--store", trained_url).exit_code == 0
