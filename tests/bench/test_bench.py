@@ -322,6 +322,7 @@ def test_json_that_cannot_be_written(tmp_path: Path, ratings: Path, monkeypatch:
     assert not file.exists()
 
 
+@pytest.mark.process
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, jobs.bench; print(*{'numpy', 'numba', 'distributed', 'zarr', 'rich'} & set(sys.modules))"

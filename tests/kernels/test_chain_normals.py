@@ -110,11 +110,13 @@ def run_python(code, **environment):
     ).stdout.strip()
 
 
+@pytest.mark.process
 def test_the_same_bits_without_the_compiler():
     code = "from tests.kernels.test_chain_normals import draws; print(draws(shape=(20, 21)).tobytes().hex())"
     assert run_python(code, NUMBA_DISABLE_JIT="1") == draws(shape=(20, 21)).tobytes().hex()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "target", ["x86-64", *(pytest.param(name, marks=pytest.mark.slow) for name in ("avx2", "generic"))]
 )

@@ -57,6 +57,7 @@ def finish(process):
     return printed.split()
 
 
+@pytest.mark.process
 @needs_jit
 def test_cache__processes_that_start_together_do_not_mix_up_forms(tmp_path):
     script = tmp_path / "worker.py"
@@ -70,6 +71,7 @@ def test_cache__processes_that_start_together_do_not_mix_up_forms(tmp_path):
     assert leftovers == []
 
 
+@pytest.mark.process
 @needs_jit
 def test_cache__damaged_file_is_compiled_anew(tmp_path):
     script = tmp_path / "worker.py"
@@ -167,6 +169,7 @@ print(*[r for r in ("xmm", "ymm", "zmm") if r in code])
 """
 
 
+@pytest.mark.process
 @needs_jit
 @pytest.mark.parametrize("first", ["", "import numba"])
 @pytest.mark.parametrize(("name", "registers"), [("avx2", ["xmm", "ymm"]), ("x86-64", ["xmm"])])

@@ -266,6 +266,7 @@ def run_python(code, **environment):
     return done.stdout
 
 
+@pytest.mark.process
 @needs_jit
 def test_solve_rows__refuses_the_workqueue_layer():
     code = """
@@ -282,14 +283,17 @@ except ConfigError as error:
 CHOSEN = "twin[20] or twin[3-True] or long_row or interpolation or names_the"
 
 
+@pytest.mark.process
 def test_solve_rows__holds_on_the_smallest_target():
     assert_holds(CHOSEN, DASKALS_CPU="x86-64")
 
 
+@pytest.mark.process
 def test_solve_rows__holds_without_the_jit():
     assert_holds(CHOSEN, NUMBA_DISABLE_JIT="1")
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "setting", ["DASKALS_CPU=avx2", "DASKALS_CPU=x86-64", "DASKALS_CPU=generic", "NUMBA_DISABLE_JIT=1"]

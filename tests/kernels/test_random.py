@@ -128,6 +128,7 @@ def test_streams_have_numbers_of_their_own():
     assert max(numbers) < random.FIRST_DATA_STREAM
 
 
+@pytest.mark.process
 def test_the_same_bits_without_the_compiler():
     code = (
         "from daskals.kernels.toolkit.random import fill_normals, fill_uniforms\n"

@@ -225,6 +225,7 @@ def test_an_unknown_name_suggests_the_nearest(ask):
         ask("synthetic-1M")
 
 
+@pytest.mark.process
 def test_sets_do_not_depend_on_threads_ranges_or_the_compiler(monkeypatch):
     monkeypatch.setitem(DEFINITIONS, "tiny", TINY)
     expected = sha256_of(*generate("tiny"))

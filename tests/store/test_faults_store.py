@@ -153,11 +153,13 @@ every_death(prepare, change, check)
 CASES = [("states", STATES, 20), ("stores", STORES, 40), ("splits", SPLITS, 10)]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("what", "script", "least"), [CASES[0], CASES[2]])
 def test_dying_at_some_writes(tmp_path: Path, what: str, script: str, least: int) -> None:
     assert deaths(tmp_path, script, stride=5) >= least, f"too few writes of {what} were seen"
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("what", "script", "least"), CASES)

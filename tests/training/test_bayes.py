@@ -120,6 +120,7 @@ def test_one_set_of_factors_stands_for_the_samples(short):
     assert short.weights["item"].shape == (5, 4)
 
 
+@pytest.mark.process
 def test_chain_is_the_same_for_any_workers_and_blocks(client, planted_folder, short, monkeypatch):
     with connect(ClusterConfig(dashboard_address=None, workers=2, threads_per_worker=1)) as other:
         again = fit(str(planted_folder), TrainConfig.parse(SHORT), other.client)

@@ -215,6 +215,7 @@ def test_report_and_saved_model_agree(short, tmp_path):
         assert figures[name] == short.report[name]
 
 
+@pytest.mark.process
 def test_chain_is_the_same_on_other_workers_and_from_a_checkpoint(short, store, tmp_path, monkeypatch):
     monkeypatch.setattr("daskals.training.bayes.CHECKPOINT_SWEEPS", 1)
 
