@@ -19,7 +19,7 @@ import pytest
 from zarr.storage import LocalStore
 
 from daskals.errors import DataError, OutputError, StoreError
-from daskals.store import publish
+from daskals.store import atomic_folder
 from daskals.store.arrays import StagingStore, open_for_writing, write_array
 from daskals.store.reader import open_store
 from daskals.store.writer import write_store
@@ -44,10 +44,10 @@ class FaultyDisk:
         monkeypatch.setattr(LocalStore, "set", checked_set)
         for owner, name in (
             (pq, "write_table"),
-            (publish, "sync_tree"),
-            (publish, "sync_path"),
-            (publish, "exchange"),
-            (publish.shutil, "rmtree"),
+            (atomic_folder, "sync_tree"),
+            (atomic_folder, "sync_path"),
+            (atomic_folder, "exchange"),
+            (atomic_folder.shutil, "rmtree"),
             (Path, "rename"),
             (Path, "mkdir"),
         ):
@@ -110,7 +110,7 @@ def test_a_full_disk_at_any_step_leaves_no_trace(tmp_path, disk) -> None:
             assert list(tmp_path.iterdir()) == []
         else:  # the last steps come after the rename: the store is whole
             assert is_table(tmp_path / "made" / "store", NEW)
-            publish.shutil.rmtree(tmp_path / "made")
+            atomic_folder.shutil.rmtree(tmp_path / "made")
     assert step > 40
     assert is_table(tmp_path / "made" / "store", NEW)
 
@@ -139,7 +139,7 @@ def test_without_an_exchange_the_old_store_is_moved_aside(tmp_path, monkeypatch)
     def unsupported(first: Path, second: Path) -> None:
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr(publish, "exchange", unsupported)
+    monkeypatch.setattr(atomic_folder, "exchange", unsupported)
     write_store(OLD, tmp_path / "store")
     write_store(NEW, tmp_path / "store", overwrite="replace")
     assert is_table(tmp_path / "store", NEW)
@@ -162,9 +162,9 @@ def test_without_an_exchange_the_old_store_is_moved_aside(tmp_path, monkeypatch)
 
 
 def test_a_missing_system_call_is_said_so(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(publish.ctypes, "CDLL", lambda *args, **kwargs: object())
+    monkeypatch.setattr(atomic_folder.ctypes, "CDLL", lambda *args, **kwargs: object())
     with pytest.raises(OSError, match="Function not implemented"):
-        publish.exchange(tmp_path / "a", tmp_path / "b")
+        atomic_folder.exchange(tmp_path / "a", tmp_path / "b")
 
 
 @pytest.mark.parametrize("moment", [1, 10, 25])
@@ -219,8 +219,8 @@ def test_what_a_killed_process_leaves_is_removed_by_the_next(tmp_path) -> None:
     assert is_table(target, OLD)
     assert len([path for path in tmp_path.iterdir() if path.suffix == ".partial"]) == 1
     (tmp_path / ".store.another-host.1.0a0a0a0a.partial").mkdir()
-    (tmp_path / f".store.{publish.socket.gethostname()}.{os.getpid()}.0a0a0a0a.partial").mkdir()
-    (tmp_path / f".store.{publish.socket.gethostname()}.1.0a0a0a0a.partial").mkdir()
+    (tmp_path / f".store.{atomic_folder.socket.gethostname()}.{os.getpid()}.0a0a0a0a.partial").mkdir()
+    (tmp_path / f".store.{atomic_folder.socket.gethostname()}.1.0a0a0a0a.partial").mkdir()
     write_store(NEW, target, overwrite="replace")
     assert is_table(target, NEW)
     # those of other hosts and of processes that live are theirs
@@ -231,8 +231,8 @@ def test_a_living_process_of_another_user_is_left_alone(monkeypatch) -> None:
     def forbidden(pid: int, number: int) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(publish.os, "kill", forbidden)
-    assert publish._alive(12345)
+    monkeypatch.setattr(atomic_folder.os, "kill", forbidden)
+    assert atomic_folder._alive(12345)
 
 
 # --- what is already there ---------------------------------------------------------------------------------
@@ -271,13 +271,13 @@ def test_a_link_to_a_store_stays_a_link(tmp_path) -> None:
 
 
 def test_a_store_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch) -> None:
-    sync_tree = publish.sync_tree
+    sync_tree = atomic_folder.sync_tree
 
     def overtaken(root: Path) -> None:
-        monkeypatch.setattr(publish, "sync_tree", sync_tree)
+        monkeypatch.setattr(atomic_folder, "sync_tree", sync_tree)
         write_store(OLD, tmp_path / "store")
 
-    monkeypatch.setattr(publish, "sync_tree", overtaken)
+    monkeypatch.setattr(atomic_folder, "sync_tree", overtaken)
     with pytest.raises(OutputError, match=r"store: already exists"):
         write_store(NEW, tmp_path / "store")
     assert is_table(tmp_path / "store", OLD)
