@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from daskals.ingest import ingest
     from daskals.model.filters import Filters
     from daskals.model.fitted import Model
-    from daskals.registry.opening import load_model
+    from daskals.registry.open_model import load_model
     from daskals.store.reader import open_store
 
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ _HOMES = {
     "ingest": "daskals.ingest",
     "Filters": "daskals.model.filters",
     "Model": "daskals.model.fitted",
-    "load_model": "daskals.registry.opening",
+    "load_model": "daskals.registry.open_model",
     "open_store": "daskals.store.reader",
 }
 

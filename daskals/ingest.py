@@ -24,8 +24,8 @@ from daskals.ratings.source import read_ratings
 from daskals.ratings.synthetic import SYNTHETIC_NAMES, generate, synthetic_version
 from daskals.ratings.table import RatingsTable
 from daskals.store.append import append
+from daskals.store.copying import copy_store
 from daskals.store.forget import forget_users
-from daskals.store.putting import put_store
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import is_url, place_of
 from daskals.store.versions import is_store, open_latest
@@ -87,9 +87,9 @@ def ingest(
     if overwrite == "replace":
         raise made_once(target)
     if as_of is None and not is_name(source) and is_store(Path(source)):
-        return put_store(open_latest(source), target)
+        return copy_store(open_latest(source), target)
     with tempfile.TemporaryDirectory(prefix="daskals-") as folder:
-        return put_store(ingest(source, Path(folder) / "store", config, as_of=as_of), target)
+        return copy_store(ingest(source, Path(folder) / "store", config, as_of=as_of), target)
 
 
 def made_once(url: str) -> OutputError:
@@ -185,7 +185,9 @@ def job_store(job: JobConfig, default: str) -> RatingsStore:
     named = job.dataset if job.data is None else str(job.data)
     if job.store_url is None:
         return resolve_store(named or default, job)
-    return open_store(job.store_url) if named is None else put_store(resolve_store(named, job), job.store_url)
+    return (
+        open_store(job.store_url) if named is None else copy_store(resolve_store(named, job), job.store_url)
+    )
 
 
 def is_name(source: str | Path) -> bool:

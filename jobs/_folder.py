@@ -27,7 +27,7 @@ def result_folder(out: Path, marker: str, *, overwrite: bool) -> Iterator[Path]:
     OutputError
         Before any work, if `out` holds something that may not be replaced.
     """
-    from daskals.store.publish import staged_directory
+    from daskals.store.atomic_folder import staged_directory
 
     taken = out.exists() and not (out.is_dir() and not any(out.iterdir()))
     if taken and not overwrite:

@@ -56,7 +56,7 @@ def main(
     from daskals.analysis.anomalies.words import describe_anomalies
     from daskals.analysis.missing import is_missing
     from daskals.plots.anomalies import HEADINGS, write_anomalies
-    from daskals.registry.opening import load_model
+    from daskals.registry.open_model import load_model
     from jobs._folder import result_folder
 
     names = None if filters is None else read_filters(filters)

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from daskals.errors import DaskalsError
 from daskals.model.filters import Filters, genre_names
 from daskals.model.fitted import Model
-from daskals.model.newcomer import EXAMPLES, popular_by_genre
+from daskals.model.new_users import EXAMPLES, popular_by_genre
 from daskals.model.profile import Profile
-from daskals.serving.live import ModelServer, Served
+from daskals.serving.live_model import ModelServer, Served
 from daskals.serving.presentation import in_words, item_map, reasons, web_links, year_limits
 from jobs._map import map_chart
 from jobs._page import STYLE, describe, escape, line, replace_ratings, stars, start

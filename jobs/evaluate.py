@@ -53,7 +53,7 @@ def main(
     by predicted rating, by the papers' blends, by affinity, and by baselines that know no taste.
     """
     config = ReadConfig.parse(given(options))
-    from daskals.evaluation.errors import evaluate
+    from daskals.evaluation.prediction_error import evaluate
     from daskals.model.fitted import Model
     from jobs._files import write_json
 
@@ -78,17 +78,17 @@ def _judge(
 ) -> dict[str, Any]:
     from daskals.cluster.connect import connect
     from daskals.config import ClusterConfig
-    from daskals.evaluation.buckets import error_buckets
-    from daskals.fitting.evaluate import judge_ranking, own_ratings
+    from daskals.evaluation.error_by_count import error_by_count
+    from daskals.fitting.evaluate import evaluate_ranking, own_ratings
 
     found: dict[str, Any] = {}
     with own_ratings(model, data, config) as (store, split):
         if buckets:
-            found["by_training_ratings"] = error_buckets(model, store, split)
+            found["by_training_ratings"] = error_by_count(model, store, split)
         if ranking is not None:
             k, sample, seed = ranking
             with connect(ClusterConfig(dashboard_address=None)) as cluster:
-                found["ranking"] = judge_ranking(model, store, cluster, k=k, sample=sample, seed=seed)
+                found["ranking"] = evaluate_ranking(model, store, cluster, k=k, sample=sample, seed=seed)
     return found
 
 

@@ -41,10 +41,10 @@ def main(
     debug: bool,  # noqa: ARG001
 ) -> None:
     """Write what MODEL knows of users, items and genres, with features for churn, value and the like."""
-    from daskals.registry.opening import load_model, opened
+    from daskals.registry.open_model import load_model, open_model
     from daskals.serving.export import export_model
 
-    with opened(model) as (loaded, _):
+    with open_model(model) as (loaded, _):
         written = export_model(
             loaded,
             out,

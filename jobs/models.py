@@ -99,9 +99,9 @@ def show(url: str, ref: str, *, verify: bool, debug: bool) -> None:  # noqa: ARG
 @guarded
 def publish(url: str, run: Path, name: str, aliases: tuple[str, ...], *, debug: bool) -> None:  # noqa: ARG001
     """Publish RUN, the folder of a training run or of a model, as a version."""
-    from daskals.registry.publishing import publish_model
+    from daskals.registry.run_versions import publish_run
 
-    manifest = publish_model(_open(url), run, name=name, aliases=aliases)
+    manifest = publish_run(_open(url), run, name=name, aliases=aliases)
     click.echo(manifest.id)
 
 
@@ -149,7 +149,7 @@ def rollback(url: str, alias: str, to: str | None, note: str, *, debug: bool) ->
 @guarded
 def compare(url: str, first: str, second: str, data: str | None, *, debug: bool) -> None:  # noqa: ARG001
     """Print as JSON what differs between FIRST and SECOND: data, options, figures."""
-    from daskals.registry.publishing import compare_versions
+    from daskals.registry.run_versions import compare_versions
 
     click.echo(json.dumps(compare_versions(_open(url), first, second, data), indent=2))
 

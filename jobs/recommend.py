@@ -14,8 +14,8 @@ from jobs._command import field_options, given, guarded
 if TYPE_CHECKING:
     from daskals.model.filters import Filters
     from daskals.model.fitted import Model
-    from daskals.model.order import Scoring
-    from daskals.store.publish import Existing
+    from daskals.model.list_order import Scoring
+    from daskals.store.atomic_folder import Existing
 
 
 @click.command()
@@ -54,11 +54,11 @@ def main(model: str, rate: tuple[str, ...], ratings: Path | None, *, debug: bool
     files. With them: a table for a person who is not in the model.
     """
     config = ClusterConfig.parse(given({name: options[name] for name in ClusterConfig.model_fields}))
-    from daskals.model.order import Scoring
-    from daskals.registry.opening import opened
+    from daskals.model.list_order import Scoring
+    from daskals.registry.open_model import open_model
 
     scoring, filters = Scoring(options["alpha"], options["bias_weight"]), _filters(options)
-    with opened(model) as (loaded, folder):
+    with open_model(model) as (loaded, folder):
         if rate or ratings is not None:
             _for_one(loaded, (rate, ratings), scoring, filters, options)
         else:
@@ -101,7 +101,7 @@ def _for_one(
     filters: Filters,
     options: dict[str, Any],
 ) -> None:
-    from daskals.model.newcomer import popular_by_genre, read_person, understand
+    from daskals.model.new_users import parse_typed_ratings, popular_by_genre, read_profile_file
     from jobs._files import write_json
     from jobs._tables import print_items, records
 
@@ -109,12 +109,12 @@ def _for_one(
     if path is not None:
         if texts:
             raise ConfigError("found together with --rate", where="--ratings", expected="one of the two")
-        person = model.fold_in(read_person(path))
+        person = model.fold_in(read_profile_file(path))
         taken = [
             (model.item_name(int(row)), float(r)) for row, r in zip(person.rated, person.ratings, strict=True)
         ]
     else:
-        understood = understand(model, texts)
+        understood = parse_typed_ratings(model, texts)
         for one in understood:
             if not one.is_exact:
                 click.echo(f"{one.asked!r} is taken for {one.title}")

@@ -12,7 +12,7 @@ from jobs._command import field_options, given, guarded
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
-    from daskals.store.publish import Existing
+    from daskals.store.atomic_folder import Existing
 
 
 @click.command()
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 def main(model: str, item: str | None, n: int, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
     """List the items nearest to each other in taste: by the cosine of their factors."""
     config = ClusterConfig.parse(given({name: options[name] for name in ClusterConfig.model_fields}))
-    from daskals.registry.opening import opened
+    from daskals.registry.open_model import open_model
 
-    with opened(model) as (loaded, folder):
+    with open_model(model) as (loaded, folder):
         if item is not None:
             _print_one(loaded, item, n, options)
         else:

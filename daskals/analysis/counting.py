@@ -1,4 +1,4 @@
-"""Sums over all ratings of a store, made by counting over its columns, a range at a time."""
+"""Counts and sums over all ratings of a store, from its columns a range at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The joint density of pairs of factors against a Gaussian, the prior of the model (paper 2, section 1)."""
+"""Joint density of pairs of factors against a Gaussian, the prior of the model (paper 2, section 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exploring a ratings store: every number of the papers' tables and figures about the data.
+"""Exploration of a ratings store: every number of the papers' tables and figures about the data.
 
 Paper 1: Table 1, Figures 1 to 3. Paper 2: Figures 1 to 4. The figures are drawn from what stands here.
 """

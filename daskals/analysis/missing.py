@@ -1,4 +1,4 @@
-"""How a figure that cannot be had is said: one line in its place."""
+"""Missing figures: one line in the place of what cannot be had."""
 
 from __future__ import annotations
 

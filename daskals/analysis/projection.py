@@ -1,4 +1,4 @@
-"""The map of items: factors themselves at rank 2, else their two leading principal axes (paper 2, Fig. 6)."""
+"""Map of items: the factors themselves at rank 2, else two leading principal axes (paper 2, Fig. 6)."""
 
 from __future__ import annotations
 

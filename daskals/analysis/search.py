@@ -1,4 +1,4 @@
-"""What a hyperparameter search found: the curve over K and the grid in facets (paper 1, Fig. 7 and 8)."""
+"""Search results in numbers: the curve over K and the grid in facets (paper 1, Fig. 7 and 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well genres separate among the items' factors, which never saw them; each beside what chance gives."""
+"""Separation of genres among the items' factors, which never saw them, beside what chance gives."""
 
 from __future__ import annotations
 

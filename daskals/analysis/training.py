@@ -1,4 +1,4 @@
-"""What a training run did: curves, accuracy by how much was known, and speed, as numbers."""
+"""Training curves of a run: error, accuracy by how much was known, and speed, as numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.search import grid_facets, rank_curve
 from daskals.errors import DataError, ModelError, StoreError
 from daskals.model.fitted import Model
-from daskals.model.history import open_history
+from daskals.model.training_ratings import open_history
 from daskals.ratings.split import SplitSpec
 from daskals.store.splits import ensure_split, load_block
 from daskals.types import TEST, Float64, Int64

@@ -1,4 +1,4 @@
-"""Time by the clock, and of this process's threads: the second tells a busy machine from a slow system."""
+"""Clocks: of the wall, and of this process's threads; the second tells a busy machine from a slow system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of a benchmark."""
+"""Options of a benchmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark asks of a system, and what the system answers."""
+"""Interface of a measured system: what a benchmark asks, and what the system answers."""
 
 from __future__ import annotations
 

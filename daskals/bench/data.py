@@ -1,4 +1,4 @@
-"""The data that all systems of a benchmark share: one split of one store, both orientations in memory."""
+"""Shared data of a benchmark: one split of one store, both orientations in memory."""
 
 from __future__ import annotations
 

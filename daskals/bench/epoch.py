@@ -1,4 +1,4 @@
-"""An epoch of every system on the same data: the measurement behind `jobs.bench epoch`."""
+"""Epoch time of every system on the same data: the measurement of `jobs.bench epoch`."""
 
 from __future__ import annotations
 

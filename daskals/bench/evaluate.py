@@ -1,4 +1,4 @@
-"""RMSE of the test part: the measurement behind `jobs.bench evaluate`."""
+"""RMSE of the test part: the measurement of `jobs.bench evaluate`."""
 
 from __future__ import annotations
 

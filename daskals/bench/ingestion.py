@@ -1,4 +1,4 @@
-"""CSV to store: the measurement behind `jobs.bench ingest`."""
+"""Ingestion time, CSV to store: the measurement of `jobs.bench ingest`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of their own for measurements: fixed threads, honest peaks of memory, and no shared state."""
+"""Isolated processes for measurements: fixed threads, honest peaks of memory, no shared state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark ran on: the machine, its software, and the peak it was measured to reach."""
+"""Machine of a benchmark: its software, and the peak it was measured to reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark leaves in files."""
+"""Report files of a benchmark."""
 
 from __future__ import annotations
 

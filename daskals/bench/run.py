@@ -1,4 +1,4 @@
-"""One benchmark from options to report; what `jobs.bench` calls."""
+"""Run of one benchmark from options to report; what `jobs.bench` calls."""
 
 from __future__ import annotations
 

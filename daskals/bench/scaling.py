@@ -1,4 +1,4 @@
-"""One thread or process against several: the measurement behind `jobs.bench scaling`."""
+"""Scaling of one thread or process to several: the measurement of `jobs.bench scaling`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The systems that can be measured, by name; each is imported in the process that runs it only."""
+"""Systems that can be measured, by name; each is imported in the process that runs it only."""
 
 from __future__ import annotations
 

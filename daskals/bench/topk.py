@@ -1,4 +1,4 @@
-"""Everybody's best ten items, what they have rated left out: the measurement behind `jobs.bench topk`."""
+"""Top-ten lists for everybody, what they have rated left out: the measurement of `jobs.bench topk`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much arithmetic and traffic an epoch is: computed from the data's shape, the same rule for all."""
+"""Arithmetic and traffic of an epoch: computed from the data's shape, the same rule for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a model orders: precision, recall and their kin at K, beside baselines that know no taste.
+"""Ranking quality: precision, recall and their kin at K, beside baselines that know no taste.
 
 Paper 2's protocol (section 3.3): an item is relevant if its held-out rating is at least 3.5; candidates are
 all items but those the user rated in training; a random sample of users with held-out ratings is scored.

@@ -1,4 +1,4 @@
-"""Which start suits an item that nobody has rated: whole items held out, and their ratings predicted."""
+"""Cold-start study of items nobody has rated: whole items held out, their ratings predicted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search may try: grids, ranges, the papers' own grids, and the second stage around a best point."""
+"""Search space: grids, ranges, the papers' own grids, and the second stage around a best point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing hyperparameters on validation alone: exhaustive grids and Optuna's search, resumable.
+"""Hyperparameter search on validation alone: exhaustive grids and Optuna's, resumable.
 
 Trials run side by side on the cluster over the same resident blocks. A trial is recorded as it ends; a
 search that is run again in the same folder continues, since what it asks next follows from its seed and the
@@ -24,8 +24,8 @@ from daskals.evaluation.ranking import RankingTask, Scorer, figures_of, make_tas
 from daskals.experiments.search_space import Axis, Grid, Point, config_of
 from daskals.experiments.trial import SharedData, Trial, TrialResult, share_data
 from daskals.fitting.fit import split_spec
+from daskals.store.atomic_file import write_text_whole
 from daskals.store.reader import RatingsStore
-from daskals.store.small_files import publish_text
 from daskals.store.splits import ensure_split
 from daskals.training.features import resolve_model
 from daskals.training.stopping import check_validation
@@ -145,7 +145,7 @@ class Search:
     def _write(self) -> None:
         records = sorted(self._records.values(), key=lambda record: _key(record["point"]))
         text = json.dumps({"identity": self._identity(), "trials": records}, indent=1)
-        publish_text(self.folder / RECORDS, text + "\n")
+        write_text_whole(self.folder / RECORDS, text + "\n")
 
 
 def _rank(task: RankingTask, result: TrialResult, rank: int) -> dict[str, float]:

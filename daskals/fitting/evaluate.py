@@ -1,4 +1,4 @@
-"""What `jobs.evaluate` adds to the error figures: buckets by what was known, and ranking beside baselines."""
+"""Evaluation of a fitted model on its own split: ranking beside baselines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from daskals.cluster.workers import Cluster
 from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import DataError
-from daskals.evaluation.errors import training_store
+from daskals.evaluation.prediction_error import training_store
 from daskals.evaluation.ranking import SAMPLE, K
 from daskals.evaluation.ranking_scores import VALIDATION_FRACTION, ranking_report
 from daskals.fitting.fit import fit
@@ -46,7 +46,7 @@ def own_ratings(
         yield store, ensure_split(store, SplitSpec(**section["split"]))
 
 
-def judge_ranking(
+def evaluate_ranking(
     model: Model, store: RatingsStore, cluster: Cluster, *, k: int = K, sample: int = SAMPLE, seed: int = 42
 ) -> dict[str, Any]:
     """Rank for a model's test users; see `ranking_report`.

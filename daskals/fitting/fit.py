@@ -13,7 +13,7 @@ from daskals.cluster.connect import connect
 from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ConfigError
-from daskals.evaluation.errors import evaluate_split
+from daskals.evaluation.prediction_error import evaluate_split
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
 from daskals.fitting.report import build_report, data_section, history_section
 from daskals.ingest import RatingsSource, open_ratings

@@ -1,4 +1,4 @@
-"""From a chain to what is saved and reported of it: samples, and one set of factors that stands for them.
+"""The saved posterior of a chain: samples, and one set of factors that stands for them.
 
 Factors of different samples cannot be averaged: each has its own rotation. What is one thing is the mean
 prediction of all pairs, a matrix of rank samples·rank at most; its best approximation of the model's rank

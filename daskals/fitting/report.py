@@ -1,4 +1,4 @@
-"""What `report.json` holds: configuration, environment, data, history and figures of one run."""
+"""The run report, `report.json`: configuration, environment, data, history and figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from daskals.cluster.connect import available_cores
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
-from daskals.evaluation.errors import test_figures
+from daskals.evaluation.prediction_error import test_figures
 from daskals.kernels.toolkit.target import current_target
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore

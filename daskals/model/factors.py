@@ -1,4 +1,4 @@
-"""What training leaves: factors and biases by original id, and the predictions they make."""
+"""Factors and biases by original id, as training leaves them, and the predictions they make."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from daskals.errors import DataError
 from daskals.kernels.scoring.score import predict_pairs
 from daskals.kernels.toolkit.layout import aligned_empty, pack_rows, unpack_rows
 from daskals.model.samples import Samples, Scored
+from daskals.store.atomic_folder import Existing
 from daskals.store.model_files import StoredModel, read_model, write_model
-from daskals.store.publish import Existing
 from daskals.types import SIDES, FactorRows, Float32, Float64, Int64, Side
 
 

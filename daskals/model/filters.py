@@ -1,4 +1,4 @@
-"""Which items may be recommended: by number of ratings, genre, year, and lists."""
+"""Filters of items that may be recommended: by number of ratings, genre, year, and lists."""
 
 from __future__ import annotations
 

@@ -11,15 +11,15 @@ import pyarrow as pa
 
 from daskals.kernels.scoring.topk import ItemPanels
 from daskals.model.filters import Filters
-from daskals.model.given import GivenRatings, read_given
-from daskals.model.history import open_history, own_ratings
-from daskals.model.named import NamedModel
+from daskals.model.list_order import Scoring
+from daskals.model.lookup import LookupModel
 from daskals.model.new_items import ColdStart, anchor_mean, genre_weights, new_traits
-from daskals.model.order import Scoring
-from daskals.model.priors import rating_parts, trait_part
+from daskals.model.prior_mean import rating_parts, trait_part
 from daskals.model.profile import Explanation, Profile, explain
-from daskals.model.selection import best_rows, pack_units, pack_with_bias, unit_rows
+from daskals.model.profile_ratings import ProfileRatings, read_profile_ratings
 from daskals.model.tables import Frame, Output, as_output, item_table
+from daskals.model.top_items import best_rows, pack_units, pack_with_bias, unit_rows
+from daskals.model.training_ratings import open_history, own_ratings
 from daskals.types import Float32, Float64, Int64, Side
 
 Person: TypeAlias = Any
@@ -28,7 +28,7 @@ Person: TypeAlias = Any
 NO_FILTERS = Filters()
 
 
-class Model(NamedModel):
+class Model(LookupModel):
     """A fitted model.
 
     Users and items are named by their original ids, items also by title; somebody who is not in the model
@@ -65,7 +65,7 @@ class Model(NamedModel):
             own.seen,
         )
 
-    def fold_in(self, ratings: GivenRatings) -> Profile:
+    def fold_in(self, ratings: ProfileRatings) -> Profile:
         """Place a person who is not in the model, by the solve and ridge of a training half-step.
 
         Parameters
@@ -84,7 +84,7 @@ class Model(NamedModel):
         DataError
             For an unknown title or id, a rating off the scale, or something rated twice.
         """
-        rows, values = read_given(ratings, self.find_item, self.limits, self.item_name)
+        rows, values = read_profile_ratings(ratings, self.find_item, self.limits, self.item_name)
         return self.fold("user").solve(rows, values, self._no_prior, self._person_priors(rows))
 
     def _person_priors(self, rated: Int64) -> Float64:
@@ -93,7 +93,7 @@ class Model(NamedModel):
     def fold_in_item(
         self,
         genres: Sequence[str] = (),
-        ratings: GivenRatings = (),
+        ratings: ProfileRatings = (),
         *,
         year: int | None = None,
         start: ColdStart = "anchors",
@@ -125,7 +125,7 @@ class Model(NamedModel):
         DataError
             For an unknown user, a rating off the scale, or a user twice.
         """
-        rows, values = read_given(
+        rows, values = read_profile_ratings(
             ratings, self.find_user, self.limits, lambda row: f"user {self.user_ids[row]}"
         )
         own = self._item_start(list(genres), year, start)

@@ -1,4 +1,4 @@
-"""Where a new item stands before anybody has rated it: by its genres, or by the known items most like it."""
+"""New items before anybody has rated them: placed by genres, or by the known items most like them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A row looked at closely, in the model or new: a person's or an item's own ratings and factors."""
+"""Profile of one row, in the model or new: a person's or an item's own ratings and factors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding items by title: exactly, without year or article, by some words, or with a typing error."""
+"""Title search: exactly, without year or article, by some words, or with a typing error."""
 
 from __future__ import annotations
 

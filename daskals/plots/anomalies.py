@@ -1,4 +1,4 @@
-"""The page of a model's anomalies and its figures, drawn from their numbers."""
+"""Figures and page of a model's anomalies, drawn from their numbers."""
 
 from __future__ import annotations
 

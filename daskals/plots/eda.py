@@ -1,4 +1,4 @@
-"""The figures of the exploration, drawn from its JSON, and the page that holds them."""
+"""Figures and page of the exploration, drawn from its JSON."""
 
 from __future__ import annotations
 

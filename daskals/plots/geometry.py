@@ -1,4 +1,4 @@
-"""The figures of a model's geometry, drawn from its numbers, and the pages that hold them."""
+"""Figures and pages of a model's geometry, drawn from its numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nights of a simulation as a figure."""
+"""Figure of a simulation's nights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: text, tables and figures, with everything from the data escaped."""
+"""HTML page in one file: text, tables and figures, with everything from the data escaped."""
 
 from __future__ import annotations
 

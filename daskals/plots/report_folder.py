@@ -1,4 +1,4 @@
-"""A report in a folder: the numbers as JSON, the figures drawn from them, and the page that holds both."""
+"""Report folder: the numbers as JSON, the figures drawn from them, and the page that holds both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What drawing needs, asked before any work."""
+"""Requirements of drawing, asked before any work."""
 
 from __future__ import annotations
 

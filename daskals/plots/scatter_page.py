@@ -1,4 +1,4 @@
-"""The map of items as one interactive page: titles on hover, genres by choice, no other file, no network."""
+"""Scatter map of items as one page: titles on hover, genres by choice, no other file, no network."""
 
 from __future__ import annotations
 

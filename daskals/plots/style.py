@@ -1,4 +1,4 @@
-"""How figures look, and how they are written: PNG and SVG, the same bytes for the same numbers."""
+"""Style of figures and how they are written: PNG and SVG, the same bytes for the same numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of a training run, drawn from its numbers, and the page that holds them."""
+"""Figures and page of a training run, drawn from its numbers."""
 
 from __future__ import annotations
 

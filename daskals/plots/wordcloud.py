@@ -1,4 +1,4 @@
-"""The cloud of tags (paper 2, Fig. 4), drawn as outlines so that it stays sharp at any size."""
+"""Word cloud of tags (paper 2, Fig. 4), drawn as outlines so that it stays sharp at any size."""
 
 from __future__ import annotations
 

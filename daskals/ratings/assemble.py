@@ -1,4 +1,4 @@
-"""From raw columns to the ratings table: judge faults, settle duplicates, number the rows."""
+"""Assembly of the ratings table from raw columns: settle faults and duplicates, number the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The items an input lists: titles, years, genres, links and tags, aligned with the item rows."""
+"""The catalogue: items an input lists, with titles, years, genres, links and tags, by item row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which columns of an input hold the user, the item, the rating and its time."""
+"""Column names of an input: which hold the user, the item, the rating and its time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the columns of an input, whatever their types, to raw ratings."""
+"""Conversion of an input's columns, whatever their types, to raw ratings."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _obtain(folder: Path, base_url: str, progress: Literal["show", "hide"]) -> N
 
 
 def _download(url: str, archive: Path, progress: Literal["show", "hide"]) -> None:
-    digest = _published_md5(url, archive)
+    digest = _expected_md5(url, archive)
     pooch.get_logger().setLevel("WARNING")
     with DownloadBar(archive.name, visible=progress == "show") as bar:
         downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=_CHUNK_BYTES)
@@ -143,7 +143,7 @@ def _check_by_hand(archive: Path) -> None:
         raise _damaged(archive, f"the archive is damaged: its MD5 is not that of {checksum.name}")
 
 
-def _published_md5(url: str, archive: Path) -> str:
+def _expected_md5(url: str, archive: Path) -> str:
     answer = io.BytesIO()
     try:
         pooch.HTTPDownloader()(f"{url}.md5", answer, None)
@@ -175,7 +175,7 @@ def _unreachable(url: str, archive: Path, error: OSError) -> DatasetError:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack beside the final place and publish by one rename."""
+    """Unpack beside the final place and move there by one rename."""
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         try:
             with zipfile.ZipFile(archive) as opened:
@@ -190,7 +190,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         try:
             found[0].rename(folder)
         except OSError:
-            # another process may have published the same folder meanwhile
+            # another process may have put the same folder there meanwhile
             if not folder.is_dir():
                 raise
 

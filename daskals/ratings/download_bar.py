@@ -1,4 +1,4 @@
-"""A progress bar for downloads, in the form pooch asks for."""
+"""Progress bar for downloads, in the form pooch asks for."""
 
 from __future__ import annotations
 

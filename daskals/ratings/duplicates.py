@@ -1,4 +1,4 @@
-"""Ratings of a pair that occurs more than once: found by counting, settled by one rule."""
+"""Duplicate ratings of a pair: found by counting, settled by one rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings that are already in memory: pandas and Arrow frames, SciPy sparse matrices."""
+"""Data frames and sparse matrices of ratings in memory: pandas, Arrow, SciPy."""
 
 from __future__ import annotations
 

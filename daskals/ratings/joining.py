@@ -1,4 +1,4 @@
-"""Ids, catalogue and tags of ratings that come after others: who is known keeps their row."""
+"""Ids, catalogue and tags joined to those of an earlier version: who is known keeps their row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a text file is laid out: its delimiter, and the head that names its columns."""
+"""Delimiter and header of a text file: how its columns are parted, and what names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of ratings and timestamps turned into arrays, with the rows that cannot be."""
+"""Number columns, ratings and timestamps, turned into arrays, with the rows that cannot be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings as a reader hands them over: converted, numbered, with their faults listed but not yet judged."""
+"""Raw ratings as a reader hands them over: converted, numbered, faults listed but not yet settled."""
 
 from __future__ import annotations
 

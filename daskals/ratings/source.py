@@ -1,4 +1,4 @@
-"""The one door for ratings in files: folders, text files, Parquet."""
+"""Ratings in files, the one door for them: folders, text files, Parquet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model that a synthetic set is drawn from, known to tests as its truth."""
+"""The planted model that a synthetic set is drawn from, known to tests as its truth."""
 
 from __future__ import annotations
 

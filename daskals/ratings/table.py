@@ -1,4 +1,4 @@
-"""The validated ratings that every later room works on."""
+"""The ratings table: validated ratings that every later room works on."""
 
 from __future__ import annotations
 

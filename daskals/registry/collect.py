@@ -1,10 +1,10 @@
-"""Removing versions that nobody needs: never one that an alias names or that somebody reads."""
+"""Garbage collection of versions: never one that an alias names or that somebody reads."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-from daskals.registry.history import latest
+from daskals.registry.alias_history import latest
 from daskals.registry.leases import removing
 from daskals.registry.manifest import Manifest
 from daskals.registry.registry import FILES, VERSIONS, Registry

@@ -1,4 +1,4 @@
-"""Who uses a version, and who is about to remove one: marks that cannot miss each other.
+"""Leases: who uses a version, and who is about to remove one: marks that cannot miss each other.
 
 A user first puts its lease and then looks for removers; a remover first puts its mark and then looks for
 leases. Whichever comes second sees the first, and gives way. What a dead process left counts for nothing:

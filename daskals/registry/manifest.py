@@ -1,4 +1,4 @@
-"""What a version says about itself: what it was made from, with what, how good it is, and its checksums."""
+"""Manifest of a version: what it was made from, with what, how good it is, and its checksums."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskals.cache import cache_folder
 from daskals.errors import ConfigError, RegistryError
-from daskals.registry.history import Action, Entry, all_entries, append, latest, now
+from daskals.registry.alias_history import Action, Entry, all_entries, append, latest, now
 from daskals.registry.leases import using
 from daskals.registry.manifest import (
     FORMAT,
@@ -32,7 +32,7 @@ from daskals.registry.manifest import (
     version_id,
 )
 from daskals.registry.storage import Storage, open_storage
-from daskals.store.publish import staged_directory
+from daskals.store.atomic_folder import staged_directory
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model

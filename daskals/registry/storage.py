@@ -1,4 +1,4 @@
-"""Where a registry lives: small objects made once, and trees of files. One primitive decides all races.
+"""Storage of a registry: small objects made once, and trees of files. One primitive decides all races.
 
 `create` makes an object only if there is none, in one step: the first of several processes wins and the
 others are told. On a file system that is a hard link, on S3 a conditional put.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from daskals.errors import ConfigError, OutputError, RegistryError
-from daskals.store.publish import staged_directory, sync_path
+from daskals.store.atomic_folder import staged_directory, sync_path
 
 REMOTE = "s3://"
 

@@ -1,4 +1,4 @@
-"""What all steps of a night share, and how a night ends early."""
+"""Context that all steps of a night share, and how a night ends early."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a night leaves on the disk, and what it comes to.
+"""Files of a night: what it leaves on the disk, and what it comes to.
 
 HOME/store/                   the ratings, a version a night
 HOME/registry/                the models, unless they are elsewhere
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from daskals.errors import OutputError
-from daskals.store.small_files import publish_text
+from daskals.store.atomic_file import write_text_whole
 
 Code: TypeAlias = Literal[0, 10, 20, 30]
 
@@ -132,7 +132,7 @@ class NightFolder:
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write one of the night's JSON files, whole or not at all."""
-        publish_text(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        write_text_whole(self.path / name, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
     def _read(self, name: str) -> str | None:
         try:

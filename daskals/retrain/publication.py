@@ -1,4 +1,4 @@
-"""The night's last steps: the model becomes a version, the champion moves, people get their lists."""
+"""Publication of a night: the model becomes a version, the champion moves, people get their lists."""
 
 from __future__ import annotations
 

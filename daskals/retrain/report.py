@@ -1,4 +1,4 @@
-"""What a person is told of a night: JSON, Markdown, and one HTML page that needs nothing else."""
+"""Report of a night for people: JSON, Markdown, and one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daskals.retrain.night import Check, Outcome
-from daskals.store.small_files import publish_text
+from daskals.store.atomic_file import write_text_whole
 
 _MEANING = {10: "trained, but refused", 20: "data refused"}
 _NAMES = {
@@ -32,9 +32,9 @@ _STYLE = (
 def write_reports(folder: Path, outcome: Outcome) -> None:
     """Write report.json, report.md and report.html, each whole; raise OutputError where they cannot be."""
     text = json.dumps(asdict(outcome), indent=2, allow_nan=False) + "\n"
-    publish_text(folder / "report.json", text)
-    publish_text(folder / "report.md", as_markdown(outcome))
-    publish_text(folder / "report.html", as_html(outcome))
+    write_text_whole(folder / "report.json", text)
+    write_text_whole(folder / "report.md", as_markdown(outcome))
+    write_text_whole(folder / "report.html", as_html(outcome))
 
 
 def as_markdown(outcome: Outcome) -> str:

@@ -15,13 +15,13 @@ from daskals.ratings.dates import last_moment
 from daskals.ratings.split import SplitSpec
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.context import Context, EndedError, begin
-from daskals.retrain.judge import finite_check, judge
+from daskals.retrain.ingestion import take_in
+from daskals.retrain.initial_state import Target
 from daskals.retrain.night import INFRASTRUCTURE, PROMOTED, REFUSED_MODEL, Check, NightFolder, Outcome
+from daskals.retrain.promotion import check_promotion, finite_check
 from daskals.retrain.publication import publish, recommend
 from daskals.retrain.report import write_reports
-from daskals.retrain.taking_in import take_in
 from daskals.retrain.training import train_challenger, train_final
-from daskals.retrain.warm_start import Target
 from daskals.store.lock import FolderLock, read_owner
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
@@ -121,7 +121,7 @@ def _train_and_publish(night: Context, cluster: Cluster, store: RatingsStore, ch
     try:
         challenger, spent = train_challenger(night, cluster, target, spec)
         night.log.phase("judge")
-        figures, gate = judge(night.config, target, challenger, night.champion)
+        figures, gate = check_promotion(night.config, target, challenger, night.champion)
         figures["challenger_training"] = spent
         model = challenger
         if all(check.passed for check in gate):

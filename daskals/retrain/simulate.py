@@ -1,4 +1,4 @@
-"""A month of nights on ratings of the past, cut by time: what the nightly job costs against training anew."""
+"""Simulation of a month of nights on past ratings, cut by time: its cost against training anew."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from daskals.retrain.config import RetrainConfig
 from daskals.retrain.context import store_path
 from daskals.retrain.night import Outcome
 from daskals.retrain.run import run_night
-from daskals.retrain.slices import Slices
+from daskals.retrain.time_slices import Slices
 from daskals.store.versions import open_latest
 from daskals.training.features import resolve_model
 from daskals.types import Float64

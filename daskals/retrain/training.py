@@ -1,4 +1,4 @@
-"""The night's two trainings, each done once: of the challenger that is judged, and of what is published."""
+"""Training of a night, each done once: the challenger that is measured, and what is published."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from daskals.fitting.fit import train_split
 from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
 from daskals.retrain.context import Context
-from daskals.retrain.warm_start import Target, warm_state
+from daskals.retrain.initial_state import Target, initial_state
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
 from daskals.training.checkpoint import Checkpoints
@@ -44,7 +44,7 @@ def train_challenger(
     config = target.config.model_copy(update={"epochs": epochs})
 
     def start() -> TrainingState | None:
-        return None if champion is None else warm_state(champion, target)
+        return None if champion is None else initial_state(champion, target)
 
     return _trained(night, cluster, CHALLENGER_FOLDER, (target.store, spec, config), start)
 
@@ -61,7 +61,7 @@ def train_final(
     target = Target(store, ensure_split(store, spec), config)
     config = config.model_copy(update={"epochs": epochs})
     return _trained(
-        night, cluster, FINAL_FOLDER, (store, spec, config), lambda: warm_state(challenger, target)
+        night, cluster, FINAL_FOLDER, (store, spec, config), lambda: initial_state(challenger, target)
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether incoming ratings can be trusted: compared with those known and with what the champion expects."""
+"""Validation of incoming ratings: compared with those known and with what the champion expects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from daskals.model.fitted import Model
 from daskals.retrain.config import RetrainConfig
-from daskals.retrain.intake import Incoming
+from daskals.retrain.new_ratings import Incoming
 from daskals.retrain.night import Check
 from daskals.store.reader import RatingsStore
 from daskals.types import Float32, Float64, Int64

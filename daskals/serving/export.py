@@ -1,4 +1,4 @@
-"""What a model knows, as Parquet for other work: vectors, per-user and per-item features, dense predictions.
+"""Export of a model to Parquet: vectors, per-user and per-item features, dense predictions.
 
 Features are those that paper 1, section 8.1, has in mind for churn and lifetime value. Factors of two
 trainings are turned against each other, so drift is told by what both predict, not by the factors.
@@ -21,10 +21,10 @@ from daskals.cluster.connect import available_cores
 from daskals.errors import DataError
 from daskals.kernels.scoring.topk import SeenItems, top_items
 from daskals.model.fitted import Model
-from daskals.model.history import open_history
-from daskals.model.selection import pack_units, unit_rows
+from daskals.model.top_items import pack_units, unit_rows
+from daskals.model.training_ratings import open_history
 from daskals.ratings.split import SplitSpec
-from daskals.store.publish import Existing, staged_directory
+from daskals.store.atomic_folder import Existing, staged_directory
 from daskals.store.splits import ensure_split, load_block
 from daskals.types import TRAIN, Float32, Float64, Int64, Side
 

@@ -1,4 +1,4 @@
-"""Lists for many at once, over Dask: users' best items, items' nearest items, as Parquet parts.
+"""Recommendation lists for many at once, over Dask: best items, nearest items, as Parquet parts.
 
 Every task loads the model from its folder, once a process, scores a range of rows and writes one file under
 a temporary name. The folder of parts appears under its own name when all are there, or not at all.
@@ -22,10 +22,10 @@ from daskals.errors import ConfigError, DataError
 from daskals.kernels.scoring.topk import ItemPanels, SeenItems, TopItems, pack_items, top_items
 from daskals.model.filters import Filters
 from daskals.model.fitted import NO_FILTERS, Model
-from daskals.model.history import open_history
-from daskals.model.order import Scoring
-from daskals.model.selection import unit_rows
-from daskals.store.publish import Existing, staged_directory
+from daskals.model.list_order import Scoring
+from daskals.model.top_items import unit_rows
+from daskals.model.training_ratings import open_history
+from daskals.store.atomic_folder import Existing, staged_directory
 from daskals.store.reader import RatingsStore
 from daskals.types import Int32, Int64
 

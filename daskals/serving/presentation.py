@@ -1,4 +1,4 @@
-"""What a page shows of a model, as plain values: stars, reasons in words, a map of the items."""
+"""Presentation of a model as plain values for a page: stars, reasons in words, a map of the items."""
 
 from __future__ import annotations
 

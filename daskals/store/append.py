@@ -1,4 +1,4 @@
-"""Data that grow: a later version of a store from the one before and some more ratings.
+"""Appended ratings: a later version of a store from the one before and some more.
 
 The cost is that of the coming ratings and one pass over the stored ones, whose rows keep their numbers.
 """
@@ -18,7 +18,7 @@ from daskals.ratings.duplicates import Duplicates
 from daskals.ratings.joining import JoinedIds, join_catalogues, join_ids, join_tags
 from daskals.ratings.table import RatingsTable
 from daskals.store.merge import Encoding, Merge, Places, common_encoding, find_places, plan_merge
-from daskals.store.next_version import Content, publish_content
+from daskals.store.next_version import Content, write_version
 from daskals.store.reader import RatingsStore
 from daskals.store.versions import next_number, open_latest
 from daskals.types import SIDES, Float32, Int64, Side
@@ -105,7 +105,7 @@ def append(
         lineage=lineage,
         sources=[*base.sources, *(table.sources if sources is None else sources)],
     )
-    return publish_content(root, number, replace(content, manifest=manifest))
+    return write_version(root, number, replace(content, manifest=manifest))
 
 
 def find_new(base: RatingsStore, table: RatingsTable) -> NDArray[np.bool_]:

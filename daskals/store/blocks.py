@@ -1,4 +1,4 @@
-"""Ratings as tasks have them: in memory, aside on the worker's disk, or still to be read from the store."""
+"""Blocks of ratings as tasks have them: in memory, aside on the worker's disk, or still to be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People who want to be forgotten: a version of a store without them."""
+"""Forgotten people: a version of a store without them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from daskals.errors import DataError
 from daskals.ratings.ids import common_type, lookup
 from daskals.store.merge import common_encoding
-from daskals.store.next_version import Content, publish_content
+from daskals.store.next_version import Content, write_version
 from daskals.store.reader import RatingsStore
 from daskals.store.versions import next_number, open_latest
 from daskals.types import SIDES, Int64, Side
@@ -62,9 +62,7 @@ def forget_users(path: str | Path, user_ids: pa.Array) -> RatingsStore:
         "made": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "forgotten": len(rows),
     }
-    return publish_content(
-        root, number, replace(content, manifest=replace(content.manifest, lineage=lineage))
-    )
+    return write_version(root, number, replace(content, manifest=replace(content.manifest, lineage=lineage)))
 
 
 def _without(base: RatingsStore, forgotten: Int64) -> Content:

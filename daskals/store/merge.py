@@ -1,4 +1,4 @@
-"""Sorted ratings of one side with some more put among them: one pass, nothing is sorted anew."""
+"""Merge of a side's sorted ratings with some more: one pass, nothing is sorted anew."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ from daskals.store.arrays import (
     write_array,
     write_group,
 )
+from daskals.store.atomic_folder import Existing, staged_directory
 from daskals.store.ids import ids_from_numpy, ids_to_numpy
 from daskals.store.layout import CATALOGUE_FILE, check_version
-from daskals.store.publish import Existing, staged_directory
 
 MODEL_FORMAT = "daskals-model"
 MODEL_FORMAT_VERSION = 1

@@ -1,4 +1,4 @@
-"""Writing a later version of a store from columns that are sorted already."""
+"""A later version of a store, written from columns that are sorted already."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from daskals.store.content import hash_array, hash_parts
 from daskals.store.layout import Manifest, group_of
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import VERSIONS
-from daskals.store.versions import publishing
+from daskals.store.versions import new_version_folder
 from daskals.store.writer import write_catalogue, writing
 from daskals.types import SIDES, Float32, Int64, Side
 
@@ -50,9 +50,9 @@ class Content:
     manifest: Manifest
 
 
-def publish_content(root: Path, number: int, content: Content) -> RatingsStore:
+def write_version(root: Path, number: int, content: Content) -> RatingsStore:
     """Write a version of the store at `root`, whole or not at all, and open it."""
-    with publishing(root, number) as folder, writing(folder) as (store, pool):
+    with new_version_folder(root, number) as folder, writing(folder) as (store, pool):
         listing = pool.submit(write_catalogue, store, folder, content.ids, content.catalogue, content.tags)
         digests = listing.result()
 

@@ -1,4 +1,4 @@
-"""Reading a ratings store: cheap to open, any range of rows of either side, whole or an error."""
+"""Reader of a ratings store: cheap to open, any range of rows of either side, whole or an error."""
 
 from __future__ import annotations
 

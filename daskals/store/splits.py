@@ -23,8 +23,8 @@ from daskals.store.arrays import (
     write_array,
     write_group,
 )
+from daskals.store.atomic_folder import staged_directory
 from daskals.store.layout import CHUNK_RATINGS, FORMAT_VERSION, SPLIT_FORMAT, check_version, group_of
-from daskals.store.publish import staged_directory
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import holds, is_url, put_folder
 from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Float32, Int32, Int64, RatingsBlock, Side, UInt8
@@ -134,7 +134,7 @@ def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
         "n_test": int(counts[TEST]),
         "mean": _exact_mean(values[parts == TRAIN], store.scale),
     }
-    _publish(store, key, by_side, attributes)
+    _write_parts(store, key, by_side, attributes)
     return Split(store, key)
 
 
@@ -227,7 +227,7 @@ def _find_split(store: RatingsStore, key: str) -> str:
     )
 
 
-def _publish(store: RatingsStore, key: str, parts: dict[Side, UInt8], attributes: dict[str, Any]) -> None:
+def _write_parts(store: RatingsStore, key: str, parts: dict[Side, UInt8], attributes: dict[str, Any]) -> None:
     places = _split_places(store, key)
     for place in places:
         try:

@@ -1,7 +1,7 @@
 """Versions of a store: the first in its own folder, later ones below it, each a whole store that stays.
 
 STORE/                     the first version
-STORE/versions/000001/     the next, published by one rename; what it has in common is shared by hard links
+STORE/versions/000001/     the next, made visible by one rename; what it has in common is shared by hard links
 
 Who opened a version goes on reading that version. The latest is the one of the greatest number.
 """
@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from daskals.errors import OutputError
-from daskals.store.publish import staged_directory
+from daskals.store.atomic_folder import staged_directory
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import HEAD, VERSIONS, is_url
 
@@ -57,7 +57,7 @@ def next_number(path: Path) -> int:
 
 
 @contextmanager
-def publishing(path: Path, number: int) -> Iterator[Path]:
+def new_version_folder(path: Path, number: int) -> Iterator[Path]:
     """Give a folder to fill, which becomes a version of the store when the block ends well.
 
     Files that are the same in the version before are shared with it.
@@ -65,7 +65,7 @@ def publishing(path: Path, number: int) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        If somebody else published that number meanwhile, or the folder cannot be written.
+        If somebody else made that number meanwhile, or the folder cannot be written.
     """
     before = latest_version(path)
     target = path / VERSIONS / f"{number:06d}"

@@ -1,4 +1,4 @@
-"""Writing a ratings store: both orientations sorted side by side, published by one rename."""
+"""Writer of a ratings store: both orientations sorted side by side, made visible by one rename."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from daskals.errors import DataError, OutputError
 from daskals.kernels.data.csr import encode_values, first_repeat, gather, sorted_order
 from daskals.ratings.table import RatingsTable
 from daskals.store.arrays import open_for_writing, write_array, write_group
+from daskals.store.atomic_folder import staged_directory
 from daskals.store.content import hash_array, hash_column, hash_parts, hash_table
 from daskals.store.genres import encode_genres
 from daskals.store.ids import ids_to_numpy
 from daskals.store.layout import CATALOGUE_FILE, FORMAT, TAGS_FILE, Manifest, group_of
-from daskals.store.publish import staged_directory
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.versions import is_store
 from daskals.types import SIDES, Float32, Int32, Side, UInt8
@@ -47,7 +47,7 @@ def write_store(
 ) -> RatingsStore:
     """Write validated ratings as a store.
 
-    The store is written under a temporary name beside `path`, flushed to the disk and published by one
+    The store is written under a temporary name beside `path`, flushed to the disk and made visible by one
     rename: a reader sees the whole store or none (with "replace", the old or the new one), and a
     failure or an interruption leaves no trace.
 

@@ -12,9 +12,16 @@ from numpy.typing import NDArray
 from daskals.config import ModelConfig, ReadConfig, SplitConfig, TrainConfig
 from daskals.errors import ConfigError, StoreError
 from daskals.kernels.toolkit.target import current_target
+from daskals.store.checkpoint_files import (
+    StoredState,
+    discard_states,
+    list_states,
+    read_state,
+    sweep,
+    write_state,
+)
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.store.state_files import StoredState, discard_states, list_states, read_state, sweep, write_state
 from daskals.training.state import TrainingState
 
 FREE = {"epochs", "monitor_test"}

@@ -1,7 +1,7 @@
 """The folder of a run, while it is under way and after: lock, checkpoints, then model and report.
 
 OUT/run.lock             owner of the folder, while the run is under way
-OUT/checkpoints/         the last two states, see `daskals.store.state_files`
+OUT/checkpoints/         the last two states, see `daskals.store.checkpoint_files`
 OUT/model/               the model, there whole or not at all
 OUT/report.json          the report; a folder that has one holds a run that ended
 OUT/log.jsonl            what happened, a line an event
@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Self
 
 from daskals.errors import ANOTHER_NAME, OutputError
+from daskals.store.atomic_file import write_text_whole
+from daskals.store.checkpoint_files import has_states
 from daskals.store.lock import FolderLock, refuse_if_owned
-from daskals.store.small_files import publish_text
-from daskals.store.state_files import has_states
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.event_log import LOG, EventLog
 from daskals.training.events import Callback
@@ -132,7 +132,7 @@ class RunFolder:
             shutil.rmtree(self.path / MODEL, ignore_errors=True)
         else:
             save_model(self.path / MODEL)
-        publish_text(self.path / REPORT, report)
+        write_text_whole(self.path / REPORT, report)
 
     def _remove_made(self) -> None:
         for folder in self._made:

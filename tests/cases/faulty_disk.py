@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from zarr.storage import LocalStore
 
-from daskals.store import publish
+from daskals.store import atomic_folder
 
 
 class FaultyDisk:
@@ -28,10 +28,10 @@ class FaultyDisk:
         monkeypatch.setattr(LocalStore, "set", checked_set)
         for owner, name in (
             (pq, "write_table"),
-            (publish, "sync_tree"),
-            (publish, "sync_path"),
-            (publish, "exchange"),
-            (publish.shutil, "rmtree"),
+            (atomic_folder, "sync_tree"),
+            (atomic_folder, "sync_path"),
+            (atomic_folder, "exchange"),
+            (atomic_folder.shutil, "rmtree"),
             (Path, "rename"),
             (Path, "mkdir"),
         ):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from daskals.cluster.exchange import Gathered
 from daskals.config import JobConfig, ReadConfig, TrainConfig
 from daskals.errors import ConfigError, DataError
-from daskals.evaluation.buckets import error_buckets
+from daskals.evaluation.error_by_count import error_by_count
 from daskals.evaluation.ranking import (
     RankingTask,
     Scorer,
@@ -25,7 +25,7 @@ from daskals.evaluation.ranking import (
     score_lists,
 )
 from daskals.evaluation.ranking_scores import mean_gains
-from daskals.fitting.evaluate import judge_ranking, own_ratings
+from daskals.fitting.evaluate import evaluate_ranking, own_ratings
 from daskals.fitting.fit import fit, split_spec
 from daskals.ingest import resolve_store
 from daskals.kernels.scoring.topk import SeenItems
@@ -171,7 +171,7 @@ def test_affinity_beats_the_baselines(client):
         with own_ratings(model, frame, ReadConfig()) as (store, _):
             from daskals.cluster.workers import Cluster
 
-            reports.append(judge_ranking(model, store, Cluster(client), k=5))
+            reports.append(evaluate_ranking(model, store, Cluster(client), k=5))
     names = set(reports[0]["scores"])
     assert {"popularity", "liked-count", "bias-only", "rating", "alpha=0.05", "affinity"} <= names
     for figure in ("recall", "ndcg"):
@@ -202,7 +202,7 @@ def test_buckets_add_up(client, store):
     settings = TrainConfig.parse({"test_fraction": 0.3, "rank": 2, "epochs": 2, "lambda": 0.05})
     model = fit(store, settings, client)
     split = ensure_split(store, split_spec(settings, store))
-    found = error_buckets(model, store, split)
+    found = error_by_count(model, store, split)
     for side in ("user", "item"):
         buckets = found[side].values()
         assert sum(bucket["n"] for bucket in buckets) == split.n_test

@@ -9,7 +9,7 @@ from daskals.fitting.fit import fit
 from daskals.ingest import resolve_store
 from daskals.model.filters import Filters
 from daskals.model.fitted import Model
-from daskals.model.newcomer import EXAMPLES
+from daskals.model.new_users import EXAMPLES
 
 TUNED = {"model": "hierarchical", "rank": 20, "lambda": 1.0, "tau": 16.0, "gamma": 4.0, "epochs": 20}
 """The ridge with the lowest validation RMSE of paper 1's split among 18 (τ/λ, γ/λ and ν on a grid)."""

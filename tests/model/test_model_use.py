@@ -19,7 +19,7 @@ from daskals.fitting.fit import fit
 from daskals.ingest import open_ratings
 from daskals.model.filters import Filters
 from daskals.model.fitted import Model
-from daskals.model.order import Scoring
+from daskals.model.list_order import Scoring
 from tests.cases.movies import N_USERS, REAL, write_movies
 
 CONFIG = TrainConfig.parse(

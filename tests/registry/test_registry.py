@@ -26,8 +26,8 @@ from hypothesis.stateful import (
 
 from daskals.errors import ConfigError, OutputError, RegistryError
 from daskals.registry import leases, storage
+from daskals.registry.alias_history import latest
 from daskals.registry.collect import collect
-from daskals.registry.history import latest
 from daskals.registry.leases import removing, using
 from daskals.registry.registry import Registry
 from jobs.models import main

@@ -29,11 +29,11 @@ from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
 from daskals.registry.registry import Registry
 from daskals.retrain import publication, training
+from daskals.retrain.initial_state import Target, initial_state, starting_rows
 from daskals.retrain.night import NightFolder, Outcome
 from daskals.retrain.run import run_night
 from daskals.retrain.validation import _agreement
-from daskals.retrain.warm_start import Target, carry, warm_state
-from daskals.store import small_files
+from daskals.store import atomic_file
 from daskals.store.append import append
 from daskals.store.reader import open_store
 from daskals.store.splits import ensure_split
@@ -261,7 +261,7 @@ def grown_target(tmp_path: Path, **options: object) -> tuple[Model, Target]:
 def test_old_rows_start_as_they_were_and_new_ones_from_a_fold_in(tmp_path) -> None:
     model, target = grown_target(tmp_path)
     store = target.store
-    state = warm_state(model, target)
+    state = initial_state(model, target)
     assert state.history == ()
     assert list(state.rows) == ["item"]
     items = state.rows["item"]
@@ -270,7 +270,7 @@ def test_old_rows_start_as_they_were_and_new_ones_from_a_fold_in(tmp_path) -> No
     np.testing.assert_array_equal(items[:n_old], model.item_rows)
     # by hand: new users against the old items, then new items against all users
     ridge, mean = target.config.ridge, target.split.mean
-    grown = carry(model, target)
+    grown = starting_rows(model, target)
     assert not grown.rows["item"][n_old:, :2].any()
     users = grown.rows["user"]
     everyone, _ = solve_rows(
@@ -284,7 +284,7 @@ def test_old_rows_start_as_they_were_and_new_ones_from_a_fold_in(tmp_path) -> No
 
 def test_solves_that_start_from_the_rows_get_both_sides(tmp_path) -> None:
     model, target = grown_target(tmp_path, solver="coordinate", model="als")
-    state = warm_state(model, target)
+    state = initial_state(model, target)
     assert state.rows["user"].shape == (target.store.n_users, model.user_rows.shape[1])
     with connect(config_of(tmp_path, 1)) as cluster:
         warm = train_split(cluster, target.store, SplitSpec(method="none"), target.config, start=state)
@@ -297,9 +297,9 @@ def test_a_warm_start_needs_far_fewer_epochs(tmp_path) -> None:
     few = target.config.model_copy(update={"epochs": 2})
     with connect(config_of(tmp_path, 1)) as cluster:
         cold = train_split(cluster, store, spec, target.config).report["history"][-1]["objective"]
-        warm = train_split(cluster, store, spec, few, start=warm_state(model, target)).report["history"][-1][
-            "objective"
-        ]
+        warm = train_split(cluster, store, spec, few, start=initial_state(model, target)).report["history"][
+            -1
+        ]["objective"]
         barely = train_split(cluster, store, spec, few).report["history"][-1]["objective"]
     assert abs(warm - cold) < 0.2 * abs(barely - cold)
 
@@ -322,20 +322,20 @@ def test_the_prior_of_new_genres_and_items_is_carried_by_name(tmp_path) -> None:
         model = train_split(cluster, store, SplitSpec(method="none"), resolve_model(store, config))
     later = append_ratings(folder("b", 2, ["Horror", "War", "Comedy", "Drama"]), tmp_path / "s")
     target = Target(later, ensure_split(later, SplitSpec(method="none")), resolve_model(later, config))
-    carried = carry(model, target)
+    starting = starting_rows(model, target)
     own = dict(zip(store.genres().names, model.weights["item"], strict=True))
-    for name, row in zip(later.genres().names, carried.weights["item"], strict=True):
+    for name, row in zip(later.genres().names, starting.weights["item"], strict=True):
         np.testing.assert_array_equal(row, own.get(name, np.zeros(3)))
-    unknown = np.flatnonzero(~carried.known["item"])
+    unknown = np.flatnonzero(~starting.known["item"])
     genres = later.genres()
     for item in unknown:
-        prior = carried.weights["item"][genres.indices[genres.indptr[item] : genres.indptr[item + 1]]].mean(
+        prior = starting.weights["item"][genres.indices[genres.indptr[item] : genres.indptr[item + 1]]].mean(
             axis=0
         )
-        np.testing.assert_allclose(carried.rows["item"][item, [0, 1, 3]], prior, atol=1e-6)
+        np.testing.assert_allclose(starting.rows["item"][item, [0, 1, 3]], prior, atol=1e-6)
     with connect(config_of(tmp_path, 1)) as cluster:
         warm = train_split(
-            cluster, later, SplitSpec(method="none"), target.config, start=warm_state(model, target)
+            cluster, later, SplitSpec(method="none"), target.config, start=initial_state(model, target)
         )
     assert warm.report["train_rmse"] < 1.0
 
@@ -534,15 +534,15 @@ def test_a_worse_model_is_refused(home, options, reason) -> None:
 
 def test_a_worse_order_is_refused(home, monkeypatch) -> None:
     deliver(home.parent / "incoming", 3)
-    from daskals.retrain import judge
+    from daskals.retrain import promotion
 
-    real = judge.score_lists
+    real = promotion.score_lists
 
     def worse(task, scorer):
         users, lists = real(task, scorer)
         return users._replace(ndcg=users.ndcg * (0.0 if scorer.name == "challenger" else 1.0)), lists
 
-    monkeypatch.setattr(judge, "score_lists", worse)
+    monkeypatch.setattr(promotion, "score_lists", worse)
     outcome, _ = run_night(config_of(home, 3, max_ndcg_loss=0.0))
     assert outcome.code == 10
     assert "gain of NDCG over the champion: NDCG@10 fell by" in outcome.summary
@@ -634,7 +634,7 @@ def test_permission_denied(home, monkeypatch) -> None:
         patch.setattr(Path, "mkdir", denied)
         with pytest.raises(OutputError, match=r"nights/2024-05-03: cannot be written \(Permission denied\)"):
             run_night(config_of(home, 3))
-    for owner, name in ((small_files, "sync_path"), (publication, "night_name"), (training.shutil, "rmtree")):
+    for owner, name in ((atomic_file, "sync_path"), (publication, "night_name"), (training.shutil, "rmtree")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, denied)
             with pytest.raises(OutputError, match="Permission denied"):

@@ -12,10 +12,10 @@ from streamlit.testing.v1 import AppTest
 
 from daskals.fitting.fit import fit
 from daskals.model.fitted import Model
-from daskals.registry.opening import load_model
-from daskals.registry.publishing import publish_model
+from daskals.registry.open_model import load_model
 from daskals.registry.registry import Registry
-from daskals.serving.live import ModelServer
+from daskals.registry.run_versions import publish_run
+from daskals.serving.live_model import ModelServer
 from daskals.serving.presentation import (
     Reason,
     in_words,
@@ -48,7 +48,7 @@ def wait_for(condition, seconds=60.0):
 
 
 def test_server__takes_a_newer_model_and_keeps_the_old_one_where_it_is_damaged(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("daskals.serving.live.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("daskals.serving.live_model.POLL_SECONDS", 0.0)
     shutil.copytree(folder, tmp_path / "m")
     server = ModelServer(tmp_path / "m")
     first = server.current()
@@ -71,18 +71,18 @@ def test_server__takes_a_newer_model_and_keeps_the_old_one_where_it_is_damaged(f
 
 
 def test_server__follows_the_champion_of_a_registry(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("daskals.serving.live.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("daskals.serving.live_model.POLL_SECONDS", 0.0)
     server = ModelServer(tmp_path / "registry")
     assert server.current().model is None
     registry = Registry(tmp_path / "registry")
-    first = publish_model(registry, folder).id
+    first = publish_run(registry, folder).id
     assert "there is no champion yet" in server.current().notice
     registry.promote(first)
     assert server.current().generation == 1
     assert server.current().notice == ""
     other = fit(folder.parent / "ml-planted", TRAINING.model_copy(update={"seed": 9}))
     other.save(tmp_path / "other")
-    registry.promote(publish_model(registry, tmp_path / "other").id)
+    registry.promote(publish_run(registry, tmp_path / "other").id)
     assert server.current().generation == 2
     assert server.current().model.factors_sha256() == other.factors_sha256()
     registry.rollback()
@@ -91,7 +91,7 @@ def test_server__follows_the_champion_of_a_registry(folder, tmp_path, monkeypatc
 
 
 def test_server__says_that_there_is_no_model_until_there_is_one(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("daskals.serving.live.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("daskals.serving.live_model.POLL_SECONDS", 0.0)
     server = ModelServer(tmp_path / "m")
     assert server.current().model is None
     assert "does not exist; expected the model folder of a run" in server.current().notice
@@ -102,7 +102,7 @@ def test_server__says_that_there_is_no_model_until_there_is_one(folder, tmp_path
 
 def test_server__trains_a_default_model_once_and_shows_how_far_it_is(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("DASKALS_CACHE", str(tmp_path))
-    monkeypatch.setattr("daskals.serving.live.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("daskals.serving.live_model.POLL_SECONDS", 0.0)
     data = str(folder.parent / "ml-planted")
     server = ModelServer(None, data, TRAINING)
     assert server.current().model is None
@@ -281,7 +281,7 @@ def test_app__answers_within_a_moment_over_the_whole_catalogue(monkeypatch):
         report={"config": TRAINING.as_report(), "data": {}},
     )
     from daskals.model.filters import Filters
-    from daskals.serving.live import warm_up
+    from daskals.serving.live_model import warm_up
 
     warm_up(large)
     seconds = []

@@ -17,10 +17,10 @@ from daskals.errors import DataError, OutputError
 from daskals.fitting.fit import fit
 from daskals.model.filters import Filters
 from daskals.model.fitted import Model
-from daskals.model.newcomer import EXAMPLES, popular_by_genre, understand
-from daskals.model.order import Scoring
-from daskals.registry.publishing import publish_model
+from daskals.model.list_order import Scoring
+from daskals.model.new_users import EXAMPLES, parse_typed_ratings, popular_by_genre
 from daskals.registry.registry import Registry
+from daskals.registry.run_versions import publish_run
 from daskals.serving import lists as batch
 from daskals.serving.lists import ListRequest, recommend_all
 from jobs import export, recommend, similar
@@ -151,7 +151,7 @@ def test_job__users_of_a_file_or_named(folder, tmp_path):
 
 def test_jobs__take_the_champion_of_a_registry(folder, tmp_path):
     registry = Registry(tmp_path / "registry")
-    publish_model(registry, folder, aliases=["champion"])
+    publish_run(registry, folder, aliases=["champion"])
     where = tmp_path / "registry"
     assert run(recommend, where, "--out", tmp_path / "a", *LOCAL).exit_code == 0
     assert run(recommend, folder, "--out", tmp_path / "b", *LOCAL).exit_code == 0
@@ -209,7 +209,7 @@ def test_popular_by_genre__lists_each_title_once(model):
 
 def test_examples__are_understood(model):
     for ratings in EXAMPLES.values():
-        taken = understand(model, [f"{title}={rating}" for title, rating in ratings.items()])
+        taken = parse_typed_ratings(model, [f"{title}={rating}" for title, rating in ratings.items()])
         assert all(one.is_exact for one in taken)
 
 

@@ -20,12 +20,12 @@ from daskals.ingest import append_ratings, forget_listed, ingest, resolve_store
 from daskals.ratings.dates import last_moment
 from daskals.ratings.frames import from_frame
 from daskals.ratings.split import SplitSpec
-from daskals.store import arrays, publish, versions
+from daskals.store import arrays, atomic_folder, versions
 from daskals.store.append import append, find_new
 from daskals.store.forget import forget_users
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import ensure_split
-from daskals.store.versions import collect_versions, list_versions, open_latest, publishing
+from daskals.store.versions import collect_versions, list_versions, new_version_folder, open_latest
 from daskals.store.writer import write_store
 from jobs.ingest import main
 from tests.cases.faulty_disk import FaultyDisk
@@ -94,7 +94,7 @@ def ratings_of(store: RatingsStore) -> dict[tuple[object, object], tuple[float, 
     duplicates=st.sampled_from(["last", "first"]),
 )
 def test_appending_equals_reading_at_once(tmp_path_factory, monkeypatch, rows, cut, duplicates) -> None:
-    monkeypatch.setattr(publish.os, "fsync", lambda _: None)
+    monkeypatch.setattr(atomic_folder.os, "fsync", lambda _: None)
     data = pd.DataFrame(rows, columns=["user", "item", "rating", "timestamp"])
     first, rest = data[:cut], data[cut:]
     # a table by itself needs two of each
@@ -348,7 +348,7 @@ def test_unchanged_chunks_are_shared(tmp_path, monkeypatch) -> None:
 def test_two_who_add_at_once(tmp_path) -> None:
     store_of(frame(40), tmp_path / "s")
     message = r"version 1 was made by somebody else meanwhile.*Run the command again"
-    with pytest.raises(OutputError, match=message), publishing(tmp_path / "s", 1):
+    with pytest.raises(OutputError, match=message), new_version_folder(tmp_path / "s", 1):
         append(tmp_path / "s", table_of(frame(20, seed=1, start=100)))
     assert [Path(one.path).name for one in list_versions(tmp_path / "s")] == ["s", "000001"]
     assert leftovers(tmp_path) == []

@@ -67,7 +67,7 @@ def every_death(prepare, change, check):
 """
 
 STATES = """
-from daskals.store.state_files import list_states, read_state, write_state, sweep
+from daskals.store.checkpoint_files import list_states, read_state, write_state, sweep
 
 def state(epoch):
     rows = np.full((700_000, 2), epoch, np.float32)  # two chunks

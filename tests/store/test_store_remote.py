@@ -22,7 +22,7 @@ from daskals.ratings.split import SplitSpec
 from daskals.store import arrays, putting, remote
 from daskals.store.append import append
 from daskals.store.blocks import BlockSource
-from daskals.store.putting import put_store
+from daskals.store.copying import copy_store
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import ensure_split, load_block
 from daskals.store.writer import write_store
@@ -92,7 +92,7 @@ def read_sides(store: RatingsStore) -> None:
 
 
 def test_a_store_is_copied_and_read_whole(local: RatingsStore, url: str) -> None:
-    found = put_store(local, url)
+    found = copy_store(local, url)
     assert found.path == url
     assert found.content_hash == local.content_hash
     check_store(found, TABLE)
@@ -104,13 +104,13 @@ def test_a_store_is_copied_and_read_whole(local: RatingsStore, url: str) -> None
 def test_splits_come_along_and_later_versions_do_not(local: RatingsStore, url: str, tmp_path: Path) -> None:
     ensure_split(local, SPEC)
     append(local.path, make_table(12, seed=3))
-    put_store(local, url)
+    copy_store(local, url)
     assert {name for name in names_at(url) if name.startswith("splits/")} >= {
         f"splits/{SPEC.key()}/zarr.json",
         f"splits/{SPEC.key()}/items/c/0",
     }
     assert not any(name.startswith("versions") for name in names_at(url))
-    folder = put_store(local, f"file://{tmp_path}/copy")
+    folder = copy_store(local, f"file://{tmp_path}/copy")
     assert folder.path == str(tmp_path / "copy")
     assert names_in(folder.path) == names_at(url)
     check_store(folder, TABLE)
@@ -119,13 +119,13 @@ def test_splits_come_along_and_later_versions_do_not(local: RatingsStore, url: s
 def test_the_same_ratings_stay_and_others_are_refused(
     local: RatingsStore, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_store(local, url)
+    copy_store(local, url)
     with monkeypatch.context() as patch:
         patch.setattr(putting, "put_folder", lambda *_: pytest.fail("it was put there again"))
-        assert put_store(local, url).content_hash == local.content_hash
+        assert copy_store(local, url).content_hash == local.content_hash
     other = write_store(make_table(seed=5), tmp_path / "other")
     with pytest.raises(OutputError) as caught:
-        put_store(other, url)
+        copy_store(other, url)
     assert str(caught.value) == (
         f"{url}: already holds other ratings (content {local.content_hash[:12]}, not "
         f"{other.content_hash[:12]}); expected an address that is free, or the same ratings. "
@@ -147,10 +147,10 @@ def test_a_copy_that_was_stopped_is_no_store_and_is_made_again(
     with monkeypatch.context() as patch:
         tamper(patch, url, pipe_file=stop)
         with pytest.raises(KeyboardInterrupt):
-            put_store(local, url)
+            copy_store(local, url)
     with pytest.raises(StoreError, match=r"there is no store; expected a ratings store\. Make one with"):
         open_store(url)
-    check_store(put_store(local, url), TABLE)
+    check_store(copy_store(local, url), TABLE)
 
 
 def test_a_copy_that_reads_otherwise_is_refused(
@@ -159,18 +159,18 @@ def test_a_copy_that_reads_otherwise_is_refused(
     with monkeypatch.context() as patch:
         tamper(patch, url, cat_file=lambda _path, _content: b"else")
         with pytest.raises(OutputError, match=r"catalogue.parquet reads as 4 bytes unlike the \d+ that were"):
-            put_store(local, url)
+            copy_store(local, url)
     with monkeypatch.context() as patch:
         patch.setattr(putting.filecmp, "cmp", lambda *_, **__: False)
         with pytest.raises(OutputError, match=r"copy: .* reads unlike what was put there; expected a disk"):
-            put_store(local, tmp_path / "copy")
+            copy_store(local, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
     assert leftovers(tmp_path) == []
 
 
 def test_a_bucket_that_cannot_be_written(local: RatingsStore, s3: str) -> None:
     with pytest.raises(OutputError, match=r"s3://absent/x: catalogue.parquet cannot be written \(.*bucket"):
-        put_store(local, "s3://absent/x")
+        copy_store(local, "s3://absent/x")
 
 
 def test_ingest_writes_to_an_address(url: str, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_ingest_writes_to_an_address(url: str, tmp_path: Path) -> None:
 
 
 def test_what_lies_at_an_address_is_made_once(local: RatingsStore, url: str, tmp_path: Path) -> None:
-    put_store(local, url)
+    copy_store(local, url)
     ids = tmp_path / "ids"
     ids.write_text("1\n")
     message = rf"{url}: a store at an address is made once and stays as it is; expected .*jobs.ingest"
@@ -211,7 +211,7 @@ def test_what_lies_at_an_address_is_made_once(local: RatingsStore, url: str, tmp
 
 
 def test_a_split_is_kept_with_the_store(local: RatingsStore, url: str) -> None:
-    found = put_store(local, url)
+    found = copy_store(local, url)
     split, expected = ensure_split(found, SPEC), ensure_split(local, SPEC)
     assert (split.n_train, split.n_test, split.mean) == (expected.n_train, expected.n_test, expected.mean)
     assert names_at(url) == names_in(local.path)
@@ -226,7 +226,7 @@ def test_a_split_is_kept_with_the_store(local: RatingsStore, url: str) -> None:
 def test_a_split_is_cached_where_the_address_cannot_be_written(
     local: RatingsStore, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = put_store(local, url)
+    found = copy_store(local, url)
     monkeypatch.setenv("DASKALS_CACHE", str(tmp_path / "cache"))
 
     def refuse(*_: object) -> None:
@@ -239,7 +239,7 @@ def test_a_split_is_cached_where_the_address_cannot_be_written(
 
 
 def test_every_damaged_chunk_is_named(local: RatingsStore, url: str, tmp_path: Path) -> None:
-    found, files, root = put_store(local, url), bucket(), url.removeprefix("s3://")
+    found, files, root = copy_store(local, url), bucket(), url.removeprefix("s3://")
     for how, damage in DAMAGES.items():
         for key in ("users/indices/c/3", "items/indptr/c/0"):
             content = files.cat_file(f"{root}/{key}")
@@ -257,7 +257,7 @@ def test_every_damaged_chunk_is_named(local: RatingsStore, url: str, tmp_path: P
 
 
 def test_a_damaged_catalogue_and_metadata_are_named(local: RatingsStore, url: str) -> None:
-    found, files, root = put_store(local, url), bucket(), url.removeprefix("s3://")
+    found, files, root = copy_store(local, url), bucket(), url.removeprefix("s3://")
     files.rm_file(f"{root}/catalogue.parquet")
     with pytest.raises(StoreError, match=rf"{url}: catalogue.parquet is missing or damaged"):
         found.catalogue()
@@ -275,7 +275,7 @@ def test_a_server_out_of_reach(local: RatingsStore, monkeypatch: pytest.MonkeyPa
     with s3_server() as endpoint:
         for name, value in s3_environment(endpoint).items():
             monkeypatch.setenv(name, value)
-        found = put_store(local, fresh_bucket_url())
+        found = copy_store(local, fresh_bucket_url())
         found.read("user", 0, 3)
     message = rf"{found.path}: cannot be reached \(.*; expected an address that these credentials may read"
     with pytest.raises(StoreError, match=message):
@@ -311,7 +311,7 @@ def test_addresses_that_cannot_be_meant(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture(scope="module")
 def trained_url(s3: str) -> str:
-    return put_store(resolve_store("synthetic-100k"), fresh_bucket_url()).path
+    return copy_store(resolve_store("synthetic-100k"), fresh_bucket_url()).path
 
 
 @pytest.mark.parametrize("model", ["als", "hierarchical"])
@@ -363,7 +363,7 @@ def test_workers_that_cannot_reach_it_are_named(cluster: Cluster, url: str) -> N
 
 def test_an_address_that_loses_a_chunk_in_mid_run(trained_url: str, url: str, monkeypatch) -> None:
     monkeypatch.setattr("daskals.store.blocks.lay_aside", lambda *_: None)  # blocks are read each time
-    copy = put_store(resolve_store("synthetic-100k"), url)
+    copy = copy_store(resolve_store("synthetic-100k"), url)
     config = TrainConfig.parse({"seed": 1, "rank": 4, "epochs": 5, "model": "als"})
     key = f"{url.removeprefix('s3://')}/items/indices/c/0"
     with (

@@ -15,7 +15,7 @@ import pytest
 from zarr.storage import LocalStore
 
 from daskals.errors import DataError, OutputError, StoreError
-from daskals.store import publish
+from daskals.store import atomic_folder
 from daskals.store.arrays import StagingStore, open_for_writing, write_array
 from daskals.store.reader import open_store
 from daskals.store.writer import write_store
@@ -50,7 +50,7 @@ def test_a_full_disk_at_any_step_leaves_no_trace(tmp_path, disk) -> None:
             assert list(tmp_path.iterdir()) == []
         else:  # the last steps come after the rename: the store is whole
             assert is_table(tmp_path / "made" / "store", NEW)
-            publish.shutil.rmtree(tmp_path / "made")
+            atomic_folder.shutil.rmtree(tmp_path / "made")
     assert step > 40
     assert is_table(tmp_path / "made" / "store", NEW)
 
@@ -79,7 +79,7 @@ def test_without_an_exchange_the_old_store_is_moved_aside(tmp_path, monkeypatch)
     def unsupported(first: Path, second: Path) -> None:
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    monkeypatch.setattr(publish, "exchange", unsupported)
+    monkeypatch.setattr(atomic_folder, "exchange", unsupported)
     write_store(OLD, tmp_path / "store")
     write_store(NEW, tmp_path / "store", overwrite="replace")
     assert is_table(tmp_path / "store", NEW)
@@ -102,9 +102,9 @@ def test_without_an_exchange_the_old_store_is_moved_aside(tmp_path, monkeypatch)
 
 
 def test_a_missing_system_call_is_said_so(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(publish.ctypes, "CDLL", lambda *args, **kwargs: object())
+    monkeypatch.setattr(atomic_folder.ctypes, "CDLL", lambda *args, **kwargs: object())
     with pytest.raises(OSError, match="Function not implemented"):
-        publish.exchange(tmp_path / "a", tmp_path / "b")
+        atomic_folder.exchange(tmp_path / "a", tmp_path / "b")
 
 
 @pytest.mark.parametrize("moment", [1, 10, 25])
@@ -139,8 +139,8 @@ def test_a_living_process_of_another_user_is_left_alone(monkeypatch) -> None:
     def forbidden(pid: int, number: int) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(publish.os, "kill", forbidden)
-    assert publish._alive(12345)
+    monkeypatch.setattr(atomic_folder.os, "kill", forbidden)
+    assert atomic_folder._alive(12345)
 
 
 # --- what is already there ---------------------------------------------------------------------------------
@@ -179,13 +179,13 @@ def test_a_link_to_a_store_stays_a_link(tmp_path) -> None:
 
 
 def test_a_store_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch) -> None:
-    sync_tree = publish.sync_tree
+    sync_tree = atomic_folder.sync_tree
 
     def overtaken(root: Path) -> None:
-        monkeypatch.setattr(publish, "sync_tree", sync_tree)
+        monkeypatch.setattr(atomic_folder, "sync_tree", sync_tree)
         write_store(OLD, tmp_path / "store")
 
-    monkeypatch.setattr(publish, "sync_tree", overtaken)
+    monkeypatch.setattr(atomic_folder, "sync_tree", overtaken)
     with pytest.raises(OutputError, match=r"store: already exists"):
         write_store(NEW, tmp_path / "store")
     assert is_table(tmp_path / "store", OLD)

@@ -9,7 +9,7 @@ import pytest
 from daskals.cluster.connect import connect
 from daskals.config import ClusterConfig, ReadConfig, TrainConfig
 from daskals.errors import NumericalError
-from daskals.evaluation.errors import evaluate
+from daskals.evaluation.prediction_error import evaluate
 from daskals.fitting.fit import fit
 from daskals.kernels.scoring.samples import sample_variances
 from daskals.kernels.toolkit.dense import symmetric_eigen

@@ -12,7 +12,7 @@ from scipy import stats
 from daskals.cluster.connect import connect
 from daskals.config import ClusterConfig, ReadConfig, TrainConfig
 from daskals.errors import DataError
-from daskals.evaluation.errors import evaluate, training_store
+from daskals.evaluation.prediction_error import evaluate, training_store
 from daskals.fitting.fit import fit
 from daskals.ingest import ingest
 from daskals.kernels.gibbs.censored import Ends, complete, ends_of, normal_beyond, recorded, recorded_moments

@@ -20,8 +20,8 @@ from daskals.errors import ConfigError, OutputError, StoreError
 from daskals.fitting.fit import cross_validate, fit
 from daskals.model.fitted import Model
 from daskals.store import lock
+from daskals.store.checkpoint_files import KEPT, list_states, read_state, write_state
 from daskals.store.lock import FolderLock
-from daskals.store.state_files import KEPT, list_states, read_state, write_state
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.events import EpochFinished
 from daskals.training.run import RunFolder, RunOptions, check_target

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from daskals.errors import DataError, OutputError
 from daskals.ingest import ingest
 from daskals.retrain.simulate import Month, simulate_nights
-from daskals.retrain.slices import Slices
+from daskals.retrain.time_slices import Slices
 from daskals.store.lock import process_start
 from daskals.store.versions import open_latest
 from daskals.training.event_log import LOG, EventLog, read_log

@@ -1,4 +1,4 @@
-"""Whether a user's choice of items is a person's, or drawn by popularity alone as an attack's fillers are."""
+"""Choice of items by a user: a person's, or drawn by popularity alone as an attack's fillers are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that does not fit in the ratings a model was trained on, found and put into words."""
+"""Anomaly search over the ratings a model was trained on, put into words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anomalies put into real ratings on purpose, so that it is known what is to be found."""
+"""Injected anomalies: put into real ratings on purpose, so that it is known what is to be found."""
 
 from __future__ import annotations
 

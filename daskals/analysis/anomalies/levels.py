@@ -1,4 +1,4 @@
-"""Users and items whose residuals are larger than those of others with as many ratings."""
+"""Outlying levels: users and items whose residuals are larger than those of others like them."""
 
 from __future__ import annotations
 

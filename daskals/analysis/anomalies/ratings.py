@@ -1,4 +1,4 @@
-"""The ratings a model was trained on, beside its predictions and how sure those are."""
+"""Residuals: the ratings a model was trained on beside its predictions and how sure those are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daskals.cluster.connect import available_cores
 from daskals.kernels.data.csr import compact_part
 from daskals.kernels.statistics.leverages import leverages
 from daskals.model.fitted import Model
-from daskals.model.history import open_history
+from daskals.model.training_ratings import open_history
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split

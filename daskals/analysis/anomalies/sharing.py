@@ -1,4 +1,4 @@
-"""Accounts that two people may share: two profiles explain the sittings better than one."""
+"""Shared accounts: two profiles explain the sittings better than one."""
 
 from __future__ import annotations
 

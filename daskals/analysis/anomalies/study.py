@@ -1,4 +1,4 @@
-"""How well anomalies that were put in are found, beside simple measures, and how often none is found."""
+"""Power study: how well injected anomalies are found, beside simple measures, and false alarms."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def study_anomalies(store: RatingsStore, config: TrainConfig, plan: Plan, tell: 
         for n in range(plan.injections):
             injected, rows = inject_shilling(ratings, attack, plan.share, rng)
             found, users, _ = train_and_find(injected, whole)
-            rounds.append(_judge_shilling(found, users[rows]))
+            rounds.append(_score_shilling(found, users[rows]))
             tell(_line(attack, n, rounds[-1]))
         shilling[attack] = _means(rounds)
     timed = ratings.times is not None
@@ -109,11 +109,11 @@ def _repeat(
         if what == "shared":
             injected, rows = inject_shared(ratings, SHARED_SHARE, rng)
             found, users, _ = train_and_find(injected, config)
-            rounds.append(_judge_shared(found, users[rows]))
+            rounds.append(_score_shared(found, users[rows]))
         else:
             injected, rows = inject_drift(ratings, DRIFT_SHARE, LEAST_ITEM_RATINGS, rng)
             found, _, items = train_and_find(injected, config)
-            rounds.append(_judge_drift(found, items[rows]))
+            rounds.append(_score_drift(found, items[rows]))
         tell(_line(what, n, rounds[-1]))
     return _means(rounds)
 
@@ -144,7 +144,7 @@ def _marked(rows: Int64, n: int) -> Bools:
     return marks
 
 
-def _judge_shilling(found: Anomalies, rows: Int64) -> dict[str, float]:
+def _score_shilling(found: Anomalies, rows: Int64) -> dict[str, float]:
     rated = found.rated
     marks = _marked(rows, rated.n_users)
     counts, sizes = np.maximum(found.items.counts, 1), np.maximum(np.diff(rated.indptr), 1)
@@ -162,7 +162,7 @@ def _judge_shilling(found: Anomalies, rows: Int64) -> dict[str, float]:
     }
 
 
-def _judge_shared(found: Anomalies, rows: Int64) -> dict[str, float]:
+def _score_shared(found: Anomalies, rows: Int64) -> dict[str, float]:
     assert found.sharing is not None
     rated, sizes = found.rated, np.diff(found.rated.indptr)
     marks = _marked(rows, rated.n_users)
@@ -192,7 +192,7 @@ def _judge_shared(found: Anomalies, rows: Int64) -> dict[str, float]:
     }
 
 
-def _judge_drift(found: Anomalies, rows: Int64) -> dict[str, float]:
+def _score_drift(found: Anomalies, rows: Int64) -> dict[str, float]:
     assert found.drift is not None
     marks = _marked(rows, len(found.items.counts))
     decided = ~np.isnan(found.drift.p_values)

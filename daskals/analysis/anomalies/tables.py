@@ -1,4 +1,4 @@
-"""What was found as Parquet tables, and ratings cleaned of it."""
+"""Parquet tables of what was found, and ratings cleaned of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from daskals.analysis.anomalies.find import LISTS, Anomalies
 from daskals.analysis.missing import Numbers, is_missing
 from daskals.errors import ConfigError
-from daskals.model.history import open_history
+from daskals.model.training_ratings import open_history
 from daskals.types import Float64, Side
 
 FILTERS = ("shilling", "users", "shared")

@@ -1,4 +1,4 @@
-"""What a person's ratings are compared with: the model's items, and how people's tastes scatter."""
+"""Item vectors that a person's ratings are compared with, and how people's tastes scatter."""
 
 from __future__ import annotations
 

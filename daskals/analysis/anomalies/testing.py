@@ -1,4 +1,4 @@
-"""Tests of many rows at once: which p-values stand out, and variances that differ from row to row."""
+"""Multiple tests: which p-values stand out, and variances that differ from row to row."""
 
 from __future__ import annotations
 

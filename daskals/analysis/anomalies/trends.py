@@ -1,4 +1,4 @@
-"""Levels and tastes that move: items over all their ratings, users from sitting to sitting."""
+"""Drift of levels and tastes: items over all their ratings, users from sitting to sitting."""
 
 from __future__ import annotations
 

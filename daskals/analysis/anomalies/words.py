@@ -1,4 +1,4 @@
-"""What was found, in words with numbers."""
+"""Sentences with numbers for what was found."""
 
 from __future__ import annotations
 

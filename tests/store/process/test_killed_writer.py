@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 
-from daskals.store import publish
 from daskals.store.writer import write_store
 from tests.cases.store_cases import is_table, leftovers, make_table
 from tests.conftest import ROOT
@@ -37,8 +36,8 @@ def test_what_a_killed_process_leaves_is_removed_by_the_next(tmp_path) -> None:
     assert is_table(target, OLD)
     assert len([path for path in tmp_path.iterdir() if path.suffix == ".partial"]) == 1
     (tmp_path / ".store.another-host.1.0a0a0a0a.partial").mkdir()
-    (tmp_path / f".store.{publish.socket.gethostname()}.{os.getpid()}.0a0a0a0a.partial").mkdir()
-    (tmp_path / f".store.{publish.socket.gethostname()}.1.0a0a0a0a.partial").mkdir()
+    (tmp_path / f".store.{atomic_folder.socket.gethostname()}.{os.getpid()}.0a0a0a0a.partial").mkdir()
+    (tmp_path / f".store.{atomic_folder.socket.gethostname()}.1.0a0a0a0a.partial").mkdir()
     write_store(NEW, target, overwrite="replace")
     assert is_table(target, NEW)
     # those of other hosts and of processes that live are theirs

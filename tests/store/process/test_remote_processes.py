@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daskals.ingest import resolve_store
-from daskals.store.putting import put_store
+from daskals.store.copying import put_store
 from jobs import doctor, evaluate, train
 from tests.cases.commands import run
 from tests.cases.registry_cases import fresh_bucket_url

@@ -1,4 +1,4 @@
-"""A model kept ready for many people: trained if there is none, taken anew when another is published."""
+"""A live model, kept ready for many people: trained if there is none, taken anew when another comes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daskals.errors import DaskalsError
 from daskals.fitting.fit import fit
 from daskals.ingest import RatingsSource
 from daskals.model.fitted import Model
-from daskals.registry.opening import Stamp, load_model, stamp_of
+from daskals.registry.open_model import Stamp, load_model, stamp_of
 from daskals.training.events import EpochFinished, Event, PhaseStarted
 
 DEFAULT_DATASET = "synthetic-1m"

@@ -1,4 +1,4 @@
-"""What came in: which files are new, and what of them the store does not have."""
+"""New ratings of a night: which files are new, and what of them the store does not have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error of a fitted model over ratings that are known."""
+"""Prediction error (RMSE, MAE) of a fitted model over known ratings."""
 
 from __future__ import annotations
 

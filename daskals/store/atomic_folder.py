@@ -1,4 +1,4 @@
-"""Directories that appear whole or not at all: a temporary name beside, fsync, one rename.
+"""Atomic folders appear whole or not at all: a temporary name beside, fsync, one rename.
 
 A reader never sees half a directory, and a failure or an interruption leaves no trace. What a killed
 process left behind is removed by the next one that writes to the same place on the same host.
@@ -36,7 +36,7 @@ def staged_directory(target: Path, *, existing: Existing) -> Iterator[Path]:
     Parameters
     ----------
     target
-        Name to publish under. Missing parents are made.
+        Name that the directory gets. Missing parents are made.
     existing
         What to do when `target` is there and not empty. The caller decides beforehand whether what is
         there may be replaced.
@@ -59,7 +59,7 @@ def staged_directory(target: Path, *, existing: Existing) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         sync_tree(temporary)
-        _publish(temporary, target, existing)
+        _move_into_place(temporary, target, existing)
     except OSError as error:
         _clean_up(temporary, made)
         raise _unwritable(target, error) from error
@@ -96,7 +96,7 @@ def exchange(first: Path, second: Path) -> None:
         raise OSError(code, os.strerror(code), str(second))
 
 
-def _publish(temporary: Path, target: Path, existing: Existing) -> None:
+def _move_into_place(temporary: Path, target: Path, existing: Existing) -> None:
     try:
         temporary.rename(target)
     except OSError as error:
@@ -131,7 +131,7 @@ def _swap(temporary: Path, target: Path) -> None:
 
 
 def _clean_up(temporary: Path, made: list[Path]) -> None:
-    """Remove the unpublished directory and the parents made for it, as far as nothing else uses them."""
+    """Remove the unfinished directory and the parents made for it, as far as nothing else uses them."""
     shutil.rmtree(temporary, ignore_errors=True)
     for folder in made:
         try:

@@ -1,4 +1,4 @@
-"""States of a training run on disk: one folder each, published by rename, the last two kept.
+"""Checkpoints of a training run on disk: one folder each, whole or absent, the last two kept.
 
 FOLDER/epoch-000005/     a Zarr v3 group; its attributes are the manifest
   <name>                 the state's arrays, every chunk with its checksum
@@ -23,8 +23,8 @@ from daskals.store.arrays import (
     write_array,
     write_group,
 )
+from daskals.store.atomic_folder import staged_directory
 from daskals.store.layout import check_version
-from daskals.store.publish import staged_directory
 
 STATE_FORMAT = "daskals-state"
 STATE_FORMAT_VERSION = 1

@@ -1,4 +1,4 @@
-"""Best items of single profiles: the selection kernel over items packed once, whatever the filters."""
+"""Top items of single profiles: the selection kernel over items packed once, whatever the filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Held-out error by how much was known: by training ratings of the user, and of the item."""
+"""Prediction error by the number of training ratings, of the user and of the item."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EDGES = (0, 1, 3, 8, 30)
 NAMES = ("0", "1-2", "3-7", "8-29", "30+")
 
 
-def error_buckets(model: FactorModel, store: RatingsStore, split: Split, part: int = TEST) -> dict[str, Any]:
+def error_by_count(model: FactorModel, store: RatingsStore, split: Split, part: int = TEST) -> dict[str, Any]:
     """Return, for each side and bucket, ratings, RMSE and MAE (None without ratings), unclipped."""
     block = load_block(str(store.path), "user", 0, store.n_users, split.key, part)
     users = np.repeat(np.arange(store.n_users), np.diff(block.indptr))

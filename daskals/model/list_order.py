@@ -1,4 +1,4 @@
-"""What orders a person's recommendations: the predicted rating, or the papers' blends with popularity."""
+"""Order of a person's list: by predicted rating, or by the papers' blends with popularity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history of a registry's aliases: numbered entries, each made once, the last of which is the truth.
+"""Alias history of a registry: numbered entries, each made once, the last of which is the truth.
 
 An entry holds the aliases as they are after it, so that reading them takes one listing and one object. Two
 who append at once want the same number: `Storage.create` lets one of them win, the other looks anew.

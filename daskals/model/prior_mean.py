@@ -1,4 +1,4 @@
-"""The prior mean of one row, F·W, part by part: what each rating and each known trait adds to it."""
+"""Prior mean of one row, F·W, part by part: what each rating and each known trait adds to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Champion and challenger on the same held-out latest ratings, and the gate between them.
+"""Promotion rule: champion and challenger on the same held-out latest ratings, and the gate between.
 
 Both know the same of the people: the champion's users are folded in with the training ratings that the
 challenger has. What is compared is what the two know of items.
@@ -16,8 +16,8 @@ from daskals.evaluation.ranking import RankingTask, Scorer, figures_of, make_tas
 from daskals.kernels.scoring.score import predict_pairs
 from daskals.model.fitted import Model
 from daskals.retrain.config import RetrainConfig
+from daskals.retrain.initial_state import Target, fold_in_rows, starting_rows
 from daskals.retrain.night import Check
-from daskals.retrain.warm_start import Target, carry, fold_in_rows
 from daskals.store.splits import load_block
 from daskals.types import TEST, FactorRows, Float64, Int64
 
@@ -27,7 +27,7 @@ LIST_LENGTH = 10
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The ratings that judge, float64 and int64, shape (ratings,)."""
+    """The ratings held out, float64 and int64, shape (ratings,)."""
 
     users: Int64
     items: Int64
@@ -66,7 +66,7 @@ class Contender:
 
 
 def read_held_out(target: Target) -> HeldOut:
-    """Read the ratings that judge."""
+    """Read the ratings held out."""
     store = target.store
     block = load_block(str(store.path), "user", 0, store.n_users, target.split.key, TEST)
     users = np.repeat(np.arange(block.n_rows, dtype=np.int64), np.diff(block.indptr))
@@ -81,14 +81,14 @@ def contender_of(model: Model) -> Contender:
 
 def champion_of(model: Model, target: Target, held_out: HeldOut) -> Contender:
     """Return the champion in the rows of the store, users of the held-out ratings folded in."""
-    carried = carry(model, target)
+    starting = starting_rows(model, target)
     judged = np.zeros(target.store.n_users, dtype=np.bool_)
     judged[held_out.users] = True
-    fold_in_rows(carried, target, "user", judged)
-    return Contender(model.rank, target.mean, carried.rows["user"], carried.rows["item"])
+    fold_in_rows(starting, target, "user", judged)
+    return Contender(model.rank, target.mean, starting.rows["user"], starting.rows["item"])
 
 
-def judge(
+def check_promotion(
     config: RetrainConfig, target: Target, challenger: Model, champion: Model | None
 ) -> tuple[dict[str, Any], list[Check]]:
     """Measure challenger and champion, and hold the challenger to the limits.

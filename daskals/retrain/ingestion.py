@@ -1,11 +1,11 @@
-"""The night's first step: what is new is read, validated and stored, or the night ends."""
+"""Ingestion, a night's first step: what is new is read, validated and stored, or the night ends."""
 
 from __future__ import annotations
 
 from daskals.errors import DataError
 from daskals.ingest import first_lineage
 from daskals.retrain.context import Context, EndedError
-from daskals.retrain.intake import Incoming, read_incoming
+from daskals.retrain.new_ratings import Incoming, read_incoming
 from daskals.retrain.night import PROMOTED, Check
 from daskals.retrain.validation import validate
 from daskals.store.append import append

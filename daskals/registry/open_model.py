@@ -1,4 +1,4 @@
-"""A model from wherever it is: its folder, its run's folder, or the champion of a registry."""
+"""Opening a model from wherever it is: its folder, its run's folder, or a registry's champion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Stamp: TypeAlias = tuple[str | int, ...]
 """Tells one model from the next at the same place: another stamp means another model."""
 
 
-class Opened(NamedTuple):
+class OpenModel(NamedTuple):
     """A model, and the folder that workers can read it from while it is open."""
 
     model: Model
@@ -27,7 +27,7 @@ def is_registry(where: str | Path) -> bool:
 
 
 @contextmanager
-def opened(where: str | Path) -> Iterator[Opened]:
+def open_model(where: str | Path) -> Iterator[OpenModel]:
     """Load a model and keep its files from being removed while the block runs.
 
     Raises
@@ -36,15 +36,15 @@ def opened(where: str | Path) -> Iterator[Opened]:
         If there is no model, no champion, or part of it is damaged.
     """
     if not is_registry(where):
-        yield Opened(Model.load(where), Path(where).absolute())
+        yield OpenModel(Model.load(where), Path(where).absolute())
         return
     with Registry(where).reading(CHAMPION) as reading:
-        yield Opened(Model.load(reading.folder), reading.folder.absolute())
+        yield OpenModel(Model.load(reading.folder), reading.folder.absolute())
 
 
 def load_model(where: str | Path) -> Model:
     """Load a model from its folder, its run's folder, or a registry, whose champion it then is."""
-    with opened(where) as found:
+    with open_model(where) as found:
         return found.model
 
 

@@ -1,4 +1,4 @@
-"""Copying a store to an address that workers reach, or to a folder that they share."""
+"""Copies of a store at an address that workers reach, or in a folder that they share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 from daskals.errors import OutputError
-from daskals.store.publish import staged_directory
+from daskals.store.atomic_folder import staged_directory
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import VERSIONS, holds, is_url, place_of, put_folder
 
 
-def put_store(store: RatingsStore, place: str | Path) -> RatingsStore:
+def copy_store(store: RatingsStore, place: str | Path) -> RatingsStore:
     """Copy a store, compare the copy with it byte by byte, and open the copy.
 
     Parameters
@@ -44,11 +44,11 @@ def put_store(store: RatingsStore, place: str | Path) -> RatingsStore:
     if is_url(target):
         put_folder(Path(store.path), target)
     else:
-        _put_in_folder(Path(store.path), Path(target))
+        _copy_to_folder(Path(store.path), Path(target))
     return open_store(target)
 
 
-def _put_in_folder(folder: Path, target: Path) -> None:
+def _copy_to_folder(folder: Path, target: Path) -> None:
     with staged_directory(target, existing="refuse") as staged:
         shutil.copytree(folder, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", VERSIONS))
         for path in staged.rglob("*"):

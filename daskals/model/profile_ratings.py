@@ -1,4 +1,4 @@
-"""Ratings as somebody hands them over: a mapping, pairs, a pandas or an Arrow frame; ids or titles."""
+"""Ratings of one person handed over: a mapping, pairs, a pandas or an Arrow frame; ids or titles."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pyarrow as pa
 from daskals.errors import DataError
 from daskals.types import Float32, Int64
 
-GivenRatings: TypeAlias = Mapping[Any, float] | Iterable[tuple[Any, float]] | pd.DataFrame | pa.Table
+ProfileRatings: TypeAlias = Mapping[Any, float] | Iterable[tuple[Any, float]] | pd.DataFrame | pa.Table
 """Ratings of one person or item: what was rated (an original id or a title), and the rating."""
 
 KEY_COLUMNS = ("item", "item_id", "movieId", "title", "user", "user_id", "userId", "id")
 
 
-def read_given(
-    given: GivenRatings,
+def read_profile_ratings(
+    given: ProfileRatings,
     row_of: Callable[[Any], int],
     limits: tuple[float, float],
     name_of: Callable[[int], str],
@@ -67,7 +67,7 @@ def read_given(
     )
 
 
-def _pairs(given: GivenRatings) -> Iterable[tuple[Any, Any]]:
+def _pairs(given: ProfileRatings) -> Iterable[tuple[Any, Any]]:
     if isinstance(given, Mapping):
         return given.items()
     if isinstance(given, pd.DataFrame | pa.Table):

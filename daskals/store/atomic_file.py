@@ -1,4 +1,4 @@
-"""Small text files that appear whole or not at all, and stay after a power cut."""
+"""Atomic text files appear whole or not at all, and stay after a power cut."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from daskals.errors import ANOTHER_NAME, OutputError
-from daskals.store.publish import sync_path
+from daskals.store.atomic_folder import sync_path
 
 
-def publish_text(path: Path, text: str) -> None:
+def write_text_whole(path: Path, text: str) -> None:
     """Write a file under a temporary name, flush it, and rename it; raise OutputError where it cannot."""
     temporary = path.with_name(f".{path.name}.partial")
     try:

@@ -1,4 +1,4 @@
-"""A fitted model whose rows have names: original ids, titles, and filters over the catalogue."""
+"""Lookup of users and items in a fitted model: by original id, by title, and filters over the catalogue."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from daskals.errors import DataError
 from daskals.model.factors import FactorModel
 from daskals.model.filters import Filters, allowed_items
 from daskals.model.new_items import ItemTraits, read_traits
-from daskals.model.priors import Group, read_groups
+from daskals.model.prior_mean import Group, read_groups
 from daskals.model.profile import Fold
 from daskals.model.titles import TitleIndex
 from daskals.types import SIDES, Ridge, Side
 
 
-class NamedModel(FactorModel):
+class LookupModel(FactorModel):
     """A fitted model that finds its users and items by name. See `FactorModel` for the attributes."""
 
     @cached_property

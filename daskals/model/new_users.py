@@ -1,4 +1,4 @@
-"""Somebody new: ratings as typed, what was understood of them, and where to start without any."""
+"""New users: ratings as typed, what was understood of them, and where to start without any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from daskals.errors import ConfigError, DataError
 from daskals.model.filters import Filters, genre_names
 from daskals.model.fitted import NO_FILTERS, Model
-from daskals.model.given import KEY_COLUMNS
+from daskals.model.profile_ratings import KEY_COLUMNS
 
 EXAMPLES: dict[str, dict[str, float]] = {
     "One film: Toy Story (Nagi et al., section 7.1)": {"Toy Story (1995)": 5.0},
@@ -27,7 +27,7 @@ EXAMPLES: dict[str, dict[str, float]] = {
 """The papers' dummy users."""
 
 
-class Taken(NamedTuple):
+class TypedRating(NamedTuple):
     """A rating as it was understood.
 
     Attributes
@@ -49,7 +49,7 @@ class Taken(NamedTuple):
     is_exact: bool
 
 
-def understand(model: Model, texts: Sequence[str]) -> list[Taken]:
+def parse_typed_ratings(model: Model, texts: Sequence[str]) -> list[TypedRating]:
     """Read ratings typed as TITLE=RATING.
 
     Raises
@@ -71,11 +71,11 @@ def understand(model: Model, texts: Sequence[str]) -> list[Taken]:
                 f"found {text!r}", where="--rate", expected='TITLE=RATING, as "Toy Story (1995)=5"'
             )
         match = model.titles.resolve(title)
-        taken.append(Taken(title.strip(), match.row, match.title, rating, match.is_exact))
+        taken.append(TypedRating(title.strip(), match.row, match.title, rating, match.is_exact))
     return taken
 
 
-def read_person(path: Path) -> pa.Table:
+def read_profile_file(path: Path) -> pa.Table:
     """Read one person's ratings from a CSV or Parquet file with a column `rating` and one of ids or titles.
 
     Raises

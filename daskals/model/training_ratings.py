@@ -1,4 +1,4 @@
-"""The ratings a model was trained on, read from their store a person at a time."""
+"""Training ratings of one person, read from the store a model was trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of training runs as versions, and what differs between two of them."""
+"""Training runs as versions of a registry, and what differs between two versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from daskals.config import ReadConfig
-from daskals.evaluation.errors import evaluate
+from daskals.evaluation.prediction_error import evaluate
 from daskals.model.fitted import Model
 from daskals.registry.manifest import Manifest
 from daskals.registry.registry import Registry
@@ -16,7 +16,7 @@ FIGURES = ("train_rmse", "validation_rmse", "n_test", "test_rmse", "test_rmse_cl
 DATA = ("content_hash", "n_users", "n_items", "n_ratings", "n_train", "split")
 
 
-def publish_model(
+def publish_run(
     registry: Registry, run: Path, *, name: str = "model", aliases: Sequence[str] = ()
 ) -> Manifest:
     """Publish the model of a run; the same model on the same ratings is the same version.

@@ -1,4 +1,4 @@
-"""Ratings of the past as the files of nights: cut by time."""
+"""Time slices: ratings of the past as the files of nights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where training starts from: the champion's rows for whom and what it knows, a fold-in for the rest."""
+"""Initial state of a night's training: the champion's rows where it knows, a fold-in for the rest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from daskals.types import SIDES, TRAIN, FactorRows, Float32, Float64, Int64, Rat
 
 
 @dataclass(frozen=True)
-class Carried:
+class StartingRows:
     """A model brought into the rows of a store.
 
     Attributes
@@ -68,10 +68,10 @@ class Target:
         return load_block(str(self.store.path), side, start, stop, self.split.key, TRAIN)
 
 
-def carry(model: Model, target: Target) -> Carried:
+def starting_rows(model: Model, target: Target) -> StartingRows:
     """Bring a model into the rows of a store that grew since; rows are found by their original ids."""
     features = side_features(target.store, target.config)
-    weights = {side: _carry_weights(model, target, spec) for side, spec in features.items()}
+    weights = {side: _weights_by_feature(model, target, spec) for side, spec in features.items()}
     rows, known = {}, {}
     for side in SIDES:
         ids = target.store.user_ids if side == "user" else target.store.item_ids
@@ -79,32 +79,32 @@ def carry(model: Model, target: Target) -> Carried:
         counts = model.user_counts if side == "user" else model.item_counts
         found = model.rows_of(side, ids)
         known[side] = (found >= 0) & (counts[found] > 0)
-        carried = aligned_empty(len(ids), row_stride(model.rank))
-        carried[:] = 0.0
-        carried[:, model.rank] = 1.0
+        starting = aligned_empty(len(ids), row_stride(model.rank))
+        starting[:] = 0.0
+        starting[:, model.rank] = 1.0
         if side in features:
-            _put_prior(carried, target, features[side], weights[side], ~known[side])
-        carried[known[side]] = own[found[known[side]]]
-        rows[side] = carried
-    return Carried(rows, known, weights)
+            _put_prior(starting, target, features[side], weights[side], ~known[side])
+        starting[known[side]] = own[found[known[side]]]
+        rows[side] = starting
+    return StartingRows(rows, known, weights)
 
 
-def warm_state(model: Model, target: Target) -> TrainingState:
+def initial_state(model: Model, target: Target) -> TrainingState:
     """Return the state that training starts from.
 
     Users that the model does not know are folded in by their training ratings against its items, then items
     it does not know by those of all users; both drawn to the model's own prior.
     """
-    carried = carry(model, target)
+    starting = starting_rows(model, target)
     for side in SIDES:
-        fold_in_rows(carried, target, side, ~carried.known[side])
+        fold_in_rows(starting, target, side, ~starting.known[side])
     needs_users = target.config.solver == "coordinate" or target.config.damping < 1
-    rows = {side: carried.rows[side] for side in SIDES if side == "item" or needs_users}
-    return TrainingState((), rows, carried.weights)
+    rows = {side: starting.rows[side] for side in SIDES if side == "item" or needs_users}
+    return TrainingState((), rows, starting.weights)
 
 
 def fold_in_rows(
-    carried: Carried, target: Target, side: Side, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    starting: StartingRows, target: Target, side: Side, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> None:
     """Solve some rows of one side for the other side's, as a half-step does, in place."""
     features = side_features(target.store, target.config).get(side)
@@ -116,9 +116,9 @@ def fold_in_rows(
         block = target.load(side, start, stop)
         prior = None
         if features is not None:
-            prior = _prior_means(target, features, carried.weights[side], start, stop, block)
-        solved = _solve(block, carried.rows[other], (rank, target.mean, ridge), prior)
-        carried.rows[side][start:stop][wanted[start:stop]] = solved[wanted[start:stop]]
+            prior = _prior_means(target, features, starting.weights[side], start, stop, block)
+        solved = _solve(block, starting.rows[other], (rank, target.mean, ridge), prior)
+        starting.rows[side][start:stop][wanted[start:stop]] = solved[wanted[start:stop]]
 
 
 def _solve(
@@ -155,7 +155,7 @@ def _put_prior(
             rows[start:stop, rank + 1] = means[:, rank]
 
 
-def _carry_weights(model: Model, target: Target, spec: FeatureSpec) -> Float64:
+def _weights_by_feature(model: Model, target: Target, spec: FeatureSpec) -> Float64:
     """Bring W to the store's features: by name, or for `implicit` by the other side's ids."""
     side = spec.side
     weights = np.zeros((spec.n_features, model.rank + 1))
