@@ -1,4 +1,4 @@
-"""Take the README's picture of Dask's dashboard: a run of two processes, seen in headless Chromium.
+"""Take the picture of Dask's dashboard in docker/README.md: a run of two processes, seen in Chromium.
 
     python notebooks/task_stream.py        # extra [test], and Debian's chromium
 

@@ -2,7 +2,7 @@
 
 Eliminate every row (a map over blocks), add its part of W's equations up (a reduction in block order), solve
 them, fill the rows in (a second map). Solving W for the present rows instead would crawl: the rows hold W
-where they are (DESIGN, section 7).
+where they are (daskals/README.md, "Facts the code rests on").
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def test_biases_alone(latest_small: Path, tmp_path: Path) -> None:
 
 def test_report_holds_what_the_readme_promises(paper_run: Path) -> None:
     report = json.loads((paper_run / "report.json").read_text())
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "daskals" / "model" / "FORMAT.md").read_text()
     assert {
         "config",
         "environment",
