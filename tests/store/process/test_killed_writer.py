@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+from daskals.store import atomic_folder
 from daskals.store.writer import write_store
 from tests.cases.store_cases import is_table, leftovers, make_table
 from tests.conftest import ROOT
