@@ -108,6 +108,8 @@ def pytest_collection_modifyitems(config, items) -> None:
     for item in items:
         for kind in kinds_of(item):
             item.add_marker(kind)
+        if "s3" in item.fixturenames:
+            item.add_marker("process")
     # few and long: begun last, one of two test processes would end alone with them
     items.sort(key=lambda item: not kinds_of(item))
     if CHROMIUM.is_file() or os.environ.get("CI"):
