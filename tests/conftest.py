@@ -94,6 +94,11 @@ KINDS = ("process", "browser", "slow")
 """Folders whose name is the mark of every test in them."""
 
 
+def kinds_of(item) -> set[str]:
+    """Return the kinds that the folders of a test's file name."""
+    return {*KINDS} & {*item.path.relative_to(ROOT).parts[:-1]}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items) -> None:
     """Mark tests by their folders; leave the browser tests out, loudly, where there is no browser.
@@ -101,8 +106,12 @@ def pytest_collection_modifyitems(config, items) -> None:
     CI has a browser or fails.
     """
     for item in items:
-        for kind in {*KINDS} & {*item.path.relative_to(ROOT).parts[:-1]}:
+        for kind in kinds_of(item):
             item.add_marker(kind)
+        if "s3" in item.fixturenames:
+            item.add_marker("process")
+    # few and long: begun last, one of two test processes would end alone with them
+    items.sort(key=lambda item: not kinds_of(item))
     if CHROMIUM.is_file() or os.environ.get("CI"):
         return
     apart = [item for item in items if item.get_closest_marker("browser")]

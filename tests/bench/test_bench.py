@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import click.testing
@@ -18,7 +16,7 @@ from daskals.bench.contract import Assignment, Outcome
 from daskals.bench.data import open_split, slice_rows
 from daskals.bench.epoch import measure, measure_systems, result_of
 from daskals.bench.ingestion import write_csv
-from daskals.bench.isolation import MeasurementError, run_isolated
+from daskals.bench.isolation import MeasurementError
 from daskals.bench.scaling import Step, measure_scaling, scaling_steps
 from daskals.bench.systems import SYSTEMS, System, choose
 from daskals.bench.work import epoch_bytes, epoch_flops
@@ -27,7 +25,6 @@ from daskals.errors import ConfigError, DataError
 from daskals.ingest import ingest
 from jobs.bench import main
 from tests.cases.bench_cases import CONFIG, assignment_for, load_small, write_ratings
-from tests.conftest import ROOT
 
 SHAPE = {"n_ratings": 1_000, "n_rows": 50}
 NOWHERE = Assignment("", "nowhere", "none", CONFIG, 2)
@@ -120,32 +117,7 @@ def test_every_system_has_a_home() -> None:
             assert system.needs
 
 
-# --- isolation ---------------------------------------------------------------------------------------------
-
-
-def test_threads_are_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def variable(name: str) -> str:
-        return run_isolated("os:getenv", {"key": name}, threads=3)
-
-    monkeypatch.setenv("DASKALS_CPU", "avx2")
-    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    assert variable("NUMBA_NUM_THREADS") == variable("OMP_NUM_THREADS") == "3"
-    assert variable("OPENBLAS_NUM_THREADS") == "1"
-    assert variable("OPENBLAS_CORETYPE") == "HASWELL"
-    assert variable("NUMBA_DISABLE_JIT") is None
-
-
-@pytest.mark.parametrize(
-    ("function", "arguments", "message"),
-    [
-        ("os:_exit", {"status": 3}, "its process ended with code 3: it said nothing"),
-        ("json:loads", {"s": "{"}, "ended with code 1: json.decoder.JSONDecodeError: Expecting"),
-        ("daskals.kernels.toolkit.target:select_target", {"name": "z80"}, "CPU target 'z80' is not known"),
-    ],
-)
-def test_failures_say_what_is_known(function: str, arguments: dict, message: str) -> None:
-    with pytest.raises(MeasurementError, match=message):
-        run_isolated(function, arguments, threads=1)
+# --- what fails ---------------------------------------------------------------------------------------------
 
 
 def test_a_failed_system_is_listed_and_ends_the_command_with_one_message(
@@ -320,15 +292,6 @@ def test_json_that_cannot_be_written(tmp_path: Path, ratings: Path, monkeypatch:
     result = invoke("epoch", "--data", ratings, "--only", "daskals-kernel", "--json", file)
     assert_one_message(result, f"--json {file}: cannot be written (disk full)")
     assert not file.exists()
-
-
-@pytest.mark.process
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys, jobs.bench; print(*{'numpy', 'numba', 'distributed', 'zarr', 'rich'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
 
 
 def test_defaults() -> None:

@@ -41,7 +41,7 @@ from tests.cases.registry_cases import (
 AT_ONCE = dt.timedelta(0)
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.process)])
 def registry(request, tmp_path) -> Registry:
     if request.param == "folder":
         return Registry(tmp_path / "registry")

@@ -54,7 +54,7 @@ from tests.cases.night_cases import (
     restore,
     two_nights,
 )
-from tests.cases.registry_cases import fresh_bucket_url, s3_environment, s3_server
+from tests.cases.registry_cases import fresh_bucket_url
 from tests.cases.store_cases import table_of
 
 
@@ -211,18 +211,15 @@ def test_too_few_ratings_wait_for_the_next_night(home) -> None:
     assert run_night(config_of(home, 5))[0].summary == "nothing new came in"
 
 
-def test_a_registry_on_s3(tmp_path, monkeypatch) -> None:
-    with s3_server() as endpoint:
-        for name, value in s3_environment(endpoint).items():
-            monkeypatch.setenv(name, value)
-        url = fresh_bucket_url()
-        deliver(tmp_path / "incoming", 1)
-        outcome, _ = run_night(config_of(tmp_path / "home", 1, registry=url, recommend="none"))
-        assert outcome.code == 0
-        registry = Registry(url)
-        assert registry.resolve("champion") == outcome.version
-        model = NightFolder.of(tmp_path / "home", date(1)).path / "model"
-        assert registry.load().factors_sha256() == Model.load(model).factors_sha256()
+def test_a_registry_on_s3(s3, tmp_path) -> None:
+    url = fresh_bucket_url()
+    deliver(tmp_path / "incoming", 1)
+    outcome, _ = run_night(config_of(tmp_path / "home", 1, registry=url, recommend="none"))
+    assert outcome.code == 0
+    registry = Registry(url)
+    assert registry.resolve("champion") == outcome.version
+    model = NightFolder.of(tmp_path / "home", date(1)).path / "model"
+    assert registry.load().factors_sha256() == Model.load(model).factors_sha256()
 
 
 def test_only_what_was_appended_since_judges(tmp_path) -> None:

@@ -269,6 +269,7 @@ def test_a_damaged_catalogue_and_metadata_are_named(local: RatingsStore, url: st
         open_store(url)
 
 
+@pytest.mark.process
 def test_a_server_out_of_reach(local: RatingsStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
