@@ -26,7 +26,7 @@ from daskals.store.versions import open_latest
 from daskals.training.event_log import LOG, EventLog, read_log
 from daskals.training.events import EpochFinished, Notice, PhaseStarted
 from daskals.training.watching import find_log, status_of
-from jobs._pause import PauseHook
+from jobs._pause_hook import PauseHook
 from jobs.simulate import main as simulate
 from jobs.train import main as train_command
 from jobs.watch import main as watch
