@@ -1,4 +1,4 @@
-"""What all commands share: options made from configuration fields, and how errors end."""
+"""What all commands share: --debug, --config and --json, MODEL, options of fields, and how errors end."""
 
 from __future__ import annotations
 
@@ -16,33 +16,91 @@ from pydantic.fields import FieldInfo
 
 from daskals.errors import DaskalsError
 
+FAILED = 1
 INTERRUPTED = 130
 
-
-def guarded(function: Callable[..., None]) -> Callable[..., None]:
-    """Turn errors of a command into one message and exit code 1, and Ctrl-C into 130."""
-
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> None:
-        # a batch system stops a job with SIGTERM: it cleans up as Ctrl-C does
-        signal.signal(signal.SIGTERM, _interrupt)
-        try:
-            function(*args, **kwargs)
-        except DaskalsError as error:
-            if kwargs.get("debug"):
-                raise
-            fail(str(error))
-        except KeyboardInterrupt:
-            click.echo("interrupted: nothing was left half-written", err=True)
-            sys.exit(INTERRUPTED)
-
-    return run
+CONFIG_HELP = "TOML or JSON file of options; flags win."
+MODEL_HELP = (
+    "MODEL is a run's folder, a model's folder, or a registry (a folder or s3://BUCKET/PREFIX), whose "
+    "champion is taken."
+)
 
 
-def fail(message: str) -> NoReturn:
-    """Print one error message and end with exit code 1."""
+def shared_options(
+    *,
+    config: bool = False,
+    json_file: str | None = None,
+    json_output: str | None = None,
+    exit_code: int = FAILED,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command with --debug, --config and --json, and end its errors as one message.
+
+    The innermost decorator of every command. A DaskalsError ends it with `exit_code`, Ctrl-C with 130;
+    --debug lets the traceback through. The command itself is not told of --debug.
+
+    Parameters
+    ----------
+    config
+        Whether it takes --config FILE; the command is then called with `file_options`, a dict of what the
+        file says, empty where none is named.
+    json_file
+        Help of --json FILE, for a command that can write its figures; it gets the path as `json_file`.
+    json_output
+        Help of the flag --json, for a command that can print JSON instead; it gets `as_json`.
+    exit_code
+        Exit code of an error.
+    """
+    options = [click.option("--debug", is_flag=True, help="Show tracebacks.")]
+    if json_file is not None:
+        options.append(click.option("--json", "json_file", type=click.Path(path_type=Path), help=json_file))
+    if json_output is not None:
+        options.append(click.option("--json", "as_json", is_flag=True, help=json_output))
+    if config:
+        options.append(
+            click.option("--config", "config_file", type=click.Path(path_type=Path), help=CONFIG_HELP)
+        )
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(*args: Any, debug: bool, **kwargs: Any) -> None:
+            # a batch system stops a job with SIGTERM: it cleans up as Ctrl-C does
+            signal.signal(signal.SIGTERM, _interrupt)
+            try:
+                if config:
+                    kwargs["file_options"] = _read_options(kwargs.pop("config_file"))
+                    debug = bool(kwargs["file_options"].pop("debug", False)) or debug
+                function(*args, **kwargs)
+            except DaskalsError as error:
+                if debug:
+                    raise
+                fail(str(error), exit_code)
+            except KeyboardInterrupt:
+                click.echo("interrupted: nothing was left half-written", err=True)
+                sys.exit(INTERRUPTED)
+
+        return functools.reduce(lambda command, option: option(command), options, run)
+
+    return decorate
+
+
+def _read_options(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    from daskals.config import read_config_file
+
+    return read_config_file(path)
+
+
+def model_argument(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command with MODEL, which `registry.open_model` opens, and say what that is."""
+    function.__doc__ = f"{(function.__doc__ or '').rstrip()}\n\n    {MODEL_HELP}\n    "
+    return click.argument("model")(function)
+
+
+def fail(message: str, exit_code: int = FAILED) -> NoReturn:
+    """Print one error message and end."""
     click.echo(f"error: {message}", err=True)
-    sys.exit(1)
+    sys.exit(exit_code)
 
 
 def _interrupt(*_: object) -> NoReturn:

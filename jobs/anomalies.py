@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
-from jobs._command import guarded
+from jobs._command import model_argument, shared_options
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the report; default: MODEL/anomalies of a run."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the report; default: MODEL/anomalies, none for a registry.",
 )
 @click.option(
     "--level",
@@ -32,19 +34,17 @@ from jobs._command import guarded
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the permutation tests.")
 @click.option("--overwrite", is_flag=True, help="Replace the anomalies that --out already holds.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options()
 def main(
-    model: Path,
+    model: str,
     out: Path | None,
     level: float,
     filters: str | None,
     seed: int,
     *,
     overwrite: bool,
-    debug: bool,  # noqa: ARG001
 ) -> None:
-    """Look for what does not fit in the ratings MODEL was trained on, a run or its model folder.
+    """Look for what does not fit in the ratings MODEL was trained on.
 
     OUT has report.html, anomalies.json, and users, items, residuals and findings as Parquet.
     """
@@ -56,17 +56,19 @@ def main(
     from daskals.analysis.anomalies.words import describe_anomalies
     from daskals.analysis.missing import is_missing
     from daskals.plots.anomalies import HEADINGS, write_anomalies
-    from daskals.registry.open_model import load_model
-    from jobs._folder import result_folder
+    from daskals.registry.open_model import open_model
+    from jobs._result_folder import report_folder, result_folder
 
     names = None if filters is None else read_filters(filters)
-    loaded = load_model(model)
-    target = out or model / "anomalies"
-    with result_folder(target, "anomalies.json", overwrite=overwrite) as folder:
-        found = find_anomalies(loaded, level, seed)
+    target = report_folder(model, out, "anomalies")
+    with (
+        open_model(model) as opened,
+        result_folder(target, "anomalies.json", overwrite=overwrite) as folder,
+    ):
+        found = find_anomalies(opened.model, level, seed)
         numbers = describe_anomalies(found)
         write_tables(found, numbers, folder)
-        write_anomalies(found, numbers, folder, model.resolve().name)
+        write_anomalies(found, numbers, folder, opened.name)
         n_removed = None if names is None else write_cleaned(found, names, folder)
     for name in LISTS:
         section = numbers[name]

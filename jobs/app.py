@@ -25,8 +25,8 @@ from daskals.model.new_users import EXAMPLES, popular_by_genre
 from daskals.model.profile import Profile
 from daskals.serving.live_model import ModelServer, Served
 from daskals.serving.presentation import in_words, item_map, reasons, web_links, year_limits
-from jobs._map import map_chart
-from jobs._page import STYLE, describe, escape, line, replace_ratings, stars, start
+from jobs._app_map import map_chart
+from jobs._app_page import STYLE, describe, escape, line, replace_ratings, stars, start
 
 LOGO = ":material/movie:"
 N_FOUND, N_LISTED = 6, 10

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskals.bench.config import BenchConfig
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, shared_options
 
 if TYPE_CHECKING:
     from daskals.bench.epoch import Result
@@ -30,13 +30,10 @@ OPTIONS = (
 )
 
 
-def shared_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a command with what all benchmarks take."""
-    command = click.option("--debug", is_flag=True, help="Show tracebacks.")(command)
-    command = click.option(
-        "--json", "json_file", type=click.Path(path_type=Path), help="File for machine, data and results."
-    )(command)
-    return field_options(BenchConfig, OPTIONS)(command)
+def bench_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a benchmark with what all of them take."""
+    shared = shared_options(json_file="File for machine, data and results.")
+    return field_options(BenchConfig, OPTIONS)(shared(function))
 
 
 def run_bench(
@@ -46,7 +43,6 @@ def run_bench(
     figure: Path | None = None,
 ) -> None:
     """Check the options, then bring in what they need (--help waits for nothing), measure and report."""
-    del options["debug"]
     json_file = options.pop("json_file")
     config = BenchConfig.parse(given(options))
     from daskals.kernels.toolkit.target import select_target
@@ -73,11 +69,10 @@ def main() -> None:
 
 
 @main.command()
-@shared_options
 @click.option("--peers", is_flag=True, help="Also measure implicit, cmfrec and Spark, where installed.")
 @click.option("--only", metavar="NAMES", help="Measure only these systems, with commas between.")
 @click.option("--figure", type=click.Path(path_type=Path), help="File for paper 1's Figure 6.")
-@guarded
+@bench_command
 def epoch(*, peers: bool, only: str | None, figure: Path | None, **options: Any) -> None:
     """Time an epoch of every system."""
     from daskals.bench.systems import choose
@@ -87,33 +82,29 @@ def epoch(*, peers: bool, only: str | None, figure: Path | None, **options: Any)
 
 
 @main.command()
-@shared_options
-@guarded
+@bench_command
 def scaling(**options: Any) -> None:
     """Time an epoch on 1, 2, 4 … threads and processes, and print the efficiency."""
     run_bench("scaling", options, lambda bench: bench.scaling())
 
 
 @main.command()
-@shared_options
-@guarded
+@bench_command
 def ingest(**options: Any) -> None:
     """Time making a store from a CSV file of the ratings, which is written first."""
     run_bench("ingest", options, lambda bench: bench.ingest())
 
 
 @main.command()
-@shared_options
-@guarded
+@bench_command
 def evaluate(**options: Any) -> None:
     """Time the RMSE of the test ratings."""
     run_bench("evaluate", options, lambda bench: bench.evaluate())
 
 
 @main.command()
-@shared_options
 @click.option("--peers", is_flag=True, help="Also measure implicit, where installed.")
-@guarded
+@bench_command
 def topk(*, peers: bool, **options: Any) -> None:
     """Time everybody's ten best items, what they have rated left out."""
     run_bench("topk", options, lambda bench: bench.topk(peers=peers))

@@ -9,7 +9,7 @@ import click
 
 from daskals.config import ClusterConfig, ModelConfig, TrainConfig
 from daskals.errors import ConfigError
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, shared_options
 
 
 @click.command()
@@ -18,17 +18,13 @@ from jobs._command import field_options, given, guarded
 @click.option("--seeds", type=int, default=5, show_default=True, help="Number of sets of held-out items.")
 @click.option("--share", type=float, default=0.2, show_default=True, help="Share of the items held out.")
 @field_options(ModelConfig)
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to a file too.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options(json_file="Write the figures to a file too.")
 def main(
     data: Path | None,
     dataset: str | None,
     seeds: int,
     share: float,
     json_file: Path | None,
-    *,
-    debug: bool,  # noqa: ARG001
     **options: Any,
 ) -> None:
     """Hold whole items out, place them by genres, by like items or as average, and print the RMSE of each."""
@@ -42,7 +38,7 @@ def main(
     from daskals.cluster.connect import connect
     from daskals.experiments.cold_start import cold_start_study
     from daskals.ingest import resolve_store
-    from jobs._files import write_json
+    from jobs._json_file import write_json
 
     store = resolve_store(dataset if dataset is not None else data)  # type: ignore[arg-type]
     with connect(ClusterConfig(dashboard_address=None)) as cluster:

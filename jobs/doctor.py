@@ -8,7 +8,7 @@ import click
 
 from daskals.config import ClusterConfig
 from daskals.errors import ClusterError
-from jobs._command import fail, field_options, given, guarded
+from jobs._command import fail, field_options, given, shared_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,9 +21,8 @@ OPTIONS = ["scheduler", "tls_ca", "tls_cert", "tls_key", "workers", "threads_per
 @click.command()
 @field_options(ClusterConfig, OPTIONS)
 @click.option("--store", help="Ratings store, a folder or an address, that every worker must reach.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
-def main(store: str | None, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+@shared_options()
+def main(store: str | None, **options: Any) -> None:
     """Describe this process and every worker, and say what does not fit.
 
     Without --scheduler it looks at workers of this machine, started as jobs.train starts them.

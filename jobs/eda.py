@@ -9,7 +9,7 @@ import click
 
 from daskals.config import ReadConfig
 from daskals.errors import ConfigError
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, shared_options
 
 
 @click.command()
@@ -20,15 +20,13 @@ from jobs._command import field_options, given, guarded
 )
 @click.option("--overwrite", is_flag=True, help="Replace the exploration that --out already holds.")
 @field_options(ReadConfig)
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options()
 def main(
     data: Path | None,
     dataset: str | None,
     out: Path,
     *,
     overwrite: bool,
-    debug: bool,  # noqa: ARG001
     **options: Any,
 ) -> None:
     """Explore ratings: an HTML report, its figures as PNG and SVG, and eda.json with the numbers."""
@@ -46,7 +44,7 @@ def main(
     from daskals.analysis.eda import explore
     from daskals.ingest import resolve_store
     from daskals.plots.eda import write_exploration
-    from jobs._folder import result_folder
+    from jobs._result_folder import result_folder
 
     source: str | Path = dataset if data is None else data  # type: ignore[assignment]
     with result_folder(out, "eda.json", overwrite=overwrite) as folder:

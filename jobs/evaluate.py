@@ -9,30 +9,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskals.config import ReadConfig
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, model_argument, shared_options
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.option(
     "--data", help="Ratings to compare with; default: those the model was trained on, by its split."
 )
 @field_options(ReadConfig)
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures to a file."
-)
 @click.option("--buckets", is_flag=True, help="Also by training ratings of user and item: 0, 1-2 … 30+.")
 @click.option("--ranking", is_flag=True, help="Also precision, recall and their kin at K, beside baselines.")
 @click.option("--k", default=10, show_default=True, help="Length of a list in --ranking.")
 @click.option("--users", default=3000, show_default=True, help="Most test users that --ranking scores.")
 @click.option("--ranking-seed", default=42, show_default=True, help="Seed of their sample.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options(json_file="Also write the figures to a file.")
 def main(
-    model: Path,
+    model: str,
     data: str | None,
     json_file: Path | None,
     *,
@@ -41,10 +37,9 @@ def main(
     k: int,
     users: int,
     ranking_seed: int,
-    debug: bool,  # noqa: ARG001
     **options: Any,
 ) -> None:
-    """Compare MODEL, a run or its model folder, with ratings that are known.
+    """Compare MODEL with ratings that are known.
 
     On the ratings it was trained on, the figures are those of the run's report, split and all. On other
     ratings all of them count as test ratings, matched by original ids.
@@ -54,10 +49,10 @@ def main(
     """
     config = ReadConfig.parse(given(options))
     from daskals.evaluation.prediction_error import evaluate
-    from daskals.model.fitted import Model
-    from jobs._files import write_json
+    from daskals.registry.open_model import load_model
+    from jobs._json_file import write_json
 
-    loaded = Model.load(model)
+    loaded = load_model(model)
     figures = evaluate(loaded, data, config)
     if buckets or ranking:
         figures |= _judge(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daskals.errors import ConfigError, DataError
-from jobs._command import guarded
+from jobs._command import model_argument, shared_options
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
@@ -19,37 +19,33 @@ CHOICE_HELP = "ids with commas between, top:N for the N with most ratings, or al
 
 
 @click.command()
-@click.argument("model")
+@model_argument
 @click.option("--out", type=click.Path(path_type=Path), default="export", show_default=True,
               help="Folder to write: users, items and genres as Parquet files.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
-@click.option(
-    "--previous", type=click.Path(path_type=Path), help="Earlier model: adds how far each row drifted."
-)
+@click.option("--previous", metavar="MODEL", help="Earlier model: adds how far each row drifted.")
 @click.option("--block-users", help=f"Users of a dense block of predictions: {CHOICE_HELP}.")
 @click.option("--block-items", help=f"Items of a dense block of predictions: {CHOICE_HELP}.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options()
 def main(
     model: str,
     out: Path,
-    previous: Path | None,
+    previous: str | None,
     block_users: str | None,
     block_items: str | None,
     *,
     overwrite: bool,
-    debug: bool,  # noqa: ARG001
 ) -> None:
     """Write what MODEL knows of users, items and genres, with features for churn, value and the like."""
     from daskals.registry.open_model import load_model, open_model
     from daskals.serving.export import export_model
 
-    with open_model(model) as (loaded, _):
+    with open_model(model) as found:
         written = export_model(
-            loaded,
+            found.model,
             out,
             previous=None if previous is None else load_model(previous),
-            block=_block(loaded, block_users, block_items),
+            block=_block(found.model, block_users, block_items),
             existing="replace" if overwrite else "refuse",
         )
     for name, lines in written.items():

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
-from jobs._command import guarded
+from jobs._command import model_argument, shared_options
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the report; default: MODEL/geometry of a run."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the report; default: MODEL/geometry, none for a registry.",
 )
 @click.option(
     "--label",
@@ -27,32 +29,32 @@ from jobs._command import guarded
     help="Ratings an item needs to be ranked by polarity.  [default: 1000, fewer on small data]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the geometry that --out already holds.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options()
 def main(
-    model: Path,
+    model: str,
     out: Path | None,
     labels: tuple[str, ...],
     min_ratings: int | None,
     *,
     overwrite: bool,
-    debug: bool,  # noqa: ARG001
 ) -> None:
-    """Map the items of MODEL, a run or its model folder: genres, neighbours, polarity and densities."""
+    """Map the items of MODEL: genres, neighbours, polarity and densities."""
     from daskals.plots.requirements import require
 
     require("matplotlib", "plots")
     from daskals.analysis.geometry import describe_geometry
     from daskals.analysis.missing import is_missing
-    from daskals.model.fitted import Model
     from daskals.plots.geometry import write_geometry
-    from jobs._folder import result_folder
+    from daskals.registry.open_model import open_model
+    from jobs._result_folder import report_folder, result_folder
 
-    loaded = Model.load(model)
-    target = out or model / "geometry"
-    with result_folder(target, "geometry.json", overwrite=overwrite) as folder:
-        numbers = describe_geometry(loaded, labels, min_ratings)
-        write_geometry(numbers, folder, model.resolve().name)
+    target = report_folder(model, out, "geometry")
+    with (
+        open_model(model) as found,
+        result_folder(target, "geometry.json", overwrite=overwrite) as folder,
+    ):
+        numbers = describe_geometry(found.model, labels, min_ratings)
+        write_geometry(numbers, folder, found.name)
     near = numbers["neighbours"]
     if is_missing(near):
         click.echo(f"genre agreement of neighbours: {near['missing']}")

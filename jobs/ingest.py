@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskals.config import ReadConfig
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, shared_options
 
 if TYPE_CHECKING:
     from daskals.store.reader import RatingsStore
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Then remove all versions of STORE but the last N.",
 )
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options()
 def main(
     paths: tuple[str, ...],
     *,
@@ -43,7 +42,6 @@ def main(
     as_of: str | None,
     forget_users: Path | None,
     keep_versions: int | None,
-    debug: bool,  # noqa: ARG001
     **options: Any,
 ) -> None:
     """Read SOURCE, a ratings file, a folder or a data set's name, and write it as STORE.

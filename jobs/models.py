@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs._command import guarded
+from jobs._command import model_argument, shared_options
 
 if TYPE_CHECKING:
     from daskals.registry.manifest import Manifest
     from daskals.registry.registry import Registry
 
-debugging = click.option("--debug", is_flag=True, help="Show tracebacks.")
 noting = click.option("--note", default="", help="Why, for the history.")
 naming = click.option(
     "--alias", default="champion", show_default=True, metavar="champion|challenger", help="Which alias."
@@ -40,12 +38,10 @@ def _open(url: str) -> Registry:
 
 
 @main.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--history", is_flag=True, help="List the changes of the aliases instead.")
-@debugging
 @click.pass_obj
-@guarded
-def list_versions(url: str, *, as_json: bool, history: bool, debug: bool) -> None:  # noqa: ARG001
+@shared_options(json_output="Print JSON.")
+def list_versions(url: str, *, as_json: bool, history: bool) -> None:
     """List the versions, oldest first, with their aliases."""
     from dataclasses import asdict
 
@@ -75,10 +71,9 @@ def list_versions(url: str, *, as_json: bool, history: bool, debug: bool) -> Non
 @main.command()
 @click.argument("ref", default="champion")
 @click.option("--verify", is_flag=True, help="Also read every file and compare its checksum.")
-@debugging
 @click.pass_obj
-@guarded
-def show(url: str, ref: str, *, verify: bool, debug: bool) -> None:  # noqa: ARG001
+@shared_options()
+def show(url: str, ref: str, *, verify: bool) -> None:
     """Print the manifest of REF as JSON."""
     from dataclasses import asdict
 
@@ -91,17 +86,18 @@ def show(url: str, ref: str, *, verify: bool, debug: bool) -> None:  # noqa: ARG
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@model_argument
 @click.option("--name", default="model", show_default=True, help="Begin of the version's id.")
 @click.option("--alias", "aliases", multiple=True, metavar="champion|challenger", help="Alias to set.")
-@debugging
 @click.pass_obj
-@guarded
-def publish(url: str, run: Path, name: str, aliases: tuple[str, ...], *, debug: bool) -> None:  # noqa: ARG001
-    """Publish RUN, the folder of a training run or of a model, as a version."""
-    from daskals.registry.run_versions import publish_run
+@shared_options()
+def publish(url: str, model: str, name: str, aliases: tuple[str, ...]) -> None:
+    """Publish MODEL as a version of REGISTRY."""
+    from daskals.registry.open_model import open_model
+    from daskals.registry.run_versions import publish_model
 
-    manifest = publish_run(_open(url), run, name=name, aliases=aliases)
+    with open_model(model) as found:
+        manifest = publish_model(_open(url), found.folder, name=name, aliases=aliases)
     click.echo(manifest.id)
 
 
@@ -110,17 +106,14 @@ def publish(url: str, run: Path, name: str, aliases: tuple[str, ...], *, debug: 
 @naming
 @click.option("--expected", help="Only if the alias is still at this version.")
 @noting
-@debugging
 @click.pass_obj
-@guarded
+@shared_options()
 def promote(
     url: str,
     ref: str,
     alias: str,
     expected: str | None,
     note: str,
-    *,
-    debug: bool,  # noqa: ARG001
 ) -> None:
     """Point an alias at REF, after its files were checked."""
     entry = _open(url).promote(ref, alias, expected=expected, note=note)
@@ -131,10 +124,9 @@ def promote(
 @naming
 @click.option("--to", help="Version to go back to; default: the one before.")
 @noting
-@debugging
 @click.pass_obj
-@guarded
-def rollback(url: str, alias: str, to: str | None, note: str, *, debug: bool) -> None:  # noqa: ARG001
+@shared_options()
+def rollback(url: str, alias: str, to: str | None, note: str) -> None:
     """Point an alias back at its former version."""
     entry = _open(url).rollback(alias, to, note=note)
     click.echo(f"{alias} is {entry.aliases[alias]} again")
@@ -144,10 +136,9 @@ def rollback(url: str, alias: str, to: str | None, note: str, *, debug: bool) ->
 @click.argument("first", default="champion")
 @click.argument("second", default="challenger")
 @click.option("--data", help="Also compare their errors on these ratings.")
-@debugging
 @click.pass_obj
-@guarded
-def compare(url: str, first: str, second: str, data: str | None, *, debug: bool) -> None:  # noqa: ARG001
+@shared_options()
+def compare(url: str, first: str, second: str, data: str | None) -> None:
     """Print as JSON what differs between FIRST and SECOND: data, options, figures."""
     from daskals.registry.run_versions import compare_versions
 
@@ -165,10 +156,9 @@ def compare(url: str, first: str, second: str, data: str | None, *, debug: bool)
     help="Younger versions stay.",
 )
 @click.option("--pretend", is_flag=True, help="Remove nothing, and tell what would be.")
-@debugging
 @click.pass_obj
-@guarded
-def gc(url: str, keep: int, min_age: float, *, pretend: bool, debug: bool) -> None:  # noqa: ARG001
+@shared_options()
+def gc(url: str, keep: int, min_age: float, *, pretend: bool) -> None:
     """Remove versions that no alias names and nobody reads."""
     from daskals.registry.collect import collect
 

@@ -7,39 +7,37 @@ from pathlib import Path
 import click
 
 from daskals.config import ReadConfig
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, model_argument, shared_options
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.argument("pairs", type=click.Path(path_type=Path))
 @field_options(ReadConfig, ["columns"])
 @click.option("--out", type=click.Path(path_type=Path), default="predictions.parquet", show_default=True,
               help="Parquet file to write.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
 @click.option("--clip", is_flag=True, help="Keep predictions within the rating scale.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options()
 def main(
-    model: Path,
+    model: str,
     pairs: Path,
     columns: str | None,
     out: Path,
     *,
     overwrite: bool,
     clip: bool,
-    debug: bool,  # noqa: ARG001
 ) -> None:
     """Predict the rating of each pair in PAIRS (CSV, TSV or Parquet with a user and an item column).
 
     The result has the pairs in their order with `prediction`, `known_user` and `known_item`.
     """
     config = ReadConfig.parse(given({"columns": columns}))
-    from daskals.model.fitted import Model
+    from daskals.registry.open_model import load_model
     from daskals.serving.predictions import predict_file
 
     known, total = predict_file(
-        Model.load(model), pairs, out, config, clip=clip, existing="replace" if overwrite else "refuse"
+        load_model(model), pairs, out, config, clip=clip, existing="replace" if overwrite else "refuse"
     )
     click.echo(f"{total:,} pairs predicted, {known:,} of them with user and item known\nsaved {out}")
 

@@ -9,7 +9,7 @@ import click
 
 from daskals.config import ClusterConfig
 from daskals.errors import ConfigError
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, model_argument, shared_options
 
 if TYPE_CHECKING:
     from daskals.model.filters import Filters
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model")
+@model_argument
 @click.option("--out", type=click.Path(path_type=Path), default="recommendations", show_default=True,
               help="Folder of Parquet parts to write: user, rank, item, score.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
@@ -41,14 +41,10 @@ if TYPE_CHECKING:
 @click.option("--allow", multiple=True, metavar="ITEM", help="An id or title that alone may be listed.")
 @click.option("--deny", multiple=True, metavar="ITEM", help="An id or title never to list.")
 @click.option("--include-seen", is_flag=True, help="Also list what a user has rated.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write a person's table as JSON too."
-)
 @field_options(ClusterConfig)
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
-def main(model: str, rate: tuple[str, ...], ratings: Path | None, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
-    """Recommend items with MODEL: a run, its model folder, or a registry.
+@shared_options(json_file="Write a person's table as JSON too.")
+def main(model: str, rate: tuple[str, ...], ratings: Path | None, **options: Any) -> None:
+    """Recommend items with MODEL.
 
     Without --rate or --ratings: the best items of all users (or of --users, --user) as a folder of Parquet
     files. With them: a table for a person who is not in the model.
@@ -58,11 +54,11 @@ def main(model: str, rate: tuple[str, ...], ratings: Path | None, *, debug: bool
     from daskals.registry.open_model import open_model
 
     scoring, filters = Scoring(options["alpha"], options["bias_weight"]), _filters(options)
-    with open_model(model) as (loaded, folder):
+    with open_model(model) as found:
         if rate or ratings is not None:
-            _for_one(loaded, (rate, ratings), scoring, filters, options)
+            _for_one(found.model, (rate, ratings), scoring, filters, options)
         else:
-            _for_many(loaded, folder, scoring, filters, {**options, "cluster": config})
+            _for_many(found.model, found.folder, scoring, filters, {**options, "cluster": config})
 
 
 def _filters(options: dict[str, Any]) -> Filters:
@@ -102,8 +98,8 @@ def _for_one(
     options: dict[str, Any],
 ) -> None:
     from daskals.model.new_users import parse_typed_ratings, popular_by_genre, read_profile_file
-    from jobs._files import write_json
-    from jobs._tables import print_items, records
+    from jobs._item_tables import print_items, records
+    from jobs._json_file import write_json
 
     texts, path = ratings
     if path is not None:
@@ -153,7 +149,8 @@ def _for_many(
 ) -> None:
     from daskals.cluster.connect import connect
     from daskals.serving.lists import ListRequest, recommend_all
-    from jobs._tables import PartProgress, user_rows
+    from jobs._part_progress import PartProgress
+    from jobs._user_rows import user_rows
 
     rows = user_rows(model, options["users"], options["single"])
     request = ListRequest(

@@ -1,4 +1,4 @@
-"""`python -m jobs.report RUN`: the training report with its figures."""
+"""`python -m jobs.report MODEL`: the training report with its figures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from pathlib import Path
 
 import click
 
-from jobs._command import guarded
+from jobs._command import model_argument, shared_options
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; default: RUN/training.")
+@model_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the report; default: MODEL/training, none for a registry.",
+)
 @click.option(
     "--search",
     type=click.Path(path_type=Path),
@@ -21,34 +25,34 @@ from jobs._command import guarded
     "--bench", type=click.Path(path_type=Path), help="Measurement that jobs.bench wrote with --json."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the report that --out already holds.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options()
 def main(
-    run: Path,
+    model: str,
     out: Path | None,
     search: Path | None,
     bench: Path | None,
     *,
     overwrite: bool,
-    debug: bool,  # noqa: ARG001
 ) -> None:
-    """Report on RUN: objective and RMSE curves, accuracy by bucket, and the search and speed if named."""
+    """Report on MODEL's training: curves, accuracy by bucket, and the search and speed if named."""
     from daskals.plots.requirements import require
 
     require("matplotlib", "plots")
     from daskals.analysis.search import read_trials
-    from daskals.analysis.training import describe_run, read_report, read_speeds
-    from daskals.model.fitted import Model
+    from daskals.analysis.training import describe_run, read_speeds
     from daskals.plots.training import write_training
-    from jobs._folder import result_folder
+    from daskals.registry.open_model import open_model
+    from jobs._result_folder import report_folder, result_folder
 
-    report = read_report(run)
     trials = None if search is None else read_trials(search)
     speeds = None if bench is None else read_speeds(bench)
-    target = out or run / "training"
-    with result_folder(target, "training.json", overwrite=overwrite) as folder:
-        numbers = describe_run(report, Model.load(run), trials, speeds)
-        write_training(numbers, folder, run.resolve().name)
+    target = report_folder(model, out, "training")
+    with (
+        open_model(model) as found,
+        result_folder(target, "training.json", overwrite=overwrite) as folder,
+    ):
+        numbers = describe_run(found.report, found.model, trials, speeds)
+        write_training(numbers, folder, found.name)
     click.echo(f"saved {target / 'report.html'}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from daskals.config import JobConfig
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, shared_options
 
 _OPTIONS = ["data", "dataset", "store_url", "workers", "threads_per_worker", "scheduler", "dashboard_address"]
 
@@ -17,12 +17,8 @@ _OPTIONS = ["data", "dataset", "store_url", "workers", "threads_per_worker", "sc
 @click.argument("paper", type=click.Choice(["nagi", "salako"]))
 @field_options(JobConfig, _OPTIONS)
 @click.option("--only", metavar="TEXT", help="Run only what has this text in its name.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Also write the figures to a file."
-)
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
-def main(paper: str, only: str | None, json_file: Path | None, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+@shared_options(json_file="Also write the figures to a file.")
+def main(paper: str, only: str | None, json_file: Path | None, **options: Any) -> None:
     """Train with a PAPER's split and hyperparameters, and print its published figures beside the measured.
 
     The papers' ratings are MovieLens 32M: name its folder with --data, or any other ratings to see the
@@ -34,7 +30,7 @@ def main(paper: str, only: str | None, json_file: Path | None, *, debug: bool, *
     from daskals.errors import ConfigError
     from daskals.experiments.papers import experiments, run_experiment
     from daskals.ingest import job_store
-    from jobs._files import write_json
+    from jobs._json_file import write_json
 
     store = job_store(job, "ml-32m")
     chosen = [one for one in experiments(paper, store.n_ratings) if only is None or only in one.name]

@@ -3,52 +3,35 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from daskals.config import read_config_file
-from daskals.errors import DaskalsError
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.night import INFRASTRUCTURE, NightFolder
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, shared_options
 
 
 @click.command()
 @field_options(RetrainConfig)
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    help="TOML or JSON file of options; flags win.",
-)
 @click.option("--quiet", is_flag=True, help="Print nothing but the report.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
-def main(config_file: Path | None, *, quiet: bool, debug: bool, **options: Any) -> None:
+@shared_options(config=True, exit_code=INFRASTRUCTURE)
+def main(file_options: dict[str, Any], *, quiet: bool, **options: Any) -> None:
     """Take in new ratings, train from the champion, and publish what is no worse.
 
     Exit codes: 0 promoted or nothing to do, 10 trained but refused by the gate, 20 data refused, 30 anything
     else (run it again). A date that ended returns its code and does nothing. The report goes to stdout as
     JSON, progress to stderr, all of it to HOME/nights/DATE.
     """
-    try:
-        values = {} if config_file is None else read_config_file(config_file)
-        config = RetrainConfig.parse({**values, **given(options)})
-        from daskals.retrain.run import run_night
-        from jobs._display import describe
+    config = RetrainConfig.parse({**file_options, **given(options)})
+    from daskals.retrain.run import run_night
+    from jobs._run_display import describe
 
-        def tell(event: Any) -> None:
-            if not quiet:
-                click.echo(describe(event), err=True)
+    def tell(event: Any) -> None:
+        if not quiet:
+            click.echo(describe(event), err=True)
 
-        outcome, ended_before = run_night(config, (tell,))
-    except DaskalsError as error:
-        if debug:
-            raise
-        click.echo(f"error: {error}", err=True)
-        sys.exit(INFRASTRUCTURE)
+    outcome, ended_before = run_night(config, (tell,))
     if ended_before:
         click.echo(f"the night of {config.as_of} ended before: nothing was done", err=True)
     if not quiet:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskals.config import ClusterConfig
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, model_argument, shared_options
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
@@ -16,35 +16,31 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model")
+@model_argument
 @click.option("--item", help="Print the neighbours of one item, an id or a title, instead of writing all.")
 @click.option("--out", type=click.Path(path_type=Path), default="similar", show_default=True,
               help="Folder of Parquet parts to write: item, rank, similar_item, similarity.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
 @click.option("-n", "n", type=int, default=10, show_default=True, help="Length of a list.")
 @click.option("--min-ratings", type=int, default=0, help="Training ratings a neighbour must have.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write an item's table as JSON too."
-)
 @field_options(ClusterConfig)
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
-def main(model: str, item: str | None, n: int, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+@shared_options(json_file="Write an item's table as JSON too.")
+def main(model: str, item: str | None, n: int, **options: Any) -> None:
     """List the items nearest to each other in taste: by the cosine of their factors."""
     config = ClusterConfig.parse(given({name: options[name] for name in ClusterConfig.model_fields}))
     from daskals.registry.open_model import open_model
 
-    with open_model(model) as (loaded, folder):
+    with open_model(model) as found:
         if item is not None:
-            _print_one(loaded, item, n, options)
+            _print_one(found.model, item, n, options)
         else:
-            _write_all(loaded, folder, n, {**options, "cluster": config})
+            _write_all(found.model, found.folder, n, {**options, "cluster": config})
 
 
 def _print_one(model: Model, item: str, n: int, options: dict[str, Any]) -> None:
     from daskals.model.filters import Filters
-    from jobs._files import write_json
-    from jobs._tables import print_items, records
+    from jobs._item_tables import print_items, records
+    from jobs._json_file import write_json
 
     row = model.find_item(int(item) if item.isdecimal() else item)
     click.echo(f"most like {model.item_name(row)}")
@@ -61,7 +57,7 @@ def _write_all(model: Model, folder: Path, n: int, options: dict[str, Any]) -> N
     from daskals.cluster.connect import connect
     from daskals.model.filters import Filters
     from daskals.serving.lists import ListRequest, recommend_all
-    from jobs._tables import PartProgress
+    from jobs._part_progress import PartProgress
 
     filters = Filters(min_ratings=options["min_ratings"])
     request = ListRequest(str(folder), model.factors_sha256(), n, filters=filters, neighbours=True)

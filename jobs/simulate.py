@@ -10,7 +10,7 @@ import click
 from daskals.config import ModelConfig
 from daskals.errors import ConfigError, OutputError
 from daskals.retrain.config import RetrainConfig
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, shared_options
 
 if TYPE_CHECKING:
     from daskals.retrain.simulate import Night
@@ -37,8 +37,7 @@ def main() -> None:
 @click.option("--last", type=click.IntRange(1), help="Night to end with; default: the last.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make.")
 @field_options(RetrainConfig, [name for name in RetrainConfig.model_fields if name not in SET_HERE])
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options()
 def nightly(
     data: Path | None,
     dataset: str | None,
@@ -46,8 +45,6 @@ def nightly(
     first: int,
     last: int | None,
     out: Path,
-    *,
-    debug: bool,  # noqa: ARG001
     **options: Any,
 ) -> None:
     """Cut ratings into slices by time, run the nightly retrain on each, and compare with training anew.
@@ -72,7 +69,7 @@ def nightly(
             remedy="Choose another",
         )
     from daskals.retrain.simulate import Month, simulate_nights
-    from jobs._files import write_json
+    from jobs._json_file import write_json
 
     source = dataset or data
     assert source is not None
@@ -98,7 +95,6 @@ def _plot(result: dict[str, Any], path: Path) -> None:
 @main.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Ratings: a folder, a file or a store.")
 @click.option("--dataset", help="Ratings by name: synthetic-1m, ml-latest-small …")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="File for all figures.")
 @click.option(
     "--injections", default=20, show_default=True, type=click.IntRange(1), help="Groups of each kind."
 )
@@ -109,8 +105,7 @@ def _plot(result: dict[str, Any], path: Path) -> None:
 @click.option("--draws", default=10, show_default=True, type=click.IntRange(0), help="Draws from the model.")
 @click.option("--study-seed", default=0, show_default=True, help="Seed of what is injected and drawn.")
 @field_options(ModelConfig)
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
+@shared_options(json_file="File for all figures.")
 def anomalies(
     data: Path | None,
     dataset: str | None,
@@ -120,8 +115,6 @@ def anomalies(
     repeats: int,
     draws: int,
     study_seed: int,
-    *,
-    debug: bool,  # noqa: ARG001
     **options: Any,
 ) -> None:
     """Put anomalies into ratings, train, look for them, and print how well they are found.
@@ -141,7 +134,7 @@ def anomalies(
     from daskals.config import ReadConfig, TrainConfig
     from daskals.ingest import resolve_store
     from jobs._anomaly_table import print_study
-    from jobs._files import write_json
+    from jobs._json_file import write_json
 
     config = TrainConfig.parse(given(options))
     store = resolve_store(dataset if data is None else data, ReadConfig())  # type: ignore[arg-type]

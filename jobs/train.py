@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daskals.config import JobConfig, read_config_file
+from daskals.config import JobConfig
 from daskals.errors import DaskalsError
-from jobs._command import field_options, given, guarded
-from jobs._pause import PauseHook
+from jobs._command import field_options, given, shared_options
+from jobs._pause_hook import PauseHook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from daskals.training.event_log import EventLog
     from daskals.training.events import Callback
     from daskals.training.run import RunFolder
-    from jobs._display import Display
+    from jobs._run_display import Display
 
 DEFAULT_DATASET = "synthetic-1m"
 AGAIN = "run the same command with --resume, it goes on from the last checkpoint"
@@ -32,20 +32,13 @@ AGAIN = "run the same command with --resume, it goes on from the last checkpoint
 
 @click.command()
 @field_options(JobConfig)
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    help="TOML or JSON file of options; flags win.",
-)
-@guarded
-def main(config_file: Path | None, **options: Any) -> None:
+@shared_options(config=True)
+def main(file_options: dict[str, Any], **options: Any) -> None:
     """Train a model on ratings, evaluate it, and save it with a report.
 
     Without --data or --dataset it trains on an embedded synthetic data set.
     """
-    values = {} if config_file is None else read_config_file(config_file)
-    config = JobConfig.parse({**values, **given(options)})
+    config = JobConfig.parse({**file_options, **given(options)})
     if config.cpu is not None:
         from daskals.kernels.toolkit.target import select_target
 
@@ -53,7 +46,7 @@ def main(config_file: Path | None, **options: Any) -> None:
     # the libraries underneath take seconds to import, which --help and a bad option need not wait for
     from daskals.cluster.connect import connect
     from daskals.training.run import RunFolder, check_target
-    from jobs._display import make_display
+    from jobs._run_display import make_display
 
     _set_log_level(config)
     out = config.out or default_out(config)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daskals.config import JobConfig, TrainConfig, read_config_file
+from daskals.config import JobConfig, TrainConfig
 from daskals.errors import ConfigError
-from jobs._command import field_options, given, guarded
+from jobs._command import field_options, given, shared_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 VALIDATION_FRACTION = 0.1
 PATIENCE = 3
 BEST = "best.json"
-_HIDDEN = {"resume", "overwrite", "checkpoint_every", "monitor_test", "quiet", "debug", "log_level", "out"}
+_HIDDEN = {"resume", "overwrite", "checkpoint_every", "monitor_test", "quiet", "log_level", "out"}
 _OPTIONS = [name for name in JobConfig.model_fields if name not in _HIDDEN]
 
 
@@ -36,13 +36,11 @@ _OPTIONS = [name for name in JobConfig.model_fields if name not in _HIDDEN]
 @click.option("--trials", default=40, show_default=True, help="Trials of Optuna's search.")
 @click.option("--refine", is_flag=True, help="Then try a finer grid around the best point.")
 @click.option("--plots", is_flag=True, help="Draw the heatmap and the K curve (extra [plots]).")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Options; flags win.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/tune"), show_default=True,
               help="Folder of the search; named again, it continues.")  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Print nothing but errors and the best point.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
-def main(config_file: Path | None, out: Path, *, debug: bool, **options: Any) -> None:  # noqa: ARG001
+@shared_options(config=True)
+def main(file_options: dict[str, Any], out: Path, **options: Any) -> None:
     """Search for the hyperparameters that predict a validation part of the training ratings best.
 
     The test part is never looked at. `trials.parquet` and `trials.csv` list every trial; `best.json` trains
@@ -50,8 +48,7 @@ def main(config_file: Path | None, out: Path, *, debug: bool, **options: Any) ->
     """
     own = {name: options.pop(name) for name in ("preset", "grid", "sweep", "search", "trials", "refine")}
     plots, quiet = options.pop("plots"), options.pop("quiet")
-    values = {} if config_file is None else read_config_file(config_file)
-    asked = {**values, **given(options)}
+    asked = {**file_options, **given(options)}
     if asked.get("model") == "bayes":
         raise ConfigError(
             "a Gibbs sampler learns its own ridges",

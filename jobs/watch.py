@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs._command import guarded
+from jobs._command import shared_options
 
 if TYPE_CHECKING:
     from daskals.training.watching import Status
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--follow", is_flag=True, help="Go on until the run ends.")
 @click.option("--every", default=2.0, show_default=True, type=click.FloatRange(0.05), help="Seconds between.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line each time.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-@guarded
-def main(run: Path, *, follow: bool, every: float, as_json: bool, debug: bool) -> None:  # noqa: ARG001
+@shared_options(json_output="Print JSON, one line each time.")
+def main(run: Path, *, follow: bool, every: float, as_json: bool) -> None:
     """Tell at which phase and epoch RUN is, its RMSE so far and the time left.
 
     RUN is the folder of a training run, of a night, or the home of the nightly job (then its last night).

@@ -23,30 +23,6 @@ BUCKETS = ((0, 0), (1, 2), (3, 7), (8, 29), (30, None))
 _USERS_AT_ONCE = 20_000
 
 
-def read_report(run: Path) -> dict[str, Any]:
-    """Read the `report.json` of a run.
-
-    Raises
-    ------
-    ModelError
-        If the folder holds no run of one model.
-    """
-    path = run / "report.json"
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"is no run: its report.json cannot be read ({error})",
-            where=str(run),
-            expected="the folder that python -m jobs.train wrote",
-        ) from None
-    if not isinstance(report, dict) or "history" not in report:
-        raise ModelError(
-            "holds no history of one model", where=str(path), expected="the report of one trained model"
-        )
-    return report
-
-
 def describe_run(
     report: dict[str, Any], model: Model, trials: pd.DataFrame | None, speeds: dict[str, Any] | None
 ) -> Numbers:

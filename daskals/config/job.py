@@ -36,7 +36,6 @@ class JobConfig(TrainConfig, ClusterConfig):
         "warning", description="Level of the log messages of the libraries underneath."
     )
     quiet: bool = Field(default=False, description="Print nothing but errors.")
-    debug: bool = Field(default=False, description="Show tracebacks.")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -1,24 +1,61 @@
-"""Opening a model from wherever it is: its folder, its run's folder, or a registry's champion."""
+"""The one door to a saved model: its run's folder, its own folder, or the champion of a registry."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+from daskals.errors import ModelError
 from daskals.model.fitted import Model
 from daskals.registry.registry import CHAMPION, HEAD, Registry
+
+FORMS = "a run's folder, a model's folder, or a registry (a folder or s3://BUCKET/PREFIX)"
+"""What every command and call takes for a saved model."""
+
+REMEDY = "Name one that python -m jobs.train or jobs.models publish wrote"
 
 Stamp: TypeAlias = tuple[str | int, ...]
 """Tells one model from the next at the same place: another stamp means another model."""
 
 
 class OpenModel(NamedTuple):
-    """A model, and the folder that workers can read it from while it is open."""
+    """A model as it was found.
+
+    Attributes
+    ----------
+    model
+        The model.
+    folder
+        Where workers can read it from while it is open.
+    name
+        What to call it: its run's or folder's name, or its version's id.
+    """
 
     model: Model
     folder: Path
+    name: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Report of the training run, with its options and its `history`.
+
+        Raises
+        ------
+        ModelError
+            If the model was saved without one.
+        """
+        report = self.model.report
+        if "config" not in report or "history" not in report:
+            raise ModelError(
+                "has no report of a training run",
+                where=str(self.folder),
+                expected="the history of one trained model",
+                remedy="Train it anew with python -m jobs.train",
+            )
+        return report
 
 
 def is_registry(where: str | Path) -> bool:
@@ -30,20 +67,31 @@ def is_registry(where: str | Path) -> bool:
 def open_model(where: str | Path) -> Iterator[OpenModel]:
     """Load a model and keep its files from being removed while the block runs.
 
+    Parameters
+    ----------
+    where
+        A run's folder, a model's folder, or a registry, whose champion is taken.
+
     Raises
     ------
-    ModelError, RegistryError
-        If there is no model, no champion, or part of it is damaged.
+    ModelError
+        If no model is there, or part of it is damaged.
+    RegistryError
+        If a registry has no champion, or cannot be read.
     """
-    if not is_registry(where):
-        yield OpenModel(Model.load(where), Path(where).absolute())
+    if is_registry(where):
+        with Registry(where).reading(CHAMPION) as reading:
+            yield OpenModel(Model.load(reading.folder), reading.folder.absolute(), reading.manifest.id)
         return
-    with Registry(where).reading(CHAMPION) as reading:
-        yield OpenModel(Model.load(reading.folder), reading.folder.absolute())
+    path = Path(where)
+    folder = _model_folder(path)
+    if folder is None:
+        raise _no_model(path)
+    yield OpenModel(Model.load(folder), folder.absolute(), path.resolve().name)
 
 
 def load_model(where: str | Path) -> Model:
-    """Load a model from its folder, its run's folder, or a registry, whose champion it then is."""
+    """Load a model from a run's folder, a model's folder, or a registry, whose champion is taken."""
     with open_model(where) as found:
         return found.model
 
@@ -58,10 +106,39 @@ def stamp_of(where: str | Path) -> Stamp | None:
     """
     if is_registry(where):
         return (Registry(where).resolve(CHAMPION),)
-    for folder in (Path(where) / "model", Path(where)):
-        try:
-            found = (folder / "zarr.json").stat()
-        except OSError:
-            continue
-        return found.st_ino, found.st_mtime_ns, found.st_size
+    folder = _model_folder(Path(where))
+    if folder is None:
+        return None
+    try:
+        found = (folder / "zarr.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _model_folder(path: Path) -> Path | None:
+    for folder in (path / "model", path):
+        if (folder / "zarr.json").is_file():
+            return folder
     return None
+
+
+def _no_model(path: Path) -> ModelError:
+    """Return the error that says what is at a place instead of a model."""
+    found, remedy = "holds no model", REMEDY
+    if not path.exists():
+        found = "does not exist"
+    elif (path / "report.json").is_file() and _has_folds(path / "report.json"):
+        found = "holds a cross-validation, which keeps no model"
+        remedy = "Train one model on the same ratings with --split random"
+    elif (path / "checkpoints").is_dir() or (path / "run.lock").exists():
+        found = "holds a run that did not end, and no model yet"
+        remedy = "Wait for it, or continue it with python -m jobs.train --resume"
+    return ModelError(found, where=str(path), expected=FORMS, remedy=remedy)
+
+
+def _has_folds(report: Path) -> bool:
+    try:
+        return "folds" in json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False

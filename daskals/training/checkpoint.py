@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ from daskals.training.state import TrainingState
 
 FREE = {"epochs", "monitor_test"}
 """Options that may change between a checkpoint and the run that continues it."""
+
+TARGET = "cpu target"
+"""What a checkpoint calls the CPU that its kernels were compiled for."""
 
 
 class Checkpoints:
@@ -127,7 +130,12 @@ class Checkpoints:
             except StoreError as error:
                 damage = damage or error  # an older one leads to the same bits, some epochs later
         if damage is not None:
-            raise damage
+            raise StoreError(
+                damage.found,
+                where=damage.where,
+                expected=damage.expected or "a whole checkpoint",
+                remedy="Restore it from a copy, or begin anew with --overwrite",
+            ) from damage
         return None
 
     def _check(self, stored: StoredState) -> None:
@@ -141,8 +149,17 @@ class Checkpoints:
                 where=f"--resume {self.folder.parent}",
                 expected=", ".join(f"{name} {before.get(name)}" for name in unlike)
                 + ", as its checkpoint has it",
-                remedy="Give the options and the ratings it began with, or begin anew with --overwrite",
+                remedy=_remedy(unlike, before),
             )
+
+
+def _remedy(unlike: Sequence[str], before: Mapping[str, Any]) -> str:
+    if unlike == [TARGET]:
+        return (
+            f"Continue it with --cpu {before[TARGET]}, and DASKALS_CPU={before[TARGET]} on the workers of a "
+            "cluster, or begin anew with --overwrite"
+        )
+    return "Give the options and the ratings it began with, or begin anew with --overwrite"
 
 
 def identity(config: TrainConfig, store: RatingsStore, split: Split) -> dict[str, Any]:
@@ -156,7 +173,7 @@ def identity(config: TrainConfig, store: RatingsStore, split: Split) -> dict[str
         **options,
         "ratings": store.content_hash,
         "split": split.key,
-        "cpu target": current_target().name,
+        TARGET: current_target().name,
     }
 
 

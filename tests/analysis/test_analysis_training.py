@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from daskals.analysis.search import grid_facets, rank_curve, read_trials
-from daskals.analysis.training import accuracy_by_bucket, read_report, read_speeds
+from daskals.analysis.training import accuracy_by_bucket, read_speeds
 from daskals.config import TrainConfig
-from daskals.errors import DataError, ModelError
+from daskals.errors import DataError
 from daskals.fitting.fit import fit
 from jobs import report
 from tests.cases.insight_cases import bare_table, check_page, stored, trials
@@ -117,11 +117,6 @@ def test_the_grid_is_cut_at_the_best_trial() -> None:
 
 
 def test_bad_input_is_named(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"is no run: its report\.json cannot be read"):
-        read_report(tmp_path)
-    (tmp_path / "report.json").write_text('{"folds": []}')
-    with pytest.raises(ModelError, match="holds no history of one model"):
-        read_report(tmp_path)
     with pytest.raises(DataError, match="cannot be read as a table of trials"):
         read_trials(tmp_path / "none.parquet")
     trials().drop(columns="validation_rmse").to_csv(tmp_path / "t.csv", index=False)

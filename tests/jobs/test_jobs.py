@@ -374,7 +374,7 @@ def test_damaged_models_are_refused(paper_run: Path, tmp_path: Path) -> None:
         (flipped, "items/biases/c/0 is damaged"),
         (newer, "format version 99; expected a version up to"),
         (newer, "Update daskals, or train it anew"),
-        (tmp_path, "is no model folder"),
+        (tmp_path, "holds no model; expected a run's folder, a model's folder, or a registry"),
         (tmp_path / "nowhere", "does not exist"),
     ):
         result = run(evaluate, path)

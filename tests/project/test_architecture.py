@@ -45,7 +45,7 @@ ROOMS_OF = {
     "rich": ("jobs", "daskals.ratings.download_bar"),
     "s3fs": ("daskals.registry",),
     "fsspec": ("daskals.store.remote",),
-    "streamlit": ("jobs.app", "jobs._page"),
+    "streamlit": ("jobs.app", "jobs._app_page"),
     "optuna": ("daskals.experiments.tuning",),
     "matplotlib": ("daskals.plots", "daskals.bench"),
 }

@@ -19,7 +19,7 @@ from daskals.errors import ClusterError, ConfigError, OutputError, StoreError
 from daskals.fitting.fit import fit
 from daskals.ingest import append_ratings, forget_listed, ingest, job_store, resolve_store
 from daskals.ratings.split import SplitSpec
-from daskals.store import arrays, putting, remote
+from daskals.store import arrays, copying, remote
 from daskals.store.append import append
 from daskals.store.blocks import BlockSource
 from daskals.store.copying import copy_store
@@ -121,7 +121,7 @@ def test_the_same_ratings_stay_and_others_are_refused(
 ) -> None:
     copy_store(local, url)
     with monkeypatch.context() as patch:
-        patch.setattr(putting, "put_folder", lambda *_: pytest.fail("it was put there again"))
+        patch.setattr(copying, "put_folder", lambda *_: pytest.fail("it was put there again"))
         assert copy_store(local, url).content_hash == local.content_hash
     other = write_store(make_table(seed=5), tmp_path / "other")
     with pytest.raises(OutputError) as caught:
@@ -161,7 +161,7 @@ def test_a_copy_that_reads_otherwise_is_refused(
         with pytest.raises(OutputError, match=r"catalogue.parquet reads as 4 bytes unlike the \d+ that were"):
             copy_store(local, url)
     with monkeypatch.context() as patch:
-        patch.setattr(putting.filecmp, "cmp", lambda *_, **__: False)
+        patch.setattr(copying.filecmp, "cmp", lambda *_, **__: False)
         with pytest.raises(OutputError, match=r"copy: .* reads unlike what was put there; expected a disk"):
             copy_store(local, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()

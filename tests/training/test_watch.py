@@ -24,7 +24,7 @@ from daskals.store.versions import open_latest
 from daskals.training.event_log import LOG, EventLog, read_log
 from daskals.training.events import EpochFinished, Notice, PhaseStarted
 from daskals.training.watching import find_log, status_of
-from jobs._pause import PauseHook
+from jobs._pause_hook import PauseHook
 from jobs.simulate import main as simulate
 from tests.cases.night_cases import QUICK, ratings_of_day
 from tests.cases.watch_cases import seen, train

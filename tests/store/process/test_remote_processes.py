@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daskals.ingest import resolve_store
-from daskals.store.copying import put_store
+from daskals.store.copying import copy_store
 from jobs import doctor, evaluate, train
 from tests.cases.commands import run
 from tests.cases.registry_cases import fresh_bucket_url
@@ -18,7 +18,7 @@ FAST = ["--rank", "4", "--epochs", "2", "--model", "als", "--seed", "1", "--dash
 
 @pytest.fixture(scope="module")
 def trained_url(s3: str) -> str:
-    return put_store(resolve_store("synthetic-100k"), fresh_bucket_url()).path
+    return copy_store(resolve_store("synthetic-100k"), fresh_bucket_url()).path
 
 
 def test_processes_read_an_address(trained_url: str, tmp_path: Path) -> None:

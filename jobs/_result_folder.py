@@ -6,7 +6,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daskals.errors import OutputError
+from daskals.errors import ConfigError, OutputError
+
+
+def report_folder(model: str, out: Path | None, name: str) -> Path:
+    """Return the folder of a report on MODEL: `out`, or one called `name` in the model's own.
+
+    Raises
+    ------
+    ConfigError
+        If MODEL is a registry, whose folder is no place for reports, and `out` is None.
+    """
+    from daskals.registry.open_model import is_registry
+
+    if out is None and is_registry(model):
+        raise ConfigError(
+            f"found none, and MODEL {model} is a registry",
+            where="--out",
+            expected="a folder for the report",
+            remedy="Name one with --out",
+        )
+    return Path(model) / name if out is None else out
 
 
 @contextmanager

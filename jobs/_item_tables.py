@@ -1,0 +1,45 @@
+"""Lists of items on a terminal and as JSON."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def print_items(frame: pd.DataFrame, figure: str) -> None:
+    """Print a list with rank, title, year, genres and its figure; wide enough that no title is cut."""
+    table = Table(box=None, header_style="bold")
+    columns = [name for name in ("genre", "title", "year", "genres") if name in frame.columns]
+    columns = columns if "title" in columns else ["item", *columns]
+    table.add_column("", justify="right")
+    for name in (*columns, figure, "ratings"):
+        table.add_column(
+            name, justify="right" if name in ("year", figure, "ratings") else "left", no_wrap=True
+        )
+    for rank, row in enumerate(records(frame), 1):
+        cells = [", ".join(row[name]) if name == "genres" else _text(row[name]) for name in columns]
+        table.add_row(str(rank), *cells, f"{row[figure]:.3f}", f"{row['n_ratings']:,}")
+    width = None if sys.stdout.isatty() else 400
+    Console(width=width, highlight=False).print(table)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the lines of a list as JSON can hold them."""
+    import pyarrow as pa
+
+    lines: list[dict[str, Any]] = pa.Table.from_pandas(frame, preserve_index=False).to_pylist()
+    for rank, line in enumerate(lines, 1):
+        line["rank"] = rank
+        if isinstance(line.get("year"), float):
+            line["year"] = None if line["year"] != line["year"] else int(line["year"])
+    return lines

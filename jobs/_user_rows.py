@@ -1,0 +1,64 @@
+"""Users named on the command line or in a file, as rows of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskals.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from daskals.model.fitted import Model
+    from daskals.types import Int64
+
+USER_COLUMNS = ("user", "user_id", "userId")
+
+
+def user_rows(model: Model, path: Path | None, named: tuple[str, ...]) -> Int64 | None:
+    """Return the rows of the users of a file or of the command line, None for all users.
+
+    Raises
+    ------
+    ConfigError
+        If both are given.
+    DataError
+        If the file cannot be read, or a user is not known.
+    """
+    import numpy as np
+
+    if path is None and not named:
+        return None
+    if path is not None and named:
+        raise ConfigError("found together with --user", where="--users", expected="one of the two")
+    ids: list[Any] = list(named) if path is None else _read_users(path)
+    if not ids:
+        raise DataError("names no users", where=str(path), expected="at least one")
+    rows = model.rows_of("user", ids)
+    if (rows < 0).any():
+        more = ", …" if (rows < 0).sum() > 3 else ""
+        unknown = [str(ids[place]) for place in np.flatnonzero(rows < 0)]
+        raise DataError(
+            f"{len(unknown):,} {'user is' if len(unknown) == 1 else 'users are'} not in the model: "
+            f"{', '.join(unknown[:3])}{more}",
+            where="--user" if path is None else str(path),
+            expected=f"ids such as {model.user_ids[0].as_py()}",
+        )
+    return np.unique(rows)
+
+
+def _read_users(path: Path) -> list[Any]:
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+    import pyarrow.parquet as pq
+
+    expected = f"a CSV or Parquet file with a column {', '.join(USER_COLUMNS[:-1])} or {USER_COLUMNS[-1]}"
+    if not path.is_file():
+        raise DataError("does not exist", where=str(path), expected=expected)
+    try:
+        table = pq.read_table(path) if path.suffix in {".parquet", ".pq"} else arrow_csv.read_csv(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"cannot be read ({error})", where=str(path), expected=expected) from None
+    for name in USER_COLUMNS:
+        if name in table.column_names:
+            return list(table[name].to_pylist())
+    raise DataError(f"has the columns {', '.join(table.column_names)}", where=str(path), expected=expected)
