@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows

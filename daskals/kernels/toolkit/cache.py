@@ -44,7 +44,13 @@ def _imported(path: Path) -> tuple[Path, ...]:
 
 @lru_cache
 def sources_stamp(path: Path) -> str:
-    """Return a hash of a kernel module's source and of all kernel modules that it builds on."""
+    """Return a hash of a kernel module's source and of all kernel modules that it builds on.
+
+    Parameters
+    ----------
+    path
+        Of the module.
+    """
     found = {path}
     waiting = [path]
     while waiting:
@@ -65,7 +71,13 @@ def _describe(value: object) -> str:
 
 
 def describe_closure(function: Callable[..., Any]) -> str:
-    """Describe all that a kernel closes over, the same in every process; empty if it is no closure."""
+    """Describe all that a kernel closes over, the same in every process; empty if it is no closure.
+
+    Parameters
+    ----------
+    function
+        The kernel as written.
+    """
     cells = function.__closure__ or ()
     return ", ".join(_describe(cell.cell_contents) for cell in cells)
 

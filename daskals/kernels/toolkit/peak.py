@@ -70,6 +70,11 @@ _LOOPS: dict[int, Callable[[int], float]] = {4: _loop_4, 8: _loop_8, 16: _loop_1
 def measured_peak(threads: int) -> float:
     """Measure the machine's single-precision peak with `threads` threads at once.
 
+    Parameters
+    ----------
+    threads
+        How many.
+
     Returns
     -------
     float
