@@ -1,4 +1,4 @@
-"""Compile what a training run needs before the clock starts, or read it from the cache."""
+"""Compilation ahead of what a training run needs, before the clock starts, or its reading from the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings cut off at the ends of their scale: a five says that the liking is there, or anywhere above.
+"""Censored ratings, cut off at the ends of their scale: a five means a liking that is there or above.
 
 What is rated is a latent y = μ + b_u + b_i + p_u·q_i + noise; recorded is y between the ends, the lowest
 rating for all y below and the highest for all y above (Tobin 1958, "Estimation of relationships for limited

@@ -1,4 +1,4 @@
-"""What the rows of a side tell of their prior: sums that add up over blocks."""
+"""Moments of a side's rows, what these tell of their prior: sums that add up over blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sums a row's equations need: the augmented Gram matrix Σ zzᵀ, z = [q, 1, y], in register tiles.
+"""Gram matrix Σ zzᵀ, z = [q, 1, y], that a row's equations need, summed in register tiles.
 
 The formula is `half_step.plain.row_gram`; which products go where, `half_step.gram_tiles`
 says. Where all tiles fit into registers, the rows of the other side are read where they are, once, asking

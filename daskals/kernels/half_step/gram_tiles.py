@@ -1,4 +1,4 @@
-"""How the augmented Gram matrix Σ zzᵀ, z = [q, 1, y], is spread over vector registers.
+"""Tiles of the Gram matrix Σ zzᵀ, z = [q, 1, y]: how it is spread over vector registers.
 
 With L lanes in a vector, z is cut into vectors z₀, z₁, … of L numbers, the last one perhaps in part. A *tile*
 is one register that accumulates zᵥ times another vector of the same rating:

@@ -1,4 +1,4 @@
-"""What elimination and draws need of solved systems, rows side by side: inverses, and noise carried back.
+"""Inverses of factorised systems side by side, their products with vectors, and noise carried back.
 
 Both go on from what `half_step.cholesky.solve_interleaved` leaves: the factor L of each system, packed and
 interleaved, its diagonal inverted.

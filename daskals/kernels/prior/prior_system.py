@@ -1,4 +1,4 @@
-"""W's equations, (Σ ffᵀ ⊗ A) vec W = Σ f ⊗ Tx⁰, summed over eliminated rows; see `prior.eliminate`.
+"""Linear system of W, the weights of genres: (Σ ffᵀ ⊗ A) vec W = Σ f ⊗ Tx⁰; see `prior.eliminate`.
 
 A is symmetric, and so is the block of equations that two features share: of each pair of features, in either
 order, only one lower triangle is summed.

@@ -1,4 +1,4 @@
-"""Whitened ratings: rows with few of them, eliminated by way of their ratings rather than of their unknowns.
+"""Whitened ratings: rows with few, eliminated by way of their ratings rather than of their unknowns.
 
 With the z = [q, 1] of a row's n ratings as the rows of X and their y as r, let I + XT⁻¹Xᵀ = LLᵀ, Y = L⁻¹X
 and u = L⁻¹r. Then A of `prior.eliminate` is T(S + T)⁻¹S = YᵀY, and Tx⁰ = Yᵀu; for a prior mean m

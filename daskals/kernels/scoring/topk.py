@@ -1,4 +1,4 @@
-"""The best items of each user: scored and selected in tiles, never a row of scores, never a whole sort."""
+"""Best items of each user: scored and selected in tiles, never a row of scores, never a whole sort."""
 
 from __future__ import annotations
 

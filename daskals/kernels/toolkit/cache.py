@@ -1,4 +1,4 @@
-"""Compiled kernels on disk, safe when several processes compile at once.
+"""Cache of compiled kernels on disk, safe when several processes compile at once.
 
 Numba keeps one index of a function's compiled forms beside numbered files. Two processes that compile
 different forms of one function at the same time read the same index and take the same number, and from then

@@ -1,4 +1,4 @@
-"""The normals of `toolkit.chain_normals` for rows side by side: one row in each lane of every vector.
+"""Normals of `toolkit.chain_normals` for rows side by side: one row in each lane of every vector.
 
 Every operation is that of the scalar form, in its order and never contracted, so that the bits are the same.
 """

@@ -1,4 +1,4 @@
-"""How kernels are compiled: one place for the CPU, the flags, the release of the GIL and the disk cache.
+"""Compilation of kernels: one place for the CPU, the flags, the release of the GIL and the disk cache.
 
 Full `fastmath` is never used: it lets the compiler assume that no NaN exists, and the checks that keep
 NaN out of a model would be removed with it.

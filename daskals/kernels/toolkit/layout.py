@@ -1,4 +1,4 @@
-"""The padded factor rows that kernels read: factors, the constant 1, the bias, zeros."""
+"""Layout of the padded factor rows that kernels read: factors, the constant 1, the bias, zeros."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many multiply-adds a second this machine can do: the yardstick for every other kernel."""
+"""Peak of this machine, multiply-adds a second: the yardstick for every other kernel."""
 
 from __future__ import annotations
 

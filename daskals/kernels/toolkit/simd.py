@@ -1,4 +1,4 @@
-"""A small vocabulary for emitting vector instructions, so that kernels can say which ones they want.
+"""Vector instructions: a small vocabulary for emitting them, so that kernels can say which they want.
 
 LLVM's auto-vectoriser does not find the register tiling that the Gram sums and the row-wise solves need.
 An `Emitter` writes the instructions of those inner loops directly, in LLVM's own portable vector types:
