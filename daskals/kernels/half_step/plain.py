@@ -110,7 +110,7 @@ def residual_at(block: BlockInput, j: int) -> float:
 
 @exact_jit
 def row_gram(block: BlockInput, row: int, gram: Float64) -> int:
-    """Write Σ zzᵀ, z = [q, 1, y], of a row's ratings to `gram`, (rank + 2)²; return the row's status.
+    """Write the lower triangle of Σ zzᵀ, z = [q, 1, y], of a row's ratings; return the row's status.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def row_gram(block: BlockInput, row: int, gram: Float64) -> int:
     row
         From 0 in it.
     gram
-        Shape (rank + 2, rank + 2): receives the sums.
+        Shape (rank + 2, rank + 2): receives the sums, and zeros above the diagonal.
     """
     other, rank = block.other, block.rank
     size = rank + 2
@@ -135,7 +135,7 @@ def row_gram(block: BlockInput, row: int, gram: Float64) -> int:
             z[k] = source[k]
         z[rank + 1] = residual_at(block, j) - source[rank + 1]
         for a in range(size):
-            for b in range(size):
+            for b in range(a + 1):
                 gram[a, b] += z[a] * z[b]
     return OK
 

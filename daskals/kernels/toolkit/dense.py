@@ -221,7 +221,8 @@ def symmetric_eigen(matrix: Float64) -> tuple[Float64, Float64]:
         Shape (n, n), symmetric.
     """
     work, vectors = np.array(matrix, np.float64), np.eye(len(matrix))
-    _diagonalise(work, vectors, _JACOBI_SWEEPS)
+    with np.errstate(over="ignore"):  # an entry that is nearly zero is hardly turned
+        _diagonalise(work, vectors, _JACOBI_SWEEPS)
     values = np.diag(work).copy()
     order = np.argsort(-values, kind="stable")
     return values[order], np.ascontiguousarray(vectors[:, order])
