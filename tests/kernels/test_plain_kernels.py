@@ -22,6 +22,7 @@ from daskals.kernels.statistics import leverages, mixture, permutation, regressi
 from daskals.kernels.toolkit import dense, random
 from daskals.kernels.toolkit.jit import PLAIN
 from daskals.kernels.toolkit.layout import pack_rows
+from daskals.kernels.warm_up import timed_warm_up
 from daskals.types import TRAIN, Ridge
 from tests.cases import naive
 from tests.kernels.test_kernels_rows import make_case
@@ -153,7 +154,7 @@ def test_the_mode_of_rows_is_the_ridge_solution_and_draws_differ():
         draw.draw_rows(block._replace(indices=indices), other, precision=precision, noise=None, **options)
 
 
-def test_moments_are_sums_over_rated_rows():
+def test_rated_rows_tell_of_their_prior():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(6, RANK + 1)).astype(np.float32)
     rows, counts = pack_rows(x[:, :RANK], x[:, RANK]), np.array([1, 0, 2, 3, 1, 1])
@@ -346,3 +347,8 @@ def test_dense_systems():
     np.testing.assert_allclose(vectors * values @ vectors.T, matrix, rtol=1e-9)
     with pytest.raises(NumericalError, match="the matrix is not positive definite"):
         dense.cholesky(-matrix, "the matrix")
+
+
+@pytest.mark.parametrize("scale_size", [0, 5])
+def test_the_warm_up_runs_every_training_kernel(scale_size):
+    assert timed_warm_up(2, scale_size, features=True) > 0
