@@ -18,7 +18,7 @@ from daskals.bench.work import epoch_bytes
 from daskals.cluster.connect import connect
 from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, TrainConfig
-from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.scoring.score import ErrorSums, score_block
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows, row_stride
 from daskals.kernels.warm_up import timed_warm_up

@@ -1,4 +1,4 @@
-"""Compile what a training run needs before the clock starts, or read it from the cache."""
+"""Compilation ahead of what a training run needs, before the clock starts, or its reading from the cache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.types import FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge, Side
 
 

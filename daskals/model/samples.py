@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.kernels.gibbs.censored import Ends, recorded_moments
-from daskals.kernels.scoring.samples import sample_variances, stack_samples
+from daskals.kernels.scoring.samples import BothSides, sample_variances, stack_samples
 from daskals.types import FactorRows, Float32, Float64, Int64
 
 _ARRAYS = ("users", "items", "means", "user_spread", "item_spread")
@@ -75,9 +75,8 @@ class Samples:
         √(posterior variance + noise variance): about 90 % of ratings lie within 1.645 of it. With `ends` it
         is that of the latent values.
         """
-        variances = sample_variances(
-            users, items, (self.users, self.items), self.means, (self.user_spread, self.item_spread)
-        )
+        samples = BothSides(self.users, self.items, self.means, self.user_spread, self.item_spread)
+        variances = sample_variances(users, items, samples)
         return np.sqrt(variances + self.noise_variance).astype(np.float32)
 
     def recorded(self, latent: Float32, users: Int64, items: Int64) -> tuple[Float32, Float32]:

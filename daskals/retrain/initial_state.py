@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 
 from daskals.config import TrainConfig
-from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.toolkit.layout import aligned_empty, row_stride
 from daskals.model.fitted import Model
 from daskals.store.reader import RatingsStore

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from daskals.cluster.exchange import Gathered, Slab
 from daskals.cluster.workers import worker_folder
-from daskals.kernels.prior.eliminate import Eliminated, eliminate_rows
+from daskals.kernels.prior.eliminate import eliminate_rows
+from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
 from daskals.kernels.prior.prior_system import WSystem, sum_system

@@ -14,9 +14,9 @@ import numpy as np
 
 from daskals.cluster.workers import Cluster, Task
 from daskals.errors import RowError
-from daskals.kernels.prior.eliminate import Eliminated
+from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows, squared_transposed_times, times, transposed_times
-from daskals.kernels.prior.reduced import RatedRows, apply_reduced, reduced_diagonals, right_rows
+from daskals.kernels.prior.schur import RatedRows, apply_schur, right_rows, schur_diagonals
 from daskals.types import Float64, Side
 
 TOLERANCE = 1e-6
@@ -98,10 +98,10 @@ def take_gradients(
 def start_part(rows: Eliminated | RatedRows, features: FeatureRows, current: Weights | None) -> Float64:
     """Return a block's part of the right side, the diagonal, and the product with the present W, stacked."""
     right = transposed_times(features, right_rows(rows))
-    diagonal = squared_transposed_times(features, reduced_diagonals(rows))
+    diagonal = squared_transposed_times(features, schur_diagonals(rows))
     applied = np.zeros_like(right)
     if current is not None:
-        applied = transposed_times(features, apply_reduced(rows, times(features, current.values)))
+        applied = transposed_times(features, apply_schur(rows, times(features, current.values)))
     return np.stack([right, diagonal, applied])
 
 
@@ -128,7 +128,7 @@ def is_done(state: Directions) -> bool:
 
 def product_part(rows: Eliminated | RatedRows, features: FeatureRows, state: Directions) -> Float64:
     """Return a block's part of the product with the direction."""
-    return transposed_times(features, apply_reduced(rows, times(features, state.direction)))
+    return transposed_times(features, apply_schur(rows, times(features, state.direction)))
 
 
 def take_step(parts: Sequence[Float64], state: Directions, eta: float) -> Directions:

@@ -10,7 +10,7 @@ import numpy as np
 
 from daskals.cluster.exchange import Gathered, Generation, Slab, publish
 from daskals.cluster.workers import Cluster, Task, worker_folder
-from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.scoring.score import score_block
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.errors import NumericalError
-from daskals.kernels.gibbs.draw import Draws
 from daskals.kernels.gibbs.moments import Moments
+from daskals.kernels.gibbs.noise import Draws
 from daskals.kernels.toolkit.dense import backward, cholesky, forward, product, solve_positive
 from daskals.kernels.toolkit.random import STREAM_GIBBS_PRIOR
 from daskals.types import Float64

@@ -16,10 +16,11 @@ import numpy as np
 from daskals.cluster.exchange import Gathered, Generation, Slab, publish
 from daskals.cluster.workers import Cluster, Task
 from daskals.kernels.gibbs.censored import Ends, complete
-from daskals.kernels.gibbs.draw import Noise, draw_rows, normal_rows
+from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import Moments, prior_pull, sum_moments
+from daskals.kernels.gibbs.noise import Noise, normal_rows
 from daskals.kernels.prior.features import FeatureRows, feature_gram, times
-from daskals.kernels.prior.reduced import RatedRows
+from daskals.kernels.prior.schur import RatedRows
 from daskals.kernels.scoring.score import predict_block
 from daskals.kernels.toolkit.random import (
     STREAM_GIBBS_ITEM,

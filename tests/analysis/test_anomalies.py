@@ -30,9 +30,9 @@ from daskals.errors import ConfigError, DataError
 from daskals.fitting.fit import fit
 from daskals.ingest import resolve_store
 from daskals.kernels.statistics.leverages import leverages
-from daskals.kernels.statistics.mixture import compare_profiles
+from daskals.kernels.statistics.mixture import SittingRatings, compare_profiles
 from daskals.kernels.statistics.permutation import block_moves
-from daskals.kernels.statistics.regression import PersonPrior, evidences
+from daskals.kernels.statistics.regression import PersonPrior, RowRatings, evidences
 from daskals.kernels.toolkit.random import key_of
 from daskals.model.fitted import Model
 from daskals.model.samples import Samples
@@ -107,7 +107,7 @@ def test_leverages_equal_their_definition() -> None:
     other[:, 2] = 1.0
     indptr, indices = np.array([0, 4, 4, 6]), np.array([0, 2, 3, 5, 1, 4], np.int32)
     out, ridge = np.empty(6), np.array([2.0, 2.0, 0.5])
-    sums = leverages((0, 3), indptr, indices, other, ridge, 0.5, out)
+    sums = leverages(range(3), indptr, indices, other, ridge, 0.5, out)
     expected = np.zeros((3, 3))
     for row in range(3):
         x = other[indices[indptr[row] : indptr[row + 1]], :3].astype(float)
@@ -117,10 +117,10 @@ def test_leverages_equal_their_definition() -> None:
             out[indptr[row] : indptr[row + 1]], np.einsum("ij,jk,ik->i", x, inverse, x), rtol=1e-6
         )
     np.testing.assert_allclose(sums, expected, rtol=1e-6)
-    leverages((0, 1), indptr, indices, other, np.zeros(3), 0.0, out)
+    leverages(range(1), indptr, indices, other, np.zeros(3), 0.0, out)
     assert out[:4].sum() == pytest.approx(3.0)
     other[:, 1] = 0.0  # nothing tells this unknown
-    leverages((2, 3), indptr, indices, other, np.zeros(3), 0.0, out)
+    leverages(range(2, 3), indptr, indices, other, np.zeros(3), 0.0, out)
     np.testing.assert_array_equal(out[4:], 1.0)
 
 
@@ -129,7 +129,7 @@ def test_evidence_of_one_profile_is_a_multivariate_t() -> None:
     x, y = rng.normal(size=(9, 3)), rng.normal(size=9)
     prior = PersonPrior(2.0, 3.0, 1.5, 0.0)
     out = np.empty(1)
-    evidences((0, 1), (np.array([0, 9]), np.arange(9, dtype=np.int32), y), x, prior, out)
+    evidences(range(1), RowRatings(np.array([0, 9]), np.arange(9, dtype=np.int32), y), x, prior, out)
     shape = prior.scale / prior.shape * (np.eye(9) + x @ x.T / prior.precision)
     assert out[0] == pytest.approx(stats.multivariate_t(np.zeros(9), shape, df=6).logpdf(y))
 
@@ -154,7 +154,9 @@ def test_two_profiles_are_found_where_there_are_two_and_moods_are_none() -> None
         for rho in (0.0, 0.5):
             prior = PersonPrior(0.25, 50.0, 12.5, rho)
             rows = np.array([0])
-            gains[name, rho] = compare_profiles(rows, (starts, bounds), (items, y), x, prior, shares)[0]
+            gains[name, rho] = compare_profiles(
+                rows, SittingRatings(starts, bounds, items, y), x, prior, shares
+            )[0]
             if (name, rho) == ("two", 0.0):
                 assert abs(np.diff(shares.round())).sum() == 9  # every other sitting
     assert gains["two", 0.0] > 30
@@ -183,7 +185,7 @@ def test_moods_are_integrated_out() -> None:
     splits = [evidence((sitting == k).astype(int)) - one for k in range(3)]
     # three ways to part three sittings, each with the chance B(2, 3) of its shares, twice by name
     best = max(splits) + np.log(1 / 12)
-    gain = compare_profiles(np.array([0]), (starts, bounds), (items, y), x, prior, np.zeros(3))[0]
+    gain = compare_profiles(np.array([0]), SittingRatings(starts, bounds, items, y), x, prior, np.zeros(3))[0]
     assert gain == pytest.approx(best, abs=np.log(6) + 0.02)
     assert gain >= best - 0.02
 

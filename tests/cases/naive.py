@@ -9,7 +9,7 @@ import numpy as np
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.types import BlockStats, RatingsBlock, Ridge
 
-# --- half-step (daskals.kernels.half_step.rows) -------------------------------------------------------------
+# --- half-step (daskals.kernels.half_step.solve_rows) -------------------------------------------------------
 
 
 def decode_ratings(block: RatingsBlock) -> np.ndarray:

@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from daskals.kernels.gibbs.draw import Noise, normal_rows
-from daskals.kernels.half_step.batches import LANES
-from daskals.kernels.half_step.rows import PLAIN
+from daskals.kernels.gibbs.noise import Noise, normal_rows
+from daskals.kernels.half_step.batch import LANES
 from daskals.kernels.toolkit import chain_normals
-from daskals.kernels.toolkit.jit import exact_jit
-from daskals.kernels.toolkit.lane_normals import draw_interleaved
+from daskals.kernels.toolkit.chain_normals_lanes import draw_interleaved
+from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.kernels.toolkit.random import key_of
 
 WORD = st.integers(0, 2**32 - 1)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskals.errors import ConfigError, DataError, RowError
-from daskals.kernels.half_step import batches, strips
-from daskals.kernels.half_step import rows as rows_module
-from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.half_step import batch, threads
+from daskals.kernels.half_step import solve_rows as solve_rows_module
+from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows
 from daskals.types import RatingsBlock, Ridge
 from tests.cases import naive
@@ -82,7 +82,7 @@ def test_solve_rows__sse_is_right_near_interpolation():
     rows = np.repeat(solved, 20, axis=0).astype(np.float64)
     errors = y - np.sum(rows[:, :20] * other[block.indices, :20], axis=1) - rows[:, 21]
     shares = np.sum(errors.reshape(40, 20) ** 2, axis=1) / np.sum(y.reshape(40, 20) ** 2, axis=1)
-    assert shares.min() < batches.DIRECT_BELOW < shares.max()
+    assert shares.min() < batch.DIRECT_BELOW < shares.max()
     np.testing.assert_allclose(stats.sse, np.sum(errors**2), rtol=2e-4)
 
 
@@ -233,7 +233,7 @@ def test_solve_rows__takes_read_only_and_strided_ratings():
 
 @needs_jit
 def test_solve_rows__threads_give_the_same_bits(monkeypatch):
-    monkeypatch.setattr(strips, "HEAVY_RATINGS", 2 * batches.PARTIAL_RATINGS)
+    monkeypatch.setattr(threads, "HEAVY_RATINGS", 2 * batch.SEGMENT_RATINGS)
     block, other = make_case([5, 0, 20_000, 50, 4100, 1, 9, 9000, 33, 4] * 3, 300, 20)
     options = {"rank": 20, "mean": 3.5, "ridge": Ridge(1.0, 1.0)}
     serial, serial_stats = solve_rows(block, other, **options)
@@ -311,6 +311,6 @@ def assert_holds(chosen, **environment):
 def test_plain_kernel__compiles_too(monkeypatch):
     block, other = make_case([3, 0, 40], 50, 3)
     fast, _ = solve_rows(block, other, **OPTIONS)
-    monkeypatch.setattr(rows_module, "PLAIN", True)
+    monkeypatch.setattr(solve_rows_module, "PLAIN", True)
     slow, _ = solve_rows(block, other, **OPTIONS)
     np.testing.assert_allclose(fast, slow, rtol=1e-4, atol=1e-5)

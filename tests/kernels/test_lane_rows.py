@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from daskals.kernels.gibbs import draw
-from daskals.kernels.prior import carry, eliminate, pattern_sums
+from daskals.kernels.prior import eliminate, pattern_sums, whitened_product
 from daskals.kernels.prior.whiten import most_whitened
 from daskals.kernels.toolkit.random import STREAM_GIBBS_USER
 from daskals.types import Ridge
@@ -59,13 +59,13 @@ def test_whitened_ratings_are_used_as_the_plain_ones(rank, monkeypatch):
     found = eliminate.eliminate_rows(block, other, rank=rank, mean=3.4, ridge=Ridge(2.0, 0.5, 0.4))
     patterns = np.arange(len(COUNTS)) % 3
     fast = pattern_sums.sum_patterns(found, patterns)
-    prior, sums = np.zeros((2, carry.carried_floats(rank)))
+    prior, sums = np.zeros((2, whitened_product.product_floats(rank)))
     prior[: rank + 1] = np.random.default_rng(0).normal(size=rank + 1)
     prior[rank + 2] = 1.0
     ratings = found.whitened.astype(np.float64)
     for start, stop in itertools.pairwise(found.starts):
         errors = -ratings[start:stop] @ prior
-        squares = carry.carrying(rank)(found.whitened, start, stop, prior, sums)
+        squares = whitened_product.whitened_product(rank)(found.whitened, start, stop, prior, sums)
         assert squares == pytest.approx(errors @ errors)
         np.testing.assert_allclose(sums, errors @ ratings[start:stop], rtol=1e-9, atol=1e-12)
     monkeypatch.setattr(pattern_sums, "PLAIN", True)

@@ -26,7 +26,7 @@ from daskals.kernels.data.sampling import (
     number_by_first_appearance,
     weighted,
 )
-from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.toolkit.layout import pack_rows, unpack_rows
 from daskals.kernels.toolkit.random import fill_normals, fill_uniforms, key_of
 from daskals.ratings import synthetic

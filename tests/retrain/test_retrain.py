@@ -24,7 +24,7 @@ from daskals.cluster.connect import connect
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, NumericalError, OutputError, RegistryError
 from daskals.fitting.fit import train_split
-from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
 from daskals.registry.registry import Registry

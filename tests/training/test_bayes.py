@@ -11,7 +11,7 @@ from daskals.config import ClusterConfig, ReadConfig, TrainConfig
 from daskals.errors import NumericalError
 from daskals.evaluation.prediction_error import evaluate
 from daskals.fitting.fit import fit
-from daskals.kernels.scoring.samples import sample_variances
+from daskals.kernels.scoring.samples import BothSides, sample_variances
 from daskals.kernels.toolkit.dense import symmetric_eigen
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.fitted import Model
@@ -81,7 +81,7 @@ def test_unknown_rows_add_the_variance_of_their_prior():
     user_spread, item_spread = (half @ half.transpose(0, 2, 1) for half in halves)
     means = np.array([3.0, 3.0])
     u, i = np.array([1, -1, -1]), np.array([-1, 2, -1])
-    found = sample_variances(u, i, tuple(rows), means, (user_spread, item_spread))
+    found = sample_variances(u, i, BothSides(*rows, means, user_spread, item_spread))
     draws = 200_000
     for pair in range(3):
         values = []

@@ -7,8 +7,9 @@ import pytest
 
 from daskals.errors import NumericalError, RowError
 from daskals.kernels.gibbs.censored import Ends, complete, recorded
-from daskals.kernels.gibbs.draw import Draws, Noise, draw_rows
+from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import Moments, prior_pull, row_vectors, sum_moments
+from daskals.kernels.gibbs.noise import Draws, Noise
 from daskals.kernels.prior.features import FeatureRows, feature_gram
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.kernels.toolkit.random import (

@@ -16,7 +16,7 @@ from daskals.evaluation.prediction_error import evaluate, training_store
 from daskals.fitting.fit import fit
 from daskals.ingest import ingest
 from daskals.kernels.gibbs.censored import Ends, complete, ends_of, normal_beyond, recorded, recorded_moments
-from daskals.kernels.gibbs.draw import Noise
+from daskals.kernels.gibbs.noise import Noise
 from daskals.kernels.scoring.score import predict_block
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.kernels.toolkit.random import key_of, row_key

@@ -12,12 +12,13 @@ from daskals.config import TrainConfig
 from daskals.errors import DataError, NumericalError, RowError
 from daskals.fitting.fit import fit, split_spec
 from daskals.ingest import resolve_store
-from daskals.kernels.half_step.rows import solve_rows
-from daskals.kernels.prior.eliminate import Eliminated, eliminate_rows
+from daskals.kernels.half_step.solve_rows import solve_rows
+from daskals.kernels.prior.eliminate import eliminate_rows
+from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows, number_patterns
 from daskals.kernels.prior.fill import fill_rows
 from daskals.kernels.prior.prior_system import WSystem, add_systems, lower_triangle, sum_system
-from daskals.kernels.prior.reduced import apply_reduced, reduced_diagonals, right_rows
+from daskals.kernels.prior.schur import apply_schur, right_rows, schur_diagonals
 from daskals.kernels.toolkit.dense import backward, cholesky, forward, product, solve_positive
 from daskals.store.blocks import BlockSource
 from daskals.store.scratch import OnDisk, lay_aside
@@ -86,7 +87,7 @@ def test_system_is_the_dense_one(case):
     matrix, right = np.zeros((n_unknowns, n_unknowns)), np.zeros(n_unknowns)
     eliminated = eliminate(block, other)
     rows = np.random.default_rng(2).normal(size=(len(COUNTS), RANK + 1))
-    applied, diagonals = apply_reduced(eliminated, rows), reduced_diagonals(eliminated)
+    applied, diagonals = apply_schur(eliminated, rows), schur_diagonals(eliminated)
     for row, f in enumerate(dense(features)):
         s, v, _ = moments(block, other, row)
         if COUNTS[row] == 0:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, DataError, NumericalError
 from daskals.fitting.fit import cross_validate, fit
-from daskals.kernels.half_step.rows import solve_rows
+from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.training.events import EpochFinished, PhaseStarted
 from daskals.training.half_step import random_slab
 from daskals.training.plan import BlockRange

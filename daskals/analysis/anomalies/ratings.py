@@ -152,7 +152,7 @@ def side_leverages(model: Model, side: Side, indptr: Int64, indices: Int32, out:
     sums = in_ranges(
         indptr,
         lambda first, stop: leverages(
-            (first, stop), indptr, indices, rows, diagonal, model.ridge.exponent, out
+            range(first, stop), indptr, indices, rows, diagonal, model.ridge.exponent, out
         ),
     )
     return np.asarray(np.sum(sums, axis=0) / max(len(indptr) - 1, 1))

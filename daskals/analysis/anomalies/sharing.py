@@ -9,7 +9,7 @@ import numpy as np
 from daskals.analysis.anomalies.ratings import Rated, in_ranges
 from daskals.analysis.anomalies.sittings import Sittings
 from daskals.analysis.anomalies.tastes import Tastes
-from daskals.kernels.statistics.mixture import compare_profiles
+from daskals.kernels.statistics.mixture import SittingRatings, compare_profiles
 from daskals.types import Float64, Int64
 
 LEAST_RATINGS = 20
@@ -45,11 +45,11 @@ def shared_accounts(rated: Rated, sittings: Sittings, tastes: Tastes) -> Sharing
     gains = np.full(rated.n_users, np.nan)
     shares = np.zeros(len(sittings.bounds) - 1)
 
+    by_sitting = SittingRatings(sittings.starts, sittings.bounds, items, y)
+
     def compare(first: int, stop: int) -> None:
         rows = first + np.flatnonzero(decidable[first:stop])
-        gains[rows] = compare_profiles(
-            rows, (sittings.starts, sittings.bounds), (items, y), tastes.x, tastes.prior, shares
-        )
+        gains[rows] = compare_profiles(rows, by_sitting, tastes.x, tastes.prior, shares)
 
     in_ranges(rated.indptr, compare)
     return Sharing(gains, np.exp(-np.maximum(gains, 0.0)), shares)

@@ -16,7 +16,7 @@ from daskals.analysis.anomalies.choices import choice_odds
 from daskals.analysis.anomalies.ratings import Rated, in_ranges
 from daskals.analysis.anomalies.tastes import Tastes
 from daskals.analysis.anomalies.testing import Bools
-from daskals.kernels.statistics.regression import evidences
+from daskals.kernels.statistics.regression import RowRatings, evidences
 from daskals.types import Float64, Int64
 
 Direction: TypeAlias = Literal["push", "nuke"]
@@ -78,9 +78,9 @@ def compare_with_attacks(rated: Rated, tastes: Tastes) -> Profiles:
     """Compare every user's ratings, and choice of items, with those of each kind of attack."""
     y = rated.values.astype(np.float64) - tastes.offset[rated.items]
     one = np.zeros(rated.n_users)
-    ratings = (rated.indptr, rated.items, y)
+    ratings = RowRatings(rated.indptr, rated.items, y)
     in_ranges(
-        rated.indptr, lambda first, stop: evidences((first, stop), ratings, tastes.x, tastes.prior, one)
+        rated.indptr, lambda first, stop: evidences(range(first, stop), ratings, tastes.x, tastes.prior, one)
     )
     known = _known_items(rated, len(tastes.offset))
     chosen = choice_odds(rated, len(tastes.offset))

@@ -42,7 +42,15 @@ class DuplicateGroups(NamedTuple):
 
 @exact_jit
 def row_starts(rows: Int32, n_rows: int) -> Int64:
-    """Return where each row's ratings begin once sorted, int64, shape (n_rows + 1,)."""
+    """Return where each row's ratings begin once sorted, int64, shape (n_rows + 1,).
+
+    Parameters
+    ----------
+    rows
+        int32, shape (ratings,), within [0, n_rows).
+    n_rows
+        Number of rows.
+    """
     starts = np.zeros(n_rows + 1, dtype=np.int64)
     for k in range(len(rows)):
         starts[rows[k] + 1] += 1
@@ -103,7 +111,15 @@ def _gather(values: NDArray[Any], order: NDArray[Any], out: NDArray[Any]) -> Non
 
 
 def gather(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:
-    """Return values[order] without NumPy's conversion of the order to 64 bits."""
+    """Return values[order], shape (order,), without NumPy's conversion of the order to 64 bits.
+
+    Parameters
+    ----------
+    values
+        Of any shape (n,) and dtype.
+    order
+        int32 or int64, shape (kept,): places in `values`.
+    """
     out = np.empty(len(order), dtype=values.dtype)  # by NumPy, which asks for huge pages
     _gather(values, order, out)
     return out
@@ -111,7 +127,15 @@ def gather(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:
 
 @exact_jit
 def first_repeat(starts: Int64, columns: Int32) -> int:
-    """Return the place of the first rating that repeats its row's previous column, or −1."""
+    """Return the place of the first rating that repeats its row's previous column, or −1.
+
+    Parameters
+    ----------
+    starts
+        int64, shape (rows + 1,): where each row begins.
+    columns
+        int32, shape (ratings,), ascending within a row.
+    """
     for row in range(len(starts) - 1):
         for place in range(starts[row] + 1, starts[row + 1]):
             if columns[place] == columns[place - 1]:
@@ -165,7 +189,7 @@ def encode_values(values: Float32) -> tuple[UInt8 | Float32, Float32]:
     Returns
     -------
     codes
-        uint8 codes into `scale`, or `values` itself where there are more than 256 distinct ones.
+        uint8 codes into `scale`, shape (ratings,), or `values` itself where more than 256 are distinct.
     scale
         float32, the distinct values ascending (−0 counts as 0), or empty.
 
@@ -241,7 +265,7 @@ def compact_part(
     starts
         int64, shape (rows + 1,), beginning at 0.
     parts
-        Shape (ratings,).
+        uint8, shape (ratings,).
     part
         Code of the part to keep.
     pieces
@@ -252,7 +276,8 @@ def compact_part(
     Returns
     -------
     starts, indices, values
-        The same rows with the other parts' ratings left out.
+        int64, int32 and `value_type`: the same rows, shape (rows + 1,), (kept,) and (kept,), with the other
+        parts' ratings left out.
     """
     kept_starts = np.zeros(len(starts), dtype=np.int64)
     np.cumsum(count_part(starts, parts, part), out=kept_starts[1:])

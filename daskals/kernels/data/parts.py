@@ -1,4 +1,4 @@
-"""Which ratings belong to which part of a split: kernels that mark some of the training ratings."""
+"""Parts of a split: kernels that move some of the training ratings to another."""
 
 from __future__ import annotations
 

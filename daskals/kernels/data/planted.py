@@ -56,10 +56,12 @@ def draw_half_stars(
         Key of a stream; a user draws from the user's row, the n-th rating from column n.
     planted
         The model.
-    indptr, items
-        Each user's place among the entries, and the items of the entries.
+    indptr
+        int64, shape (users + 1,): each user's place among the entries.
     first, stop
         The users to draw, those of this call.
+    items
+        int32, shape (entries,).
     out
         float32, shape (entries,): receives the ratings.
     """
@@ -92,7 +94,7 @@ def draw_timestamps(
     span
         First and last second at which a session may start, seconds since 1970.
     indptr
-        Each user's place among the entries.
+        int64, shape (users + 1,): each user's place among the entries.
     first, stop
         The users to draw, those of this call.
     out

@@ -70,7 +70,13 @@ def _fill_alias_table(weights: Float64, accept: Float64, alias: Int32) -> None:
 
 
 def weighted(weights: Float64) -> Weighted:
-    """Make the alias table of positive weights, shape (columns,)."""
+    """Make the alias table of positive weights, shape (columns,).
+
+    Parameters
+    ----------
+    weights
+        float64, shape (columns,), none negative.
+    """
     table = Weighted(weights, np.empty(len(weights)), np.empty(len(weights), np.int32))
     _fill_alias_table(*table)
     return table
@@ -156,7 +162,7 @@ def cover_columns(key: np.uint64, n_columns: int, indptr: Int64, columns: Int32)
     n_columns
         Number of columns.
     indptr, columns
-        Rows as `draw_rows` leaves them.
+        int64, shape (rows + 1,), and int32, shape (entries,), as `draw_rows` leaves them.
     """
     counts = np.zeros(n_columns, np.int64)
     for column in columns:
@@ -220,6 +226,13 @@ def number_by_first_appearance(columns: Int32, numbers: Int32) -> int:
 
 def apportion(total: int, weights: Float64) -> Int64:
     """Share `total` among positive weights: floors of the exact shares, the first ones taking the rest.
+
+    Parameters
+    ----------
+    total
+        What is to be shared out.
+    weights
+        Shape (weights,), above zero.
 
     Returns
     -------

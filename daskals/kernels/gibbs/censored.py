@@ -1,4 +1,4 @@
-"""Ratings cut off at the ends of their scale: a five says that the liking is there, or anywhere above.
+"""Censored ratings, cut off at the ends of their scale: a five means a liking that is there or above.
 
 What is rated is a latent y = μ + b_u + b_i + p_u·q_i + noise; recorded is y between the ends, the lowest
 rating for all y below and the highest for all y above (Tobin 1958, "Estimation of relationships for limited
@@ -16,10 +16,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from daskals.errors import DataError
-from daskals.kernels.gibbs.draw import Noise
-from daskals.kernels.half_step.coded import check_rows
+from daskals.kernels.gibbs.noise import Noise, RowNoise, row_noise
+from daskals.kernels.half_step.block import check_rows
 from daskals.kernels.toolkit.jit import exact_jit
-from daskals.kernels.toolkit.random import key_of, normal_at, row_key, software_log, uniform_at
+from daskals.kernels.toolkit.random import normal_at, row_key, software_log, uniform_at
 from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock
 
 _TRIES = 64
@@ -49,7 +49,7 @@ def ends_of(scale: Float32, limits: tuple[float, float]) -> Ends:
     Parameters
     ----------
     scale
-        The distinct ratings in ascending order, or empty where they are continuous.
+        The distinct ratings in ascending order, shape (ratings,), or empty where they are continuous.
     limits
         Lowest and highest rating.
 
@@ -73,14 +73,30 @@ def ends_of(scale: Float32, limits: tuple[float, float]) -> Ends:
 
 
 def recorded(ends: Ends | None, latent: Float64) -> Float64:
-    """Return what is recorded of latent values, float64; themselves without ends."""
+    """Return what is recorded of latent values, float64, of their shape; themselves without ends.
+
+    Parameters
+    ----------
+    ends
+        Of the scale, or None.
+    latent
+        float64, of any shape.
+    """
     if ends is None:
         return latent
     return np.where(latent < ends.below, ends.low, np.where(latent > ends.above, ends.high, latent))
 
 
 def recorded_moments(ends: Ends, mean: Float64, deviation: Float64) -> tuple[Float64, Float64]:
-    """Return mean and standard deviation of what is recorded of normal latent values, float64."""
+    """Return mean and standard deviation of what is recorded of normal latent values, of their shape.
+
+    Parameters
+    ----------
+    ends
+        Of the scale.
+    mean, deviation
+        float64, of one shape: those of the latent values.
+    """
     low, high = (ends.below - mean) / deviation, (ends.above - mean) / deviation
     under, over = ndtr(low), ndtr(-high)
     between = 1.0 - under - over
@@ -97,6 +113,13 @@ def normal_beyond(key: np.uint64, threshold: float) -> float:
 
     Normals until one is above, or where that is rare, exponentials from the threshold on (Robert 1995,
     "Simulation of truncated normal variables").
+
+    Parameters
+    ----------
+    key
+        Key of a row of a stream, for this number alone.
+    threshold
+        What the number is to be above.
     """
     if threshold <= 0.0:
         for attempt in range(_TRIES):
@@ -114,22 +137,29 @@ def normal_beyond(key: np.uint64, threshold: float) -> float:
     return threshold
 
 
+class _Latent(NamedTuple):
+    """What latent values are drawn from beside the factors: rank, μ, the noise's deviation, and the ends."""
+
+    rank: int
+    mean: float
+    deviation: float
+    ends: Ends
+
+
 @exact_jit
 def _complete(
     indptr: Int64,
     indices: Int32,
     rows: FactorRows,
     other: FactorRows,
-    settings: tuple[int, float, float],
-    ends: Ends,
-    keys: tuple[np.uint64, int, int],
+    latent: _Latent,
+    noise: RowNoise,
     values: Float32,
 ) -> None:
-    rank, mean, deviation = settings
-    low, high, below, above = ends
-    key, sweep, start = keys
+    rank, mean, deviation = latent.rank, latent.mean, latent.deviation
+    low, high, below, above = latent.ends
     for row in range(len(rows)):
-        of_row = row_key(row_key(key, start + row), sweep)
+        of_row = row_key(row_key(noise.key, noise.start + row), noise.sweep)
         for j in range(indptr[row], indptr[row + 1]):
             is_high = values[j] >= high
             if not (is_high or values[j] <= low):
@@ -164,7 +194,7 @@ def complete(
     block
         The ratings.
     rows, other
-        Present factor rows of the block, and of the whole other side.
+        Present factor rows of the block, and of the whole other side, shape (rows, stride).
     rank, mean, alpha
         Number of factors; the global mean μ; precision of the noise.
     ends
@@ -185,8 +215,7 @@ def complete(
     check_rows(rows, rank)
     check_rows(other, rank)
     values = np.array(block.ratings)
-    settings = (rank, float(mean), alpha**-0.5)
-    keys = (key_of(noise.seed, noise.stream), noise.sweep, block.start)
+    latent = _Latent(rank, float(mean), alpha**-0.5, ends)
     with np.errstate(over="ignore"):
-        _complete(block.indptr, block.indices, rows, other, settings, ends, keys, values)
+        _complete(block.indptr, block.indices, rows, other, latent, row_noise(noise, block.start), values)
     return block._replace(values=values, scale=np.empty(0, np.float32))

@@ -1,4 +1,4 @@
-"""Rows drawn from their conditional posterior: Gaussian, with a full prior precision and mean.
+"""Draws of rows from their conditional posterior: Gaussian, with a full prior precision and mean.
 
 Given noise precision α, prior N(m, Λ⁻¹) and a row's S = Σ zzᵀ and v = Σ zy (z = [q, 1]), the row
 x = [factors, bias] is N((αS + Λ)⁻¹(αv + Λm), (αS + Λ)⁻¹) (Salakhutdinov and Mnih 2008, Eq. 11). With
@@ -9,54 +9,30 @@ noise it is the mode: the ridge solution under a full precision.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskals.kernels.half_step.coded import BAD_PIVOT, NOT_FINITE, OK, Coded, coded_block, row_gram
-from daskals.kernels.half_step.lane_rows import draw_kernel, make_outcome, make_task
-from daskals.kernels.half_step.plain import factorise, substitute_back, substitute_forward
-from daskals.kernels.half_step.rows import PLAIN
-from daskals.kernels.prior.eliminate import raise_first
+from daskals.kernels.gibbs.draw_batches import Posterior, draw_kernel
+from daskals.kernels.gibbs.noise import Noise, RowNoise, row_noise
+from daskals.kernels.half_step.block import BlockInput, BlockOutput, make_input, make_output
+from daskals.kernels.half_step.plain import factorise, row_gram, substitute_back, substitute_forward
+from daskals.kernels.half_step.status import BAD_PIVOT, NOT_FINITE, OK, raise_first
 from daskals.kernels.toolkit.chain_normals import fill_row
 from daskals.kernels.toolkit.dense import product
-from daskals.kernels.toolkit.jit import exact_jit
-from daskals.kernels.toolkit.layout import empty_rows
-from daskals.kernels.toolkit.random import key_of, normal_at, row_key, software_log, uniform_at
-from daskals.types import FactorRows, Float64, Int64, RatingsBlock, Ridge
-
-_GAMMA_TRIES = 64
-
-
-class Noise(NamedTuple):
-    """Where the random numbers of a draw of rows come from.
-
-    Attributes
-    ----------
-    seed, stream
-        Of the chain and of the side.
-    sweep
-        Which draw of the chain, from 0.
-    """
-
-    seed: int
-    stream: int
-    sweep: int
+from daskals.kernels.toolkit.jit import PLAIN, exact_jit
+from daskals.types import FactorRows, Float64, RatingsBlock, Ridge
 
 
 @exact_jit
-def _form_system(
-    gram: Float64, alpha: float, precision: Float64, prior: Float64, system: Float64, x: Float64
-) -> None:
-    """Write αS + Λ and αv + Λm."""
+def _form_system(gram: Float64, alpha: float, precision: Float64, system: Float64, x: Float64) -> None:
+    """Write αS + Λ, and add αv to x."""
     size = len(x)
     for a in range(size):
-        x[a] = alpha * gram[size, a]
-        for b in range(size):
-            high, low = max(a, b), min(a, b)
-            system[a, b] = alpha * gram[high, low] + precision[high, low]
-            x[a] += precision[high, low] * prior[b]
+        x[a] += alpha * gram[size, a]
+        for b in range(a + 1):
+            system[a, b] = alpha * gram[a, b] + precision[a, b]
 
 
 @exact_jit
@@ -69,40 +45,28 @@ def _draw_solution(factor: Float64, noise: Float64, x: Float64) -> None:
 
 
 @exact_jit
-def _draw(
-    block: Coded,
-    other: FactorRows,
-    mean: float,
-    alpha: float,
-    precision: Float64,
-    priors: Float64,
-    key: np.uint64,
-    sweep: int,
-    start: int,
-    solved: FactorRows,
-    stats: Float64,
-    status: Int64,
-) -> None:
-    size = len(precision)
+def _draw(block: BlockInput, output: BlockOutput, posterior: Posterior, noise: RowNoise) -> None:
+    """Draw rows one by one; the plain twin of `gibbs.draw_batches`."""
+    size = block.rank + 1
     gram = np.empty((size + 1, size + 1))
-    system = np.empty((size, size))
-    x, noise = np.empty(size), np.zeros(size)
-    for row in range(len(status)):
-        status[row] = row_gram(block, row, other, mean, gram)
-        if status[row] != OK:
+    system, normals = np.empty((size, size)), np.zeros(size)
+    for row in range(len(output.status)):
+        output.status[row] = row_gram(block, row, gram)
+        if output.status[row] != OK:
             continue
-        _form_system(gram, alpha, precision, priors[row], system, x)
+        x = posterior.pulls[row].copy()
+        _form_system(gram, posterior.alpha, posterior.precision, system, x)
         if not factorise(system):
-            status[row] = BAD_PIVOT if np.isfinite(gram[size, size]) else NOT_FINITE
+            output.status[row] = BAD_PIVOT if np.isfinite(gram[size, size]) else NOT_FINITE
             continue
-        if sweep >= 0:
-            fill_row(key, start + row, sweep, noise)
-        _draw_solution(system, noise, x)
-        stats[row, 0] = _squared_error(gram, x)
+        if noise.sweep >= 0:
+            fill_row(noise.key, noise.start + row, noise.sweep, normals)
+        _draw_solution(system, normals, x)
+        output.stats[row, 0] = _squared_error(gram, x)
         for a in range(size):
-            solved[row, a if a < size - 1 else size] = x[a]
-        if not np.isfinite(stats[row, 0]):
-            status[row] = NOT_FINITE
+            output.rows[row, a if a < size - 1 else size] = x[a]
+        if not np.isfinite(output.stats[row, 0]):
+            output.status[row] = NOT_FINITE
 
 
 @exact_jit
@@ -136,7 +100,7 @@ def draw_rows(
     block
         The rows' ratings.
     other
-        Factor rows of the other side.
+        Factor rows of the other side, shape (rows, stride).
     rank, mean
         Number of factors; the global mean μ.
     alpha
@@ -150,7 +114,7 @@ def draw_rows(
 
     Returns
     -------
-    The factor rows, and Σ(y − xᵀz)². Rows without ratings are drawn from their prior.
+    The factor rows, shape (rows, stride), and Σ(y − xᵀz)². Rows without ratings are drawn from their prior.
 
     Raises
     ------
@@ -159,106 +123,21 @@ def draw_rows(
     RowError
         If a row's precision is not positive definite, or it holds an index or rating that is none.
     """
-    coded = coded_block(block, other, rank)
-    chosen = Noise(0, 0, 0) if noise is None else noise
-    sweep = -1 if noise is None else chosen.sweep
-    key = key_of(chosen.seed, chosen.stream)
+    given = make_input(block, other, rank, mean, Ridge(0.0, 0.0))
+    output = make_output(given)
+    pulls = product(priors, np.tril(precision) + np.tril(precision, -1).T)
+    own_noise = row_noise(noise, block.start)
     if PLAIN:
-        solved, stats, status = empty_rows(block.n_rows, rank), np.zeros((block.n_rows, 2)), _no_status(block)
+        posterior = Posterior(float(alpha), precision, _of_rows(pulls, block.n_rows))
         with np.errstate(over="ignore"):
-            _draw(
-                *(coded, other, float(mean), float(alpha), precision, _of_rows(priors, block.n_rows)),
-                *(key, sweep, block.start, solved, stats, status),
-            )
+            _draw(given, output, posterior, own_noise)
     else:
-        task = make_task(block, other, rank, mean, Ridge(0.0, 0.0))
-        outcome = make_outcome(task, block.n_rows)
-        pulls = product(priors, np.tril(precision) + np.tril(precision, -1).T)
-        draw_kernel(rank)(
-            *(task, outcome, float(alpha), precision.astype(np.float32)),
-            _of_rows(pulls.astype(np.float32), block.n_rows),
-            *(key, sweep, block.start),
-        )
-        solved, stats, status = outcome.rows, outcome.stats, outcome.status
-    raise_first(status, block.start)
-    return solved, float(np.add.accumulate(stats[:, 0])[-1]) if block.n_rows else 0.0
+        single = _of_rows(pulls.astype(np.float32), block.n_rows)
+        posterior = Posterior(float(alpha), precision.astype(np.float32), single)
+        draw_kernel(rank)(given, output, posterior, own_noise)
+    raise_first(output.status, block.start)
+    return output.rows, float(np.add.accumulate(output.stats[:, 0])[-1]) if block.n_rows else 0.0
 
 
 def _of_rows(values: NDArray[Any], n_rows: int) -> NDArray[Any]:
     return np.repeat(values, n_rows, axis=0) if len(values) == 1 else values
-
-
-def _no_status(block: RatingsBlock) -> Int64:
-    return np.zeros(block.n_rows, dtype=np.int64)
-
-
-def normal_rows(noise: Noise, start: int, rows: FactorRows, rank: int) -> Float64:
-    """Draw standard normals for rows `start` and following, float64, shape (rows, rank + 1)."""
-    out = np.empty((len(rows), rank + 1))
-    with np.errstate(over="ignore"):
-        _fill_rows(key_of(noise.seed, noise.stream), start, noise.sweep, out)
-    return out
-
-
-@exact_jit
-def _fill_rows(key: np.uint64, start: int, sweep: int, out: Float64) -> None:
-    for row in range(len(out)):
-        fill_row(key, start + row, sweep, out[row])
-
-
-@exact_jit
-def _gamma(key: np.uint64, column: int, shape: float) -> float:
-    # Marsaglia and Tsang 2000, with x and u of try t at columns 2t and 2t + 1
-    d: float = shape - 1.0 / 3.0
-    c = 1.0 / np.sqrt(9.0 * d)
-    for attempt in range(_GAMMA_TRIES):
-        x = normal_at(key, column + 2 * attempt)
-        u = uniform_at(key, column + 2 * attempt + 1)
-        v = 1.0 + c * x
-        if v > 0.0:
-            v = v * v * v
-            if software_log(u) < 0.5 * x * x + d - d * v + d * software_log(v):
-                return float(d * v)
-    return d
-
-
-class Draws:
-    """Random numbers of one step of a chain, taken one after the other.
-
-    Parameters
-    ----------
-    seed, stream, row
-        Where they start; another row is another, independent sequence.
-    """
-
-    def __init__(self, seed: int, stream: int, row: int) -> None:
-        with np.errstate(over="ignore"):
-            self._key = np.uint64(row_key(key_of(seed, stream), row))
-        self._column = 0
-
-    def normals(self, *shape: int) -> Float64:
-        """Draw standard normals in the given shape."""
-        n = int(np.prod(shape))
-        out = np.empty(n)
-        with np.errstate(over="ignore"):
-            _fill(self._key, self._column, out)
-        self._column += n
-        return out.reshape(shape)
-
-    def gamma(self, shape: float) -> float:
-        """Draw from the gamma distribution of a positive shape and scale 1."""
-        with np.errstate(over="ignore"):
-            boost = 1.0
-            if shape < 1.0:
-                # a draw of shape + 1 times U^(1/shape) has the shape below 1
-                boost = float(uniform_at(self._key, self._column)) ** (1.0 / shape)
-                self._column += 1
-            value = float(_gamma(self._key, self._column, max(shape, shape + (boost != 1.0))))
-        self._column += 2 * _GAMMA_TRIES
-        return float(value * boost)
-
-
-@exact_jit
-def _fill(key: np.uint64, column: int, out: Float64) -> None:
-    for k in range(len(out)):
-        out[k] = normal_at(key, column + k)

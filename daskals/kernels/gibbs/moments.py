@@ -1,4 +1,4 @@
-"""What the rows of a side tell of their prior: sums that add up over blocks."""
+"""Moments of a side's rows, what these tell of their prior: sums that add up over blocks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ class Moments(NamedTuple):
     counted: Float64
 
     def plus(self, other: Moments) -> Moments:
-        """Return the sums over both sets of rows."""
+        """Return the sums over both sets of rows.
+
+        Parameters
+        ----------
+        other
+            Of rows of the same side.
+        """
         return Moments(
             self.n + other.n,
             self.first + other.first,
@@ -44,7 +50,15 @@ class Moments(NamedTuple):
 
 
 def row_vectors(rows: FactorRows, rank: int) -> Float64:
-    """Return [factors, bias] of factor rows as float64, shape (rows, rank + 1)."""
+    """Return [factors, bias] of factor rows as float64, shape (rows, rank + 1).
+
+    Parameters
+    ----------
+    rows
+        Factor rows, shape (rows, stride).
+    rank
+        Number of factors.
+    """
     x = rows[:, : rank + 1].astype(np.float64)
     x[:, rank] = rows[:, rank + 1]
     return x
@@ -92,9 +106,9 @@ def sum_moments(
     Parameters
     ----------
     rows
-        Factor rows.
+        Factor rows, shape (rows, stride).
     counts
-        Ratings of each row; those without are left out.
+        Shape (rows,): ratings of each row; those without are left out.
     features, weights
         F of the rows, or None, and W, float64, shape (features, rank + 1).
     rank

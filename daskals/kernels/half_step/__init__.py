@@ -1,1 +1,1 @@
-"""The half-step of a block: its rows' ridge equations, their Gram matrices, and their solution."""
+"""Half-step of a block: its rows' ridge equations, Gram matrices, Cholesky factorisation, solution."""

@@ -1,6 +1,6 @@
-"""The sums a row's equations need: the augmented Gram matrix Σ zzᵀ, z = [q, 1, y], in register tiles.
+"""Gram matrix Σ zzᵀ, z = [q, 1, y], that a row's equations need, summed in register tiles.
 
-The formula is `half_step.plain.augmented_gram`; which products go where, `half_step.gram_tiles`
+The formula is `half_step.plain.row_gram`; which products go where, `half_step.gram_tiles`
 says. Where all tiles fit into registers, the rows of the other side are read where they are, once, asking
 for the row of a later rating on the way. Otherwise some ratings' z are gathered into a small panel, which
 stays in the nearest caches while the tiles take turns in passing over it.
@@ -28,12 +28,12 @@ PANEL_FLOATS = 6144
 """Size of the panel of gathered z: with the sums, it fits into the nearest cache."""
 
 
-class TaskFields:
-    """A kernel's `half_step.task.Task` while code is emitted: addresses of its arrays, its numbers."""
+class BlockFields:
+    """A kernel's `half_step.block.BlockInput` while code is emitted: addresses of its arrays, its numbers."""
 
-    def __init__(self, context: Context, builder: ir.IRBuilder, kind: Any, task: Value) -> None:
+    def __init__(self, context: Context, builder: ir.IRBuilder, kind: Any, block: Value) -> None:
         for place, (name, field) in enumerate(zip(kind.fields, kind.types, strict=True)):
-            value = builder.extract_value(task, place)
+            value = builder.extract_value(block, place)
             if isinstance(field, types.Array):
                 value = cgutils.create_struct_proxy(field)(context, builder, value=value)
             setattr(self, name, value)
@@ -43,17 +43,17 @@ class TaskFields:
 class _Ratings:
     """Emits the reading of one rating after the other: its row of the other side and its residual y."""
 
-    def __init__(self, emit: Emitter, plan: Plan, task: Any) -> None:
+    def __init__(self, emit: Emitter, plan: Plan, block: Any) -> None:
         self.emit = emit
         self.plan = plan
-        self.task = task
-        self.last = emit.builder.sub(task.indices.nitems, INT(1))
+        self.block = block
+        self.last = emit.builder.sub(block.indices.nitems, INT(1))
         self.stride = INT(row_stride(plan.size - 2))
 
     def _row(self, position: Value) -> Value:
-        index = self.emit.scalar(self.task.indices.data, position, INT32)
+        index = self.emit.scalar(self.block.indices.data, position, INT32)
         offset = self.emit.builder.mul(self.emit.builder.sext(index, INT), self.stride)
-        return self.emit.address(self.task.other.data, offset)
+        return self.emit.address(self.block.other.data, offset)
 
     def prefetch(self, position: Value) -> None:
         """Ask for the row that the rating some places on will need."""
@@ -68,12 +68,12 @@ class _Ratings:
         """Return the row's address, the vectors of z, and y in every lane."""
         emit, plan = self.emit, self.plan
         row = self._row(position)
-        if self.task.coded:
-            code = emit.scalar(self.task.values.data, position, ir.IntType(8))
-            rating = emit.broadcast(self.task.table.data, emit.builder.zext(code, INT))
+        if self.block.coded:
+            code = emit.scalar(self.block.values.data, position, ir.IntType(8))
+            rating = emit.broadcast(self.block.table.data, emit.builder.zext(code, INT))
         else:
-            rating = emit.broadcast(self.task.values.data, position)
-            rating = emit.builder.fsub(rating, emit.splat(self.task.mean))
+            rating = emit.broadcast(self.block.values.data, position)
+            rating = emit.builder.fsub(rating, emit.splat(self.block.mean))
         y = emit.builder.fsub(rating, emit.broadcast(row, plan.size - 1))
         z = [emit.load(row, v * plan.lanes) for v in range(plan.n_vectors)]
         z[-1] = emit.insert_lane(z[-1], (plan.size - 1) % plan.lanes, y)
@@ -212,19 +212,34 @@ def _emit_by_panels(
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def row_gram(
-    _typing: Any, task: Any, tiles: Any, offset: Any, panel: Any, lower: Any, upper: Any, rank: Any
+    _typing: Any, block: Any, tiles: Any, offset: Any, panel: Any, lower: Any, upper: Any, rank: Any
 ) -> Any:
     """Sum zzᵀ over the ratings lower, …, upper − 1 of a block into the tiles that start at `offset`.
 
-    `task` is a `half_step.task.Task` whose indices are in range; `rank` must be a literal, for it is
+    `block` is a `half_step.block.BlockInput` whose indices are in range; `rank` must be a literal, for it is
     what the code is made for.
+
+    Parameters
+    ----------
+    _typing
+        Numba's typing context.
+    block
+        A `half_step.block.BlockInput` whose indices are in range.
+    tiles, offset
+        float32, and the place in it where the row's tiles start.
+    panel
+        float32, shape (PANEL_FLOATS,): room for gathered z.
+    lower, upper
+        First and stop rating.
+    rank
+        Number of factors, a literal: it is what the code is made for.
     """
     plan = plan_tiles(rank.literal_value, current_target())
-    signature = types.void(task, tiles, offset, panel, lower, upper, rank)
+    signature = types.void(block, tiles, offset, panel, lower, upper, rank)
 
     def codegen(context: Context, builder: ir.IRBuilder, _signature: Any, args: list[Value]) -> Value:
         emit = Emitter(builder, plan.lanes)
-        ratings = _Ratings(emit, plan, TaskFields(context, builder, task, args[0]))
+        ratings = _Ratings(emit, plan, BlockFields(context, builder, block, args[0]))
         sums = emit.address(data_pointer(context, builder, tiles, args[1]), args[2])
         if plan.in_registers:
             _emit_direct(emit, plan, ratings, sums, (args[4], args[5]))
@@ -242,6 +257,19 @@ def interleave_grams(_typing: Any, tiles: Any, places: Any, grams: Any, rank: An
 
     `tiles` holds the rows' tiles one row after the other; `places` is `tile_places`; entry e of row l's
     packed matrix goes to grams[e·lanes + l].
+
+    Parameters
+    ----------
+    _typing
+        Numba's typing context.
+    tiles
+        float32, the rows' tiles one row after the other.
+    places
+        int64, what `tile_places` returns.
+    grams
+        float32: entry e of row l's packed matrix goes to grams[e·lanes + l].
+    rank
+        Number of factors, a literal.
     """
     plan = plan_tiles(rank.literal_value, current_target())
     signature = types.void(tiles, places, grams, rank)

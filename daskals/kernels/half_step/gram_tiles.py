@@ -1,4 +1,4 @@
-"""How the augmented Gram matrix Σ zzᵀ, z = [q, 1, y], is spread over vector registers.
+"""Tiles of the Gram matrix Σ zzᵀ, z = [q, 1, y]: how it is spread over vector registers.
 
 With L lanes in a vector, z is cut into vectors z₀, z₁, … of L numbers, the last one perhaps in part. A *tile*
 is one register that accumulates zᵥ times another vector of the same rating:
@@ -76,14 +76,30 @@ class Plan(NamedTuple):
 
 
 def tiles_of(shape: Shape) -> list[Tile]:
-    """Return a pass's tiles in their order, vectors and elements counted from the pass's first ones."""
+    """Return a pass's tiles in their order, vectors and elements counted from the pass's first ones.
+
+    Parameters
+    ----------
+    shape
+        Of the pass.
+    """
     if shape.elements:
         return [Tile(v, e, rotated=False) for e in range(shape.elements) for v in range(shape.vectors)]
     return [Tile(v, s, rotated=True) for v in range(shape.vectors) for s in range(shape.width // 2 + 1)]
 
 
 def rotation(shift: int, width: int, lanes: int) -> list[int]:
-    """Return for each lane the one it is multiplied with in the tile of a rotation."""
+    """Return for each lane the one it is multiplied with in the tile of a rotation.
+
+    Parameters
+    ----------
+    shift
+        By how many lanes.
+    width
+        Lanes in use.
+    lanes
+        Lanes of a vector.
+    """
     return [(lane + shift) % width if lane < width else lane for lane in range(lanes)]
 
 
@@ -118,7 +134,15 @@ def _product_shapes(
 
 @lru_cache
 def plan_tiles(rank: int, target: Target) -> Plan:
-    """Lay out the tiles of a rank's Gram matrix for a target."""
+    """Lay out the tiles of a rank's Gram matrix for a target.
+
+    Parameters
+    ----------
+    rank
+        Number of factors.
+    target
+        The CPU.
+    """
     size = rank + 2
     tiles: list[Tile] = []
     passes = []
@@ -137,6 +161,13 @@ def tile_places(rank: int, target: Target) -> Int64:
 
     Entry (a, b), a ≥ b, is packed at a(a + 1)/2 + b. Lanes that hold nothing, or a pair that another lane
     holds too, point one past the end.
+
+    Parameters
+    ----------
+    rank
+        Number of factors.
+    target
+        The CPU.
     """
     plan = plan_tiles(rank, target)
     nowhere = plan.size * (plan.size + 1) // 2

@@ -1,4 +1,4 @@
-"""The half-step's formulas, written down one after the other: what every fast kernel must agree with.
+"""Formulas of the half-step, written down one after the other: what every fast kernel must agree with.
 
 For each row, with z = [q, 1] and y = r − μ − b of the ratings' other side, the row's factors and bias x
 minimise Σ (y − xᵀz)² + w·(x − m)ᵀT(x − m), where w = max(n, 1)^ν and T = diag(τ, …, τ, γ). That is
@@ -10,14 +10,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskals.kernels.half_step.task import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK, Outcome, Task
+from daskals.kernels.half_step.block import BlockInput, BlockOutput
+from daskals.kernels.half_step.status import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK
 from daskals.kernels.toolkit.jit import exact_jit
-from daskals.types import FactorRows, Float32, Float64, Int32
+from daskals.types import Float64
 
 
 @exact_jit
 def factorise(matrix: Float64) -> bool:
-    """Replace the lower triangle of a symmetric matrix by its Cholesky factor; False if not positive."""
+    """Replace the lower triangle of a symmetric matrix by its Cholesky factor; False if not positive.
+
+    Parameters
+    ----------
+    matrix
+        Shape (n, n); the lower triangle is read and written.
+    """
     size = len(matrix)
     for column in range(size):
         pivot = matrix[column, column]
@@ -37,7 +44,15 @@ def factorise(matrix: Float64) -> bool:
 
 @exact_jit
 def substitute_forward(factor: Float64, vector: Float64) -> None:
-    """Solve L x = vector in place, L the lower triangle of `factor`."""
+    """Solve L x = vector in place, L the lower triangle of `factor`.
+
+    Parameters
+    ----------
+    factor
+        Shape (n, n).
+    vector
+        Shape (n,).
+    """
     for row in range(len(vector)):
         for k in range(row):
             vector[row] -= factor[row, k] * vector[k]
@@ -46,7 +61,15 @@ def substitute_forward(factor: Float64, vector: Float64) -> None:
 
 @exact_jit
 def substitute_back(factor: Float64, vector: Float64) -> None:
-    """Solve Lᵀ x = vector in place, L the lower triangle of `factor`."""
+    """Solve Lᵀ x = vector in place, L the lower triangle of `factor`.
+
+    Parameters
+    ----------
+    factor
+        Shape (n, n).
+    vector
+        Shape (n,).
+    """
     size = len(vector)
     for row in range(size - 1, -1, -1):
         for k in range(row + 1, size):
@@ -56,38 +79,104 @@ def substitute_back(factor: Float64, vector: Float64) -> None:
 
 @exact_jit
 def substitute(factor: Float64, vector: Float64) -> None:
-    """Solve L Lᵀ x = vector in place, L the lower triangle of `factor`."""
+    """Solve L Lᵀ x = vector in place, L the lower triangle of `factor`.
+
+    Parameters
+    ----------
+    factor
+        Shape (n, n).
+    vector
+        Shape (n,).
+    """
     substitute_forward(factor, vector)
     substitute_back(factor, vector)
 
 
 @exact_jit
-def gather_row(other: FactorRows, indices: Int32, ratings: Float32, rank: int) -> Float64:
-    """Return the row's augmented vectors [q, 1, y], shape (ratings, rank + 2)."""
-    rows = np.empty((len(indices), rank + 2))
-    for j in range(len(indices)):
-        source = other[indices[j]]
-        rows[j, :rank] = source[:rank]
-        rows[j, rank] = 1.0
-        rows[j, rank + 1] = ratings[j] - source[rank + 1]
-    return rows
+def residual_at(block: BlockInput, j: int) -> float:
+    """Return the j-th rating less μ; a code that the scale does not have is NaN.
+
+    Parameters
+    ----------
+    block
+        The block.
+    j
+        Place of the rating.
+    """
+    if len(block.table) > 0:
+        return float(block.table[np.uint8(block.values[j])])
+    return float(block.values[j] - block.mean)
 
 
 @exact_jit
-def augmented_gram(rows: Float64) -> Float64:
-    """Return Σ zzᵀ over the rows z, shape (rank + 2, rank + 2)."""
-    size = rows.shape[1]
-    gram = np.zeros((size, size))
-    for row in rows:
+def row_gram(block: BlockInput, row: int, gram: Float64) -> int:
+    """Write the lower triangle of Σ zzᵀ, z = [q, 1, y], of a row's ratings; return the row's status.
+
+    Parameters
+    ----------
+    block
+        The block.
+    row
+        From 0 in it.
+    gram
+        Shape (rank + 2, rank + 2): receives the sums, and zeros above the diagonal.
+    """
+    other, rank = block.other, block.rank
+    size = rank + 2
+    gram[:] = 0.0
+    z = np.empty(size)
+    z[rank] = 1.0
+    for j in range(block.indptr[row], block.indptr[row + 1]):
+        index = block.indices[j]
+        if index < 0 or index >= len(other):
+            return BAD_INDEX
+        source = other[index]
+        for k in range(rank):
+            z[k] = source[k]
+        z[rank + 1] = residual_at(block, j) - source[rank + 1]
         for a in range(size):
-            for b in range(size):
-                gram[a, b] += row[a] * row[b]
-    return gram
+            for b in range(a + 1):
+                gram[a, b] += z[a] * z[b]
+    return OK
+
+
+@exact_jit
+def direct_sse(block: BlockInput, row: int, x: Float64) -> float:
+    """Return Σ (y − xᵀz)² rating by rating.
+
+    Parameters
+    ----------
+    block
+        The block.
+    row
+        From 0 in it.
+    x
+        [factors, bias], shape (rank + 1,).
+    """
+    rank = block.rank
+    sse = 0.0
+    for j in range(block.indptr[row], block.indptr[row + 1]):
+        source = block.other[block.indices[j]]
+        error = residual_at(block, j) - source[rank + 1] - x[rank]
+        for k in range(rank):
+            error -= x[k] * source[k]
+        sse += error * error
+    return sse
 
 
 @exact_jit
 def solve_jointly(gram: Float64, weights: Float64, prior: Float64, x: Float64) -> int:
-    """Write the minimiser over factors and bias together into x, shape (rank + 1,)."""
+    """Write the minimiser over factors and bias together into x, shape (rank + 1,).
+
+    Parameters
+    ----------
+    gram
+        Shape (rank + 2, rank + 2).
+    weights, prior
+        wT and m, shape (rank + 1,).
+    x
+        Shape (rank + 1,).
+    """
     size = len(x)
     matrix = gram[:size, :size].copy()
     for k in range(size):
@@ -101,7 +190,17 @@ def solve_jointly(gram: Float64, weights: Float64, prior: Float64, x: Float64) -
 
 @exact_jit
 def solve_by_coordinates(gram: Float64, weights: Float64, prior: Float64, x: Float64) -> int:
-    """Update x = [factors, bias] as the papers do (paper 1, Eq. 7-8): the bias, then the factors."""
+    """Update x = [factors, bias] as the papers do (paper 1, Eq. 7-8): the bias, then the factors.
+
+    Parameters
+    ----------
+    gram
+        Shape (rank + 2, rank + 2).
+    weights, prior
+        wT and m, shape (rank + 1,).
+    x
+        Shape (rank + 1,).
+    """
     rank = len(x) - 1
     error = gram[rank + 1, rank]
     for k in range(rank):
@@ -122,40 +221,27 @@ def solve_by_coordinates(gram: Float64, weights: Float64, prior: Float64, x: Flo
 
 
 @exact_jit
-def residuals(task: Task, lower: int, upper: int) -> Float32:
-    """Return rating less μ of ratings lower, …, upper − 1, looked up where they are codes."""
-    if len(task.table) == 0:
-        return task.values[lower:upper] - task.mean
-    result = np.empty(upper - lower, np.float32)
-    for j in range(lower, upper):
-        result[j - lower] = task.table[np.uint8(task.values[j])]
-    return result
-
-
-@exact_jit
-def indices_in_range(indices: Int32, n_rows: int) -> bool:
-    """Tell whether every index names one of the other side's rows."""
-    lowest, highest = 0, 0
-    for index in indices:
-        lowest = min(lowest, index)
-        highest = max(highest, index)
-    return lowest >= 0 and (highest < n_rows or len(indices) == 0)
-
-
-@exact_jit
 def solve_row(
-    rows: Float64,
+    gram: Float64,
     weights: Float64,
     prior: Float64,
     x: Float64,
     coordinate: bool,  # noqa: FBT001
 ) -> int:
-    """Solve one row with ratings, in place of its present x = [factors, bias]; return its status."""
-    gram = augmented_gram(rows)
-    trace = 0.0
-    for k in range(len(gram)):
-        trace += gram[k, k]
-    if not np.isfinite(trace):
+    """Solve one row with ratings, in place of its present x = [factors, bias]; return its status.
+
+    Parameters
+    ----------
+    gram
+        Shape (rank + 2, rank + 2).
+    weights, prior
+        wT and m, shape (rank + 1,).
+    x
+        Shape (rank + 1,).
+    coordinate
+        Whether by the papers' two steps.
+    """
+    if not np.isfinite(np.trace(gram)):
         return NOT_FINITE
     if coordinate:
         return solve_by_coordinates(gram, weights, prior, x)
@@ -163,43 +249,40 @@ def solve_row(
 
 
 @exact_jit
-def squared_errors(rows: Float64, x: Float64) -> float:
-    """Return Σ (y − xᵀz)² over the rows [z, y]."""
-    total = 0.0
-    for row in rows:
-        error = row[len(x)]
-        for k in range(len(x)):
-            error -= x[k] * row[k]
-        total += error * error
-    return total
+def solve_block(block: BlockInput, output: BlockOutput, coordinate: bool) -> None:  # noqa: FBT001
+    """Solve every row of a block: the whole half-step.
 
-
-@exact_jit
-def solve_block(task: Task, outcome: Outcome, coordinate: bool) -> None:  # noqa: FBT001
-    """Solve every row of a block: the whole half-step."""
-    rank = task.rank
-    for row in range(len(task.indptr) - 1):
-        lower, upper = task.indptr[row], task.indptr[row + 1]
-        indices = task.indices[lower:upper]
-        if not indices_in_range(indices, len(task.other)):
-            outcome.status[row] = BAD_INDEX
+    Parameters
+    ----------
+    block
+        The block.
+    output
+        Receives factor rows, statistics and statuses.
+    coordinate
+        Whether by the papers' two steps.
+    """
+    rank = block.rank
+    gram = np.empty((rank + 2, rank + 2))
+    for row in range(len(block.indptr) - 1):
+        output.status[row] = row_gram(block, row, gram)
+        if output.status[row] != OK:
             continue
-        strength = float(max(upper - lower, 1)) ** task.ridge_exponent
-        weights = np.full(rank + 1, strength * task.ridge_factors)
-        weights[rank] = strength * task.ridge_bias
+        n = block.indptr[row + 1] - block.indptr[row]
+        strength = float(max(n, 1)) ** block.ridge_exponent
+        weights = np.full(rank + 1, strength * block.ridge_factors)
+        weights[rank] = strength * block.ridge_bias
         prior = np.zeros(rank + 1)
-        if len(task.priors) > 0:
-            prior[:] = task.priors[row]
+        if len(block.priors) > 0:
+            prior[:] = block.priors[row]
         x = prior.copy()
-        if upper > lower:
+        if n > 0:
             if coordinate:
-                x[:rank] = task.current[row, :rank]
-            rows = gather_row(task.other, indices, residuals(task, lower, upper), rank)
-            outcome.status[row] = solve_row(rows, weights, prior, x, coordinate)
-            outcome.stats[row, 0] = squared_errors(rows, x)
+                x[:rank] = block.current[row, :rank]
+            output.status[row] = solve_row(gram, weights, prior, x, coordinate)
+            output.stats[row, 0] = direct_sse(block, row, x)
             for k in range(rank + 1):
-                outcome.stats[row, 1] += weights[k] * (x[k] - prior[k]) ** 2
-            if outcome.status[row] == OK and not np.isfinite(outcome.stats[row].sum()):
-                outcome.status[row] = NOT_FINITE
-        outcome.rows[row, :rank] = x[:rank]
-        outcome.rows[row, rank + 1] = x[rank]
+                output.stats[row, 1] += weights[k] * (x[k] - prior[k]) ** 2
+            if output.status[row] == OK and not np.isfinite(output.stats[row].sum()):
+                output.status[row] = NOT_FINITE
+        output.rows[row, :rank] = x[:rank]
+        output.rows[row, rank + 1] = x[rank]

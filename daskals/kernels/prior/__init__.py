@@ -1,1 +1,1 @@
-"""Rows drawn to what their features predict: elimination from W's equations, and filling in."""
+"""Prior means from features: elimination of rows from W's linear system, its sums, and filling in."""

@@ -42,7 +42,13 @@ class FeatureRows(NamedTuple):
 
 
 def join_columns(parts: Sequence[FeatureRows]) -> FeatureRows:
-    """Put groups of features side by side; all have the same rows."""
+    """Put groups of features side by side; all have the same rows.
+
+    Parameters
+    ----------
+    parts
+        The groups.
+    """
     if len(parts) == 1:
         return parts[0]
     n_rows = parts[0].n_rows
@@ -63,7 +69,15 @@ def join_columns(parts: Sequence[FeatureRows]) -> FeatureRows:
 
 
 def mean_of_rows(indptr: Int64, indices: Int32, other: FeatureRows) -> FeatureRows:
-    """Return, for each row, the mean of the `other` rows that its ratings name; no ratings, no features."""
+    """Return, for each row, the mean of the `other` rows that its ratings name; no ratings, no features.
+
+    Parameters
+    ----------
+    indptr, indices
+        The ratings, shape (rows + 1,) and (ratings,).
+    other
+        Features of the other side.
+    """
     n_rows = len(indptr) - 1
     sums = np.zeros((n_rows, other.n_features))
     _sum_rows(indptr, indices, other.indptr, other.indices, other.values, sums)
@@ -97,7 +111,13 @@ def _sum_rows(
 
 
 def number_patterns(rows: FeatureRows) -> FeatureRows:
-    """Give rows with equal features equal numbers, in order of first appearance."""
+    """Give rows with equal features equal numbers, in order of first appearance.
+
+    Parameters
+    ----------
+    rows
+        The rows' features.
+    """
     numbers: dict[bytes, int] = {}
     patterns = np.empty(rows.n_rows, dtype=np.int64)
     for row in range(rows.n_rows):
@@ -108,7 +128,13 @@ def number_patterns(rows: FeatureRows) -> FeatureRows:
 
 
 def first_rows(patterns: Int64) -> Int64:
-    """Return the first row of each pattern, in the order of their numbers."""
+    """Return the first row of each pattern, shape (patterns,), in the order of their numbers.
+
+    Parameters
+    ----------
+    patterns
+        Shape (rows,), as `number_patterns` counts them.
+    """
     first = np.empty(int(patterns.max(initial=-1)) + 1, dtype=np.int64)
     _find_first(patterns, first)
     return first
@@ -145,7 +171,17 @@ def _transposed_times(indptr: Int64, indices: Int32, values: Float32, rows: Floa
 
 
 def times(features: FeatureRows, weights: Float64, rows: Int64 | None = None) -> Float64:
-    """Return F·W, float64, shape (rows, columns of W), of all rows or of some."""
+    """Return F·W, float64, shape (rows, columns of W), of all rows or of some.
+
+    Parameters
+    ----------
+    features
+        F.
+    weights
+        W, shape (features, columns).
+    rows
+        Shape (some rows,); all if absent.
+    """
     rows = np.arange(features.n_rows) if rows is None else rows
     out = np.zeros((len(rows), weights.shape[1]))
     _times(features.indptr, features.indices, features.values, np.ascontiguousarray(weights), rows, out)
@@ -153,14 +189,30 @@ def times(features: FeatureRows, weights: Float64, rows: Int64 | None = None) ->
 
 
 def kinds_times(features: FeatureRows, weights: Float64) -> tuple[Float64, Int64]:
-    """Return the different rows of F·W, as far as patterns are counted, and which of them each row has."""
+    """Return the different rows of F·W, shape (kinds, columns), and which each row has, shape (rows,).
+
+    Parameters
+    ----------
+    features
+        F; without counted patterns every row is a kind of its own.
+    weights
+        W, shape (features, columns).
+    """
     if len(features.patterns) < features.n_rows:
         return times(features, weights), np.arange(features.n_rows)
     return times(features, weights, first_rows(features.patterns)), features.patterns
 
 
 def transposed_times(features: FeatureRows, rows: Float64) -> Float64:
-    """Return Fᵀ·X, float64, shape (features, columns of X), summed in row order."""
+    """Return Fᵀ·X, float64, shape (features, columns of X), summed in row order.
+
+    Parameters
+    ----------
+    features
+        F.
+    rows
+        X, shape (rows, columns).
+    """
     out = np.zeros((features.n_features, rows.shape[1]))
     _transposed_times(features.indptr, features.indices, features.values, np.ascontiguousarray(rows), out)
     return out
@@ -177,12 +229,28 @@ def _feature_gram(indptr: Int64, indices: Int32, values: Float32, counted: Int64
 
 
 def feature_gram(features: FeatureRows, counted: Int64) -> Float64:
-    """Return FᵀF over the rows whose `counted` is not 0, float64, shape (features, features)."""
+    """Return FᵀF over the rows whose `counted` is not 0, float64, shape (features, features).
+
+    Parameters
+    ----------
+    features
+        F.
+    counted
+        Shape (rows,).
+    """
     out = np.zeros((features.n_features, features.n_features))
     _feature_gram(features.indptr, features.indices, features.values, counted, out)
     return out
 
 
 def squared_transposed_times(features: FeatureRows, rows: Float64) -> Float64:
-    """Return (F∘F)ᵀ·X, which the diagonal of FᵀAF needs."""
+    """Return (F∘F)ᵀ·X, shape (features, columns of X), which the diagonal of FᵀAF needs.
+
+    Parameters
+    ----------
+    features
+        F.
+    rows
+        X, shape (rows, columns).
+    """
     return transposed_times(features._replace(values=np.square(features.values)), rows)

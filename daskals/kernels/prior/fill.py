@@ -1,4 +1,4 @@
-"""Eliminated rows filled in: moved from a prior mean of zero to F·W; see `prior.eliminate`."""
+"""Filling in of eliminated rows: moved from a prior mean of zero to F·W; see `prior.eliminate`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from daskals.kernels.half_step.batches import LANES
-from daskals.kernels.half_step.coded import Coded, coded_block, direct_sse
-from daskals.kernels.half_step.lane_algebra import multiply_interleaved
-from daskals.kernels.half_step.rows import PLAIN
-from daskals.kernels.prior.carry import carried_floats, carrying
-from daskals.kernels.prior.eliminate import Eliminated
+from daskals.kernels.half_step.batch import DIRECT_BELOW, LANES
+from daskals.kernels.half_step.block import BlockInput, make_input
+from daskals.kernels.half_step.inverse import multiply_interleaved
+from daskals.kernels.half_step.plain import direct_sse
+from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows, kinds_times
-from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.prior.whitened_product import product_floats, whitened_product
+from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.kernels.toolkit.layout import empty_rows
-from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, RatingsBlock
-
-DIRECT_BELOW = 1e-3
-"""Share of the row's objective below which an SSE taken from it has lost too many digits."""
+from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
 
 def _multiply_plain(matrices: Float32, vectors: Float64, products: Float64, size: int) -> None:
@@ -37,7 +34,21 @@ multiply_lanes = _multiply_plain if PLAIN else multiply_interleaved
 
 @exact_jit
 def pull_lanes(priors: Float64, weights: Float64, rows: Int64, places: Int64, pull: Float64) -> None:
-    """Lay Tm of a batch's rows side by side; `places` says which of the priors is a row's."""
+    """Lay Tm of a batch's rows side by side; `places` says which of the priors is a row's.
+
+    Parameters
+    ----------
+    priors
+        m, shape (kinds, rank + 1).
+    weights
+        T of factors and bias, shape (rows of the block, 2).
+    rows
+        Shape (rows of the batch,).
+    places
+        Shape (rows of the block,).
+    pull
+        Shape (rank + 1, LANES): receives Tm.
+    """
     last = len(pull) - 1
     pull[:] = 0.0
     for lane in range(len(rows)):
@@ -96,8 +107,8 @@ def _fill_solved(
 @lru_cache
 def _filling_whitened(rank: int) -> Callable[[Eliminated, Float64, Int64, FactorRows, Float64], None]:
     """Return the kernel that fills in the rows that have whitened ratings: x = m + T⁻¹Yᵀ(u − Ym)."""
-    size, floats = rank + 1, carried_floats(rank)
-    carry = carrying(rank)
+    size, floats = rank + 1, product_floats(rank)
+    multiply = whitened_product(rank)
 
     @exact_jit
     def fill_whitened(
@@ -112,7 +123,7 @@ def _filling_whitened(rank: int) -> Callable[[Eliminated, Float64, Int64, Factor
             mean = means[places[row]]
             for a in range(size):
                 prior[a] = mean[a]
-            total = carry(whitened, starts[row], starts[row + 1], prior, x)
+            total = multiply(whitened, starts[row], starts[row + 1], prior, x)
             of_factors, of_bias = 1.0 / weights[row, 0], 1.0 / weights[row, 1]
             penalty = 0.0
             for a in range(size - 1):
@@ -128,15 +139,7 @@ def _filling_whitened(rank: int) -> Callable[[Eliminated, Float64, Int64, Factor
 
 
 @exact_jit
-def _finish(
-    block: Coded,
-    other: FactorRows,
-    mean: float,
-    means: Float64,
-    places: Int64,
-    solved: FactorRows,
-    stats: Float64,
-) -> None:
+def _finish(block: BlockInput, means: Float64, places: Int64, solved: FactorRows, stats: Float64) -> None:
     """Set rows without ratings to their prior mean, and turn the others' objectives into SSEs."""
     size = means.shape[1]
     x = np.empty(size)
@@ -150,7 +153,7 @@ def _finish(
             for a in range(size - 1):
                 x[a] = solved[row, a]
             x[size - 1] = solved[row, size]
-            stats[row, 0] = direct_sse(block, row, other, mean, x)
+            stats[row, 0] = direct_sse(block, row, x)
 
 
 def fill_rows(
@@ -173,18 +176,24 @@ def fill_rows(
         F of these rows.
     weights
         W, float64, shape (features, rank + 1).
-    block, other, rank, mean
-        As for `eliminate_rows`; rows that are fitted almost exactly are compared with their ratings.
+    block
+        The ratings: rows that are fitted almost exactly are compared with them.
+    other
+        Factor rows of the other side, shape (rows, stride).
+    rank, mean
+        Number of factors; the global mean μ.
 
     Returns
     -------
-    The block's factor rows, rows without ratings at their prior mean, and what they add to the objective.
+    The block's factor rows, shape (rows, stride), rows without ratings at their prior mean, and what
+    they add to the objective.
     """
     solved = empty_rows(block.n_rows, rank)
     stats = np.zeros((block.n_rows, 2))
     means, places = kinds_times(features, weights)
     _fill_solved(eliminated, means, places, solved, stats)
     _filling_whitened(rank)(eliminated, means, places, solved, stats)
-    _finish(coded_block(block, other, rank), other, float(mean), means, places, solved, stats)
+    given = make_input(block, other, rank, mean, Ridge(0.0, 0.0))
+    _finish(given, means, places, solved, stats)
     sse, penalty = np.add.accumulate(stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
     return solved, BlockStats(float(sse), float(penalty))

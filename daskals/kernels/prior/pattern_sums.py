@@ -1,4 +1,4 @@
-"""What rows with equal features add to W's equations, ΣA and ΣTx⁰; see `prior.eliminate`."""
+"""Sums over rows with equal features, ΣA and ΣTx⁰: what they add to W's equations; see `prior.eliminate`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from daskals.kernels.half_step.batches import LANES, gram_batch, make_workspace
-from daskals.kernels.half_step.lane_rows import make_outcome, make_task
-from daskals.kernels.half_step.rows import PLAIN
-from daskals.kernels.half_step.task import Outcome, Task
-from daskals.kernels.prior.eliminate import Eliminated
-from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.half_step.batch import LANES, gram_batch, make_workspace
+from daskals.kernels.half_step.block import BlockInput, BlockOutput, make_input, make_output
+from daskals.kernels.prior.eliminated import Eliminated
+from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.kernels.toolkit.simd import unowned
 from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge
 
@@ -88,11 +86,16 @@ def _add_whitened_plain(
 
 
 @lru_cache
-def pattern_kernel(rank: int) -> Callable[[Task, Outcome, Float64, Float64], None]:
+def pattern_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Float64, Float64], None]:
     """Return the kernel that adds YᵀY and Yᵀu of patterns' whitened ratings, made for a rank.
 
-    To its task the patterns are rows, and whitened ratings the other side's rows, of rank + 1. It takes the
-    task, an outcome, and the matrices and right sides of all patterns.
+    To its block the patterns are rows, and whitened ratings the other side's rows, of rank + 1. It takes the
+    block, an output, and the matrices and right sides of all patterns.
+
+    Parameters
+    ----------
+    rank
+        Number of factors.
     """
     size = rank + 1
     entries = size * (size + 1) // 2
@@ -100,12 +103,12 @@ def pattern_kernel(rank: int) -> Callable[[Task, Outcome, Float64, Float64], Non
     sum_batch = gram_batch(rank + 1)
 
     @exact_jit
-    def add_patterns(task: Task, outcome: Outcome, matrices: Float64, rights: Float64) -> None:
-        memory = make_workspace(size, len(task.places))
+    def add_patterns(block: BlockInput, output: BlockOutput, matrices: Float64, rights: Float64) -> None:
+        memory = make_workspace(size, len(block.places))
         work = unowned(memory)
         for first in range(0, len(matrices), LANES):
             count = min(LANES, len(matrices) - first)
-            sum_batch(unowned(task), work, first, count, unowned(outcome))
+            sum_batch(unowned(block), work, first, count, unowned(output))
             for lane in range(count):
                 total, right = matrices[first + lane], rights[first + lane]
                 for entry in range(entries):
@@ -127,15 +130,21 @@ def _sum_whitened(eliminated: Eliminated, patterns: Int64, matrices: Float64, ri
         return
     nothing = np.zeros(n_ratings, np.float32)
     block = RatingsBlock(0, ends[:-1], ratings, nothing, nothing[:0])
-    task = make_task(block, eliminated.whitened, size, 0.0, Ridge(0.0, 0.0))
-    outcome = make_outcome(task, 0)._replace(status=np.zeros(len(matrices), np.int64))
-    pattern_kernel(size - 1)(task, outcome, matrices, rights)
+    given = make_input(block, eliminated.whitened, size, 0.0, Ridge(0.0, 0.0))
+    pattern_kernel(size - 1)(given, make_output(given, solved=False), matrices, rights)
 
 
 def sum_patterns(eliminated: Eliminated, patterns: Int64) -> tuple[Float64, Float64]:
     """Return ΣA, lower triangles entry by entry, and ΣTx⁰ over the rows of each pattern.
 
     Both are float64, shape (patterns, (rank + 1)(rank + 2)/2) and (patterns, rank + 1).
+
+    Parameters
+    ----------
+    eliminated
+        The rows.
+    patterns
+        Shape (rows,), as `number_patterns` counts them.
     """
     size, n_patterns = eliminated.x0.shape[1], int(patterns.max(initial=-1)) + 1
     matrices, rights = np.zeros((n_patterns, size * (size + 1) // 2)), np.zeros((n_patterns, size))

@@ -1,4 +1,4 @@
-"""W's equations, (Σ ffᵀ ⊗ A) vec W = Σ f ⊗ Tx⁰, summed over eliminated rows; see `prior.eliminate`.
+"""Linear system of W, the weights of genres: (Σ ffᵀ ⊗ A) vec W = Σ f ⊗ Tx⁰; see `prior.eliminate`.
 
 A is symmetric, and so is the block of equations that two features share: of each pair of features, in either
 order, only one lower triangle is summed.
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskals.kernels.prior.eliminate import Eliminated
+from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows, first_rows
 from daskals.kernels.prior.pattern_sums import sum_patterns
 from daskals.kernels.toolkit.jit import exact_jit
@@ -69,6 +69,13 @@ def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
     """Sum a block's part of W's equations, Σ ffᵀ ⊗ A and Σ f ⊗ Tx⁰, without η.
 
     Rows with equal features are added up first, so that the features' products are formed once a kind.
+
+    Parameters
+    ----------
+    eliminated
+        The block's rows.
+    features
+        F of these rows, patterns counted.
     """
     size, n_features = eliminated.x0.shape[1], features.n_features
     n_entries = size * (size + 1) // 2
@@ -82,7 +89,13 @@ def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
 
 
 def add_systems(parts: Iterable[WSystem]) -> WSystem:
-    """Add parts of W's equations up in the order of their rows."""
+    """Add parts of W's equations up in the order of their rows.
+
+    Parameters
+    ----------
+    parts
+        Those of the blocks of a side, in any order.
+    """
     first, *rest = sorted(parts, key=lambda part: part.start)
     total = WSystem(first.start, first.pairs.copy(), first.right.copy())
     for part in rest:
@@ -92,7 +105,13 @@ def add_systems(parts: Iterable[WSystem]) -> WSystem:
 
 
 def lower_triangle(system: WSystem) -> Float64:
-    """Return the lower triangle of the equations' matrix, float64, shape (unknowns, unknowns)."""
+    """Return the lower triangle of the equations' matrix, float64, shape (unknowns, unknowns).
+
+    Parameters
+    ----------
+    system
+        The equations.
+    """
     n_unknowns = len(system.right)
     matrix = np.zeros((n_unknowns, n_unknowns))
     _unpack_pairs(system.pairs, matrix)

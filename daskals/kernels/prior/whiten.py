@@ -1,4 +1,4 @@
-"""Rows with few ratings, eliminated by way of their ratings rather than of their unknowns.
+"""Whitened ratings: rows with few, eliminated by way of their ratings rather than of their unknowns.
 
 With the z = [q, 1] of a row's n ratings as the rows of X and their y as r, let I + XT⁻¹Xᵀ = LLᵀ, Y = L⁻¹X
 and u = L⁻¹r. Then A of `prior.eliminate` is T(S + T)⁻¹S = YᵀY, and Tx⁰ = Yᵀu; for a prior mean m
@@ -16,9 +16,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskals.kernels.half_step.coded import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK, Coded, rating_at
+from daskals.kernels.half_step.block import BlockInput
+from daskals.kernels.half_step.plain import residual_at
+from daskals.kernels.half_step.status import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK
+from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.toolkit.jit import exact_jit
-from daskals.types import FactorRows, Float64, Int64
+from daskals.types import Float64, Int64
 
 FEW = 8
 """Most ratings of a row that is whitened: with more its own equations are about as fast."""
@@ -28,51 +31,56 @@ def most_whitened(rank: int) -> int:
     """Return the most ratings of a row that is whitened, for a T above zero.
 
     With as many ratings as unknowns, a row's own equations are the smaller and the better conditioned.
+
+    Parameters
+    ----------
+    rank
+        Number of factors.
     """
     return min(FEW, (rank + 1) // 2)
 
 
 @exact_jit
-def whiten_plain(
-    block: Coded,
-    other: FactorRows,
-    mean: float,
-    weights: Float64,
-    starts: Int64,
-    whitened: FactorRows,
-    status: Int64,
-    size: int,
-) -> None:
-    """Whiten the ratings of rows one by one; the plain twin of `prior.lane_few`.
+def whiten_plain(block: BlockInput, result: Eliminated, status: Int64) -> None:
+    """Whiten the ratings of rows one by one; the plain twin of `prior.whiten_batches`.
 
-    `whitened` has room for ratings starts[row], …, starts[row + 1] − 1 of each row, none for most rows;
-    `size` is rank + 1.
+    `result` has the rows' weights, and room for their whitened ratings, none for most rows.
+
+    Parameters
+    ----------
+    block
+        The block.
+    result
+        Has the rows' weights, and room for their whitened ratings, none for most rows.
+    status
+        Shape (rows,): receives the statuses.
     """
+    size, starts = block.rank + 1, result.starts
     for row in range(len(status)):
         n = starts[row + 1] - starts[row]
         if n == 0:
             continue
         ratings = np.empty((n, size + 1))
-        status[row] = _read_ratings(block, block.indptr[row], other, mean, ratings)
+        status[row] = _read_ratings(block, block.indptr[row], ratings)
         if status[row] == OK:
-            status[row] = _whiten(ratings, weights[row, 0], weights[row, 1])
+            status[row] = _whiten(ratings, result.weights[row, 0], result.weights[row, 1])
         for j in range(n):
-            target = whitened[starts[row] + j]
+            target = result.whitened[starts[row] + j]
             target[:size] = ratings[j, :size]
             target[size] = 1.0
             target[size + 1] = ratings[j, size]
 
 
 @exact_jit
-def _read_ratings(block: Coded, first: int, other: FactorRows, mean: float, ratings: Float64) -> int:
+def _read_ratings(block: BlockInput, first: int, ratings: Float64) -> int:
     """Write [z, −y] of a row's ratings."""
     last = ratings.shape[1] - 1
     for j in range(len(ratings)):
         index = block.indices[first + j]
-        if index < 0 or index >= len(other):
+        if index < 0 or index >= len(block.other):
             return BAD_INDEX
-        ratings[j] = other[index, : last + 1]
-        ratings[j, last] += mean - rating_at(block, first + j)
+        ratings[j] = block.other[index, : last + 1]
+        ratings[j, last] -= residual_at(block, first + j)
     return OK
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from daskals.kernels.toolkit.jit import exact_jit
@@ -38,7 +40,15 @@ def _project(rows: Float32, basis: Float64, out: Float64) -> None:
 
 
 def project(rows: Float32, basis: Float64) -> Float64:
-    """Return X·B, X the rows' factors of all samples side by side; B is (samples·rank, columns)."""
+    """Return X·B, shape (rows, columns), X the rows' factors of all samples side by side.
+
+    Parameters
+    ----------
+    rows
+        Shape (rows, samples, rank + 1).
+    basis
+        B, shape (samples·rank, columns).
+    """
     out = np.zeros((len(rows), basis.shape[1]))
     _project(rows, basis, out)
     return out
@@ -57,7 +67,15 @@ def _collect(rows: Float32, left: Float64, out: Float64) -> None:
 
 
 def collect(rows: Float32, left: Float64) -> Float64:
-    """Return Xᵀ·L, summed in row order; see `project`."""
+    """Return Xᵀ·L, shape (samples·rank, columns), summed in row order; see `project`.
+
+    Parameters
+    ----------
+    rows
+        Shape (rows, samples, rank + 1).
+    left
+        L, shape (rows, columns).
+    """
     out = np.zeros((rows.shape[1] * (rows.shape[2] - 1), left.shape[1]))
     _collect(rows, left, out)
     return out
@@ -87,17 +105,29 @@ def _both_unknown(user: Float64, item: Float64) -> float:
     return float(total)
 
 
+class BothSides(NamedTuple):
+    """Samples of a posterior over both sides.
+
+    Attributes
+    ----------
+    users, items
+        float32, shape (rows, samples, rank + 1): [factors, bias] of each sample.
+    means
+        float64, shape (samples,): global mean of each sample.
+    user_spread, item_spread
+        float64, shape (samples, rank + 1, rank + 1): prior covariance of users and of items.
+    """
+
+    users: Float32
+    items: Float32
+    means: Float64
+    user_spread: Float64
+    item_spread: Float64
+
+
 @exact_jit
-def _variances(
-    users: Int64,
-    items: Int64,
-    user_rows: Float32,
-    item_rows: Float32,
-    means: Float64,
-    user_spread: Float64,
-    item_spread: Float64,
-    out: Float64,
-) -> None:
+def _variances(users: Int64, items: Int64, samples: BothSides, out: Float64) -> None:
+    user_rows, item_rows, means, user_spread, item_spread = samples
     n_samples, size = len(means), user_rows.shape[2]
     zero = np.zeros(size, np.float32)
     for pair in range(len(users)):
@@ -124,26 +154,21 @@ def _variances(
         out[pair] = between + within / n_samples
 
 
-def sample_variances(
-    users: Int64,
-    items: Int64,
-    rows: tuple[Float32, Float32],
-    means: Float64,
-    spreads: tuple[Float64, Float64],
-) -> Float64:
+def sample_variances(users: Int64, items: Int64, samples: BothSides) -> Float64:
     """Return the posterior variance of the prediction of each pair of rows, the ratings' noise apart.
 
     Parameters
     ----------
     users, items
-        Rows, equally many; −1 for someone or something unknown, who adds the variance of their prior.
-    rows
-        Samples of users and of items, float32, shape (rows, samples, rank + 1).
-    means
-        Global mean of each sample.
-    spreads
-        Prior covariance of users and of items in each sample, shape (samples, rank + 1, rank + 1).
+        Shape (pairs,): rows; −1 for someone or something unknown, who adds the variance of their prior.
+    samples
+        The posterior.
+
+    Returns
+    -------
+    Float64
+        Shape (pairs,).
     """
     out = np.empty(len(users))
-    _variances(users, items, *rows, means, *spreads, out)
+    _variances(users, items, samples, out)
     return out

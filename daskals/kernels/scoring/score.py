@@ -29,7 +29,13 @@ class ErrorSums(NamedTuple):
     absolute: float
 
     def plus(self, other: ErrorSums) -> ErrorSums:
-        """Return the sums over both sets of ratings."""
+        """Return the sums over both sets of ratings.
+
+        Parameters
+        ----------
+        other
+            Of other ratings.
+        """
         return ErrorSums(
             self.n + other.n,
             self.squared + other.squared,
@@ -50,6 +56,15 @@ def _predict(row: Float32, other_row: Float32, rank: int, mean: float) -> float:
     return mean + float(row[rank + 1]) + float(other_row[rank + 1]) + float(total)
 
 
+class _Model(NamedTuple):
+    """What predictions need beside the rows: rank, μ, and the ends of the scale."""
+
+    rank: int
+    mean: float
+    low: float
+    high: float
+
+
 @jit
 def _error_sums(
     indptr: Int64,
@@ -59,10 +74,10 @@ def _error_sums(
     scale: Float32,
     rows: FactorRows,
     other: FactorRows,
-    settings: tuple[int, float, float, float],
+    model: _Model,
     sums: Float64,
 ) -> None:
-    rank, mean, low, high = settings
+    rank, mean, low, high = model
     coded = len(scale) > 0
     for i in range(len(indptr) - 1):
         row = rows[i]
@@ -98,7 +113,7 @@ def score_block(
     rows
         Factor rows of the block, shape (block.n_rows, stride).
     other
-        Factor rows of the whole other side.
+        Factor rows of the whole other side, shape (rows, stride).
     rank, mean
         Number of factors; the global mean μ.
     limits
@@ -122,7 +137,7 @@ def score_block(
         block.scale,
         rows,
         other,
-        (rank, mean, limits[0], limits[1]),
+        _Model(rank, mean, limits[0], limits[1]),
         sums,
     )
     return ErrorSums(len(block.indices), float(sums[0]), float(sums[1]), float(sums[2]))
@@ -148,6 +163,15 @@ def predict_pairs(
     """Predict the rating of each (user row, item row) pair (paper 1, Eq. 1), unclipped, float32.
 
     `users` and `items` must be rows of their sides: they are not checked here.
+
+    Parameters
+    ----------
+    users, items
+        Shape (pairs,): rows of their sides, which is not checked here.
+    user_rows, item_rows
+        Factor rows, shape (users, stride) and (items, stride).
+    rank, mean
+        Number of factors; the global mean μ.
     """
     out = np.empty(len(users), np.float32)
     _predict_pairs(users, items, user_rows, item_rows, rank, mean, out)
@@ -157,6 +181,16 @@ def predict_pairs(
 def predict_block(
     block: RatingsBlock, rows: FactorRows, other: FactorRows, *, rank: int, mean: float
 ) -> Float32:
-    """Predict every rating of a block (paper 1, Eq. 1), unclipped, float32, in the block's order."""
+    """Predict every rating of a block (paper 1, Eq. 1), unclipped, shape (ratings,), in the block's order.
+
+    Parameters
+    ----------
+    block
+        The ratings.
+    rows, other
+        Factor rows of the block and of the whole other side, shape (rows, stride).
+    rank, mean
+        Number of factors; the global mean μ.
+    """
     users = np.repeat(np.arange(block.n_rows), np.diff(block.indptr))
     return predict_pairs(users, block.indices.astype(np.int64), rows, other, rank=rank, mean=mean)

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001  numba hands an intrinsic more than it needs
-"""A register tile of scores: some users times a panel of items, tested against each user's threshold.
+"""Register tile of scores: some users times a panel of items, tested against each user's threshold.
 
 Selecting the best few of many items costs nothing where no item of a panel beats what a user already has:
 the scores never leave the registers. The vectors are emitted as in `toolkit.simd`; without the JIT
@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import config, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from daskals.kernels.toolkit.jit import PLAIN
 from daskals.kernels.toolkit.simd import INT, Emitter, Value
 from daskals.kernels.toolkit.target import Target, current_target
 from daskals.types import Float32
@@ -40,7 +41,13 @@ class TileShape(NamedTuple):
 
 
 def tile_shape(target: Target) -> TileShape:
-    """Choose the tile that fills the registers: users × vectors of sums, the items, one broadcast."""
+    """Choose the tile that fills the registers: users × vectors of sums, the items, one broadcast.
+
+    Parameters
+    ----------
+    target
+        The CPU.
+    """
     return TileShape(6, 4 if target.registers == 32 else 2, target.lanes)
 
 
@@ -173,7 +180,7 @@ def _plain_lowest_bit(mask: np.uint64) -> int:
     return (value & -value).bit_length() - 1
 
 
-score_tile = _plain_tile if config.DISABLE_JIT else _vector_tile
+score_tile = _plain_tile if PLAIN else _vector_tile
 """Score one tile: `SHAPE.users` users against the `SHAPE.width` items of a panel.
 
 Arguments: flat panels (each rank + 1 rows of items: offsets, then factors) and the place of the panel; flat
@@ -183,5 +190,5 @@ whose score is above their threshold; for those, and for no others, the buffers 
 the items that are above. NaN is above nothing.
 """
 
-lowest_bit = _plain_lowest_bit if config.DISABLE_JIT else _vector_lowest_bit
+lowest_bit = _plain_lowest_bit if PLAIN else _vector_lowest_bit
 """Return the place of the lowest set bit of a uint64 that is not 0."""

@@ -1,4 +1,4 @@
-"""The best items of each user: scored and selected in tiles, never a row of scores, never a whole sort."""
+"""Best items of each user: scored and selected in tiles, never a row of scores, never a whole sort."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.errors import ConfigError, DataError
-from daskals.kernels.scoring.heap import offer, sort_heap
+from daskals.kernels.scoring.best import offer, sort_heap
 from daskals.kernels.scoring.score_tiles import SHAPE, lowest_bit, score_tile
 from daskals.kernels.toolkit.jit import jit
 from daskals.types import Float32, Int32, Int64, UInt64
@@ -150,18 +150,30 @@ class _Block(NamedTuple):
     sizes: Int64
 
 
+class _Stretch(NamedTuple):
+    """Panels start, …, stop − 1 of all, flat."""
+
+    panels: Float32
+    rank: int
+    start: int
+    stop: int
+
+
+class _Group(NamedTuple):
+    """A group of users: flat factors of all, where the group's begin, and its first row in the block."""
+
+    factors: Float32
+    place: int
+    base: int
+
+
 @jit
 def _select_group(
-    items: tuple[Float32, int, int, int],
-    users: tuple[Float32, int],
-    base: int,
-    block: _Block,
-    best_scores: Float32,
-    best_items: Int32,
+    items: _Stretch, users: _Group, block: _Block, best_scores: Float32, best_items: Int32
 ) -> None:
-    """Let one group of users, from the block's row `base` on, meet panels start, …, stop − 1."""
+    """Let one group of users meet a stretch of panels."""
     panels, rank, start, stop = items
-    factors, place = users
+    factors, place, base = users
     scores = np.empty(USERS * WIDTH, np.float32)
     masks = np.zeros(USERS, np.uint64)
     for panel in range(start, stop):
@@ -187,13 +199,14 @@ def _select_group(
 def _select(
     panels: Float32,
     users: Float32,
-    shape: tuple[int, int, int],
+    n_users: int,
+    rank: int,
     seen_indptr: Int64,
     seen_places: Int32,
     best_scores: Float32,
     best_items: Int32,
 ) -> None:
-    n_users, n_panels, rank = shape
+    n_panels = len(panels) // ((rank + 1) * WIDTH)
     chunk = max(1, CHUNK_BYTES // (4 * (rank + 1) * WIDTH))
     size = BLOCK_GROUPS * USERS
     block = _Block(
@@ -208,9 +221,10 @@ def _select(
         for u in range(n_here):
             _mark_seen(block.seen[u], seen_places[seen_indptr[first + u] : seen_indptr[first + u + 1]])
         for start in range(0, n_panels, chunk):
-            stretch = (panels, rank, start, min(start + chunk, n_panels))
+            stretch = _Stretch(panels, rank, start, min(start + chunk, n_panels))
             for base in range(0, n_here, USERS):
-                _select_group(stretch, (users, (first + base) * rank), base, block, scores, items)
+                group = _Group(users, (first + base) * rank, base)
+                _select_group(stretch, group, block, scores, items)
         for u in range(n_here):
             sort_heap(scores[u], items[u], block.sizes[u])
             _unmark_seen(block.seen[u], seen_places[seen_indptr[first + u] : seen_indptr[first + u + 1]])
@@ -266,7 +280,8 @@ def top_items(items: ItemPanels, factors: Float32, n: int, seen: SeenItems | Non
     _select(
         items.panels.ravel(),
         grouped.ravel(),
-        (n_users, len(items.panels), items.rank),
+        n_users,
+        items.rank,
         np.ascontiguousarray(indptr, np.int64),
         items.places[indices],
         scores,

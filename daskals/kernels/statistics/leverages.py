@@ -1,4 +1,4 @@
-"""How much each rating pulled its own prediction: leverages of the ridge systems of a side's rows."""
+"""Leverages of ratings: how much each pulled its own prediction, in the ridge systems of a side's rows."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _leverages(
 
 
 def leverages(
-    rows: tuple[int, int],
+    rows: range,
     indptr: Int64,
     indices: Int32,
     other: FactorRows,
@@ -83,11 +83,11 @@ def leverages(
     Parameters
     ----------
     rows
-        First row, and the row after the last.
+        The rows to look at.
     indptr, indices
-        The ratings of all rows: where rows start, and rows of the other side.
+        Ratings of all rows, shape (rows + 1,) and (ratings,): where rows start, and rows of the other side.
     other
-        Factor rows of the other side, which begin with [q, 1].
+        Factor rows of the other side, which begin with [q, 1], shape (rows, stride).
     ridge
         D's diagonal, relative to λ, float64, shape (rank + 1,).
     exponent
@@ -100,6 +100,6 @@ def leverages(
         Sum of (Σxxᵀ + D)⁻¹ over the rows, float64, shape (rank + 1, rank + 1).
     """
     sums = np.zeros((len(ridge), len(ridge)))
-    _leverages(*rows, indptr, indices, other, ridge, exponent, out, sums)
+    _leverages(rows.start, rows.stop, indptr, indices, other, ridge, exponent, out, sums)
     lower: Float64 = np.tril(sums)
     return lower + np.tril(sums, -1).T

@@ -1,4 +1,4 @@
-"""One taste or two behind an account: a mixture of two regressions by variational EM.
+"""Mixture of two regressions by variational EM: one taste or two behind an account.
 
 With two profiles every sitting has one of two tastes θ of `statistics.regression`; responsibilities and
 profiles take turns, and the evidence's lower bound rises at every turn (Bishop 2006, section 10.2).
@@ -25,6 +25,25 @@ _ALONE = 0.5
 """Sittings of a profile below which it is empty."""
 _SHARE = 1.0
 """Parameter of the Beta prior of the profiles' shares."""
+
+
+class SittingRatings(NamedTuple):
+    """Ratings by account and sitting.
+
+    Attributes
+    ----------
+    sittings
+        int64, shape (accounts + 1,): where the sittings of each account start.
+    bounds
+        int64, shape (sittings + 1,): where the ratings of each sitting start.
+    indices, values
+        int32 and float64, shape (ratings,): item and y of each rating.
+    """
+
+    sittings: Int64
+    bounds: Int64
+    indices: Int32
+    values: Float64
 
 
 class Work(NamedTuple):
@@ -216,16 +235,9 @@ def _gain(
 
 @jit
 def _compare(
-    rows: Int64,
-    sittings: Int64,
-    bounds: Int64,
-    indices: Int32,
-    values: Float64,
-    tastes: Float64,
-    prior: PersonPrior,
-    gains: Float64,
-    shares: Float64,
+    rows: Int64, rated: SittingRatings, tastes: Float64, prior: PersonPrior, gains: Float64, shares: Float64
 ) -> None:
+    sittings, bounds, indices, values = rated
     size = tastes.shape[1]
     work = Work(
         np.empty((2, size, size)),
@@ -252,8 +264,7 @@ def _compare(
 
 def compare_profiles(
     rows: Int64,
-    sittings: tuple[Int64, Int64],
-    ratings: tuple[Int32, Float64],
+    rated: SittingRatings,
     tastes: Float64,
     prior: PersonPrior,
     shares: Float64,
@@ -264,11 +275,8 @@ def compare_profiles(
     ----------
     rows
         The accounts to look at, each with two sittings at least.
-    sittings
-        Where the sittings of each account start, shape (accounts + 1,), and where the ratings of each sitting
-        start, shape (sittings + 1,).
-    ratings
-        Item and y of each rating, by account and sitting.
+    rated
+        Ratings of all accounts.
     tastes
         x of each item, float64, shape (items, tastes).
     prior
@@ -281,5 +289,5 @@ def compare_profiles(
         How far the log evidence rises at least by a second profile, float64, shape (rows,).
     """
     gains = np.empty(len(rows))
-    _compare(rows, *sittings, *ratings, tastes, prior, gains, shares)
+    _compare(rows, rated, tastes, prior, gains, shares)
     return gains

@@ -1,4 +1,4 @@
-"""Did the level of a series move? Partial sums against those of its blocks in random order."""
+"""Permutation test of a series' level: partial sums against those of its blocks in random order."""
 
 from __future__ import annotations
 

@@ -27,9 +27,27 @@ class PersonPrior(NamedTuple):
     mood: float
 
 
+class RowRatings(NamedTuple):
+    """Ratings by row: where rows start, int64, the items, int32, and y of each rating, float64."""
+
+    indptr: Int64
+    indices: Int32
+    values: Float64
+
+
 @jit
 def take_moods(gram: Float64, right: Float64, stiffness: float) -> float:
-    """Turn A and c into A − AMA and c − AMc, M = (A + stiffness·I)⁻¹; return cᵀMc."""
+    """Turn A and c into A − AMA and c − AMc, M = (A + stiffness·I)⁻¹; return cᵀMc.
+
+    Parameters
+    ----------
+    gram
+        A, shape (n, n).
+    right
+        c, shape (n,).
+    stiffness
+        κ/ρ.
+    """
     size = len(right)
     factor, below, column = gram.copy(), gram.copy(), right.copy()
     for i in range(size):
@@ -50,7 +68,21 @@ def take_moods(gram: Float64, right: Float64, stiffness: float) -> float:
 
 @jit
 def sum_sitting(x: Float64, y: Float64, prior: PersonPrior, gram: Float64, right: Float64) -> float:
-    """Set gram = A − AMA and right = c − AMc, A = Σxxᵀ, c = Σxy, M = (A + κ/ρ·I)⁻¹; return Σy² − cᵀMc."""
+    """Set gram = A − AMA and right = c − AMc, A = Σxxᵀ, c = Σxy, M = (A + κ/ρ·I)⁻¹; return Σy² − cᵀMc.
+
+    Parameters
+    ----------
+    x
+        Shape (ratings, tastes).
+    y
+        Shape (ratings,).
+    prior
+        Of a person.
+    gram
+        Shape (tastes, tastes).
+    right
+        Shape (tastes,).
+    """
     n, size = x.shape
     gram[:] = 0.0
     right[:] = 0.0
@@ -70,7 +102,21 @@ def sum_sitting(x: Float64, y: Float64, prior: PersonPrior, gram: Float64, right
 def fit(
     gram: Float64, right: Float64, precision: float, factor: Float64, theta: Float64
 ) -> tuple[float, float]:
-    """Set theta = (G + κI)⁻¹·right and its Cholesky factor; return log |G + κI| and rightᵀtheta."""
+    """Set theta = (G + κI)⁻¹·right and its Cholesky factor; return log |G + κI| and rightᵀtheta.
+
+    Parameters
+    ----------
+    gram
+        G, shape (n, n).
+    right
+        Shape (n,).
+    precision
+        κ.
+    factor
+        Shape (n, n): receives the Cholesky factor.
+    theta
+        Shape (n,): receives the solution.
+    """
     size = len(theta)
     for i in range(size):
         for j in range(i + 1):
@@ -89,7 +135,15 @@ def fit(
 
 @jit
 def inverse_of(factor: Float64, out: Float64) -> None:
-    """Set out = (LLᵀ)⁻¹."""
+    """Set out = (LLᵀ)⁻¹.
+
+    Parameters
+    ----------
+    factor
+        L, shape (n, n).
+    out
+        Shape (n, n): receives the inverse.
+    """
     out[:] = 0.0
     for k in range(len(factor)):
         out[k, k] = 1.0
@@ -99,15 +153,9 @@ def inverse_of(factor: Float64, out: Float64) -> None:
 
 @jit
 def _evidences(
-    first: int,
-    stop: int,
-    indptr: Int64,
-    indices: Int32,
-    values: Float64,
-    tastes: Float64,
-    prior: PersonPrior,
-    out: Float64,
+    first: int, stop: int, rated: RowRatings, tastes: Float64, prior: PersonPrior, out: Float64
 ) -> None:
+    indptr, indices, values = rated
     size = tastes.shape[1]
     gram, factor = np.empty((size, size)), np.empty((size, size))
     right, theta = np.empty(size), np.empty(size)
@@ -132,23 +180,25 @@ def _evidences(
 
 
 def evidences(
-    rows: tuple[int, int],
-    ratings: tuple[Int64, Int32, Float64],
+    rows: range,
+    rated: RowRatings,
     tastes: Float64,
     prior: PersonPrior,
     out: Float64,
 ) -> None:
-    """Write the log evidence of one profile for rows [first, stop): log p(y), θ and σ² integrated out.
+    """Write the log evidence of one profile for some rows: log p(y), θ and σ² integrated out.
 
     Parameters
     ----------
     rows
-        First row, and the row after the last.
-    ratings
-        Where rows start, items, and y of each rating.
-    tastes, prior
-        As in `statistics.mixture.compare_profiles`; moods do not count.
+        The rows to look at.
+    rated
+        Ratings of all rows.
+    tastes
+        x of each item, float64, shape (items, tastes).
+    prior
+        Of a person's θ and σ²; moods do not count.
     out
         float64, shape (all rows,).
     """
-    _evidences(rows[0], rows[1], *ratings, tastes, prior, out)
+    _evidences(rows.start, rows.stop, rated, tastes, prior, out)

@@ -1,1 +1,1 @@
-"""What kernels are made with: compilation, cache, target, vectors, random numbers, dense systems."""
+"""Tools of kernels: compilation, cache, target, vectors, random numbers, dense systems, layout."""

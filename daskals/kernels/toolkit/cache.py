@@ -1,4 +1,4 @@
-"""Compiled kernels on disk, safe when several processes compile at once.
+"""Cache of compiled kernels on disk, safe when several processes compile at once.
 
 Numba keeps one index of a function's compiled forms beside numbered files. Two processes that compile
 different forms of one function at the same time read the same index and take the same number, and from then
@@ -45,7 +45,13 @@ def _imported(path: Path) -> tuple[Path, ...]:
 
 @lru_cache
 def sources_stamp(path: Path) -> str:
-    """Return a hash of a kernel module's source and of all kernel modules that it builds on."""
+    """Return a hash of a kernel module's source and of all kernel modules that it builds on.
+
+    Parameters
+    ----------
+    path
+        Of the module.
+    """
     found = {path}
     waiting = [path]
     while waiting:
@@ -67,7 +73,13 @@ def _describe(value: object) -> str:
 
 
 def describe_closure(function: Callable[..., Any]) -> str:
-    """Describe all that a kernel closes over, the same in every process; empty if it is no closure."""
+    """Describe all that a kernel closes over, the same in every process; empty if it is no closure.
+
+    Parameters
+    ----------
+    function
+        The kernel as written.
+    """
     cells = function.__closure__ or ()
     return ", ".join(_describe(cell.cell_contents) for cell in cells)
 

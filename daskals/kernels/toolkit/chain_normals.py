@@ -11,7 +11,7 @@ turn. There φ = π/4 + ψ, so the numbers are √(−log u)·(cos ψ ∓ sin ψ
 and the cosine are those of Moshier's Cephes library in single precision. Numbers are right to 3e-7 of R and
 reach out to 6.66.
 
-Only integer operations and + - * sqrt decide, rounded as written. `toolkit.lane_normals` does the
+Only integer operations and + - * sqrt decide, rounded as written. `toolkit.chain_normals_lanes` does the
 same operations in the same order on rows side by side.
 """
 
@@ -67,13 +67,27 @@ Words = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
 
 @exact_jit
 def whole_groups(columns: int) -> int:
-    """Return a number of columns rounded up to whole groups."""
+    """Return a number of columns rounded up to whole groups.
+
+    Parameters
+    ----------
+    columns
+        How many.
+    """
     return (columns + GROUP - 1) // GROUP * GROUP
 
 
 @exact_jit
 def philox(counter: Words, key: np.uint64) -> Words:
-    """Return the four words of a counter's four words under a key, its low word first."""
+    """Return the four words of a counter's four words under a key, its low word first.
+
+    Parameters
+    ----------
+    counter
+        Four words of 32 bits.
+    key
+        Two words in one.
+    """
     c0, c1, c2, c3 = counter
     k0, k1 = key & _WORD, key >> _WORD_BITS
     for _ in range(ROUNDS):
@@ -110,7 +124,13 @@ def _root_of_log(word: np.uint64) -> np.float32:
 
 @exact_jit
 def normal_pair(first: np.uint64, second: np.uint64) -> tuple[np.float32, np.float32]:
-    """Return the two normals of two words of 32 bits."""
+    """Return the two normals of two words of 32 bits.
+
+    Parameters
+    ----------
+    first, second
+        The words.
+    """
     signed = np.uint64(second << _TO_ANGLE).view(np.int64) >> 32
     psi = np.float32(signed) * EIGHTH_TURN
     square = psi * psi
@@ -125,7 +145,16 @@ def normal_pair(first: np.uint64, second: np.uint64) -> tuple[np.float32, np.flo
 def fill_row(key: np.uint64, row: int, sweep: int, out: Float64) -> None:
     """Draw a row's standard normals, columns 0, …, len(out) − 1.
 
-    `key` is that of (seed, stream); of `sweep` the last 32 bits count.
+    Parameters
+    ----------
+    key
+        That of (seed, stream).
+    row
+        On its side.
+    sweep
+        Its last 32 bits count.
+    out
+        Shape (columns,): receives the numbers.
     """
     low, high = np.uint64(row) & _WORD, np.uint64(row) >> _WORD_BITS
     for start in range(0, len(out), GROUP):

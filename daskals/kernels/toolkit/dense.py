@@ -18,6 +18,11 @@ def factorise_wide(matrix: Float64) -> bool:
 
     Four columns at a time: what is left of the matrix is then read a quarter as often. Each entry is changed
     by one column after the other, so that its bits are those of a column at a time.
+
+    Parameters
+    ----------
+    matrix
+        Shape (n, n).
     """
     size = len(matrix)
     columns = np.empty((4, size))
@@ -56,7 +61,15 @@ def _factorise_columns(matrix: Float64, first: int, last: int) -> bool:
 
 @exact_jit
 def forward_in_place(factor: Float64, right: Float64) -> None:
-    """Replace each column of `right` by the solution of L·x = column, L lower triangular."""
+    """Replace each column of `right` by the solution of L·x = column, L lower triangular.
+
+    Parameters
+    ----------
+    factor
+        L, shape (n, n).
+    right
+        Shape (n, columns).
+    """
     for row in range(len(factor)):
         for k in range(row):
             for c in range(right.shape[1]):
@@ -67,7 +80,15 @@ def forward_in_place(factor: Float64, right: Float64) -> None:
 
 @exact_jit
 def backward_in_place(factor: Float64, right: Float64) -> None:
-    """Replace each column of `right` by the solution of Lᵀ·x = column, L lower triangular."""
+    """Replace each column of `right` by the solution of Lᵀ·x = column, L lower triangular.
+
+    Parameters
+    ----------
+    factor
+        L, shape (n, n).
+    right
+        Shape (n, columns).
+    """
     for row in range(len(factor) - 1, -1, -1):
         for c in range(right.shape[1]):
             right[row, c] /= factor[row, row]
@@ -95,7 +116,14 @@ def _multiply(a: Float64, b: Float64, out: Float64) -> None:
 
 
 def cholesky(matrix: Float64, name: str) -> Float64:
-    """Return the lower Cholesky factor; only the lower triangle is read.
+    """Return the lower Cholesky factor, shape (n, n); only the lower triangle is read.
+
+    Parameters
+    ----------
+    matrix
+        Shape (n, n).
+    name
+        What the message calls it.
 
     Raises
     ------
@@ -111,21 +139,47 @@ def cholesky(matrix: Float64, name: str) -> Float64:
 
 
 def forward(factor: Float64, right: Float64) -> Float64:
-    """Solve L·x = right for each column, L lower triangular."""
+    """Solve L·x = right for each column; return the solutions, of the shape of `right`.
+
+    Parameters
+    ----------
+    factor
+        L, lower triangular, shape (n, n).
+    right
+        Shape (n,) or (n, columns).
+    """
     out = np.array(right, dtype=np.float64, order="C")
     forward_in_place(factor, out.reshape(len(out), -1))
     return out
 
 
 def backward(factor: Float64, right: Float64) -> Float64:
-    """Solve Lᵀ·x = right for each column, L lower triangular."""
+    """Solve Lᵀ·x = right for each column; return the solutions, of the shape of `right`.
+
+    Parameters
+    ----------
+    factor
+        L, lower triangular, shape (n, n).
+    right
+        Shape (n,) or (n, columns).
+    """
     out = np.array(right, dtype=np.float64, order="C")
     backward_in_place(factor, out.reshape(len(out), -1))
     return out
 
 
 def solve_positive(matrix: Float64, right: Float64, name: str) -> Float64:
-    """Solve a symmetric positive definite system given by its lower triangle; see `cholesky`."""
+    """Solve a symmetric positive definite system; return the solutions, of the shape of `right`.
+
+    Parameters
+    ----------
+    matrix
+        Shape (n, n), of which the lower triangle is read.
+    right
+        Shape (n,) or (n, columns).
+    name
+        What the message of `cholesky` calls the matrix.
+    """
     factor = cholesky(matrix, name)
     return backward(factor, forward(factor, right))
 
@@ -159,16 +213,29 @@ def _diagonalise(matrix: Float64, vectors: Float64, sweeps: int) -> None:
 
 
 def symmetric_eigen(matrix: Float64) -> tuple[Float64, Float64]:
-    """Return eigenvalues, largest first, and eigenvectors as columns, of a symmetric matrix (Jacobi)."""
+    """Return eigenvalues, largest first, shape (n,), and eigenvectors, the columns, shape (n, n) (Jacobi).
+
+    Parameters
+    ----------
+    matrix
+        Shape (n, n), symmetric.
+    """
     work, vectors = np.array(matrix, np.float64), np.eye(len(matrix))
-    _diagonalise(work, vectors, _JACOBI_SWEEPS)
+    with np.errstate(over="ignore"):  # an entry that is nearly zero is hardly turned
+        _diagonalise(work, vectors, _JACOBI_SWEEPS)
     values = np.diag(work).copy()
     order = np.argsort(-values, kind="stable")
     return values[order], np.ascontiguousarray(vectors[:, order])
 
 
 def product(a: Float64, b: Float64) -> Float64:
-    """Return the matrix product of float64 matrices, terms added in the order of the inner index."""
+    """Return the matrix product, shape (n, m), terms added in the order of the inner index.
+
+    Parameters
+    ----------
+    a, b
+        Shape (n, k) and (k, m).
+    """
     out = np.zeros((a.shape[0], b.shape[1]))
     _multiply(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
     return out

@@ -1,4 +1,4 @@
-"""How kernels are compiled: one place for the CPU, the flags, the release of the GIL and the disk cache.
+"""Compilation of kernels: one place for the CPU, the flags, the release of the GIL and the disk cache.
 
 Full `fastmath` is never used: it lets the compiler assume that no NaN exists, and the checks that keep
 NaN out of a model would be removed with it.
@@ -21,21 +21,42 @@ from daskals.kernels.toolkit.cache import KernelCache, describe_closure  # noqa:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PLAIN = bool(numba.config.DISABLE_JIT)
+"""Vector instructions have no form without the JIT: then plain kernels run, as Python."""
+
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
 def jit(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a serial kernel that may reorder sums but keeps NaN and infinity."""
+    """Compile a serial kernel that may reorder sums but keeps NaN and infinity.
+
+    Parameters
+    ----------
+    function
+        The kernel as written.
+    """
     return _compiled(function, "serial", fastmath=FAST)
 
 
 def exact_jit(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a serial kernel whose every operation rounds as written, the same on every CPU."""
+    """Compile a serial kernel whose every operation rounds as written, the same on every CPU.
+
+    Parameters
+    ----------
+    function
+        The kernel as written.
+    """
     return _compiled(function, "serial")
 
 
 def parallel_jit(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a kernel like `exact_jit`, its `prange` loops shared out over Numba's threads."""
+    """Compile a kernel like `exact_jit`, its `prange` loops shared out over Numba's threads.
+
+    Parameters
+    ----------
+    function
+        The kernel as written.
+    """
     return _compiled(function, "parallel", parallel=True)
 
 
@@ -46,6 +67,6 @@ def _compiled(function: Callable[P, R], form: str, **options: Any) -> Callable[P
     if form != "serial":
         function.__qualname__ += f"_{hashlib.sha256(form.encode()).hexdigest()[:12]}"
     dispatcher = numba.njit(nogil=True, **options)(function)
-    if not numba.config.DISABLE_JIT:
+    if not PLAIN:
         dispatcher._cache = KernelCache(function, form)
     return dispatcher  # type: ignore[no-any-return]

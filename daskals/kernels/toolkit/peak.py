@@ -1,4 +1,4 @@
-"""How many multiply-adds a second this machine can do: the yardstick for every other kernel."""
+"""Peak of this machine, multiply-adds a second: the yardstick for every other kernel."""
 
 from __future__ import annotations
 
@@ -69,6 +69,11 @@ _LOOPS: dict[int, Callable[[int], float]] = {4: _loop_4, 8: _loop_8, 16: _loop_1
 
 def measured_peak(threads: int) -> float:
     """Measure the machine's single-precision peak with `threads` threads at once.
+
+    Parameters
+    ----------
+    threads
+        How many.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Which CPU kernels are compiled for: vector width and registers, chosen from the host or by name.
+"""CPU target that kernels are compiled for: vector width and registers, chosen from the host or by name.
 
 Numba compiles a process's whole code for one CPU, fixed when it is first imported. A target other than the
 host's own must therefore be chosen before that: by the environment variable DASKALS_CPU, which workers

@@ -1,4 +1,4 @@
-"""What whitens ratings, as many rows side by side as a vector has lanes; see `prior.whiten`.
+"""Whitening of as many rows' ratings side by side as a vector has lanes; see `prior.whiten`.
 
 Ratings lie in a panel: the first of each row, one row after the other, then the second of each, … They are
 turned, a square of `lanes` rows' `lanes` numbers at a time, into vectors with one row in each lane, and back.
@@ -122,6 +122,21 @@ def whiten_interleaved(
 
     `scales` holds T⁻¹ of the numbers, zero for those behind z, as ratings are once they are turned. `traces`
     gets Σ zᵀT⁻¹z of each row, and `positive` 0 where a pivot was not above zero.
+
+    Parameters
+    ----------
+    _typing
+        Numba's typing context.
+    panel
+        float32, the rows' ratings.
+    scales
+        float32, T⁻¹ as the turned ratings lie.
+    _count
+        Ratings of each row.
+    traces, positive
+        float32 and int64, shape (lanes,).
+    vectors
+        Vectors that a rating takes, a literal.
     """
     lanes = current_target().lanes
     signature = types.void(panel, scales, types.int64, traces, positive, vectors)

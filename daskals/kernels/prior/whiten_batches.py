@@ -1,4 +1,4 @@
-"""A block's rows with few ratings whitened at speed: batches of rows with as many ratings each.
+"""Whitening of a block's rows with few ratings at speed, in batches of rows with as many ratings each.
 
 The formulas are those of `prior.whiten`. A row's numbers do not depend on the rows beside it.
 """
@@ -10,15 +10,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from daskals.kernels.half_step.batches import LANES
-from daskals.kernels.half_step.coded import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK
-from daskals.kernels.half_step.task import Task
-from daskals.kernels.prior.lane_whiten import whiten_interleaved
+from daskals.kernels.half_step.batch import LANES, row_status
+from daskals.kernels.half_step.block import BlockInput
+from daskals.kernels.half_step.status import BAD_INDEX, OK
+from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.whiten import FEW
+from daskals.kernels.prior.whiten_lanes import whiten_interleaved
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.kernels.toolkit.layout import row_stride
 from daskals.kernels.toolkit.simd import copy_vectors, prefetch_row, unowned
-from daskals.types import FactorRows, Float32, Float64, Int64
+from daskals.types import FactorRows, Float32, Int64
 
 
 def _vectors(rank: int) -> int:
@@ -27,18 +28,18 @@ def _vectors(rank: int) -> int:
 
 
 @lru_cache
-def _gathering(rank: int) -> Callable[[Task, Int64, int, Float32, Int64], None]:
+def _gathering(rank: int) -> Callable[[BlockInput, Int64, int, Float32, Int64], None]:
     """Return the kernel that lays [z, −y] of rows' ratings into a panel, and sets the rows' status."""
     vectors, stride, last = _vectors(rank), row_stride(rank), rank + 1
     width = vectors * LANES
 
     @exact_jit
-    def gather(task: Task, rows: Int64, count: int, panel: Float32, status: Int64) -> None:
-        other, indices, values, table = task.other, task.indices, task.values, task.table
+    def gather(block: BlockInput, rows: Int64, count: int, panel: Float32, status: Int64) -> None:
+        other, indices, values, table = block.other, block.indices, block.values, block.table
         coded = len(table) > 0
         for lane in range(len(rows)):
             row = rows[lane]
-            first = task.indptr[row]
+            first = block.indptr[row]
             status[row] = OK
             for j in range(count):
                 index = indices[first + j]
@@ -48,7 +49,7 @@ def _gathering(rank: int) -> Callable[[Task, Int64, int, Float32, Int64], None]:
                 target = (j * LANES + lane) * width
                 copy_vectors(other, index * stride, panel, target, vectors)
                 value = values[first + j]
-                panel[target + last] -= table[np.uint8(value)] if coded else np.float32(value) - task.mean
+                panel[target + last] -= table[np.uint8(value)] if coded else np.float32(value) - block.mean
 
     return gather
 
@@ -75,14 +76,14 @@ def _keeping(rank: int) -> Callable[[Float32, int, FactorRows], float]:
 
 
 @lru_cache
-def _weighing(rank: int) -> Callable[[Task, int, Float32], tuple[float, float]]:
+def _weighing(rank: int) -> Callable[[BlockInput, int, Float32], tuple[float, float]]:
     """Return the kernel that returns T of rows with n ratings, and writes T⁻¹ for all lanes."""
     width = _vectors(rank) * LANES
 
     @exact_jit
-    def weigh(task: Task, n: int, scales: Float32) -> tuple[float, float]:
-        strength = float(n) ** task.ridge_exponent
-        tau, gamma = strength * task.ridge_factors, strength * task.ridge_bias
+    def weigh(block: BlockInput, n: int, scales: Float32) -> tuple[float, float]:
+        strength = float(n) ** block.ridge_exponent
+        tau, gamma = strength * block.ridge_factors, strength * block.ridge_bias
         of_factors, of_bias = np.float32(1.0 / tau), np.float32(1.0 / gamma)
         for k in range(rank + 1):
             # a turned rating has number k where row k % lanes of the squares was
@@ -95,13 +96,13 @@ def _weighing(rank: int) -> Callable[[Task, int, Float32], tuple[float, float]]:
 
 
 @lru_cache
-def _asking(rank: int) -> Callable[[Task, Int64], None]:
+def _asking(rank: int) -> Callable[[BlockInput, Int64], None]:
     """Return the kernel that asks for what the ratings of rows will need."""
     floats = rank + 2
 
     @exact_jit
-    def ask_for(task: Task, rows: Int64) -> None:
-        indptr, indices, other = task.indptr, task.indices, task.other
+    def ask_for(block: BlockInput, rows: Int64) -> None:
+        indptr, indices, other = block.indptr, block.indices, block.other
         for row in rows:
             for j in range(indptr[row], indptr[row + 1]):
                 prefetch_row(other, indices[j], floats)
@@ -124,29 +125,25 @@ def _stop_of_batch(order: Int64, starts: Int64, first: int) -> int:
     return stop
 
 
-@exact_jit
-def _judge(trace: float, positive: int, squares: float) -> int:
-    """Judge a whitened row by Σ zᵀT⁻¹z, its pivots and Σu²."""
-    if positive == 0:
-        return BAD_PIVOT if np.isfinite(trace) else NOT_FINITE
-    return OK if np.isfinite(trace + squares) else NOT_FINITE
-
-
 @lru_cache
-def whitening_kernel(rank: int) -> Callable[[Task, Int64, Int64, FactorRows, Float64, Int64], None]:
+def whitening_kernel(rank: int) -> Callable[[BlockInput, Int64, Eliminated, Int64], None]:
     """Return the kernel that whitens rows' ratings, made for a rank.
 
-    It takes the task, the rows by ascending number of ratings, where each row's whitened ratings start, room
-    for them, and room for the weights and the status of all rows.
+    It takes the block, the rows by ascending number of ratings, room for what is kept of them, where each
+    row's whitened ratings start already being known, and room for the status of all rows.
+
+    Parameters
+    ----------
+    rank
+        Number of factors.
     """
     vectors = _vectors(rank)
     width = vectors * LANES
     ask_for, gather, keep, weigh = _asking(rank), _gathering(rank), _keeping(rank), _weighing(rank)
 
     @exact_jit
-    def whiten_block(
-        task: Task, order: Int64, starts: Int64, whitened: FactorRows, weights: Float64, status: Int64
-    ) -> None:
+    def whiten_block(block: BlockInput, order: Int64, result: Eliminated, status: Int64) -> None:
+        starts, whitened, weights = result.starts, result.whitened, result.weights
         panel, scales = np.zeros(FEW * LANES * width, np.float32), np.zeros(width * LANES, np.float32)
         traces, positive = np.empty(LANES, np.float32), np.empty(LANES, np.int64)
         stop, before = 0, 0
@@ -156,16 +153,16 @@ def whitening_kernel(rank: int) -> Callable[[Task, Int64, Int64, FactorRows, Flo
             rows = order[first:stop]
             count = _count_of(starts, rows[0])
             if count != before:
-                tau, gamma = weigh(unowned(task), count, scales)
+                tau, gamma = weigh(unowned(block), count, scales)
                 before = count
-            ask_for(unowned(task), order[stop : stop + LANES])
-            gather(unowned(task), rows, count, panel, status)
+            ask_for(unowned(block), order[stop : stop + LANES])
+            gather(unowned(block), rows, count, panel, status)
             whiten_interleaved(panel, scales, count, traces, positive, vectors)
             for lane in range(len(rows)):
                 row = rows[lane]
                 weights[row, 0], weights[row, 1] = tau, gamma
                 squares = keep(panel, lane, whitened[starts[row] : starts[row + 1]])
                 if status[row] == OK:
-                    status[row] = _judge(traces[lane], positive[lane], squares)
+                    status[row] = row_status(traces[lane], positive[lane], squares)
 
     return whiten_block

@@ -1,6 +1,6 @@
-"""What elimination and draws need of solved systems, rows side by side: inverses, and noise carried back.
+"""Inverses of factorised systems side by side, their products with vectors, and noise carried back.
 
-Both go on from what `half_step.solve.solve_interleaved` leaves: the factor L of each system, packed and
+Both go on from what `half_step.cholesky.solve_interleaved` leaves: the factor L of each system, packed and
 interleaved, its diagonal inverted.
 """
 
@@ -135,6 +135,17 @@ def invert_interleaved(_typing: Any, systems: Any, inverses: Any, size: Any) -> 
     """Form the inverses of factorised systems side by side; `systems` is overwritten by L⁻¹.
 
     `inverses` gets the packed lower triangles of L⁻ᵀL⁻¹.
+
+    Parameters
+    ----------
+    _typing
+        Numba's typing context.
+    systems
+        float32, factors as `solve_interleaved` leaves them.
+    inverses
+        float32, shape (size(size + 1)/2·lanes,).
+    size
+        Unknowns of a system, a literal.
     """
     lanes = current_target().lanes
     signature = types.void(systems, inverses, size)
@@ -155,7 +166,19 @@ def invert_interleaved(_typing: Any, systems: Any, inverses: Any, size: Any) -> 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def add_noise_interleaved(_typing: Any, systems: Any, noise: Any, solutions: Any, size: Any) -> Any:
-    """Add L⁻ᵀξ to the solutions of factorised systems side by side; `noise` holds ξ and is overwritten."""
+    """Add L⁻ᵀξ to the solutions of factorised systems side by side; `noise` holds ξ and is overwritten.
+
+    Parameters
+    ----------
+    _typing
+        Numba's typing context.
+    systems
+        float32, factors as `solve_interleaved` leaves them.
+    noise, solutions
+        float32, shape (size·lanes,).
+    size
+        Unknowns of a system, a literal.
+    """
     lanes = current_target().lanes
     signature = types.void(systems, noise, solutions, size)
 
@@ -187,6 +210,17 @@ def multiply_interleaved(_typing: Any, matrices: Any, vectors: Any, products: An
 
     `matrices` holds packed lower triangles in single precision; `vectors` and `products`, and all sums,
     are double.
+
+    Parameters
+    ----------
+    _typing
+        Numba's typing context.
+    matrices
+        float32, shape (size(size + 1)/2, lanes).
+    vectors, products
+        float64, shape (size, lanes).
+    size
+        Rows of a matrix.
     """
     lanes = current_target().lanes
     signature = types.void(matrices, vectors, products, size)

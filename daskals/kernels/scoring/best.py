@@ -1,4 +1,4 @@
-"""A heap of the best items so far, the worst of them at its root; equal scores are ordered by item."""
+"""Heap of the best items so far, the worst of them at its root; equal scores are ordered by item."""
 
 from __future__ import annotations
 
@@ -43,7 +43,15 @@ def _sift_down(scores: Float32, items: Int32, size: int) -> None:
 
 @jit
 def sort_heap(scores: Float32, items: Int32, size: int) -> None:
-    """Order a heap of `size` items, the best first."""
+    """Order a heap of `size` items, the best first.
+
+    Parameters
+    ----------
+    scores, items
+        Shape (n,).
+    size
+        Items in the heap.
+    """
     # the worst is at the root: taking it away again and again leaves the best first
     for last in range(size - 1, 0, -1):
         _swap(scores, items, 0, last)
@@ -55,6 +63,15 @@ def offer(scores: Float32, items: Int32, size: int, score: float, item: int) -> 
     """Put an item into a heap of at most len(scores) and return the heap's size.
 
     Items must come in ascending order: one as good as the worst loses to it.
+
+    Parameters
+    ----------
+    scores, items
+        Shape (n,).
+    size
+        Items in the heap.
+    score, item
+        The new one.
     """
     if size < len(scores):
         scores[size] = score

@@ -1,4 +1,4 @@
-"""How a block is shared out to Numba's threads: by work, in pieces that depend on the data alone."""
+"""Threads inside a block: strips of equal work, segments of heavy rows, and Numba's threading layer."""
 
 from __future__ import annotations
 
@@ -9,31 +9,46 @@ import numba
 import numpy as np
 
 from daskals.errors import ConfigError
-from daskals.kernels.half_step.batches import PARTIAL_RATINGS
+from daskals.kernels.half_step.batch import SEGMENT_RATINGS
 from daskals.types import Int64
 
-HEAVY_RATINGS = 16 * PARTIAL_RATINGS
-"""Rows with more ratings are summed by several threads, in the parts that any row's sums are made of."""
+HEAVY_RATINGS = 16 * SEGMENT_RATINGS
+"""Rows with more ratings are summed by several threads, in the segments that any row's sums are made of."""
 
 
-def heavy_parts(indptr: Int64) -> Int64:
-    """Return row, first and stop rating of each part of the heavy rows, shape (parts, 3)."""
-    parts = [
-        (row, start, min(start + PARTIAL_RATINGS, int(indptr[row + 1])))
+def heavy_segments(indptr: Int64) -> Int64:
+    """Return row, first and stop rating of each segment of the heavy rows, shape (segments, 3).
+
+    Parameters
+    ----------
+    indptr
+        Shape (rows + 1,).
+    """
+    segments = [
+        (row, start, min(start + SEGMENT_RATINGS, int(indptr[row + 1])))
         for row in np.flatnonzero(np.diff(indptr) > HEAVY_RATINGS)
-        for start in range(int(indptr[row]), int(indptr[row + 1]), PARTIAL_RATINGS)
+        for start in range(int(indptr[row]), int(indptr[row + 1]), SEGMENT_RATINGS)
     ]
-    return np.array(parts, np.int64).reshape(-1, 3)
+    return np.array(segments, np.int64).reshape(-1, 3)
 
 
 def work_cuts(indptr: Int64, rank: int, threads: int) -> Int64:
     """Return where to cut a block's rows into strips of equal work, one a thread: shape (threads + 1,).
 
-    A rating costs about (rank + 2)² multiplications, a row (rank + 2)³/3; heavy rows count as one part.
+    A rating costs about (rank + 2)² multiplications, a row (rank + 2)³/3; heavy rows count as one segment.
+
+    Parameters
+    ----------
+    indptr
+        Shape (rows + 1,).
+    rank
+        Number of factors.
+    threads
+        Number of strips.
     """
     size = rank + 2
     ratings = np.diff(indptr)
-    light = np.where(ratings > HEAVY_RATINGS, PARTIAL_RATINGS, ratings)
+    light = np.where(ratings > HEAVY_RATINGS, SEGMENT_RATINGS, ratings)
     work = np.concatenate([[0.0], np.cumsum(light * float(size**2) + size**3 / 3)])
     cuts = np.searchsorted(work, np.linspace(0.0, work[-1], threads + 1)).astype(np.int64)
     cuts[0], cuts[-1] = 0, len(ratings)
@@ -43,6 +58,11 @@ def work_cuts(indptr: Int64, rank: int, threads: int) -> Int64:
 @contextmanager
 def numba_threads(threads: int) -> Iterator[None]:
     """Let Numba use that many threads inside, on a layer that is safe to enter from several threads.
+
+    Parameters
+    ----------
+    threads
+        How many.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Whitened ratings put to use, one row after the other: w = u − Ym and Yᵀw in one pass over Y."""
+"""Products of whitened ratings, row by row: w = u − Ym and Yᵀw in one pass over Y."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from daskals.kernels.half_step.rows import PLAIN
-from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.kernels.toolkit.layout import row_stride
 from daskals.kernels.toolkit.simd import DOUBLE, INT, INT32, Context, Emitter, Value, data_pointer
 from daskals.kernels.toolkit.target import current_target
@@ -19,8 +18,8 @@ from daskals.types import FactorRows, Float64
 
 
 @exact_jit
-def _carry_plain(whitened: FactorRows, start: int, stop: int, prior: Float64, sums: Float64) -> float:
-    """Carry one rating after the other; the plain twin of `_carry_vectors`."""
+def _multiply_plain(whitened: FactorRows, start: int, stop: int, prior: Float64, sums: Float64) -> float:
+    """Multiply one rating after the other; the plain twin of `_multiply_vectors`."""
     sums[:] = 0.0
     squares = 0.0
     for j in range(start, stop):
@@ -33,7 +32,7 @@ def _carry_plain(whitened: FactorRows, start: int, stop: int, prior: Float64, su
     return squares
 
 
-class _Carrying:
+class _Product:
     """Emits the pass over some whitened ratings; sums are double."""
 
     def __init__(self, builder: ir.IRBuilder, lanes: int, vectors: int) -> None:
@@ -69,10 +68,10 @@ class _Carrying:
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def _carry_vectors(
+def _multiply_vectors(
     _typing: Any, whitened: Any, _start: Any, _stop: Any, prior: Any, sums: Any, size: Any
 ) -> Any:
-    """Carry ratings _start, …, _stop − 1 of a row with `size` unknowns, a literal; see `carrying`."""
+    """Multiply ratings _start, …, _stop − 1 of a row with `size` unknowns, a literal."""
     lanes = current_target().lanes
     signature = types.float64(whitened, types.int64, types.int64, prior, sums, size)
 
@@ -81,7 +80,7 @@ def _carry_vectors(
             data_pointer(context, builder, signature.args[k], args[k]) for k in (0, 3, 4)
         )
         unknowns = size.literal_value
-        one_pass = _Carrying(builder, lanes, -(-(unknowns + 2) // lanes))
+        one_pass = _Product(builder, lanes, -(-(unknowns + 2) // lanes))
         prior = [one_pass.wide.load(means, v * lanes) for v in range(one_pass.vectors)]
         stride = INT(row_stride(unknowns))
         with one_pass.single.loop(args[1], args[2]) as j:
@@ -94,21 +93,32 @@ def _carry_vectors(
 
 
 @lru_cache
-def carrying(rank: int) -> Callable[[FactorRows, int, int, Float64, Float64], float]:
+def whitened_product(rank: int) -> Callable[[FactorRows, int, int, Float64, Float64], float]:
     """Return the kernel that writes Yᵀw of a row's whitened ratings and returns |w|², made for a rank.
 
-    It takes the whitened ratings of all rows, the row's first and stop, and room for `carried_floats` numbers
+    It takes the whitened ratings of all rows, the row's first and stop, and room for `product_floats` numbers
     twice: [m, 0, 1, 0, …], whose product with a rating [y, 1, −u, 0, …] is −w, and for Yᵀw.
+
+    Parameters
+    ----------
+    rank
+        Number of factors.
     """
     size = rank + 1
 
     @exact_jit
-    def carry(whitened: FactorRows, start: int, stop: int, prior: Float64, sums: Float64) -> float:
-        return _carry_vectors(whitened, start, stop, prior, sums, size)  # type: ignore[no-any-return]
+    def multiply(whitened: FactorRows, start: int, stop: int, prior: Float64, sums: Float64) -> float:
+        return _multiply_vectors(whitened, start, stop, prior, sums, size)  # type: ignore[no-any-return]
 
-    return _carry_plain if PLAIN else carry
+    return _multiply_plain if PLAIN else multiply
 
 
-def carried_floats(rank: int) -> int:
-    """Return how many numbers a row's prior mean and sums take where ratings are carried."""
+def product_floats(rank: int) -> int:
+    """Return how many numbers a row's prior mean and sums take where its whitened ratings are multiplied.
+
+    Parameters
+    ----------
+    rank
+        Number of factors.
+    """
     return row_stride(rank + 1)

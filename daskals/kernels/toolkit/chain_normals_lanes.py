@@ -1,4 +1,4 @@
-"""The normals of `toolkit.chain_normals` for rows side by side: one row in each lane of every vector.
+"""Normals of `toolkit.chain_normals` for rows side by side: one row in each lane of every vector.
 
 Every operation is that of the scalar form, in its order and never contracted, so that the bits are the same.
 """
@@ -128,6 +128,19 @@ def draw_interleaved(_typing: Any, noise: Any, key: Any, row: Any, sweep: Any) -
     """Draw standard normals of as many rows as there are lanes, `row` and following, side by side.
 
     Lane l of column k goes to noise[k·lanes + l], float32; the columns are a multiple of `GROUP`.
+
+    Parameters
+    ----------
+    _typing
+        Numba's typing context.
+    noise
+        float32, shape (whole groups of columns·lanes,): receives the numbers.
+    key
+        That of (seed, stream).
+    row
+        The first of the rows.
+    sweep
+        Its last 32 bits count.
     """
     lanes = current_target().lanes
     signature = types.void(noise, key, row, sweep)

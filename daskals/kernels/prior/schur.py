@@ -1,4 +1,4 @@
-"""A of W's equations applied to rows one by one, for the conjugate gradients that never form them."""
+"""Schur complement A of each eliminated row, applied without being formed, for W's conjugate gradients."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskals.kernels.half_step.batches import LANES
-from daskals.kernels.prior.carry import carried_floats, carrying
-from daskals.kernels.prior.eliminate import Eliminated
+from daskals.kernels.half_step.batch import LANES
+from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.fill import multiply_lanes, pull_lanes
+from daskals.kernels.prior.whitened_product import product_floats, whitened_product
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.types import FactorRows, Float64, Int64
 
@@ -51,8 +51,8 @@ def _apply_solved(eliminated: Eliminated, rows: Float64, out: Float64) -> None:
 @lru_cache
 def _applying_whitened(rank: int) -> Callable[[Int64, FactorRows, Float64, float, Float64], None]:
     """Return the kernel that writes Yᵀ(Y·row − constant·u) of rows with whitened ratings."""
-    size, floats = rank + 1, carried_floats(rank)
-    carry = carrying(rank)
+    size, floats = rank + 1, product_floats(rank)
+    multiply = whitened_product(rank)
 
     @exact_jit
     def apply_whitened(
@@ -63,7 +63,7 @@ def _applying_whitened(rank: int) -> Callable[[Int64, FactorRows, Float64, float
         for row in range(len(rows)):
             if starts[row + 1] > starts[row]:
                 factors[:size] = rows[row]
-                carry(whitened, starts[row], starts[row + 1], factors, sums)
+                multiply(whitened, starts[row], starts[row + 1], factors, sums)
                 for a in range(size):
                     out[row, a] = -sums[a]
 
@@ -85,8 +85,16 @@ def _apply_whitened(eliminated: Eliminated, rows: Float64, constant: float, out:
     kernel(eliminated.starts, eliminated.whitened, rows, constant, out)
 
 
-def apply_reduced(eliminated: Eliminated | RatedRows, rows: Float64) -> Float64:
-    """Return A·u for each row u of `rows`, A = T − T(S + T)⁻¹T: what W's equations do to F·W."""
+def apply_schur(eliminated: Eliminated | RatedRows, rows: Float64) -> Float64:
+    """Return A·u for each row u, A = T − T(S + T)⁻¹T: what W's equations do to F·W.
+
+    Parameters
+    ----------
+    eliminated
+        The block's rows.
+    rows
+        u, shape (rows, rank + 1).
+    """
     if isinstance(eliminated, RatedRows):
         out = rows.copy()
         out[eliminated.counts == 0] = 0.0
@@ -98,7 +106,13 @@ def apply_reduced(eliminated: Eliminated | RatedRows, rows: Float64) -> Float64:
 
 
 def right_rows(eliminated: Eliminated | RatedRows) -> Float64:
-    """Return Tx⁰ of each row: Fᵀ times it is the right side of W's equations."""
+    """Return Tx⁰ of each row, shape (rows, rank + 1): Fᵀ times it is the right side of W's equations.
+
+    Parameters
+    ----------
+    eliminated
+        The block's rows.
+    """
     if isinstance(eliminated, RatedRows):
         return eliminated.right
     scaled = eliminated.x0.astype(np.float64)
@@ -108,10 +122,16 @@ def right_rows(eliminated: Eliminated | RatedRows) -> Float64:
     return scaled
 
 
-def reduced_diagonals(eliminated: Eliminated | RatedRows) -> Float64:
-    """Return the diagonal of each row's A."""
+def schur_diagonals(eliminated: Eliminated | RatedRows) -> Float64:
+    """Return the diagonal of each row's A, shape (rows, rank + 1).
+
+    Parameters
+    ----------
+    eliminated
+        The block's rows.
+    """
     if isinstance(eliminated, RatedRows):
-        return apply_reduced(eliminated, np.ones_like(eliminated.right))
+        return apply_schur(eliminated, np.ones_like(eliminated.right))
     size = eliminated.x0.shape[1]
     places = np.arange(size) * (np.arange(size) + 3) // 2
     solved = eliminated.order

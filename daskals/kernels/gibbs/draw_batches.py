@@ -1,0 +1,124 @@
+"""Draws of a block's rows at speed, in batches; the formulas are those of `gibbs.draw`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskals.kernels.gibbs.noise import RowNoise
+from daskals.kernels.half_step.batch import (
+    LANES,
+    Workspace,
+    gram_batch,
+    make_fit,
+    make_workspace,
+    row_status,
+)
+from daskals.kernels.half_step.block import BlockInput, BlockOutput
+from daskals.kernels.half_step.cholesky import solve_interleaved
+from daskals.kernels.half_step.fit import Fit, fit_interleaved
+from daskals.kernels.half_step.inverse import add_noise_interleaved
+from daskals.kernels.half_step.status import OK
+from daskals.kernels.toolkit.chain_normals import whole_groups
+from daskals.kernels.toolkit.chain_normals_lanes import draw_interleaved
+from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.toolkit.simd import unowned
+from daskals.types import Float32
+
+
+class Posterior(NamedTuple):
+    """What the rows' conditional posterior has beside their ratings.
+
+    Attributes
+    ----------
+    alpha
+        Precision of the ratings' noise.
+    precision
+        Λ, shape (rank + 1, rank + 1), lower triangle: float32, in the plain form float64.
+    pulls
+        Λm of each row, shape (rows, rank + 1), of the same type.
+    """
+
+    alpha: float
+    precision: NDArray[Any]
+    pulls: NDArray[Any]
+
+
+@exact_jit
+def _posterior_systems(work: Workspace, size: int, alpha: float, precision: Float32) -> None:
+    """Form αS + Λ and αv + Λm; the priors hold Λm."""
+    scale = np.float32(alpha)
+    right = size * (size + 1) // 2
+    for a in range(size):
+        for b in range(a + 1):
+            entry = a * (a + 1) // 2 + b
+            value = precision[a, b]
+            for lane in range(LANES):
+                at = entry * LANES + lane
+                work.systems[at] = scale * work.grams[at] + value
+        for lane in range(LANES):
+            at = (right + a) * LANES + lane
+            work.systems[at] = scale * work.grams[at] + work.priors[a * LANES + lane]
+
+
+@exact_jit
+def _lay_out_pulls(work: Workspace, pulls: Float32, first: int, count: int) -> None:
+    """Lay Λm side by side in place of the priors, and set the weights to zero."""
+    size = pulls.shape[1]
+    for k in range(size * LANES):
+        work.priors[k] = np.float32(0.0)
+        work.weights[k] = np.float32(0.0)
+    for lane in range(count):
+        for k in range(size):
+            work.priors[k * LANES + lane] = pulls[first + lane, k]
+
+
+@exact_jit
+def _keep_drawn(rank: int, work: Workspace, fit: Fit, first: int, count: int, output: BlockOutput) -> None:
+    for lane in range(count):
+        row = first + lane
+        for k in range(rank):
+            output.rows[row, k] = work.x[k * LANES + lane]
+        output.rows[row, rank + 1] = work.x[rank * LANES + lane]
+        if output.status[row] == OK:
+            output.status[row] = row_status(fit.trace[lane], work.positive[lane], fit.sse[lane])
+            output.stats[row, 0] = fit.sse[lane]
+
+
+@lru_cache
+def draw_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Posterior, RowNoise], None]:
+    """Return the kernel behind `draw_rows`, made for a rank; Λ and Λm are single precision.
+
+    Parameters
+    ----------
+    rank
+        Number of factors.
+    """
+    size = rank + 1
+    sum_batch = gram_batch(rank)
+
+    @exact_jit
+    def draw_block(block: BlockInput, output: BlockOutput, posterior: Posterior, noise: RowNoise) -> None:
+        memory, fit_memory = make_workspace(rank, len(block.places)), make_fit()
+        work, fit = unowned(memory), unowned(fit_memory)
+        normals = np.empty(whole_groups(size) * LANES, np.float32)
+        precision, pulls = posterior.precision, posterior.pulls
+        for first in range(0, len(pulls), LANES):
+            count = min(LANES, len(pulls) - first)
+            sum_batch(unowned(block), work, first, count, unowned(output))
+            _lay_out_pulls(work, pulls, first, count)
+            _posterior_systems(work, size, posterior.alpha, precision)
+            solve_interleaved(work.systems, work.x, work.positive, size)
+            if noise.sweep >= 0:
+                draw_interleaved(normals, noise.key, noise.start + first, noise.sweep)
+                add_noise_interleaved(work.systems, normals, work.x, size)
+            fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, size)
+            _keep_drawn(rank, work, fit, first, count, output)
+        memory.positive[0] = 0  # memory is alive until here
+        fit_memory.sse[0] = 0.0
+
+    return draw_block

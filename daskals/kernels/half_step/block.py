@@ -1,0 +1,214 @@
+"""Block of ratings as every kernel is given it, checked and packed once, and what kernels write of its rows.
+
+A *block* holds the ratings of neighbouring rows of one side. A kernel takes its rows in *batches* of as many
+as a vector has lanes; threads share out *strips* of neighbouring rows; the sums of a row with very many
+ratings are formed in *segments* of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskals.errors import DataError
+from daskals.kernels.half_step.gram_tiles import tile_places
+from daskals.kernels.toolkit.layout import aligned_rows, empty_rows, row_stride
+from daskals.kernels.toolkit.target import current_target
+from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge, UInt8
+
+SCALE_SIZE = 256
+
+
+class BlockInput(NamedTuple):
+    """A block's ratings, the other side, and the ridge: what kernels are given, plain and fast alike.
+
+    Attributes
+    ----------
+    indptr, indices
+        Where rows start, and rows of the other side, as in `daskals.types.RatingsBlock`.
+    values
+        uint8 codes into `table`, or float32 ratings from which `mean` is to be taken if `table` is empty.
+    table
+        For each of 256 codes the rating less μ.
+    mean
+        The mean rating μ.
+    places
+        `half_step.gram_tiles.tile_places` of the rank.
+    other
+        Factor rows of the other side, shape (rows, stride).
+    priors
+        Prior means [factors, bias] of the rows, shape (rows, rank + 1); no rows stand for zero.
+    current
+        Present factor rows for coordinate updates; no rows where they are not needed.
+    order
+        Rows in the order in which they are put into batches, without those that are left out; empty for all
+        of them one after the other.
+    segments
+        Partial Gram sums that are formed on their own, before the rows: row, first and stop rating of each,
+        shape (segments, 3), in order. Rows without segments are summed when their turn comes.
+    rank, ridge_factors, ridge_bias, ridge_exponent
+        The rank, and the rows' ridge (see `daskals.types.Ridge`).
+    """
+
+    indptr: Int64
+    indices: Int32
+    values: UInt8 | Float32
+    table: Float32
+    mean: np.float32
+    places: Int64
+    other: FactorRows
+    priors: Float32
+    current: FactorRows
+    order: Int64
+    segments: Int64
+    rank: int
+    ridge_factors: float
+    ridge_bias: float
+    ridge_exponent: float
+
+
+class BlockOutput(NamedTuple):
+    """What a kernel writes.
+
+    Attributes
+    ----------
+    rows
+        Factor rows.
+    stats
+        Each row's SSE and penalty, shape (rows, 2).
+    status
+        What can be said of each row (see `half_step.status`).
+    segment_tiles
+        Partial Gram sums, shape (segments, floats of a row's tiles).
+    """
+
+    rows: FactorRows
+    stats: Float64
+    status: Int64
+    segment_tiles: Float32
+
+
+def make_input(block: RatingsBlock, other: FactorRows, rank: int, mean: float, ridge: Ridge) -> BlockInput:
+    """Pack a block for a kernel, for all its rows and prior means of zero.
+
+    Parameters
+    ----------
+    block
+        The rows' ratings.
+    other
+        Factor rows of the other side, shape (rows, stride).
+    rank, mean
+        Number of factors; the mean rating μ.
+    ridge
+        Regularisation of the rows.
+
+    Returns
+    -------
+    BlockInput
+        Its arrays are read-only, aligned and in C order; codes that the scale does not have stand for NaN.
+
+    Raises
+    ------
+    DataError
+        If the factor rows are not of this rank, or the block's arrays do not fit one another.
+    """
+    check_rows(other, rank)
+    _check_ratings(block)
+    table = np.full(SCALE_SIZE if len(block.scale) else 0, np.nan, np.float32)
+    table[: len(block.scale)] = block.scale.astype(np.float32) - np.float32(mean)
+    return BlockInput(
+        indptr=frozen(block.indptr, np.int64),
+        indices=frozen(block.indices, np.int32),
+        values=frozen(block.values, np.uint8 if len(block.scale) else np.float32),
+        table=table,
+        mean=np.float32(mean),
+        places=frozen(tile_places(rank, current_target()), np.int64),
+        other=frozen(aligned_rows(other, rank), np.float32),
+        priors=frozen(np.empty((0, rank + 1)), np.float32),
+        current=frozen(empty_rows(0, rank), np.float32),
+        order=frozen(np.empty(0), np.int64),
+        segments=frozen(np.empty((0, 3)), np.int64),
+        rank=rank,
+        ridge_factors=float(ridge.factors),
+        ridge_bias=float(ridge.bias),
+        ridge_exponent=float(ridge.exponent),
+    )
+
+
+def make_output(block: BlockInput, *, solved: bool = True) -> BlockOutput:
+    """Make room for what a kernel writes of a block.
+
+    Parameters
+    ----------
+    block
+        What it is given.
+    solved
+        Whether it writes factor rows and statistics; if not, there is room for statuses only.
+
+    Returns
+    -------
+    BlockOutput
+        Rows of zeros, and statuses of OK.
+    """
+    n_rows = len(block.indptr) - 1
+    n_solved = n_rows if solved else 0
+    return BlockOutput(
+        empty_rows(n_solved, block.rank),
+        np.zeros((n_solved, 2)),
+        np.zeros(n_rows, dtype=np.int64),
+        np.empty((len(block.segments), len(block.places)), np.float32),
+    )
+
+
+def frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    """Make an array read-only and C-ordered: with one kind of array, kernels are compiled once.
+
+    Parameters
+    ----------
+    array
+        Of any shape and dtype.
+    dtype
+        The type that it is to have.
+
+    Returns
+    -------
+    NDArray
+        A view, or a copy of this dtype, of the same shape.
+    """
+    view = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+def check_rows(rows: FactorRows, rank: int) -> None:
+    """Refuse factor rows that are not of a rank.
+
+    Parameters
+    ----------
+    rows
+        Factor rows, to be of shape (rows, `row_stride(rank)`).
+    rank
+        Number of factors.
+
+    Raises
+    ------
+    DataError
+        If their shape is another.
+    """
+    if rows.ndim != 2 or rows.shape[1] != row_stride(rank):
+        raise DataError(
+            f"factor rows have shape {rows.shape}", expected=f"(rows, {row_stride(rank)}) for rank {rank}"
+        )
+
+
+def _check_ratings(block: RatingsBlock) -> None:
+    ends = (int(block.indptr[0]), int(block.indptr[-1])) if len(block.indptr) else (0, 0)
+    fits = len(block.indices) == len(block.values) == ends[1] and ends[0] == 0
+    if not fits or bool(np.any(np.diff(block.indptr) < 0)):
+        raise DataError(
+            f"a block's rows span {ends[0]} to {ends[1]} of {len(block.indices)} indices and"
+            f" {len(block.values)} ratings",
+            expected="ascending row limits from 0 to the number of ratings",
+        )

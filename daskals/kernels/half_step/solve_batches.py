@@ -1,0 +1,179 @@
+"""Half-step of a block at speed: its rows' systems formed, solved and judged in batches, strip by strip.
+
+This is `half_step.plain.solve_block` for as many rows at once as a vector has lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numba import prange
+
+from daskals.kernels.half_step.batch import (
+    DIRECT_BELOW,
+    LANES,
+    Workspace,
+    aligned_floats,
+    copy_systems,
+    direct_sse_of_lane,
+    gram_batch,
+    indices_in_range,
+    make_fit,
+    make_workspace,
+    row_status,
+    weight_lanes,
+)
+from daskals.kernels.half_step.block import BlockInput, BlockOutput
+from daskals.kernels.half_step.cholesky import solve_interleaved
+from daskals.kernels.half_step.fit import Fit, fit_interleaved
+from daskals.kernels.half_step.gram import PANEL_FLOATS, row_gram
+from daskals.kernels.half_step.status import OK
+from daskals.kernels.toolkit.jit import exact_jit, parallel_jit
+from daskals.kernels.toolkit.simd import unowned
+from daskals.types import Float32, Int64
+
+
+@exact_jit
+def _prior_lanes(block: BlockInput, first: int, count: int, priors: Float32) -> None:
+    """Lay the batch's prior means side by side."""
+    priors[:] = 0.0
+    if len(block.priors) > 0:
+        for lane in range(count):
+            for k in range(block.rank + 1):
+                priors[k * LANES + lane] = block.priors[first + lane, k]
+
+
+@exact_jit
+def _joint_systems(rank: int, work: Workspace) -> None:
+    """Form (S + wT) x = v + wTm for factors and bias together."""
+    size = rank + 1
+    right = size * (size + 1) // 2
+    copy_systems(work)
+    for k in range(size):
+        diagonal = (k * (k + 1) // 2 + k) * LANES
+        for lane in range(LANES):
+            weight = work.weights[k * LANES + lane]
+            work.systems[diagonal + lane] += weight
+            work.systems[(right + k) * LANES + lane] += weight * work.priors[k * LANES + lane]
+
+
+@exact_jit
+def _coordinate_systems(block: BlockInput, first: int, count: int, work: Workspace) -> None:
+    """Update the bias from the current factors (paper 1, Eq. 8), then form the factors' equations (Eq. 7)."""
+    rank = block.rank
+    ones = rank * (rank + 1) // 2
+    y = (rank + 1) * (rank + 2) // 2
+    copy_systems(work)
+    for lane in range(LANES):
+        weight = np.float64(work.weights[rank * LANES + lane])
+        error = work.grams[(y + rank) * LANES + lane] + weight * work.priors[rank * LANES + lane]
+        if lane < count:
+            for k in range(rank):
+                error -= np.float64(work.grams[(ones + k) * LANES + lane]) * block.current[first + lane, k]
+        total = work.grams[(ones + rank) * LANES + lane] + weight
+        bias = np.float32(error / total if total > 0.0 else np.nan)
+        work.x[rank * LANES + lane] = bias
+        for k in range(rank):
+            at = k * LANES + lane
+            weight = np.float64(work.weights[at])
+            work.systems[(k * (k + 1) // 2 + k) * LANES + lane] += np.float32(weight)
+            work.systems[(ones + k) * LANES + lane] = np.float32(
+                work.grams[(y + k) * LANES + lane]
+                - np.float64(bias) * work.grams[(ones + k) * LANES + lane]
+                + weight * work.priors[at]
+            )
+
+
+@exact_jit
+def _finish(
+    block: BlockInput, work: Workspace, fit: Fit, first: int, count: int, output: BlockOutput
+) -> None:
+    """Take the batch's solutions apart into factor rows, and write each row's statistics and status.
+
+    Rows without ratings get their prior. Arrays are taken out of their tuples once, before the loops.
+    """
+    rank = block.rank
+    indptr, rows, stats, status = block.indptr, output.rows, output.stats, output.status
+    x, priors, squares, errors, penalties = work.x, work.priors, fit.squares, fit.sse, fit.penalty
+    traces, positive = fit.trace, work.positive
+    for lane in range(count):
+        row = first + lane
+        source = x if indptr[row + 1] > indptr[row] else priors
+        for k in range(rank):
+            rows[row, k] = source[k * LANES + lane]
+        rows[row, rank + 1] = source[rank * LANES + lane]
+        if status[row] != OK or indptr[row + 1] == indptr[row]:
+            continue
+        sse = errors[lane]
+        if sse < DIRECT_BELOW * squares[lane]:
+            sse = direct_sse_of_lane(block, indptr[row], indptr[row + 1], x, lane)
+        stats[row, 0] = sse
+        stats[row, 1] = penalties[lane]
+        # the bias of coordinate updates has a pivot of its own
+        sound = 0 if np.isnan(x[rank * LANES + lane]) else positive[lane]
+        status[row] = row_status(traces[lane], sound, sse + penalties[lane])
+
+
+@lru_cache
+def strips_solver(
+    rank: int, *, coordinate: bool, parallel: bool
+) -> Callable[[BlockInput, BlockOutput, Int64], None]:
+    """Return the kernel that solves the strips of rows cuts[s], …, cuts[s + 1] − 1 of a block.
+
+    The serial and the parallel form are compiled from this one source. Its threads share out the segments of
+    heavy rows first, then the strips.
+
+    Parameters
+    ----------
+    rank
+        Number of factors.
+    coordinate
+        Whether by the papers' two steps.
+    parallel
+        Whether for several threads.
+    """
+    unknowns = rank + 1
+    size = rank if coordinate else unknowns
+    sum_batch = gram_batch(rank)
+
+    @exact_jit
+    def solve_batch(
+        block: BlockInput, work: Workspace, fit: Fit, first: int, count: int, output: BlockOutput
+    ) -> None:
+        sum_batch(block, work, first, count, output)
+        _prior_lanes(block, first, count, work.priors)
+        weight_lanes(block, first, count, work.weights)
+        if coordinate:
+            _coordinate_systems(block, first, count, work)
+        else:
+            _joint_systems(rank, work)
+        solve_interleaved(work.systems, work.x, work.positive, size)
+        fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, unknowns)
+        _finish(block, work, fit, first, count, output)
+
+    @exact_jit
+    def solve_strip(block: BlockInput, output: BlockOutput, first: int, stop: int) -> None:
+        memory = make_workspace(rank, len(block.places))
+        fit_memory = make_fit()
+        work, fit = unowned(memory), unowned(fit_memory)
+        for batch in range(first, stop, LANES):
+            solve_batch(unowned(block), work, fit, batch, min(LANES, stop - batch), unowned(output))
+        memory.positive[0] = 0  # memory is alive until here
+        fit_memory.sse[0] = 0.0
+
+    @exact_jit
+    def sum_segment(block: BlockInput, output: BlockOutput, segment: int) -> None:
+        _, lower, upper = block.segments[segment]
+        if indices_in_range(block.indices, lower, upper, len(block.other)):
+            panel = aligned_floats(PANEL_FLOATS)
+            row_gram(block, output.segment_tiles[segment], 0, panel, lower, upper, rank)
+
+    def solve_strips(block: BlockInput, output: BlockOutput, cuts: Int64) -> None:
+        for segment in prange(len(block.segments)):
+            sum_segment(block, output, segment)
+        for strip in prange(len(cuts) - 1):
+            solve_strip(block, output, cuts[strip], cuts[strip + 1])
+
+    return parallel_jit(solve_strips) if parallel else exact_jit(solve_strips)

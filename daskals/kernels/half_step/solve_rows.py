@@ -1,0 +1,108 @@
+"""Half-step of a block: the ridge regressions of its rows, checked, solved and turned into factor rows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from daskals.errors import ConfigError, DataError
+from daskals.kernels.half_step import plain, solve_batches
+from daskals.kernels.half_step.block import frozen, make_input, make_output
+from daskals.kernels.half_step.status import raise_first
+from daskals.kernels.half_step.threads import heavy_segments, numba_threads, work_cuts
+from daskals.kernels.toolkit.jit import PLAIN
+from daskals.kernels.toolkit.layout import aligned_rows, row_stride
+from daskals.types import BlockStats, FactorRows, Float32, RatingsBlock, Ridge
+
+MAX_RANK = 256
+
+
+def solve_rows(
+    block: RatingsBlock,
+    other: FactorRows,
+    *,
+    rank: int,
+    mean: float,
+    ridge: Ridge,
+    solver: Literal["joint", "coordinate"] = "joint",
+    current: FactorRows | None = None,
+    prior: Float32 | None = None,
+    threads: int = 1,
+) -> tuple[FactorRows, BlockStats]:
+    """Solve the ridge equations of every row of a block (paper 1, Eq. 7-8).
+
+    Parameters
+    ----------
+    block
+        The rows' ratings.
+    other
+        Factor rows of the other side, shape (rows of the other side, stride).
+    rank
+        Number of factors, 0 to 256.
+    mean
+        Mean rating μ: a rating's residual is r − μ − bias of the other side's row.
+    ridge
+        Regularisation of this side.
+    solver
+        `joint` solves a row's factors and bias together; `coordinate` takes the papers' two steps, the
+        bias from the current factors, then the factors from the new bias.
+    current
+        The block's present factor rows, shape (rows, stride), which `coordinate` starts from.
+    prior
+        Prior mean [factors, bias] of the block's rows, shape (rows, rank + 1); zero if absent.
+    threads
+        Numba threads inside the block; the result is the same to the bit. More than one needs a threading
+        layer that lets several threads enter (omp or tbb), and a caller that is alone in its process.
+
+    Returns
+    -------
+    The block's new factor rows, shape (rows, stride), float32, and what it adds to the objective. Rows
+    without ratings are at their prior.
+
+    Raises
+    ------
+    ConfigError
+        If the rank is out of range, `current` is missing for the coordinate solver, or Numba cannot run that
+        many threads safely.
+    DataError
+        If arrays do not fit one another.
+    RowError
+        If a row holds an index out of range, its equations are not positive definite, or its solution is
+        not finite.
+    """
+    _check_start(block, rank, prior, current)
+    coordinate = solver == "coordinate"
+    if coordinate and current is None:
+        raise ConfigError("the coordinate solver has no current rows", expected="the block's present factors")
+    given = make_input(block, other, rank, mean, ridge)
+    if prior is not None:
+        given = given._replace(priors=frozen(prior, np.float32))
+    if current is not None:
+        given = given._replace(current=frozen(aligned_rows(current, rank), np.float32))
+    if threads > 1:
+        given = given._replace(segments=frozen(heavy_segments(block.indptr), np.int64))
+    output = make_output(given)
+    if PLAIN:
+        with np.errstate(all="ignore"):  # what is not finite is found by status, as in compiled code
+            plain.solve_block(given, output, coordinate)
+    else:
+        kernel = solve_batches.strips_solver(rank, coordinate=coordinate, parallel=threads > 1)
+        with numba_threads(threads):
+            kernel(given, output, work_cuts(block.indptr, rank, threads))
+    raise_first(output.status, block.start)
+    sse, penalty = np.add.accumulate(output.stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
+    return output.rows, BlockStats(float(sse), float(penalty))
+
+
+def _check_start(block: RatingsBlock, rank: int, prior: Float32 | None, current: FactorRows | None) -> None:
+    if not 0 <= rank <= MAX_RANK:
+        raise ConfigError(f"rank is {rank}", expected=f"0 to {MAX_RANK}", remedy="Choose a smaller rank")
+    if prior is not None and prior.shape != (block.n_rows, rank + 1):
+        raise DataError(
+            f"the prior has shape {prior.shape}", expected=f"{(block.n_rows, rank + 1)}, one mean per row"
+        )
+    if current is not None and current.shape != (block.n_rows, row_stride(rank)):
+        raise DataError(
+            f"current rows have shape {current.shape}", expected=f"{(block.n_rows, row_stride(rank))}"
+        )

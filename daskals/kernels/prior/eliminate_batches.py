@@ -1,0 +1,101 @@
+"""Elimination of a block's rows at speed, in batches; the formulas are those of `prior.eliminate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from daskals.kernels.half_step.batch import (
+    DIRECT_BELOW,
+    LANES,
+    Workspace,
+    copy_systems,
+    direct_sse_of_lane,
+    gram_batch,
+    make_fit,
+    make_workspace,
+    row_status,
+    weight_lanes,
+)
+from daskals.kernels.half_step.block import BlockInput, BlockOutput
+from daskals.kernels.half_step.cholesky import solve_interleaved
+from daskals.kernels.half_step.fit import Fit, fit_interleaved
+from daskals.kernels.half_step.inverse import invert_interleaved
+from daskals.kernels.half_step.status import OK
+from daskals.kernels.prior.eliminated import Eliminated
+from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.toolkit.simd import unowned
+from daskals.types import Float32, Int64
+
+
+@exact_jit
+def _ridge_systems(work: Workspace, size: int) -> None:
+    """Form S + T and v, and set the prior means to zero."""
+    copy_systems(work)
+    for k in range(size):
+        diagonal = (k * (k + 1) // 2 + k) * LANES
+        for lane in range(LANES):
+            work.systems[diagonal + lane] += work.weights[k * LANES + lane]
+            work.priors[k * LANES + lane] = np.float32(0.0)
+
+
+@lru_cache
+def elimination_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Eliminated], None]:
+    """Return the kernel behind `eliminate_rows`, made for a rank.
+
+    It takes the block with the order of its rows, room for their statuses, and room for what is kept of them.
+
+    Parameters
+    ----------
+    rank
+        Number of factors.
+    """
+    size = rank + 1
+    sum_batch = gram_batch(rank)
+
+    @exact_jit
+    def keep(
+        block: BlockInput,
+        work: Workspace,
+        fit: Fit,
+        first: int,
+        inverse: Float32,
+        status: Int64,
+        result: Eliminated,
+    ) -> None:
+        count = len(block.order) - first
+        for lane in range(LANES):
+            row = block.order[first + lane] if lane < count else 0
+            if lane >= count or status[row] != OK:
+                inverse[:, lane] = np.float32(0.0)
+                continue
+            status[row] = row_status(fit.trace[lane], work.positive[lane], fit.sse[lane])
+            sse = fit.sse[lane]
+            if sse < DIRECT_BELOW * fit.squares[lane]:
+                sse = direct_sse_of_lane(block, block.indptr[row], block.indptr[row + 1], work.x, lane)
+            result.objective[row] = sse + fit.penalty[lane]
+            result.weights[row, 0] = work.weights[lane]
+            result.weights[row, 1] = work.weights[rank * LANES + lane]
+            for k in range(size):
+                result.x0[row, k] = work.x[k * LANES + lane]
+
+    @exact_jit
+    def eliminate_block(block: BlockInput, output: BlockOutput, result: Eliminated) -> None:
+        memory, fit_memory = make_workspace(rank, len(block.places)), make_fit()
+        work, fit = unowned(memory), unowned(fit_memory)
+        for first in range(0, len(block.order), LANES):
+            count = min(LANES, len(block.order) - first)
+            sum_batch(unowned(block), work, first, count, unowned(output))
+            weight_lanes(block, first, count, work.weights)
+            _ridge_systems(work, size)
+            solve_interleaved(work.systems, work.x, work.positive, size)
+            fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, size)
+            inverse = result.inverse[first // LANES]
+            invert_interleaved(work.systems, inverse, size)
+            keep(unowned(block), work, fit, first, inverse, output.status, unowned(result))
+        memory.positive[0] = 0  # memory is alive until here
+        fit_memory.sse[0] = 0.0
+
+    return eliminate_block
