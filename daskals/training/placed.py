@@ -52,6 +52,7 @@ class RatingsPlan:
         self._split = split
         counts = {side: split.train_counts(side) for side in SIDES}
         self.ranges = {side: plan_blocks(counts[side], rank) for side in SIDES}
+        self.starts = {side: [rows.start for rows in self.ranges[side]] for side in SIDES}
         value_bytes = 1 if len(store.scale) else 4
         self._bytes = {side: block_bytes(counts[side], self.ranges[side], value_bytes) for side in SIDES}
         others = np.diff(store.indptr("user")) - counts["user"]
