@@ -14,11 +14,11 @@ from daskals.errors import DataError
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.als import STATE_EPOCHS, AlsPosition, AlsStep
+from daskals.training.data.placed import PlacedRatings, RatingsPlan
 from daskals.training.events import EpochFinished
 from daskals.training.features import FeatureSpec, side_features
 from daskals.training.loop import End, Epoch, Loop
-from daskals.training.placed import PlacedRatings, RatingsPlan
-from daskals.training.prior import Prior, load_prior
+from daskals.training.prior.half_step import Prior, load_prior
 from daskals.training.problem import Problem
 from daskals.training.state import TrainingState
 from daskals.training.stopping import best_epoch

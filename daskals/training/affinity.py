@@ -24,11 +24,11 @@ from daskals.kernels.prior.features import FeatureRows
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
+from daskals.training.data.placed import PlacedRatings, RatingsPlan
 from daskals.training.events import EpochFinished
 from daskals.training.half_step import initialise
 from daskals.training.hand_over import hand_out
 from daskals.training.loop import End, Epoch, Loop
-from daskals.training.placed import PlacedRatings, RatingsPlan
 from daskals.training.state import TrainingState
 from daskals.types import SIDES, BlockStats, Float32, Float64, Int64, RatingsBlock, Side
 

@@ -11,13 +11,13 @@ from daskals.cluster.exchange import Factors, Generation, fetch_rows
 from daskals.cluster.workers import Task
 from daskals.errors import NumericalError, RowError
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums
+from daskals.training.data.placed import PlacedRatings, RatingsPlan
 from daskals.training.events import EpochFinished
 from daskals.training.half_step import HalfStep, SolveSpec, initialise
 from daskals.training.hand_over import fetch_weights, hand_out, take_home
 from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
-from daskals.training.placed import PlacedRatings, RatingsPlan
-from daskals.training.prior import Prior, PriorHalfStep, load_prior
+from daskals.training.prior.half_step import Prior, PriorHalfStep, load_prior
 from daskals.training.problem import Problem
 from daskals.training.scoring import HeldOut, error_figures, submit_errors
 from daskals.training.state import TrainingState

@@ -16,10 +16,10 @@ from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import fill_normals
 from daskals.kernels.warm_up import timed_warm_up
 from daskals.training.events import Callback, PhaseStarted
+from daskals.training.gibbs.posterior import Hyperprior, SidePrior
+from daskals.training.gibbs.sweep import SweepSpec, draw_slab, tally_slab
 from daskals.training.loop import new_key
-from daskals.training.posterior import Hyperprior, SidePrior
 from daskals.training.problem import Problem
-from daskals.training.sweep import SweepSpec, draw_slab, tally_slab
 from daskals.types import BlockStats, RatingsBlock
 
 

@@ -15,7 +15,7 @@ from daskals.kernels.scoring.score import score_block
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
-from daskals.training.plan import BlockRange
+from daskals.training.data.plan import BlockRange
 from daskals.types import BlockStats, FactorRows, RatingsBlock, Ridge, Side
 
 

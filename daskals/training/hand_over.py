@@ -9,8 +9,8 @@ from typing import NamedTuple
 from daskals.cluster.exchange import Factors, Generation, fetch_rows, scatter_rows
 from daskals.cluster.workers import Cluster
 from daskals.kernels.toolkit.layout import empty_rows
-from daskals.training.gradients import Weights
 from daskals.training.half_step import SolveSpec
+from daskals.training.prior.gradients import Weights
 from daskals.training.state import TrainingState
 from daskals.types import SIDES, FactorRows, Float64, Side
 

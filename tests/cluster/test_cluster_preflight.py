@@ -23,7 +23,7 @@ from daskals.errors import ClusterError, ConfigError
 from daskals.fitting.fit import fit
 from daskals.ingest import resolve_store
 from daskals.kernels.toolkit.layout import row_stride
-from daskals.training.residency import Demand, choose_resident
+from daskals.training.data.residency import Demand, choose_resident
 from daskals.training.run import RunOptions
 from jobs import doctor
 from tests.cases.certificates import make_certificates

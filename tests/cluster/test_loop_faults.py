@@ -27,7 +27,7 @@ from daskals.training.affinity import AffinitySpec, AffinityStep, train_affinity
 from daskals.training.als import AlsStep
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.events import EpochFinished, Event
-from daskals.training.gibbs_step import GibbsStep
+from daskals.training.gibbs.step import GibbsStep
 from daskals.training.run import RunOptions
 from tests.cases.external import ExternalCluster
 
@@ -127,7 +127,7 @@ def test_a_resumed_chain_trains_no_als_epoch_again(cluster, tmp_path: Path, monk
         if isinstance(event, EpochFinished) and event.epoch == 6:
             raise Stopped
 
-    monkeypatch.setattr("daskals.training.gibbs_step.CHECKPOINT_SWEEPS", 1)
+    monkeypatch.setattr("daskals.training.gibbs.step.CHECKPOINT_SWEEPS", 1)
     reference = fit(DATA, chain_of(12), cluster.client)
     with pytest.raises(Stopped):
         fit(DATA, chain_of(12), cluster.client, [stop], RunOptions(Checkpoints(tmp_path, 3)))

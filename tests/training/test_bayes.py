@@ -15,14 +15,14 @@ from daskals.kernels.scoring.samples import sample_variances
 from daskals.kernels.toolkit.dense import symmetric_eigen
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.fitted import Model
-from daskals.training import gibbs_step, sweep
-from daskals.training.centring import centre, centre_weights
 from daskals.training.checkpoint import Checkpoints
-from daskals.training.gibbs_state import kept_sweeps
-from daskals.training.posterior import SidePrior
-from daskals.training.predictive import predictive_figures
+from daskals.training.gibbs import step, sweep
+from daskals.training.gibbs.centring import centre, centre_weights
+from daskals.training.gibbs.posterior import SidePrior
+from daskals.training.gibbs.predictive import predictive_figures
+from daskals.training.gibbs.state import kept_sweeps
+from daskals.training.gibbs.sweep import Tally
 from daskals.training.run import RunOptions
-from daskals.training.sweep import Tally
 from tests.training.test_prior import planted, planted_folder
 
 __all__ = ["planted_folder"]
@@ -126,7 +126,7 @@ def test_chain_is_the_same_for_any_workers_and_blocks(client, planted_folder, sh
     with connect(ClusterConfig(dashboard_address=None, workers=2, threads_per_worker=1)) as other:
         again = fit(str(planted_folder), TrainConfig.parse(SHORT), other.client)
     assert again.report["factors_sha256"] == short.report["factors_sha256"]
-    monkeypatch.setattr("daskals.training.plan.MIN_BLOCKS", 7)
+    monkeypatch.setattr("daskals.training.data.plan.MIN_BLOCKS", 7)
     cut = fit(str(planted_folder), TrainConfig.parse(SHORT), client)
     for before, after in zip(short.report["history"], cut.report["history"], strict=True):
         # the same random numbers; sums over blocks are folded in another grouping
@@ -141,7 +141,7 @@ def test_resumed_chain_continues_to_the_bit(client, planted_folder, short, tmp_p
         if getattr(event, "epoch", 0) == 9:
             raise Stopped
 
-    monkeypatch.setattr(gibbs_step, "CHECKPOINT_SWEEPS", 1)
+    monkeypatch.setattr(step, "CHECKPOINT_SWEEPS", 1)
     config = TrainConfig.parse(SHORT)
     with pytest.raises(Stopped):
         fit(str(planted_folder), config, client, [stop], RunOptions(Checkpoints(tmp_path / "states", 3)))

@@ -11,11 +11,10 @@ import numpy as np
 
 from daskals.cluster.exchange import Generation, fetch_rows, scatter_rows
 from daskals.cluster.workers import Cluster, Task
-from daskals.training.centring import centre, centre_weights
-from daskals.training.gibbs_state import GibbsState, Sample
-from daskals.training.posterior import SidePrior
-from daskals.training.scoring import HeldOut
-from daskals.training.sweep import (
+from daskals.training.gibbs.centring import centre, centre_weights
+from daskals.training.gibbs.posterior import SidePrior
+from daskals.training.gibbs.state import GibbsState, Sample
+from daskals.training.gibbs.sweep import (
     Given,
     SideChain,
     SweepSpec,
@@ -25,6 +24,7 @@ from daskals.training.sweep import (
     submit_rows,
     tally_slab,
 )
+from daskals.training.scoring import HeldOut
 from daskals.types import SIDES, Int64, Side
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.errors import ConfigError
-from daskals.training.plan import BlockRange
+from daskals.training.data.plan import BlockRange
 from daskals.types import Int64
 
 INDEX_BYTES = 4

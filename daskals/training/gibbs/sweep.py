@@ -30,9 +30,7 @@ from daskals.kernels.toolkit.random import (
     STREAM_GIBBS_USER_LATENT,
 )
 from daskals.store.blocks import AnyBlock, block_of
-from daskals.training.gradients import SolveContext, Weights, start_gradients, take_gradients
-from daskals.training.half_step import SideData
-from daskals.training.posterior import (
+from daskals.training.gibbs.posterior import (
     Hyperprior,
     SidePrior,
     draw_alpha,
@@ -42,7 +40,9 @@ from daskals.training.posterior import (
     prior_draws,
     spread,
 )
-from daskals.training.prior import MOST_DIRECT, Prior
+from daskals.training.half_step import SideData
+from daskals.training.prior.gradients import SolveContext, Weights, start_gradients, take_gradients
+from daskals.training.prior.half_step import MOST_DIRECT, Prior
 from daskals.types import BlockStats, FactorRows, Float64, Side
 
 _ROWS = {"user": STREAM_GIBBS_USER, "item": STREAM_GIBBS_ITEM}

@@ -11,9 +11,9 @@ from daskals.cluster.workers import Cluster
 from daskals.store.blocks import BlockSource
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
+from daskals.training.data.plan import plan_blocks
+from daskals.training.data.residency import Demand, block_bytes, choose_resident
 from daskals.training.half_step import SideData, load_side
-from daskals.training.plan import plan_blocks
-from daskals.training.residency import Demand, block_bytes, choose_resident
 from daskals.training.scoring import HeldOut, load_held_out
 from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Int64, Side
 

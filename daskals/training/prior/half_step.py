@@ -18,10 +18,10 @@ from daskals.cluster.exchange import Generation, gather
 from daskals.cluster.workers import Cluster, Task
 from daskals.kernels.prior.prior_system import WSystem, add_systems, lower_triangle
 from daskals.kernels.toolkit.dense import solve_positive
-from daskals.training.elimination import EliminatedPart, eliminate_and_sum, eliminate_slab, fill_slab
 from daskals.training.features import IMPLICIT, FeatureSpec, load_features
-from daskals.training.gradients import SolveContext, Weights, start_gradients, take_gradients
 from daskals.training.half_step import SideData, SolveSpec
+from daskals.training.prior.elimination import EliminatedPart, eliminate_and_sum, eliminate_slab, fill_slab
+from daskals.training.prior.gradients import SolveContext, Weights, start_gradients, take_gradients
 from daskals.types import BlockStats, Float64
 
 MOST_DIRECT = 2048

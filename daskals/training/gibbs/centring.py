@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.kernels.gibbs.moments import row_vectors
-from daskals.training.posterior import SidePrior
+from daskals.training.gibbs.posterior import SidePrior
 from daskals.types import FactorRows, Float32, Float64, Side
 
 

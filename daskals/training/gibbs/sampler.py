@@ -12,8 +12,8 @@ from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.compiling import prepare_workers
 from daskals.training.events import Callback, EpochFinished, Event
-from daskals.training.gibbs_state import GibbsState
-from daskals.training.gibbs_step import GibbsStep, Posterior
+from daskals.training.gibbs.state import GibbsState
+from daskals.training.gibbs.step import GibbsStep, Posterior
 from daskals.training.loop import Loop, teller
 from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem

@@ -17,7 +17,9 @@ from daskals.cluster.exchange import scatter_rows
 from daskals.kernels.gibbs.censored import Ends
 from daskals.kernels.scoring.score import NO_ERRORS
 from daskals.store.splits import load_block
-from daskals.training.chain import (
+from daskals.training.data.placed import PlacedRatings, RatingsPlan
+from daskals.training.events import EpochFinished
+from daskals.training.gibbs.chain import (
     Chain,
     fetch_sample,
     fetch_tally,
@@ -26,16 +28,14 @@ from daskals.training.chain import (
     submit_tallies,
     take_chain_home,
 )
-from daskals.training.events import EpochFinished
-from daskals.training.gibbs_state import GibbsState, Sample, kept_sweeps
+from daskals.training.gibbs.posterior import Hyperprior, SidePrior, check_alpha, start_prior
+from daskals.training.gibbs.predictive import PredictiveFigures, predictive_figures
+from daskals.training.gibbs.state import GibbsState, Sample, kept_sweeps
+from daskals.training.gibbs.sweep import SideChain, SweepSpec, Tally, fold_moments, prepare_side, start_slab
 from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
-from daskals.training.placed import PlacedRatings, RatingsPlan
-from daskals.training.posterior import Hyperprior, SidePrior, check_alpha, start_prior
-from daskals.training.predictive import PredictiveFigures, predictive_figures
-from daskals.training.prior import load_prior
+from daskals.training.prior.half_step import load_prior
 from daskals.training.problem import Problem
-from daskals.training.sweep import SideChain, SweepSpec, Tally, fold_moments, prepare_side, start_slab
 from daskals.types import SIDES, TEST, BlockStats, FactorRows, Float64, Int64, Side
 
 STATE_SWEEPS = 20
