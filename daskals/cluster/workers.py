@@ -240,23 +240,6 @@ class Cluster:
             results[worker] = value
         return cast(dict[str, T], results)
 
-    def first_of_hosts(self) -> list[str]:
-        """Return one worker of each machine."""
-        info = self._info()["workers"]
-        return list({info[address]["host"]: address for address in sorted(info, reverse=True)}.values())
-
-    def memory_budgets(self, wanted: int | None) -> dict[str, int]:
-        """Return the bytes each worker may use for ratings: those wanted, or half its machine's."""
-        if wanted is not None:
-            return dict.fromkeys(self.homes, wanted)
-        facts = self.facts()
-        hosts = Counter(found["host"] for found in facts.values())
-        known = {worker: found["memory"] // 2 // hosts[found["host"]] for worker, found in facts.items()}
-        if not known:
-            raise self._lost_tasks("the ratings' workers", TimeoutError("none of them answers"))
-        least = min(known.values())
-        return {worker: known.get(worker, least) for worker in self.homes}
-
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Hear of workers that leave and join, as long as the outermost of such contexts lasts."""
@@ -273,17 +256,6 @@ class Cluster:
                 if not self._n_watching:
                     with suppress(*_GONE, OSError, ValueError):
                         self.client.unsubscribe_topic("all")
-
-    def require_one_thread(self) -> None:
-        """Raise ClusterError where a worker has several Dask threads, each of which would start Numba's."""
-        for worker, threads in self.workers.items():
-            if threads > 1:
-                raise ClusterError(
-                    f"{threads} Dask threads",
-                    where=worker,
-                    expected="one, for --numba-threads",
-                    remedy="Start workers with --nthreads 1, or leave --numba-threads out",
-                )
 
     def preflight(self, store: str | None = None) -> None:
         """Check that every worker fits this process and reaches the store; see `preflight`."""
@@ -319,6 +291,20 @@ class Cluster:
     def take_departures(self) -> list[Departure]:
         """Return the workers that left since the last call."""
         return self._roster.take_departures()
+
+    def memory(self) -> dict[str, int]:
+        """Return the bytes of memory that each worker has, a machine's shared out among those on it.
+
+        Raises
+        ------
+        LostTasksError
+            If no worker answers: all are on their way out.
+        """
+        facts = self.facts()
+        if not facts:
+            raise self._lost_tasks("every worker", TimeoutError())
+        hosts = Counter(found["host"] for found in facts.values())
+        return {worker: found["memory"] // hosts[found["host"]] for worker, found in facts.items()}
 
     def bytes_sent(self) -> dict[str, int]:
         """Return the bytes that each worker has sent so far, to other workers and to this process."""

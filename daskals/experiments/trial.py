@@ -85,8 +85,7 @@ class SharedData:
 
     def _place(self, before: Placement | None, homes: tuple[str, ...], key: str) -> Placement:
         cluster = self._cluster
-        budgets = cluster.memory_budgets(None)
-        ratings = self.plan.place(cluster, budgets, key, None if before is None else before.ratings)
+        ratings = self.plan.place(cluster, None, key, None if before is None else before.ratings)
         features = {
             spec: load_prior(cluster, self.store.path, ratings.sides[spec.side], spec, 0.0, f"{key}-{n}")
             for n, spec in enumerate(self._specs)

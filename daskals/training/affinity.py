@@ -96,8 +96,7 @@ class AffinityStep:
     def place(self, key: str, *, again: bool) -> None:
         """Load the ratings and keep those that are liked."""
         cluster = self._cluster
-        budgets = cluster.memory_budgets(None)
-        self._ratings = self._plan.place(cluster, budgets, key, self._ratings if again else None)
+        self._ratings = self._plan.place(cluster, None, key, self._ratings if again else None)
         for side in SIDES:
             arguments = [(block, self._spec.threshold) for block in self._ratings.sides[side].blocks]
             self._liked[side] = cluster.map_blocks(liked_block, arguments, key=f"liked-{side}s-{key}")

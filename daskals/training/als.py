@@ -83,8 +83,8 @@ class AlsStep:
     def place(self, key: str, *, again: bool) -> None:
         """Load the ratings and features."""
         problem, cluster = self.problem, self.problem.cluster
-        budgets = cluster.memory_budgets(self._ratings_memory)
-        self.ratings = self.plan.place(cluster, budgets, key, self.ratings if again else None)
+        before = self.ratings if again else None
+        self.ratings = self.plan.place(cluster, self._ratings_memory, key, before)
         for side, spec in problem.features.items():
             data, eta = self.ratings.sides[side], problem.config.relative_eta
             self.priors[side] = load_prior(cluster, problem.store.path, data, spec, eta, key)

@@ -10,6 +10,7 @@ import numpy as np
 
 from daskals.cluster.exchange import Gathered
 from daskals.cluster.workers import Cluster
+from daskals.errors import ClusterError
 from daskals.kernels.gibbs.censored import Ends
 from daskals.kernels.prior.features import FeatureRows, feature_gram
 from daskals.kernels.toolkit.layout import empty_rows
@@ -46,7 +47,7 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
     cluster, config = problem.cluster, problem.config
     cluster.preflight(problem.store.path)
     if threads > 1:
-        cluster.require_one_thread()
+        _require_one_thread(cluster)
     scale_size = len(problem.store.scale)
     warm_up: Callable[[], float] = partial(
         timed_warm_up, config.effective_rank, scale_size, features=bool(problem.features)
@@ -54,9 +55,21 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
     if config.model == "bayes":
         warm_up = partial(warm_up_sampler, config.rank, scale_size, ends, features=bool(problem.features))
     # on one worker of each machine first; the others find the code in the cache
-    first = cluster.first_of_hosts()
+    hosts = {facts["host"]: worker for worker, facts in cluster.facts().items()}
+    first = list(hosts.values())
     others = [worker for worker in cluster.workers if worker not in first]
     return max(0.0, *_run_on(cluster, first, warm_up), *_run_on(cluster, others, warm_up))
+
+
+def _require_one_thread(cluster: Cluster) -> None:
+    for worker, threads in cluster.workers.items():
+        if threads > 1:
+            raise ClusterError(
+                f"{threads} Dask threads",
+                where=worker,
+                expected="one, for --numba-threads",
+                remedy="Start workers with --nthreads 1, or leave --numba-threads out",
+            )
 
 
 def _run_on(cluster: Cluster, workers: Sequence[str], warm_up: Callable[[], float]) -> list[float]:

@@ -12,7 +12,7 @@ from daskals.store.blocks import BlockSource
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.data.plan import plan_blocks
-from daskals.training.data.residency import Demand, block_bytes, choose_resident
+from daskals.training.data.residency import Demand, block_bytes, choose_resident, memory_budgets
 from daskals.training.half_step import SideData, load_side
 from daskals.training.scoring import HeldOut, load_held_out
 from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Int64, Side
@@ -63,9 +63,22 @@ class RatingsPlan:
         }
 
     def place(
-        self, cluster: Cluster, budgets: Mapping[str, int], key: str, previous: PlacedRatings | None = None
+        self, cluster: Cluster, ratings_memory: int | None, key: str, previous: PlacedRatings | None = None
     ) -> PlacedRatings:
-        """Start loading every block that fits the budgets at its home; see `choose_resident`."""
+        """Start loading every block at its home, to stay there if it fits; see `choose_resident`.
+
+        Parameters
+        ----------
+        cluster
+            Where to.
+        ratings_memory
+            Bytes each worker process may use for ratings, or None for half of its machine's memory.
+        key
+            Makes the names of these tasks unique.
+        previous
+            The same ratings as they lay before: only blocks that have another home are loaded.
+        """
+        budgets = memory_budgets(cluster, ratings_memory)
         threads = cluster.workers
         demands = [
             Demand(cluster.home(number), size)

@@ -114,8 +114,8 @@ class GibbsStep:
     def place(self, key: str, *, again: bool) -> None:
         """Load the ratings and features, and form what stays the same in all sweeps."""
         problem, cluster = self._problem, self._problem.cluster
-        budgets = cluster.memory_budgets(self._ratings_memory)
-        self._ratings = self._plan.place(cluster, budgets, key, self._ratings if again else None)
+        before = self._ratings if again else None
+        self._ratings = self._plan.place(cluster, self._ratings_memory, key, before)
         for side in SIDES:
             data, spec = self._ratings.sides[side], problem.features.get(side)
             features = None
