@@ -14,7 +14,7 @@ from daskals.ingest import resolve_store
 from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split, load_block
-from daskals.training.trainer import rating_limits
+from daskals.training.problem import rating_limits
 from daskals.types import TEST, TRAIN, Float32, Int32, RatingsBlock, Side
 
 

@@ -22,10 +22,10 @@ from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.scoring.score import ErrorSums, score_block
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows, row_stride
 from daskals.kernels.warm_up import timed_warm_up
-from daskals.training.bayes import GibbsSampler
+from daskals.training.data.plan import plan_blocks
 from daskals.training.features import resolve_model
+from daskals.training.gibbs.sampler import GibbsSampler
 from daskals.training.outcome import TrainedFactors
-from daskals.training.plan import plan_blocks
 from daskals.training.scoring import error_figures, fold_errors
 from daskals.training.trainer import Trainer
 from daskals.types import SIDES, FactorRows, RatingsBlock, Side

@@ -68,6 +68,13 @@ class Generation:
         return self.replicas.get(worker) or self.gathered
 
 
+class Factors(NamedTuple):
+    """Both sides' factors on the cluster."""
+
+    users: Generation
+    items: Generation
+
+
 def gather_slabs(slabs: Sequence[Slab]) -> Gathered:
     """Join slabs, which must come in row order, and fold their statistics in that order."""
     last = slabs[-1]
@@ -90,7 +97,7 @@ def read_rows(gathered: Gathered) -> FactorRows:
     return gathered.rows
 
 
-def publish(cluster: Cluster, side: Side, slabs: Sequence[Task], key: str) -> Generation:
+def gather(cluster: Cluster, side: Side, slabs: Sequence[Task], key: str) -> Generation:
     """Gather the slabs of one half-step on every worker that blocks live on."""
     replicas = {
         worker: cluster.submit(gather_slabs, list(slabs), key=f"gather-{side}s-{key}-{number}", worker=worker)
@@ -100,12 +107,14 @@ def publish(cluster: Cluster, side: Side, slabs: Sequence[Task], key: str) -> Ge
     return Generation(side, tuple(slabs), replicas, stats)
 
 
-def restore(cluster: Cluster, side: Side, starts: Sequence[int], rows: FactorRows, key: str) -> Generation:
+def scatter_rows(
+    cluster: Cluster, side: Side, starts: Sequence[int], rows: FactorRows, key: str
+) -> Generation:
     """Hand rows that this process holds to the cluster, cut at `starts`, the first row of each block."""
     stops = [*starts[1:], len(rows)]
     nothing = BlockStats(0.0, 0.0)
     slabs = [Slab(start, rows[start:stop], nothing) for start, stop in zip(starts, stops, strict=True)]
-    return publish(cluster, side, cluster.place(slabs), f"{key}-restored")
+    return gather(cluster, side, cluster.scatter(slabs), f"{key}-restored")
 
 
 def fetch_rows(cluster: Cluster, generation: Generation, key: str) -> FactorRows:

@@ -9,16 +9,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from threading import RLock
 from typing import Any, TypeAlias, TypeVar, cast
 
+from dask.sizeof import sizeof
 from distributed import CancelledError, Client, Future, KilledWorker, get_worker
 from distributed.client import ClosedClientError, FutureCancelledError
 from distributed.comm import CommClosedError
 
 from daskals.cluster.failures import LostTasksError, lost_tasks, no_workers, no_workers_left, scheduler_gone
-from daskals.cluster.placement import place_slots
 from daskals.cluster.preflight import Facts, check, describe
+from daskals.cluster.roster import Departure, Roster
 from daskals.errors import ClusterError, DaskalsError
 
 T = TypeVar("T")
@@ -31,14 +32,6 @@ Task: TypeAlias = Future
 """A result on the cluster: still to come, there, or failed."""
 
 _GONE = (ClosedClientError, CommClosedError)
-
-
-@dataclass(frozen=True)
-class Departure:
-    """A worker that left: `retired` by the scheduler, its results handed on, or `lost` with them."""
-
-    worker: str
-    how: str
 
 
 class Cluster:
@@ -60,15 +53,14 @@ class Cluster:
     def __init__(self, client: Client, dashboard_host: str | None = None) -> None:
         self.client = client
         self._dashboard_host = dashboard_host
-        self._departed: list[Departure] = []
-        self._changed = False
-        self._slots: tuple[str, ...] = ()
-        self._refused: set[str] = set()
         self._workerless_since: float | None = None
         threads = self.workers
         if not threads:
             raise no_workers(self.address)
-        self._slots = place_slots(threads)
+        self.fetched_bytes = 0
+        self._roster = Roster(threads)
+        self._lock = RLock()
+        self._n_watching = 0
 
     @property
     def address(self) -> str:
@@ -94,11 +86,11 @@ class Cluster:
     @property
     def homes(self) -> tuple[str, ...]:
         """Workers that blocks live on, each once, in a fixed order."""
-        return tuple(sorted(set(self._slots)))
+        return self._roster.homes
 
     def home(self, block: int) -> str:
         """Return the worker that a block lives on; the same number on both sides lives together."""
-        return self._slots[block % len(self._slots)]
+        return self._roster.home(block)
 
     def submit(
         self,
@@ -173,7 +165,7 @@ class Cluster:
             return {}
         return {"workers": [home], "allow_other_workers": True}
 
-    def place(self, values: Sequence[Any]) -> list[Task]:
+    def scatter(self, values: Sequence[Any]) -> list[Task]:
         """Hand values to the homes of blocks 0, 1, …; for a state that this process keeps.
 
         They are lost with the worker that holds them: tasks that need them then raise LostTasksError.
@@ -207,9 +199,11 @@ class Cluster:
         """
         try:
             self._arrive(task)
-            return task.result()
+            value = task.result()
         except (KilledWorker, FutureCancelledError, CancelledError, *_GONE) as error:
             raise self._lost(task, error) from None
+        self.fetched_bytes += sizeof(value)
+        return value
 
     def wait(self, tasks: Sequence[Task]) -> None:
         """Wait until all tasks are done, leaving their results where they are; raise what one raised."""
@@ -246,42 +240,22 @@ class Cluster:
             results[worker] = value
         return cast(dict[str, T], results)
 
-    def first_of_hosts(self) -> list[str]:
-        """Return one worker of each machine."""
-        info = self._info()["workers"]
-        return list({info[address]["host"]: address for address in sorted(info, reverse=True)}.values())
-
-    def memory_budgets(self, wanted: int | None) -> dict[str, int]:
-        """Return the bytes each worker may use for ratings: those wanted, or half its machine's."""
-        if wanted is not None:
-            return dict.fromkeys(self.homes, wanted)
-        facts = self.facts()
-        hosts = Counter(found["host"] for found in facts.values())
-        known = {worker: found["memory"] // 2 // hosts[found["host"]] for worker, found in facts.items()}
-        least = min(known.values())
-        return {worker: known.get(worker, least) for worker in self.homes}
-
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Hear of workers that leave and join, as long as the context lasts."""
-        with self._reachable():
-            self.client.subscribe_topic("all", self._take_event)
+        """Hear of workers that leave and join, as long as the outermost of such contexts lasts."""
+        with self._lock:
+            if not self._n_watching:
+                with self._reachable():
+                    self.client.subscribe_topic("all", self._take_event)
+            self._n_watching += 1
         try:
             yield
         finally:
-            with suppress(*_GONE, OSError, ValueError):
-                self.client.unsubscribe_topic("all")
-
-    def require_one_thread(self) -> None:
-        """Raise ClusterError where a worker has several Dask threads, each of which would start Numba's."""
-        for worker, threads in self.workers.items():
-            if threads > 1:
-                raise ClusterError(
-                    f"{threads} Dask threads",
-                    where=worker,
-                    expected="one, for --numba-threads",
-                    remedy="Start workers with --nthreads 1, or leave --numba-threads out",
-                )
+            with self._lock:
+                self._n_watching -= 1
+                if not self._n_watching:
+                    with suppress(*_GONE, OSError, ValueError):
+                        self.client.unsubscribe_topic("all")
 
     def preflight(self, store: str | None = None) -> None:
         """Check that every worker fits this process and reaches the store; see `preflight`."""
@@ -299,45 +273,45 @@ class Cluster:
         Newcomers that do not fit are refused: no block is placed on them. After a change, `home` may give
         other workers than before.
         """
-        if not self._changed:
-            return []
-        self._changed = False
-        threads = {worker: n for worker, n in self._present_workers().items() if worker not in self._refused}
-        known = set(self.homes)
-        notes = []
-        driver = describe()
-        newcomers = [worker for worker in threads if worker not in known]
-        facts = self.everywhere(describe, store, workers=newcomers) if newcomers else {}
-        for worker in newcomers:
-            try:
-                check(worker, facts[worker], driver)
-                notes.append(f"worker {worker} joined")
-            except (ClusterError, KeyError) as error:
-                del threads[worker]
-                self._refused.add(worker)
-                notes.append(f"worker {worker} is not used: {error}")
-        if threads:
-            self._slots = place_slots(threads, self._slots)
-        return notes
+
+        def refusals(newcomers: Sequence[str]) -> dict[str, Exception]:
+            driver = describe()
+            found: dict[str, Exception] = {}
+            facts = self.everywhere(describe, store, workers=newcomers)
+            for worker in newcomers:
+                try:
+                    check(worker, facts[worker], driver)
+                except (ClusterError, KeyError) as error:
+                    found[worker] = error
+            return found
+
+        with self._lock:
+            return self._roster.refresh(self._present_workers, refusals)
 
     def take_departures(self) -> list[Departure]:
         """Return the workers that left since the last call."""
-        departed, self._departed = self._departed, []
-        return departed
+        return self._roster.take_departures()
+
+    def memory(self) -> dict[str, int]:
+        """Return the bytes of memory that each worker has, a machine's shared out among those on it.
+
+        Raises
+        ------
+        LostTasksError
+            If no worker answers: all are on their way out.
+        """
+        facts = self.facts()
+        if not facts:
+            raise self._lost_tasks("every worker", TimeoutError())
+        hosts = Counter(found["host"] for found in facts.values())
+        return {worker: found["memory"] // hosts[found["host"]] for worker, found in facts.items()}
 
     def bytes_sent(self) -> dict[str, int]:
         """Return the bytes that each worker has sent so far, to other workers and to this process."""
         return self.everywhere(_sent_bytes)
 
     def _take_event(self, event: tuple[float, Any]) -> None:
-        # runs on the client's event loop
-        message = event[1]
-        action = message.get("action") if isinstance(message, dict) else None
-        if action == "remove-worker":
-            how = "retired" if message.get("expected") else "lost"
-            self._departed.append(Departure(message["worker"], how))
-        if action in ("add-worker", "remove-worker"):
-            self._changed = True
+        self._roster.hear(event[1])
 
     def _info(self) -> Any:
         with self._reachable():
@@ -375,7 +349,7 @@ class Cluster:
         return self._lost_tasks(str(task.key), error)
 
     def _lost_tasks(self, what: str, error: BaseException) -> LostTasksError:
-        self._changed = True
+        self._roster.doubt()
         return lost_tasks(what, error)
 
     @contextmanager

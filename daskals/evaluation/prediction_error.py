@@ -14,7 +14,7 @@ from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import Split, ensure_split, load_block
-from daskals.training.plan import plan_blocks
+from daskals.training.data.plan import plan_blocks
 from daskals.training.scoring import ErrorFigures, error_figures
 from daskals.types import TEST, TRAIN, VALIDATION, Float32, Int64, RatingsBlock
 

@@ -2,46 +2,95 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import NamedTuple
 
-from daskals.cluster.exchange import Generation, fetch_rows
-from daskals.cluster.workers import Cluster, Task
+from daskals.cluster.exchange import Factors, fetch_rows
+from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import DataError
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
+from daskals.training.als import STATE_EPOCHS, AlsPosition, AlsStep
+from daskals.training.data.placed import PlacedRatings, RatingsPlan
+from daskals.training.events import EpochFinished
 from daskals.training.features import FeatureSpec, side_features
-from daskals.training.half_step import HalfStep, SolveSpec, initialise
-from daskals.training.placed import PlacedRatings, RatingsPlan
-from daskals.training.prior import Prior, PriorHalfStep, load_prior
-from daskals.training.scoring import error_figures, submit_errors
-from daskals.training.trainer import rating_limits
-from daskals.types import SIDES, BlockStats, FactorRows, Side
+from daskals.training.loop import End, Epoch, Loop
+from daskals.training.prior.half_step import Prior, load_prior
+from daskals.training.problem import Problem
+from daskals.training.state import TrainingState
+from daskals.training.stopping import best_epoch
+from daskals.types import FactorRows
 
 
-@dataclass(frozen=True)
+class Placement(NamedTuple):
+    """Ratings and features on the cluster, and the workers that they were shared out to."""
+
+    ratings: PlacedRatings
+    features: Mapping[FeatureSpec, Prior]
+    homes: tuple[str, ...]
+
+
 class SharedData:
     """Ratings on the cluster, loaded once for all trials; blocks are cut for the largest rank.
 
-    Attributes
+    Trials run in threads; whichever notes first that workers changed places the data again, for all.
+
+    Parameters
     ----------
+    cluster
+        Where to.
     store, split
-        The ratings.
-    ratings
-        Their blocks.
-    features
-        Feature blocks of each side and choice of columns.
-    limits
-        Lowest and highest rating.
+        The ratings; the split must have a validation part.
+    configs
+        Resolved configurations that cover the ranks and features of all trials.
+
+    Raises
+    ------
+    DataError
+        If there are no validation ratings.
     """
 
-    store: RatingsStore
-    split: Split
-    ratings: PlacedRatings
-    features: Mapping[FeatureSpec, Prior]
-    limits: tuple[float, float]
+    def __init__(
+        self, cluster: Cluster, store: RatingsStore, split: Split, configs: Sequence[TrainConfig]
+    ) -> None:
+        if not split.n_validation:
+            raise DataError(
+                "no validation ratings to choose by",
+                where="tuning",
+                expected="a validation part of the training ratings",
+                remedy="Add --validation-fraction",
+            )
+        self.store = store
+        self.split = split
+        self.plan = RatingsPlan(store, split, max(config.effective_rank for config in configs))
+        self._cluster = cluster
+        specs = (spec for config in configs for spec in side_features(store, config).values())
+        self._specs = tuple(dict.fromkeys(specs))
+        self._placed: Placement | None = None
+        self._lock = Lock()
+
+    def place(self, before: Placement | None, key: str, *, again: bool) -> Placement:
+        """Return where the data are; `before`, from which a trial comes, is not good any more.
+
+        `again` tells that all but what moved is; `key` makes the names of the tasks unique.
+        """
+        with self._lock:
+            now, homes = self._placed, self._cluster.homes
+            if now is None or now is before or now.homes != homes:
+                now = self._placed = self._place(now if again else None, homes, key)
+            return now
+
+    def _place(self, before: Placement | None, homes: tuple[str, ...], key: str) -> Placement:
+        cluster = self._cluster
+        ratings = self.plan.place(cluster, None, key, None if before is None else before.ratings)
+        features = {
+            spec: load_prior(cluster, self.store.path, ratings.sides[spec.side], spec, 0.0, f"{key}-{n}")
+            for n, spec in enumerate(self._specs)
+        }
+        return Placement(ratings, features, homes)
 
 
 @dataclass(frozen=True)
@@ -65,43 +114,27 @@ class TrialResult:
     item_rows: FactorRows
 
 
-def share_data(
-    cluster: Cluster, store: RatingsStore, split: Split, configs: list[TrainConfig], key: str
-) -> SharedData:
-    """Load what the trials need, once.
+@dataclass(frozen=True)
+class BestEpoch:
+    """The epoch with the lowest validation RMSE so far.
 
-    Parameters
-    ----------
-    cluster
-        Where to.
-    store, split
-        The ratings; the split must have a validation part.
-    configs
-        Resolved configurations that cover the ranks and features of all trials.
-    key
-        Makes the names of these tasks unique.
+    Its factors are on the cluster, or at home: of both sides, users first.
     """
-    rank = max(config.effective_rank for config in configs)
-    ratings = RatingsPlan(store, split, rank).place(cluster, cluster.memory_budgets(None), key)
-    if ratings.validation is None:
-        raise DataError(
-            "no validation ratings to choose by",
-            where="tuning",
-            expected="a validation part of the training ratings",
-            remedy="Add --validation-fraction",
-        )
-    features: dict[FeatureSpec, Prior] = {}
-    for config in configs:
-        for side, spec in side_features(store, config).items():
-            if spec not in features:
-                named = f"{key}-{len(features)}"
-                features[spec] = load_prior(cluster, store.path, ratings.sides[side], spec, 0.0, named)
-    ratings.wait(cluster)
-    return SharedData(store, split, ratings, features, rating_limits(store))
+
+    record: EpochFinished
+    factors: Factors | None
+    rows: tuple[FactorRows, ...] = ()
 
 
-class Trial:
-    """Trains one configuration on shared blocks until validation no longer improves.
+@dataclass(frozen=True)
+class TrialState(TrainingState):
+    """A training state with the best epoch so far."""
+
+    best: BestEpoch | None = None
+
+
+class TrialStep:
+    """Least squares on shared blocks until validation no longer improves; a `loop.Step`.
 
     Parameters
     ----------
@@ -111,68 +144,76 @@ class Trial:
         The shared blocks.
     config
         The configuration, resolved; its `patience` and `epochs` end the trial.
-    key
-        Makes the names of its tasks unique.
     """
 
-    def __init__(self, cluster: Cluster, data: SharedData, config: TrainConfig, key: str) -> None:
-        self._cluster = cluster
+    phase = "train"
+    state_every = STATE_EPOCHS
+    checkpoint_epochs = 1
+    tol = 0.0
+
+    def __init__(self, cluster: Cluster, data: SharedData, config: TrainConfig) -> None:
+        problem = Problem(cluster, data.store, data.split, config)
+        self.epochs = config.epochs
+        self.patience = config.patience
+        self._problem = problem
         self._data = data
-        self._config = config
-        self._key = key
-        mean = 0.0 if config.no_global_mean else data.split.mean
-        self._spec = SolveSpec(config.effective_rank, mean, config.ridge, config.solver, config.damping)
-        self._steps = {side: self._half_step(side) for side in SIDES}
+        self._placed: Placement | None = None
+        self._als = AlsStep(problem, problem.solve_spec(), plan=data.plan)
+        self._als.keeps_rows = True
 
-    def _half_step(self, side: Side) -> HalfStep | PriorHalfStep:
-        data = self._data.ratings.sides[side]
-        spec = side_features(self._data.store, self._config).get(side)
-        if spec is None:
-            return HalfStep(data, self._spec)
-        shared = self._data.features[spec]
-        return PriorHalfStep(data, self._spec, Prior(spec, shared.blocks, self._config.relative_eta))
+    def place(self, key: str, *, again: bool) -> None:
+        """Take the shared blocks where they are, or place them anew for all trials."""
+        placed = self._placed = self._data.place(self._placed, key, again=again)
+        self._als.ratings = placed.ratings
+        eta = self._problem.config.relative_eta
+        for side, spec in self._problem.features.items():
+            self._als.priors[side] = Prior(spec, placed.features[spec].blocks, eta)
+        if not again:
+            placed.ratings.wait(self._problem.cluster)
 
-    def run(self) -> TrialResult:
-        """Train; return the epoch with the lowest validation RMSE.
+    def init(self, key: str) -> tuple[AlsPosition, TrialState]:
+        """Start with random factors."""
+        return self._als.init(key)[0], TrialState((), {})
 
-        Raises
-        ------
-        RowError, NumericalError
-            If a row or W cannot be solved with this configuration.
-        """
-        config = self._config
-        users, items = (
-            initialise(
-                self._cluster,
-                self._data.ratings.sides[side],
-                self._spec.rank,
-                config.seed,
-                config.initial_deviation,
-                self._key,
-            )
-            for side in SIDES
-        )
-        best: tuple[float, int, float, Generation, Generation] | None = None
-        for epoch in range(1, config.epochs + 1):
-            key = f"{self._key}-{epoch}"
-            users = self._steps["user"].submit(self._cluster, items, users, key)
-            items = self._steps["item"].submit(self._cluster, users, items, key)
-            rmse = self._validation_rmse((users, items), key)
-            if best is None or rmse < best[0]:
-                stats: BlockStats = self._cluster.result(items.stats)
-                train = math.sqrt(max(stats.sse, 0.0) / self._data.split.n_train)
-                best = (rmse, epoch, train, users, items)
-            elif config.patience is not None and epoch - best[1] >= config.patience:
-                break
+    def hand_out(self, state: TrialState, key: str) -> AlsPosition:
+        """Put a state on the cluster."""
+        return self._als.hand_out(state, key)
+
+    def submit(self, position: AlsPosition, epoch: Epoch) -> AlsPosition:
+        """Start both half-steps and the validation error."""
+        return self._als.submit(position, epoch)
+
+    def finish(self, position: AlsPosition, state: TrialState, epoch: Epoch, started: float) -> TrialState:
+        """Await an epoch; note it if it is the best so far."""
+        state = self._als.finish(position, state, epoch, started)
+        record = state.history[-1]
+        if best_epoch(state.history) == record.epoch:
+            return replace(state, best=BestEpoch(record, position.factors))
+        return state
+
+    def take_home(self, position: AlsPosition, state: TrialState, key: str) -> TrialState:
+        """Fetch what the next epoch depends on, and the best epoch's factors."""
+        state, best = self._als.take_home(position, state, key), state.best
+        if best is None or best.factors is None:
+            return state
+        rows = (fetch_rows(self._problem.cluster, side, f"{key}-best") for side in best.factors)
+        return replace(state, best=BestEpoch(best.record, None, tuple(rows)))
+
+    def conclude(self, end: End[AlsPosition, TrialState]) -> TrialResult:
+        """Return the best epoch."""
+        best = end.state.best
         assert best is not None
-        rmse, epoch, train, users, items = best
-        rows = (fetch_rows(self._cluster, side, f"{self._key}-best") for side in (users, items))
-        return TrialResult(epoch, rmse, train, *rows)
+        record, (users, items) = best.record, best.rows
+        assert record.validation_rmse is not None
+        return TrialResult(record.epoch, record.validation_rmse, record.train_rmse, users, items)
 
-    def _validation_rmse(self, factors: tuple[Generation, Generation], key: str) -> float:
-        held_out = self._data.ratings.validation
-        assert held_out is not None
-        model = (self._spec.rank, self._spec.mean, self._data.limits)
-        task: Task = submit_errors(self._cluster, held_out, factors, model, key)
-        figures = error_figures(self._cluster.result(task))
-        return math.inf if figures is None or not math.isfinite(figures.rmse) else figures.rmse
+
+def run_trial(cluster: Cluster, data: SharedData, config: TrainConfig) -> TrialResult:
+    """Train one configuration; return the epoch with the lowest validation RMSE.
+
+    Raises
+    ------
+    NumericalError
+        If a row or W cannot be solved with this configuration, or the objective is not finite.
+    """
+    return Loop(cluster, TrialStep(cluster, data, config), data.store.path).run().result

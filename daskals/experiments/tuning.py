@@ -8,7 +8,6 @@ results so far.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,7 @@ from daskals.config import TrainConfig
 from daskals.errors import ConfigError, NumericalError, RowError
 from daskals.evaluation.ranking import RankingTask, Scorer, figures_of, make_task, score_lists
 from daskals.experiments.search_space import Axis, Grid, Point, config_of
-from daskals.experiments.trial import SharedData, Trial, TrialResult, share_data
+from daskals.experiments.trial import SharedData, TrialResult, run_trial
 from daskals.fitting.fit import split_spec
 from daskals.store.atomic_file import write_text_whole
 from daskals.store.reader import RatingsStore
@@ -104,7 +103,7 @@ class Search:
 
     def _share(self, points: Sequence[Point]) -> None:
         configs = [resolve_model(self.store, config_of(self.base, point)) for point in points]
-        self._data = share_data(self.cluster, self.store, self._split, configs, uuid.uuid4().hex[:6] + "x")
+        self._data = SharedData(self.cluster, self.store, self._split, configs)
         self._task = make_task(self.store, self._split, VALIDATION)
 
     def _identity(self) -> dict[str, Any]:
@@ -129,7 +128,7 @@ class Search:
     def _try(self, point: Point) -> dict[str, Any]:
         config = resolve_model(self.store, config_of(self.base, point))
         try:
-            result = Trial(self.cluster, self._data, config, uuid.uuid4().hex[:6] + "x").run()
+            result = run_trial(self.cluster, self._data, config)
         except (RowError, NumericalError) as error:
             # a point that cannot be solved is a bad point, not the end of the search
             return {"point": dict(point), "validation_rmse": None, "failed": str(error)}

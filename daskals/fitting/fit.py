@@ -22,13 +22,14 @@ from daskals.model.samples import Samples
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
-from daskals.training.bayes import GibbsSampler
 from daskals.training.events import Callback, Notice, PhaseStarted
 from daskals.training.features import chosen_section, resolve_model
+from daskals.training.gibbs.sampler import GibbsSampler
+from daskals.training.problem import rating_limits
 from daskals.training.run import NO_OPTIONS, RunOptions
 from daskals.training.state import TrainingState
 from daskals.training.stopping import best_epoch, check_validation
-from daskals.training.trainer import Trainer, rating_limits
+from daskals.training.trainer import Trainer
 
 
 def fit(

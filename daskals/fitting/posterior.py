@@ -17,7 +17,7 @@ from daskals.kernels.scoring.samples import collect, project
 from daskals.kernels.toolkit.dense import product, solve_positive, symmetric_eigen
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.samples import Samples
-from daskals.training.bayes import Posterior
+from daskals.training.gibbs.step import Posterior
 from daskals.training.outcome import TrainedFactors
 from daskals.types import Float32, Float64, Side
 

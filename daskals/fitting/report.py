@@ -82,7 +82,7 @@ def build_report(
         "ratings_per_second": data["n_train"] / seconds,
         "compile_seconds": trained.compile_seconds,
         "bytes_moved": trained.bytes_moved,
-        "workers_lost": [asdict(loss) for loss in trained.losses],
+        "workers_lost": [asdict(loss) for loss in trained.workers_lost],
         "resumed_from": trained.resumed_from,
         "peak_memory_bytes": {
             "driver": peak_memory_bytes(),

@@ -13,8 +13,8 @@ from daskals.kernels.toolkit.layout import aligned_empty, row_stride
 from daskals.model.fitted import Model
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
+from daskals.training.data.plan import plan_blocks
 from daskals.training.features import IMPLICIT, FeatureSpec, features_section, load_features, side_features
-from daskals.training.plan import plan_blocks
 from daskals.training.state import TrainingState
 from daskals.types import SIDES, TRAIN, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge, Side
 

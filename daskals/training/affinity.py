@@ -9,14 +9,14 @@ would like what they chose to rate, not what they would choose.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import time
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from daskals.cluster.exchange import Gathered, Generation, Slab, fetch_rows, publish
+from daskals.cluster.exchange import Factors, Gathered, Generation, Slab, fetch_rows, gather
 from daskals.cluster.workers import Cluster, Task
 from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import sum_moments
@@ -24,8 +24,12 @@ from daskals.kernels.prior.features import FeatureRows
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.training.half_step import SideData, initialise
-from daskals.training.placed import RatingsPlan
+from daskals.training.data.placed import PlacedRatings, RatingsPlan
+from daskals.training.events import EpochFinished
+from daskals.training.half_step import initialise
+from daskals.training.hand_over import hand_out
+from daskals.training.loop import End, Epoch, Loop
+from daskals.training.state import TrainingState
 from daskals.types import SIDES, BlockStats, Float32, Float64, Int64, RatingsBlock, Side
 
 _NO_BIAS = 1e12
@@ -69,36 +73,82 @@ class Affinity(NamedTuple):
 
 def train_affinity(cluster: Cluster, store: RatingsStore, split: Split, spec: AffinitySpec) -> Affinity:
     """Learn affinity from the training ratings that are liked."""
-    run = uuid.uuid4().hex[:6] + "x"
-    placed = RatingsPlan(store, split, spec.rank).place(cluster, cluster.memory_budgets(None), run)
-    liked = {side: _submit_liked(cluster, placed.sides[side], spec.threshold, run) for side in SIDES}
-    users, items = (
-        initialise(cluster, placed.sides[side], spec.rank, spec.seed, spec.rank**-0.5 / 2, run)
-        for side in SIDES
-    )
-    for epoch in range(spec.epochs):
-        key = f"{run}-{epoch}"
-        users = _submit_half_step(cluster, "user", liked["user"], items, spec, key)
-        items = _submit_half_step(cluster, "item", liked["item"], users, spec, key)
-        if epoch % 4 == 3:
-            # Dask keeps the lineage of what is still wanted: waiting lets the rest go
-            cluster.wait([items.gathered])
-    users = _submit_half_step(cluster, "user", liked["user"], items, spec, f"{run}-closing")
-    return Affinity(*(fetch_rows(cluster, side, run)[:, : spec.rank].copy() for side in (users, items)))
+    return Loop(cluster, AffinityStep(cluster, store, split, spec), store.path).run().result
 
 
-def _submit_liked(cluster: Cluster, data: SideData, threshold: float, key: str) -> list[Task]:
-    arguments = [(block, threshold) for block in data.blocks]
-    return cluster.map_blocks(liked_block, arguments, key=f"liked-{data.side}s-{key}")
+class AffinityStep:
+    """Affinity by half-steps; a `loop.Step`. Nobody watches its objective, so none is summed."""
 
+    phase = "train"
+    state_every = 4
+    checkpoint_epochs = 1
+    tol = 0.0
+    patience: int | None = None
 
-def _submit_half_step(
-    cluster: Cluster, side: Side, blocks: Sequence[Task], other: Generation, spec: AffinitySpec, key: str
-) -> Generation:
-    gram = cluster.submit(factor_gram, other.gathered, spec.rank, key=f"gram-{other.side}s-{key}-{side}")
-    arguments = [(block, other.near(cluster.home(n)), gram, spec) for n, block in enumerate(blocks)]
-    slabs = cluster.map_blocks(affinity_slab, arguments, key=f"affinity-{side}s-{key}")
-    return publish(cluster, side, slabs, key)
+    def __init__(self, cluster: Cluster, store: RatingsStore, split: Split, spec: AffinitySpec) -> None:
+        self.epochs = spec.epochs
+        self._cluster = cluster
+        self._spec = spec
+        self._plan = RatingsPlan(store, split, spec.rank)
+        self._ratings: PlacedRatings
+        self._liked: dict[Side, list[Task]] = {}
+
+    def place(self, key: str, *, again: bool) -> None:
+        """Load the ratings and keep those that are liked."""
+        cluster = self._cluster
+        self._ratings = self._plan.place(cluster, None, key, self._ratings if again else None)
+        for side in SIDES:
+            arguments = [(block, self._spec.threshold) for block in self._ratings.sides[side].blocks]
+            self._liked[side] = cluster.map_blocks(liked_block, arguments, key=f"liked-{side}s-{key}")
+        if not again:
+            self._ratings.wait(cluster)
+
+    def init(self, key: str) -> tuple[Factors, TrainingState]:
+        """Start with small random factors."""
+        spec = self._spec
+        users, items = (
+            initialise(
+                self._cluster, self._ratings.sides[side], spec.rank, spec.seed, spec.rank**-0.5 / 2, key
+            )
+            for side in SIDES
+        )
+        return Factors(users, items), TrainingState((), {})
+
+    def hand_out(self, state: TrainingState, key: str) -> Factors:
+        """Put a state on the cluster."""
+        return hand_out(self._cluster, state, self._plan.starts, self._spec.rank, key)
+
+    def submit(self, position: Factors, epoch: Epoch) -> Factors:
+        """Start both half-steps."""
+        users = self._submit_half_step("user", position.items, epoch.key)
+        return Factors(users, self._submit_half_step("item", users, epoch.key))
+
+    def finish(self, position: Factors, state: TrainingState, epoch: Epoch, started: float) -> TrainingState:
+        """Await an epoch."""
+        self._cluster.wait([position.items.gathered])
+        seconds = time.perf_counter() - started
+        record = EpochFinished(epoch.number, self.epochs, math.nan, math.nan, None, None, seconds, math.nan)
+        return replace(state, history=(*state.history, record))
+
+    def take_home(self, position: Factors, state: TrainingState, key: str) -> TrainingState:
+        """Fetch the items: the users are solved for them."""
+        return replace(state, rows={"item": fetch_rows(self._cluster, position.items, key)})
+
+    def conclude(self, end: End[Factors, TrainingState]) -> Affinity:
+        """Solve the users for the final items, and bring both home."""
+        items, rank = end.position.items, self._spec.rank
+        users = self._submit_half_step("user", items, end.key)
+        rows = (fetch_rows(self._cluster, generation, end.key) for generation in (users, items))
+        return Affinity(*(found[:, :rank].copy() for found in rows))
+
+    def _submit_half_step(self, side: Side, other: Generation, key: str) -> Generation:
+        cluster, spec = self._cluster, self._spec
+        gram = cluster.submit(factor_gram, other.gathered, spec.rank, key=f"gram-{other.side}s-{key}-{side}")
+        arguments = [
+            (block, other.near(cluster.home(n)), gram, spec) for n, block in enumerate(self._liked[side])
+        ]
+        slabs = cluster.map_blocks(affinity_slab, arguments, key=f"affinity-{side}s-{key}")
+        return gather(cluster, side, slabs, key)
 
 
 def liked_block(block: AnyBlock, threshold: float) -> RatingsBlock:

@@ -110,10 +110,6 @@ class Checkpoints:
         self._check(stored)
         return stored
 
-    def save(self, state: TrainingState) -> None:
-        """Write a state of an ALS run; see `write`."""
-        self.write(state.epoch, {"history": state.records()}, state.arrays())
-
     def write(self, epoch: int, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write a state, whole or not at all, and keep the last two.
 

@@ -1,43 +1,117 @@
-"""Compiling the kernels on every worker before the first epoch."""
+"""Before the first epoch: workers that do not fit are refused, and kernels are compiled on every worker."""
 
 from __future__ import annotations
 
-import uuid
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
+
+from daskals.cluster.exchange import Gathered
 from daskals.cluster.workers import Cluster
+from daskals.errors import ClusterError
+from daskals.kernels.gibbs.censored import Ends
+from daskals.kernels.prior.features import FeatureRows, feature_gram
+from daskals.kernels.toolkit.layout import empty_rows
+from daskals.kernels.toolkit.random import fill_normals
 from daskals.kernels.warm_up import timed_warm_up
+from daskals.training.events import Callback, PhaseStarted
+from daskals.training.gibbs.posterior import Hyperprior, SidePrior
+from daskals.training.gibbs.sweep import SweepSpec, draw_slab, tally_slab
+from daskals.training.loop import new_key
+from daskals.training.problem import Problem
+from daskals.types import BlockStats, RatingsBlock
 
 
-def compile_kernels(cluster: Cluster, rank: int, scale_size: int, *, features: bool) -> float:
-    """Compile on one worker of each machine, then on the others, which find the code in the cache.
+def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: Ends | None = None) -> float:
+    """Check every worker and compile what training takes; return the longest time that one took.
 
     Parameters
     ----------
-    cluster
-        The workers.
-    rank
-        Number of factors.
-    scale_size
-        Number of distinct ratings, 0 for ratings stored as float32.
-    features
-        Whether a side's rows are drawn to what is known of them.
+    problem
+        What is trained.
+    threads
+        Numba threads inside a block.
+    tell
+        Told of the phase.
+    ends
+        Of the rating scale, where a chain cuts ratings off there.
 
-    Returns
-    -------
-    Longest time that a worker took.
+    Raises
+    ------
+    ClusterError
+        If a worker does not fit.
     """
-    first = cluster.first_of_hosts()
+    tell(PhaseStarted("compile"))
+    cluster, config = problem.cluster, problem.config
+    cluster.preflight(problem.store.path)
+    if threads > 1:
+        _require_one_thread(cluster)
+    scale_size = len(problem.store.scale)
+    warm_up: Callable[[], float] = partial(
+        timed_warm_up, config.effective_rank, scale_size, features=bool(problem.features)
+    )
+    if config.model == "bayes":
+        warm_up = partial(warm_up_sampler, config.rank, scale_size, ends, features=bool(problem.features))
+    # on one worker of each machine first; the others find the code in the cache
+    hosts = {facts["host"]: worker for worker, facts in cluster.facts().items()}
+    first = list(hosts.values())
     others = [worker for worker in cluster.workers if worker not in first]
-    warm_up = partial(timed_warm_up, rank, scale_size, features=features)
-    return max(0.0, *_compile_on(cluster, first, warm_up), *_compile_on(cluster, others, warm_up))
+    return max(0.0, *_run_on(cluster, first, warm_up), *_run_on(cluster, others, warm_up))
 
 
-def _compile_on(cluster: Cluster, workers: Sequence[str], warm_up: Callable[[], float]) -> list[float]:
-    token = uuid.uuid4().hex[:6]
+def _require_one_thread(cluster: Cluster) -> None:
+    for worker, threads in cluster.workers.items():
+        if threads > 1:
+            raise ClusterError(
+                f"{threads} Dask threads",
+                where=worker,
+                expected="one, for --numba-threads",
+                remedy="Start workers with --nthreads 1, or leave --numba-threads out",
+            )
+
+
+def _run_on(cluster: Cluster, workers: Sequence[str], warm_up: Callable[[], float]) -> list[float]:
+    token = new_key()
     tasks = [
-        cluster.submit(warm_up, key=f"compile-{token}x-{number}", worker=worker)
+        cluster.submit(warm_up, key=f"compile-{token}-{number}", worker=worker)
         for number, worker in enumerate(workers)
     ]
     return [cluster.result(task) for task in tasks]
+
+
+def warm_up_sampler(rank: int, scale_size: int, ends: Ends | None, *, features: bool) -> float:
+    """Draw a row as a sweep does, and predict it; return the seconds it took.
+
+    Parameters
+    ----------
+    rank, scale_size, features
+        As for `timed_warm_up`.
+    ends
+        As for `prepare_workers`.
+    """
+    started = time.perf_counter()
+    coded = scale_size > 0
+    block = RatingsBlock(
+        start=0,
+        indptr=np.array([0, 1]),
+        indices=np.array([0], np.int32),
+        values=np.zeros(1, np.uint8) if coded else np.ones(1, np.float32),
+        scale=np.ones(1, np.float32) if coded else np.empty(0, np.float32),
+    )
+    other = empty_rows(1, rank)
+    other[:, :rank] = fill_normals(0, 0, 0, 1, rank)
+    items = Gathered(other, BlockStats(0.0, 0.0))
+    known = None
+    if features:
+        known = FeatureRows(
+            np.array([0, 1]), np.zeros(1, np.int32), np.ones(1, np.float32), 1, np.zeros(1, np.int64)
+        )
+        feature_gram(known, np.ones(1, np.int64))
+    weights = np.zeros((int(features), rank + 1))
+    prior = SidePrior(np.zeros(rank + 1), np.eye(rank + 1), weights, 1.0)
+    spec = SweepSpec(rank, 0.0, 0, 0, Hyperprior(), ends)
+    drawn = draw_slab(block, items, known, prior, 1.0, "user", spec, None)
+    tally_slab(None, block, draw_slab(block, items, known, prior, 1.0, "user", spec, drawn), items, spec)
+    return time.perf_counter() - started

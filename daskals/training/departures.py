@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from daskals.cluster.workers import Cluster
-from daskals.training.events import Event, Notice
-from daskals.training.outcome import WorkerLoss
+from daskals.training.events import Callback, Notice
 
 
-def note_workers(
-    cluster: Cluster, store: str | None, epoch: int, tell: Callable[[Event], None]
-) -> list[WorkerLoss]:
+@dataclass(frozen=True)
+class WorkerLoss:
+    """A worker that left while an epoch was under way; `how` is "lost" or "retired"."""
+
+    worker: str
+    epoch: int
+    how: str
+
+
+def note_workers(cluster: Cluster, store: str | None, epoch: int, tell: Callback) -> list[WorkerLoss]:
     """Tell who left and who joined since the last call, and let blocks move to who is there.
 
     Parameters

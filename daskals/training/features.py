@@ -1,6 +1,6 @@
 """What is known of the rows of a side beside their ratings: a sparse matrix F, a block at a time.
 
-A row's prior mean is F·W (daskals.training.prior). Columns come in groups, each scaled so that a row's
+A row's prior mean is F·W (`training.prior`). Columns come in groups, each scaled so that a row's
 entries of a group add up to 1 (paper 1, section 4.5), or for `implicit` to unit length (SVD++):
 
 - a column of the items' catalogue, one feature a value: `genres`, `year`, any other;

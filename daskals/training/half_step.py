@@ -8,14 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from daskals.cluster.exchange import Gathered, Generation, Slab, publish
+from daskals.cluster.exchange import Gathered, Generation, Slab, gather
 from daskals.cluster.workers import Cluster, Task, worker_folder
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.scoring.score import score_block
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
-from daskals.training.plan import BlockRange
+from daskals.training.data.plan import BlockRange
 from daskals.types import BlockStats, FactorRows, RatingsBlock, Ridge, Side
 
 
@@ -112,7 +112,7 @@ class HalfStep:
             for number, block in enumerate(self.data.blocks)
         ]
         slabs = cluster.map_blocks(solve_slab, arguments, key=f"{side}-half-step-{key}")
-        return publish(cluster, side, slabs, key)
+        return gather(cluster, side, slabs, key)
 
 
 def load_side(
@@ -170,7 +170,7 @@ def initialise(
     """Start one side with random factors, a function of (seed, side, row), and zero biases."""
     arguments = [(data.side, bounds, rank, seed, deviation) for bounds in data.ranges]
     slabs = cluster.map_blocks(random_slab, arguments, key=f"initialise-{data.side}s-{key}")
-    return publish(cluster, data.side, slabs, f"{key}-start")
+    return gather(cluster, data.side, slabs, f"{key}-start")
 
 
 def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation: float) -> Slab:

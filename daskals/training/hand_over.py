@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from daskals.cluster.exchange import Generation, fetch_rows, restore
+from daskals.cluster.exchange import Factors, Generation, fetch_rows, scatter_rows
 from daskals.cluster.workers import Cluster
 from daskals.kernels.toolkit.layout import empty_rows
-from daskals.training.events import EpochFinished
-from daskals.training.gradients import Weights
 from daskals.training.half_step import SolveSpec
+from daskals.training.prior.gradients import Weights
 from daskals.training.state import TrainingState
-from daskals.types import SIDES, Float64, Side
+from daskals.types import SIDES, FactorRows, Float64, Side
 
 
-def take_home(
-    cluster: Cluster,
-    factors: tuple[Generation, Generation],
-    history: Sequence[EpochFinished],
-    spec: SolveSpec,
-    key: str,
-) -> TrainingState:
-    """Fetch what the next epoch depends on; `factors` are the users' and the items'."""
-    users, items = factors
-    needed = (users, items) if spec.needs_current else (items,)
+class Fetched(NamedTuple):
+    """Rows and W of the sides that the next epoch depends on."""
+
+    rows: dict[Side, FactorRows]
+    weights: dict[Side, Float64]
+
+
+def take_home(cluster: Cluster, factors: Factors, spec: SolveSpec, key: str) -> Fetched:
+    """Fetch what the next epoch depends on."""
+    needed = factors if spec.needs_current else (factors.items,)
     rows = {generation.side: fetch_rows(cluster, generation, key) for generation in needed}
-    return TrainingState(tuple(history), rows, fetch_weights(cluster, factors))
+    return Fetched(rows, fetch_weights(cluster, factors))
 
 
 def fetch_weights(cluster: Cluster, factors: Sequence[Generation]) -> dict[Side, Float64]:
@@ -41,8 +41,8 @@ def fetch_weights(cluster: Cluster, factors: Sequence[Generation]) -> dict[Side,
 
 def hand_out(
     cluster: Cluster, state: TrainingState, starts: Mapping[Side, Sequence[int]], rank: int, key: str
-) -> tuple[Generation, Generation]:
-    """Put a state on the cluster as the users' and the items' factors.
+) -> Factors:
+    """Put a state on the cluster.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def hand_out(
         # a side whose rows no solve depends on is represented by none
         rows = state.rows.get(side, empty_rows(0, rank))
         cuts = starts[side] if side in state.rows else [0]
-        generation = restore(cluster, side, cuts, rows, key)
+        generation = scatter_rows(cluster, side, cuts, rows, key)
         if side in state.weights:
-            weights = cluster.place([Weights(state.weights[side], 0.0)])[0]
+            weights = cluster.scatter([Weights(state.weights[side], 0.0)])[0]
             generation = replace(generation, prior=weights)
         found[side] = generation
-    return found["user"], found["item"]
+    return Factors(found["user"], found["item"])

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daskals.kernels.scoring.score import ErrorSums
+from daskals.training.departures import WorkerLoss
 from daskals.training.events import EpochFinished
 from daskals.training.half_step import SolveSpec
 from daskals.types import FactorRows, Float64, Side
-
-
-@dataclass(frozen=True)
-class WorkerLoss:
-    """A worker that left while an epoch was under way; `how` is "lost" or "retired"."""
-
-    worker: str
-    epoch: int
-    how: str
 
 
 @dataclass(frozen=True)
@@ -34,11 +26,11 @@ class TrainedFactors:
         One entry an epoch.
     train, validation, test
         Error sums of the final rows over the parts, rating by rating.
-    compile_seconds
-        Longest time a worker took to compile the kernels, or to read them from the cache.
     weights
         W of each side that has features, float64, shape (features, rank + 1).
-    losses
+    compile_seconds
+        Longest time a worker took to compile the kernels, or to read them from the cache.
+    workers_lost
         Workers that left during the run.
     bytes_moved
         Bytes that workers sent to one another during the epochs.
@@ -53,8 +45,8 @@ class TrainedFactors:
     train: ErrorSums
     validation: ErrorSums
     test: ErrorSums
-    compile_seconds: float
-    weights: dict[Side, Float64]
-    losses: tuple[WorkerLoss, ...]
-    bytes_moved: int
-    resumed_from: int | None
+    weights: dict[Side, Float64] = field(default_factory=dict)
+    compile_seconds: float = 0.0
+    workers_lost: tuple[WorkerLoss, ...] = ()
+    bytes_moved: int = 0
+    resumed_from: int | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from daskals.cluster.exchange import Gathered, Generation, Slab
+from daskals.cluster.exchange import Factors, Gathered, Slab
 from daskals.cluster.workers import Cluster, Task
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
@@ -19,6 +20,14 @@ class HeldOut:
 
     name: str
     blocks: tuple[Task, ...]
+
+
+class Scoring(NamedTuple):
+    """What a prediction takes beside factors: rank, global mean, lowest and highest rating."""
+
+    rank: int
+    mean: float
+    limits: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -45,26 +54,23 @@ def load_held_out(
 def submit_errors(
     cluster: Cluster,
     held_out: HeldOut,
-    factors: tuple[Generation, Generation],
-    model: tuple[int, float, tuple[float, float]],
+    factors: Factors,
+    scoring: Scoring,
     key: str,
 ) -> Task:
-    """Start scoring a part with (user, item) factors; `model` is (rank, mean, rating limits)."""
+    """Start scoring a part."""
     users, items = factors
     arguments = [
-        (block, users.slabs[number], items.near(cluster.home(number)), model)
+        (block, users.slabs[number], items.near(cluster.home(number)), scoring)
         for number, block in enumerate(held_out.blocks)
     ]
     parts = cluster.map_blocks(score_slab, arguments, key=f"score-{held_out.name}-{key}")
     return cluster.submit(fold_errors, parts, key=f"reduce-{held_out.name}-{key}")
 
 
-def score_slab(
-    block: AnyBlock, users: Slab, items: Gathered, model: tuple[int, float, tuple[float, float]]
-) -> ErrorSums:
+def score_slab(block: AnyBlock, users: Slab, items: Gathered, scoring: Scoring) -> ErrorSums:
     """Compare one user block's held-out ratings with the model."""
-    rank, mean, limits = model
-    return score_block(block_of(block), users.rows, items.rows, rank=rank, mean=mean, limits=limits)
+    return score_block(block_of(block), users.rows, items.rows, **scoring._asdict())
 
 
 def fold_errors(parts: Sequence[ErrorSums]) -> ErrorSums:

@@ -36,19 +36,14 @@ class TrainingState:
         """Number of epochs done."""
         return len(self.history)
 
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of the arrays."""
-        return sum(int(values.nbytes) for values in self.arrays().values())
-
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name, as a checkpoint stores them."""
         named: dict[str, NDArray[Any]] = {f"{side}s/rows": rows for side, rows in self.rows.items()}
         return named | {f"{side}s/weights": values for side, values in self.weights.items()}
 
-    def records(self) -> list[dict[str, Any]]:
-        """Return the history as JSON can hold it."""
-        return [asdict(record) for record in self.history]
+    def attributes(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {"history": [asdict(record) for record in self.history]}
 
     @classmethod
     def from_stored(cls, records: list[dict[str, Any]], arrays: dict[str, NDArray[Any]]) -> Self:

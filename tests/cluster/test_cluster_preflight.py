@@ -20,7 +20,7 @@ from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ClusterError, ConfigError
 from daskals.fitting.fit import fit
 from daskals.ingest import resolve_store
-from daskals.training.residency import Demand, choose_resident
+from daskals.training.data.residency import Demand, choose_resident
 from daskals.training.run import RunOptions
 from jobs import doctor
 

@@ -15,14 +15,14 @@ from daskals.kernels.scoring.samples import BothSides, sample_variances
 from daskals.kernels.toolkit.dense import symmetric_eigen
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.fitted import Model
-from daskals.training import bayes, sweep
-from daskals.training.centring import centre, centre_weights
 from daskals.training.checkpoint import Checkpoints
-from daskals.training.gibbs_state import kept_sweeps
-from daskals.training.posterior import SidePrior
-from daskals.training.predictive import predictive_figures
+from daskals.training.gibbs import step, sweep
+from daskals.training.gibbs.centring import centre, centre_weights
+from daskals.training.gibbs.posterior import SidePrior
+from daskals.training.gibbs.predictive import predictive_figures
+from daskals.training.gibbs.state import kept_sweeps
+from daskals.training.gibbs.sweep import Tally
 from daskals.training.run import RunOptions
-from daskals.training.sweep import Tally
 from tests.cases.planted import planted
 
 SMALL = {"model": "bayes", "rank": 3, "test_fraction": 0.2, "split": "random", "warm_start": 3}
@@ -125,7 +125,7 @@ def test_chain_is_the_same_for_any_workers_and_blocks(client, planted_folder, sh
     with connect(ClusterConfig(dashboard_address=None, workers=2, threads_per_worker=1)) as other:
         again = fit(str(planted_folder), TrainConfig.parse(SHORT), other.client)
     assert again.report["factors_sha256"] == short.report["factors_sha256"]
-    monkeypatch.setattr("daskals.training.plan.MIN_BLOCKS", 7)
+    monkeypatch.setattr("daskals.training.data.plan.MIN_BLOCKS", 7)
     cut = fit(str(planted_folder), TrainConfig.parse(SHORT), client)
     for before, after in zip(short.report["history"], cut.report["history"], strict=True):
         # the same random numbers; sums over blocks are folded in another grouping
@@ -140,7 +140,7 @@ def test_resumed_chain_continues_to_the_bit(client, planted_folder, short, tmp_p
         if getattr(event, "epoch", 0) == 9:
             raise Stopped
 
-    monkeypatch.setattr(bayes, "CHECKPOINT_SWEEPS", 1)
+    monkeypatch.setattr(step, "CHECKPOINT_SWEEPS", 1)
     config = TrainConfig.parse(SHORT)
     with pytest.raises(Stopped):
         fit(str(planted_folder), config, client, [stop], RunOptions(Checkpoints(tmp_path / "states", 3)))
@@ -251,14 +251,14 @@ def test_centred_factors_predict_the_same():
         side: SidePrior(rng.normal(size=4), np.eye(4), rng.normal(size=(2, 4)), 1.0)
         for side in ("user", "item")
     }
-    users, items, mean = centre(tuple(rows), priors, 3.5, 3)
+    users, items, mean = centre(*rows, priors, 3.5, 3)
     before = 3.5 + rows[0][:, 4] + rows[1][:, 4] + np.sum(rows[0][:, :3] * rows[1][:, :3], axis=1)
     after = mean + users[:, 3] + items[:, 3] + np.sum(users[:, :3] * items[:, :3], axis=1)
     np.testing.assert_allclose(after, before, atol=1e-5)
     # an item at its prior, μ + fW, is then at fW
     f = np.array([0.5, 0.5])
     at_prior = (priors["item"].mean + f @ priors["item"].weights).astype(np.float32)[None]
-    moved = centre((rows[0], pack_rows(at_prior[:, :3], at_prior[:, 3])), priors, 3.5, 3).items[0]
+    moved = centre(rows[0], pack_rows(at_prior[:, :3], at_prior[:, 3]), priors, 3.5, 3).items[0]
     np.testing.assert_allclose(moved, f @ centre_weights(priors, 3)["item"], atol=1e-5)
 
 

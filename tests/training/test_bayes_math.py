@@ -18,7 +18,7 @@ from daskals.kernels.toolkit.random import (
     STREAM_GIBBS_USER,
     STREAM_GIBBS_USER_LATENT,
 )
-from daskals.training.posterior import (
+from daskals.training.gibbs.posterior import (
     Hyperprior,
     SidePrior,
     check_alpha,

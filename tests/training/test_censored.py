@@ -217,7 +217,7 @@ def test_report_and_saved_model_agree(short, tmp_path):
 
 @pytest.mark.process
 def test_chain_is_the_same_on_other_workers_and_from_a_checkpoint(short, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("daskals.training.bayes.CHECKPOINT_SWEEPS", 1)
+    monkeypatch.setattr("daskals.training.gibbs.step.CHECKPOINT_SWEEPS", 1)
 
     class Stopped(Exception):
         pass

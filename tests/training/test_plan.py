@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskals.training import plan
-from daskals.training.plan import plan_blocks
+from daskals.training.data import plan
+from daskals.training.data.plan import plan_blocks
 
 
 @given(counts=st.lists(st.integers(0, 10_000), min_size=1, max_size=300), rank=st.integers(0, 64))

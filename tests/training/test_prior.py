@@ -23,12 +23,12 @@ from daskals.kernels.toolkit.dense import backward, cholesky, forward, product, 
 from daskals.store.blocks import BlockSource
 from daskals.store.scratch import OnDisk, lay_aside
 from daskals.store.splits import ensure_split, load_block
-from daskals.training.elimination import EliminatedPart, eliminate_and_sum, eliminated_rows
+from daskals.training.data.plan import BlockRange
 from daskals.training.features import describe_features, load_features
-from daskals.training.gradients import Weights, start_gradients, take_gradients
 from daskals.training.half_step import SolveSpec, random_slab
-from daskals.training.plan import BlockRange
-from daskals.training.prior import add_lists, solve_system, sum_systems
+from daskals.training.prior.elimination import EliminatedPart, eliminate_and_sum, eliminated_rows
+from daskals.training.prior.gradients import Weights, start_gradients, take_gradients
+from daskals.training.prior.half_step import add_lists, solve_system, sum_systems
 from daskals.types import SIDES, TRAIN, BlockStats, Ridge
 from tests.cases.blocks import make_case
 
@@ -220,7 +220,7 @@ def test_genres_help_where_they_are_all_there_is(client, planted_folder):
 def test_w_by_gradients_is_w_direct_in_training(client, planted_folder, monkeypatch):
     config = TrainConfig.parse(SMALL)
     direct = fit(str(planted_folder), config, client)
-    monkeypatch.setattr("daskals.training.prior.MOST_DIRECT", 0)
+    monkeypatch.setattr("daskals.training.prior.half_step.MOST_DIRECT", 0)
     by_gradients = fit(str(planted_folder), config, client)
     np.testing.assert_allclose(by_gradients.item_factors, direct.item_factors, atol=1e-4)
     assert by_gradients.report["test_rmse"] == pytest.approx(direct.report["test_rmse"], rel=1e-5)
@@ -289,7 +289,7 @@ def test_latest_small_is_below_0_836(client, latest_small):
 
 
 def test_eliminated_rows_are_kept_where_the_ratings_are(case, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("daskals.training.elimination.worker_folder", lambda: str(tmp_path))
+    monkeypatch.setattr("daskals.training.prior.elimination.worker_folder", lambda: str(tmp_path))
     block, other, features = case
     gathered = Gathered(other, BlockStats(0.0, 0.0))
     spec = SolveSpec(RANK, MEAN, RIDGE, "joint", 1.0)

@@ -14,9 +14,9 @@ from daskals.config import TrainConfig
 from daskals.errors import ConfigError, DataError, NumericalError
 from daskals.fitting.fit import cross_validate, fit
 from daskals.kernels.half_step.solve_rows import solve_rows
+from daskals.training.data.plan import BlockRange
 from daskals.training.events import EpochFinished, PhaseStarted
 from daskals.training.half_step import random_slab
-from daskals.training.plan import BlockRange
 from daskals.types import RatingsBlock
 from tests.cases.twin import Twin, random_ratings
 

@@ -7,12 +7,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daskals.cluster.workers import Cluster
 from daskals.errors import ConfigError
-from daskals.training.plan import BlockRange
+from daskals.training.data.plan import BlockRange
 from daskals.types import Int64
 
 INDEX_BYTES = 4
 INDPTR_BYTES = 8
+
+
+def memory_budgets(cluster: Cluster, wanted: int | None) -> dict[str, int]:
+    """Return the bytes each worker may use for ratings: those wanted, or half of its memory."""
+    if wanted is not None:
+        return dict.fromkeys(cluster.homes, wanted)
+    known = {worker: memory // 2 for worker, memory in cluster.memory().items()}
+    least = min(known.values())
+    return {worker: known.get(worker, least) for worker in cluster.homes}
 
 
 class Demand(NamedTuple):

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from daskals.cluster.exchange import Generation, fetch_rows, restore
+from daskals.cluster.exchange import Generation, fetch_rows, scatter_rows
 from daskals.cluster.workers import Cluster, Task
-from daskals.training.centring import centre, centre_weights
-from daskals.training.events import EpochFinished
-from daskals.training.gibbs_state import GibbsState, Sample
-from daskals.training.posterior import SidePrior
-from daskals.training.scoring import HeldOut
-from daskals.training.sweep import (
+from daskals.training.gibbs.centring import centre, centre_weights
+from daskals.training.gibbs.posterior import SidePrior
+from daskals.training.gibbs.state import GibbsState, Sample
+from daskals.training.gibbs.sweep import (
+    Given,
     SideChain,
-    Step,
+    SweepSpec,
     Tally,
     next_alpha,
     submit_prior,
     submit_rows,
     tally_slab,
 )
+from daskals.training.scoring import HeldOut
 from daskals.types import SIDES, Int64, Side
 
 
@@ -49,27 +50,35 @@ class Chain:
     tallies: tuple[Task | None, ...]
 
 
+class SmallValues(NamedTuple):
+    """All of a state but its rows, as it is handed out."""
+
+    priors: dict[Side, SidePrior]
+    alpha: float
+    tally: Tally | None
+
+
 def submit_sweep(
-    cluster: Cluster, sides: Mapping[Side, SideChain], chain: Chain, step: Step, n_train: int, key: str
+    cluster: Cluster, sides: Mapping[Side, SideChain], chain: Chain, spec: SweepSpec, n_train: int, key: str
 ) -> Chain:
     """Start one sweep: users, their prior, items, their prior, noise."""
     priors = dict(chain.priors)
-    given = (chain.items, chain.users)
-    users = submit_rows(cluster, sides["user"], given, (priors["user"], chain.alpha), step, key)
-    priors["user"] = submit_prior(cluster, sides["user"], users, priors["user"], step, key)
-    given = (users, chain.items)
-    items = submit_rows(cluster, sides["item"], given, (priors["item"], chain.alpha), step, key)
-    priors["item"] = submit_prior(cluster, sides["item"], items, priors["item"], step, key)
-    alpha = cluster.submit(next_alpha, items.stats, n_train, step, key=f"draw-noise-{key}")
+    given = Given(chain.items, chain.users, priors["user"], chain.alpha)
+    users = submit_rows(cluster, sides["user"], given, spec, key)
+    priors["user"] = submit_prior(cluster, sides["user"], users, priors["user"], spec, key)
+    given = Given(users, chain.items, priors["item"], chain.alpha)
+    items = submit_rows(cluster, sides["item"], given, spec, key)
+    priors["item"] = submit_prior(cluster, sides["item"], items, priors["item"], spec, key)
+    alpha = cluster.submit(next_alpha, items.stats, n_train, spec, key=f"draw-noise-{key}")
     return Chain(users, items, priors, alpha, chain.tallies)
 
 
 def submit_tallies(
-    cluster: Cluster, test: HeldOut, chain: Chain, step: Step, key: str
+    cluster: Cluster, test: HeldOut, chain: Chain, spec: SweepSpec, key: str
 ) -> tuple[Task | None, ...]:
     """Start adding the present predictions of the test ratings to those before."""
     arguments = [
-        (tally, test.blocks[n], chain.users.slabs[n], chain.items.near(cluster.home(n)), step)
+        (tally, test.blocks[n], chain.users.slabs[n], chain.items.near(cluster.home(n)), spec)
         for n, tally in enumerate(chain.tallies)
     ]
     return tuple(cluster.map_blocks(tally_slab, arguments, key=f"tally-{key}"))
@@ -93,32 +102,29 @@ def hand_out_chain(
     key
         Makes the names of these tasks unique.
     """
-    users, items = (restore(cluster, side, starts[side], state.rows[side], key) for side in SIDES)
-    placed = cluster.place([(state.priors, state.alpha, state.tally)])[0]
+    users, items = (scatter_rows(cluster, side, starts[side], state.rows[side], key) for side in SIDES)
+    small = cluster.scatter([SmallValues(state.priors, state.alpha, state.tally)])[0]
     priors = {
-        side: cluster.submit(pick_prior, placed, side, key=f"restore-{side}-prior-{key}") for side in SIDES
+        side: cluster.submit(pick_prior, small, side, key=f"restore-{side}-prior-{key}") for side in SIDES
     }
-    alpha = cluster.submit(pick_alpha, placed, key=f"restore-noise-{key}")
+    alpha = cluster.submit(pick_alpha, small, key=f"restore-noise-{key}")
     cuts = [(int(first), int(last)) for first, last in itertools.pairwise(test_cuts)]
     tallies: list[Task | None] = [None] * len(cuts)
     if state.tally is not None:
-        restored = [(placed, cut) for cut in cuts]
-        tallies = list(cluster.map_blocks(pick_tally, restored, key=f"restore-tally-{key}"))
+        arguments = [(small, first, last) for first, last in cuts]
+        tallies = list(cluster.map_blocks(pick_tally, arguments, key=f"restore-tally-{key}"))
     return Chain(users, items, priors, alpha, tuple(tallies))
 
 
-def take_chain_home(
-    cluster: Cluster,
-    chain: Chain,
-    gathered: tuple[Sequence[EpochFinished], list[Sample], float],
-    key: str,
-) -> GibbsState:
-    """Fetch what the next sweep depends on; `gathered` is history, samples and Σ 1/α so far."""
-    history, samples, noise_total = gathered
-    rows = {side.side: fetch_rows(cluster, side, key) for side in (chain.users, chain.items)}
-    alpha = float(cluster.result(chain.alpha))
-    priors, tally = fetch_priors(cluster, chain), fetch_tally(cluster, chain)
-    return GibbsState(tuple(history), rows, priors, alpha, list(samples), tally, noise_total)
+def take_chain_home(cluster: Cluster, chain: Chain, state: GibbsState, key: str) -> GibbsState:
+    """Fetch what the next sweep depends on; history, samples and Σ 1/α are those of `state`."""
+    return replace(
+        state,
+        rows={side.side: fetch_rows(cluster, side, key) for side in (chain.users, chain.items)},
+        alpha=float(cluster.result(chain.alpha)),
+        priors=fetch_priors(cluster, chain),
+        tally=fetch_tally(cluster, chain),
+    )
 
 
 def fetch_priors(cluster: Cluster, chain: Chain) -> dict[Side, SidePrior]:
@@ -140,7 +146,7 @@ def fetch_sample(cluster: Cluster, chain: Chain, mean: float, rank: int, key: st
     """Fetch the present rows and priors, centred."""
     users, items = (fetch_rows(cluster, side, key) for side in (chain.users, chain.items))
     priors = fetch_priors(cluster, chain)
-    centred = centre((users, items), priors, mean, rank)
+    centred = centre(users, items, priors, mean, rank)
     weights = centre_weights(priors, rank)
     return Sample(
         users=centred.users,
@@ -153,20 +159,17 @@ def fetch_sample(cluster: Cluster, chain: Chain, mean: float, rank: int, key: st
     )
 
 
-def pick_prior(placed: tuple[dict[Side, SidePrior], float, Tally | None], side: Side) -> SidePrior:
+def pick_prior(small: SmallValues, side: Side) -> SidePrior:
     """Return one side's prior of a state."""
-    return placed[0][side]
+    return small.priors[side]
 
 
-def pick_alpha(placed: tuple[dict[Side, SidePrior], float, Tally | None]) -> float:
+def pick_alpha(small: SmallValues) -> float:
     """Return the noise precision of a state."""
-    return placed[1]
+    return small.alpha
 
 
-def pick_tally(
-    placed: tuple[dict[Side, SidePrior], float, Tally | None], cut: tuple[int, int]
-) -> Tally | None:
-    """Return one block's part of the predictions of a state."""
-    tally = placed[2]
-    first, last = cut
+def pick_tally(small: SmallValues, first: int, last: int) -> Tally | None:
+    """Return the predictions [first, last), one block's, of a state."""
+    tally = small.tally
     return None if tally is None else Tally(tally.total[first:last], tally.squares[first:last])

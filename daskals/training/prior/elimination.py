@@ -16,8 +16,8 @@ from daskals.kernels.prior.fill import fill_rows
 from daskals.kernels.prior.prior_system import WSystem, sum_system
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.store.scratch import OnDisk, lay_aside
-from daskals.training.gradients import Weights
 from daskals.training.half_step import SolveSpec
+from daskals.training.prior.gradients import Weights
 
 
 class EliminatedPart(NamedTuple):

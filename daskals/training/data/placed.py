@@ -11,9 +11,9 @@ from daskals.cluster.workers import Cluster
 from daskals.store.blocks import BlockSource
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
+from daskals.training.data.plan import plan_blocks
+from daskals.training.data.residency import Demand, block_bytes, choose_resident, memory_budgets
 from daskals.training.half_step import SideData, load_side
-from daskals.training.plan import plan_blocks
-from daskals.training.residency import Demand, block_bytes, choose_resident
 from daskals.training.scoring import HeldOut, load_held_out
 from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Int64, Side
 
@@ -52,6 +52,7 @@ class RatingsPlan:
         self._split = split
         counts = {side: split.train_counts(side) for side in SIDES}
         self.ranges = {side: plan_blocks(counts[side], rank) for side in SIDES}
+        self.starts = {side: [rows.start for rows in self.ranges[side]] for side in SIDES}
         value_bytes = 1 if len(store.scale) else 4
         self._bytes = {side: block_bytes(counts[side], self.ranges[side], value_bytes) for side in SIDES}
         others = np.diff(store.indptr("user")) - counts["user"]
@@ -62,9 +63,22 @@ class RatingsPlan:
         }
 
     def place(
-        self, cluster: Cluster, budgets: Mapping[str, int], key: str, previous: PlacedRatings | None = None
+        self, cluster: Cluster, ratings_memory: int | None, key: str, previous: PlacedRatings | None = None
     ) -> PlacedRatings:
-        """Start loading every block that fits the budgets at its home; see `choose_resident`."""
+        """Start loading every block at its home, to stay there if it fits; see `choose_resident`.
+
+        Parameters
+        ----------
+        cluster
+            Where to.
+        ratings_memory
+            Bytes each worker process may use for ratings, or None for half of its machine's memory.
+        key
+            Makes the names of these tasks unique.
+        previous
+            The same ratings as they lay before: only blocks that have another home are loaded.
+        """
+        budgets = memory_budgets(cluster, ratings_memory)
         threads = cluster.workers
         demands = [
             Demand(cluster.home(number), size)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.kernels.gibbs.moments import row_vectors
-from daskals.training.posterior import SidePrior
+from daskals.training.gibbs.posterior import SidePrior
 from daskals.types import FactorRows, Float32, Float64, Side
 
 
@@ -24,10 +24,10 @@ class Centred(NamedTuple):
 
 
 def centre(
-    rows: tuple[FactorRows, FactorRows], priors: dict[Side, SidePrior], mean: float, rank: int
+    user_rows: FactorRows, item_rows: FactorRows, priors: dict[Side, SidePrior], mean: float, rank: int
 ) -> Centred:
     """Centre the rows of users and items by the means of their priors, the features' part left in."""
-    users, items = (row_vectors(side, rank) for side in rows)
+    users, items = (row_vectors(rows, rank) for rows in (user_rows, item_rows))
     of_users, of_items = priors["user"].mean, priors["item"].mean
     users -= of_users
     items -= of_items

@@ -8,7 +8,7 @@ early it stops.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,13 @@ TOLERANCE = 1e-6
 
 MOST_STEPS = 200
 
-Context: TypeAlias = tuple[Side, float | Task, str]
-"""The side, η relative to λ or the task of it, and the key of the half-step."""
+
+class SolveContext(NamedTuple):
+    """The side, η relative to λ or the task of it, and the key of the half-step."""
+
+    side: Side
+    eta: float | Task
+    key: str
 
 
 class Weights(NamedTuple):
@@ -56,7 +61,7 @@ def start_gradients(
     eliminated: Sequence[Task],
     features: Sequence[Task],
     current: Task | None,
-    context: Context,
+    context: SolveContext,
     extra: Task | None = None,
 ) -> Task:
     """Start from the previous W, or from zero: residual, diagonal and first direction.
@@ -74,7 +79,7 @@ def take_gradients(
     eliminated: Sequence[Task],
     features: Sequence[Task],
     start: Task,
-    context: Context,
+    context: SolveContext,
 ) -> Task:
     """Step until the residual is small enough; return the task of W.
 

@@ -14,14 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from daskals.cluster.exchange import Generation, publish
+from daskals.cluster.exchange import Generation, gather
 from daskals.cluster.workers import Cluster, Task
 from daskals.kernels.prior.prior_system import WSystem, add_systems, lower_triangle
 from daskals.kernels.toolkit.dense import solve_positive
-from daskals.training.elimination import EliminatedPart, eliminate_and_sum, eliminate_slab, fill_slab
 from daskals.training.features import IMPLICIT, FeatureSpec, load_features
-from daskals.training.gradients import Weights, start_gradients, take_gradients
 from daskals.training.half_step import SideData, SolveSpec
+from daskals.training.prior.elimination import (
+    EliminatedPart,
+    eliminate_and_sum,
+    eliminate_slab,
+    fill_slab,
+)
+from daskals.training.prior.gradients import SolveContext, Weights, start_gradients, take_gradients
 from daskals.types import BlockStats, Float64
 
 MOST_DIRECT = 2048
@@ -78,7 +83,7 @@ class PriorHalfStep:
         weights = self._solve(cluster, eliminated, current.prior, key)
         found = [(rows, self.prior.blocks[n], weights, *given[n]) for n, rows in enumerate(eliminated)]
         slabs = cluster.map_blocks(fill_slab, found, key=f"{side}-half-step-{key}", order=order)
-        generation = publish(cluster, side, slabs, key)
+        generation = gather(cluster, side, slabs, key)
         stats = cluster.submit(
             add_weights_penalty, generation.stats, weights, key=f"reduce-{side}-prior-{key}"
         )
@@ -101,10 +106,11 @@ class PriorHalfStep:
             fan_in = most_parts(prior.spec.n_features * size)
             few = sum_systems(cluster, eliminated, fan_in, f"sum-{side}-prior-{key}")
             return cluster.submit(solve_system, few, size, prior.eta, key=f"solve-{side}-prior-{key}")
-        start = start_gradients(cluster, eliminated, prior.blocks, current, (side, prior.eta, key))
+        context = SolveContext(side, prior.eta, key)
+        start = start_gradients(cluster, eliminated, prior.blocks, current, context)
         return cluster.submit(
             read_gradients,
-            take_gradients(cluster, eliminated, prior.blocks, start, (side, prior.eta, key)),
+            take_gradients(cluster, eliminated, prior.blocks, start, context),
             prior.eta,
             key=f"solve-{side}-prior-{key}",
         )
@@ -127,14 +133,14 @@ def most_parts(n_unknowns: int) -> int:
 def fold_in_order(
     cluster: Cluster,
     parts: Sequence[Task],
-    adding: tuple[Callable[[list[Any]], Any], int],
+    add: Callable[[list[Any]], Any],
+    fan_in: int,
     key: str,
 ) -> list[Task]:
-    """Add parts up in their order, a few at a time, until a few are left for whoever needs their sum.
+    """Add parts up in their order, `fan_in` at a time, until so few are left for whoever needs their sum.
 
-    `adding` is what adds, and how many at a time. The tree depends on the number of parts alone.
+    The tree depends on the number of parts alone.
     """
-    add, fan_in = adding
     few, level = list(parts), 0
     while len(few) > fan_in:
         few = [
@@ -167,7 +173,7 @@ def sum_systems(cluster: Cluster, parts: Sequence[Task], fan_in: int, key: str) 
     if len(groups) == 1:
         return groups[0]
     sums = [cluster.submit(add_lists, group, key=f"{key}-{n}") for n, group in enumerate(groups)]
-    return fold_in_order(cluster, sums, (add_lists, fan_in), key)
+    return fold_in_order(cluster, sums, add_lists, fan_in, key)
 
 
 def read_systems(parts: list[EliminatedPart]) -> list[WSystem]:

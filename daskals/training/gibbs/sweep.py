@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskals.cluster.exchange import Gathered, Generation, Slab, publish
+from daskals.cluster.exchange import Gathered, Generation, Slab, gather
 from daskals.cluster.workers import Cluster, Task
 from daskals.kernels.gibbs.censored import Ends, complete
 from daskals.kernels.gibbs.draw import draw_rows
@@ -31,9 +31,7 @@ from daskals.kernels.toolkit.random import (
     STREAM_GIBBS_USER_LATENT,
 )
 from daskals.store.blocks import AnyBlock, block_of
-from daskals.training.gradients import Weights, start_gradients, take_gradients
-from daskals.training.half_step import SideData
-from daskals.training.posterior import (
+from daskals.training.gibbs.posterior import (
     Hyperprior,
     SidePrior,
     draw_alpha,
@@ -43,7 +41,9 @@ from daskals.training.posterior import (
     prior_draws,
     spread,
 )
-from daskals.training.prior import MOST_DIRECT, Prior
+from daskals.training.half_step import SideData
+from daskals.training.prior.gradients import SolveContext, Weights, start_gradients, take_gradients
+from daskals.training.prior.half_step import MOST_DIRECT, Prior
 from daskals.types import BlockStats, FactorRows, Float64, Side
 
 _ROWS = {"user": STREAM_GIBBS_USER, "item": STREAM_GIBBS_ITEM}
@@ -77,7 +77,7 @@ class SideChain:
 
 
 @dataclass(frozen=True)
-class Step:
+class SweepSpec:
     """What all tasks of a sweep share.
 
     Attributes
@@ -100,6 +100,15 @@ class Step:
     ends: Ends | None = None
 
 
+class Given(NamedTuple):
+    """What a side's rows are drawn from: the other side's, their own as they are, their prior, the noise."""
+
+    other: Generation
+    current: Generation
+    prior: Task
+    alpha: Task
+
+
 def prepare_side(cluster: Cluster, data: SideData, features: Prior | None, key: str) -> SideChain:
     """Form what stays the same in all sweeps."""
     if features is None or features.spec.n_features > MOST_DIRECT:
@@ -114,53 +123,52 @@ def prepare_side(cluster: Cluster, data: SideData, features: Prior | None, key: 
 def submit_rows(
     cluster: Cluster,
     chain: SideChain,
-    given: tuple[Generation, Generation],
-    drawn: tuple[Task, Task],
-    step: Step,
+    given: Given,
+    spec: SweepSpec,
     key: str,
 ) -> Generation:
-    """Start drawing all rows of a side.
-
-    `given` are the other side's rows and the present ones of this; `drawn` its prior and the noise precision.
-    """
+    """Start drawing all rows of a side."""
     side = chain.data.side
-    other, current = given
-    prior, alpha = drawn
     features = None if chain.features is None else chain.features.blocks
     arguments = [
         (
-            *(block, other.near(cluster.home(n)), None if features is None else features[n]),
-            *(prior, alpha, side, step),
-            None if step.ends is None else current.slabs[n],
+            block,
+            given.other.near(cluster.home(n)),
+            None if features is None else features[n],
+            given.prior,
+            given.alpha,
+            side,
+            spec,
+            None if spec.ends is None else given.current.slabs[n],
         )
         for n, block in enumerate(chain.data.blocks)
     ]
     slabs = cluster.map_blocks(draw_slab, arguments, key=f"draw-{side}s-{key}")
-    return publish(cluster, side, slabs, key)
+    return gather(cluster, side, slabs, key)
 
 
 def submit_prior(
-    cluster: Cluster, chain: SideChain, rows: Generation, prior: Task, step: Step, key: str
+    cluster: Cluster, chain: SideChain, rows: Generation, prior: Task, spec: SweepSpec, key: str
 ) -> Task:
     """Start drawing a side's next prior from its rows."""
     side = chain.data.side
     moments = cluster.submit(fold_moments, list(rows.slabs), key=f"reduce-{side}-moments-{key}")
     if chain.features is None or chain.gram is not None:
         return cluster.submit(
-            next_prior, moments, prior, chain.gram, side, step, key=f"draw-{side}-prior-{key}"
+            next_prior, moments, prior, chain.gram, side, spec, key=f"draw-{side}-prior-{key}"
         )
-    drawn = cluster.submit(next_mean, moments, prior, side, step, key=f"draw-{side}-mean-{key}")
-    arguments = [(slab, chain.data.blocks[n], drawn, side, step) for n, slab in enumerate(rows.slabs)]
+    drawn = cluster.submit(next_mean, moments, prior, side, spec, key=f"draw-{side}-mean-{key}")
+    arguments = [(slab, chain.data.blocks[n], drawn, side, spec) for n, slab in enumerate(rows.slabs)]
     perturbed = cluster.map_blocks(perturb_rows, arguments, key=f"perturb-{side}s-{key}")
     extra = cluster.submit(
-        perturb_weights, drawn, chain.features.spec.n_features, side, step, key=f"perturb-{side}-prior-{key}"
+        perturb_weights, drawn, chain.features.spec.n_features, side, spec, key=f"perturb-{side}-prior-{key}"
     )
     eta = cluster.submit(read_eta, prior, key=f"read-{side}-eta-{key}")
     present = cluster.submit(read_weights, prior, key=f"read-{side}-weights-{key}")
-    context = (side, eta, key)
+    context = SolveContext(side, eta, key)
     start = start_gradients(cluster, perturbed, chain.features.blocks, present, context, extra)
     values = take_gradients(cluster, perturbed, chain.features.blocks, start, context)
-    return cluster.submit(finish_prior, drawn, values, side, step, key=f"draw-{side}-prior-{key}")
+    return cluster.submit(finish_prior, drawn, values, side, spec, key=f"draw-{side}-prior-{key}")
 
 
 def draw_slab(
@@ -170,7 +178,7 @@ def draw_slab(
     prior: SidePrior,
     alpha: float,
     side: Side,
-    step: Step,
+    spec: SweepSpec,
     current: Slab | DrawnSlab | None,
 ) -> DrawnSlab:
     """Draw the rows of one block, and sum what they tell of their prior.
@@ -178,29 +186,29 @@ def draw_slab(
     Where ratings are cut off, their latent values are drawn first, given the rows `current`.
     """
     ratings = block_of(block)
-    if step.ends is not None and current is not None:
+    if spec.ends is not None and current is not None:
         ratings = complete(
             ratings,
             current.rows,
             other.rows,
-            rank=step.rank,
-            mean=step.mean,
+            rank=spec.rank,
+            mean=spec.mean,
             alpha=alpha,
-            ends=step.ends,
-            noise=Noise(step.seed, _LATENT[side], step.sweep),
+            ends=spec.ends,
+            noise=Noise(spec.seed, _LATENT[side], spec.sweep),
         )
     means = prior.mean[None] if features is None else prior.mean + times(features, prior.weights)
     rows, sse = draw_rows(
         ratings,
         other.rows,
-        rank=step.rank,
-        mean=step.mean,
+        rank=spec.rank,
+        mean=spec.mean,
         alpha=alpha,
         precision=prior.precision,
         priors=means,
-        noise=Noise(step.seed, _ROWS[side], step.sweep),
+        noise=Noise(spec.seed, _ROWS[side], spec.sweep),
     )
-    moments = sum_moments(rows, np.diff(ratings.indptr), features, prior.weights, step.rank)
+    moments = sum_moments(rows, np.diff(ratings.indptr), features, prior.weights, spec.rank)
     stats = BlockStats(sse, prior_pull(moments, prior.mean, prior.precision))
     return DrawnSlab(ratings.start, rows, stats, moments)
 
@@ -226,39 +234,43 @@ def add_arrays(parts: Sequence[Float64]) -> Float64:
     return total
 
 
-def next_prior(moments: Moments, prior: SidePrior, gram: Float64 | None, side: Side, step: Step) -> SidePrior:
+def next_prior(
+    moments: Moments, prior: SidePrior, gram: Float64 | None, side: Side, spec: SweepSpec
+) -> SidePrior:
     """Draw a side's prior, W by its normal equations."""
     return draw_side_prior(
-        prior_draws(step.seed, step.sweep, side),
+        prior_draws(spec.seed, spec.sweep, side),
         moments,
         prior,
-        step.hyperprior,
+        spec.hyperprior,
         np.zeros((0, 0)) if gram is None else gram,
     )
 
 
-def next_mean(moments: Moments, prior: SidePrior, side: Side, step: Step) -> SidePrior:
+def next_mean(moments: Moments, prior: SidePrior, side: Side, spec: SweepSpec) -> SidePrior:
     """Draw μ and Λ, leaving W and η as they were."""
-    draws = prior_draws(step.seed, step.sweep, side)
-    mean, precision = draw_mean_and_precision(draws, moments, prior, step.hyperprior)
+    draws = prior_draws(spec.seed, spec.sweep, side)
+    mean, precision = draw_mean_and_precision(draws, moments, prior, spec.hyperprior)
     return prior._replace(mean=mean, precision=precision)
 
 
-def perturb_rows(slab: DrawnSlab, block: AnyBlock, prior: SidePrior, side: Side, step: Step) -> RatedRows:
+def perturb_rows(
+    slab: DrawnSlab, block: AnyBlock, prior: SidePrior, side: Side, spec: SweepSpec
+) -> RatedRows:
     """Return x − μ + e, e ~ N(0, Λ⁻¹), of the rows with ratings: the right side that draws W."""
-    noise = normal_rows(Noise(step.seed, _FEATURES[side], step.sweep), slab.start, slab.rows, step.rank)
-    x = slab.rows[:, : step.rank + 1].astype(np.float64)
-    x[:, step.rank] = slab.rows[:, step.rank + 1]
+    noise = normal_rows(Noise(spec.seed, _FEATURES[side], spec.sweep), slab.start, slab.rows, spec.rank)
+    x = slab.rows[:, : spec.rank + 1].astype(np.float64)
+    x[:, spec.rank] = slab.rows[:, spec.rank + 1]
     counts = np.diff(block_of(block).indptr)
     right = x - prior.mean + spread(noise, prior.precision)
     right[counts == 0] = 0.0
     return RatedRows(counts, right)
 
 
-def perturb_weights(prior: SidePrior, n_features: int, side: Side, step: Step) -> Float64:
+def perturb_weights(prior: SidePrior, n_features: int, side: Side, spec: SweepSpec) -> Float64:
     """Return √η·e for each feature, e ~ N(0, Λ⁻¹): what W's own prior adds to the right side."""
-    draws = prior_draws(step.seed, step.sweep, f"{side}-features")
-    noise = spread(draws.normals(n_features, step.rank + 1), prior.precision)
+    draws = prior_draws(spec.seed, spec.sweep, f"{side}-features")
+    noise = spread(draws.normals(n_features, spec.rank + 1), prior.precision)
     return np.asarray(np.sqrt(prior.eta) * noise)
 
 
@@ -272,21 +284,23 @@ def read_weights(prior: SidePrior) -> Weights:
     return Weights(prior.weights, 0.0)
 
 
-def finish_prior(prior: SidePrior, values: Float64, side: Side, step: Step) -> SidePrior:
+def finish_prior(prior: SidePrior, values: Float64, side: Side, spec: SweepSpec) -> SidePrior:
     """Put the drawn W in place and draw η."""
-    draws = prior_draws(step.seed, step.sweep, f"{side}-eta")
-    eta = draw_eta(draws, values, prior.precision, step.hyperprior)
+    draws = prior_draws(spec.seed, spec.sweep, f"{side}-eta")
+    eta = draw_eta(draws, values, prior.precision, spec.hyperprior)
     return prior._replace(weights=values, eta=eta)
 
 
-def next_alpha(stats: BlockStats, n: int, step: Step) -> float:
+def next_alpha(stats: BlockStats, n: int, spec: SweepSpec) -> float:
     """Draw the noise precision from the items' squared errors."""
-    return draw_alpha(prior_draws(step.seed, step.sweep, "noise"), stats.sse, n, step.hyperprior)
+    return draw_alpha(prior_draws(spec.seed, spec.sweep, "noise"), stats.sse, n, spec.hyperprior)
 
 
-def tally_slab(tally: Tally | None, block: AnyBlock, users: DrawnSlab, items: Gathered, step: Step) -> Tally:
+def tally_slab(
+    tally: Tally | None, block: AnyBlock, users: DrawnSlab, items: Gathered, spec: SweepSpec
+) -> Tally:
     """Add one sweep's predictions of a block's held-out ratings."""
-    predicted = predict_block(block_of(block), users.rows, items.rows, rank=step.rank, mean=step.mean).astype(
+    predicted = predict_block(block_of(block), users.rows, items.rows, rank=spec.rank, mean=spec.mean).astype(
         np.float64
     )
     if tally is None:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.training.events import EpochFinished
-from daskals.training.posterior import SidePrior
-from daskals.training.sweep import Tally
+from daskals.training.gibbs.posterior import SidePrior
+from daskals.training.gibbs.sweep import Tally
 from daskals.types import SIDES, FactorRows, Float32, Float64, Side
 
 

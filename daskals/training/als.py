@@ -1,0 +1,214 @@
+"""Alternating least squares as a step: user half-step, item half-step, reductions, a closing half-step."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
+
+from daskals.cluster.exchange import Factors, Generation, fetch_rows
+from daskals.cluster.workers import Task
+from daskals.errors import NumericalError, RowError
+from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums
+from daskals.training.data.placed import PlacedRatings, RatingsPlan
+from daskals.training.events import EpochFinished
+from daskals.training.half_step import HalfStep, SolveSpec, initialise
+from daskals.training.hand_over import fetch_weights, hand_out, take_home
+from daskals.training.loop import End, Epoch
+from daskals.training.outcome import TrainedFactors
+from daskals.training.prior.half_step import Prior, PriorHalfStep, load_prior
+from daskals.training.problem import Problem
+from daskals.training.scoring import HeldOut, error_figures, submit_errors
+from daskals.training.state import TrainingState
+from daskals.types import SIDES, BlockStats, Side
+
+STATE_EPOCHS = 10
+"""Epochs after which the state is taken home at the latest."""
+
+AlsStateT = TypeVar("AlsStateT", bound=TrainingState)
+
+
+class AlsPosition(NamedTuple):
+    """Factors after an epoch, and their errors on held-out ratings where somebody asks for them."""
+
+    factors: Factors
+    validation: Task | None = None
+    test: Task | None = None
+
+
+class AlsStep:
+    """One configuration, by least squares; a `loop.Step`.
+
+    Parameters
+    ----------
+    problem
+        What is trained.
+    spec
+        What shapes a solve.
+    ratings_memory
+        Bytes each worker process may use for ratings, or None for half of its machine's memory.
+    plan
+        How the ratings are cut, where others share them; by this model's work if None.
+
+    Attributes
+    ----------
+    ratings, priors
+        What the next tasks read, as `place` left it.
+    keeps_rows
+        Whether the rows of an epoch stay on the cluster as long as its position is held.
+    """
+
+    phase = "train"
+    state_every = STATE_EPOCHS
+    checkpoint_epochs = 1
+
+    def __init__(
+        self,
+        problem: Problem,
+        spec: SolveSpec,
+        ratings_memory: int | None = None,
+        plan: RatingsPlan | None = None,
+    ) -> None:
+        self.problem = problem
+        self.spec = spec
+        self.epochs = problem.config.epochs
+        self.tol, self.patience = problem.config.tol, problem.config.patience
+        self.plan = plan or RatingsPlan(problem.store, problem.split, spec.rank)
+        self.ratings: PlacedRatings
+        self.priors: dict[Side, Prior] = {}
+        self.keeps_rows = spec.needs_current
+        self._ratings_memory = ratings_memory
+
+    def place(self, key: str, *, again: bool) -> None:
+        """Load the ratings and features."""
+        problem, cluster = self.problem, self.problem.cluster
+        before = self.ratings if again else None
+        self.ratings = self.plan.place(cluster, self._ratings_memory, key, before)
+        for side, spec in problem.features.items():
+            data, eta = self.ratings.sides[side], problem.config.relative_eta
+            self.priors[side] = load_prior(cluster, problem.store.path, data, spec, eta, key)
+        if not again:
+            self.ratings.wait(cluster)
+
+    def init(self, key: str) -> tuple[AlsPosition, TrainingState]:
+        """Start with random factors."""
+        config = self.problem.config
+        users, items = (
+            initialise(
+                self.problem.cluster,
+                self.ratings.sides[side],
+                self.spec.rank,
+                config.seed,
+                config.initial_deviation,
+                key,
+            )
+            for side in SIDES
+        )
+        return AlsPosition(Factors(users, items)), TrainingState((), {})
+
+    def hand_out(self, state: TrainingState, key: str) -> AlsPosition:
+        """Put a state on the cluster."""
+        return AlsPosition(hand_out(self.problem.cluster, state, self.plan.starts, self.spec.rank, key))
+
+    def submit(self, position: AlsPosition, epoch: Epoch) -> AlsPosition:
+        """Start both half-steps, and the errors that are watched."""
+        key = epoch.key
+        users, items = position.factors
+        users = self._submit_half_step(items, users, key)
+        items = self._submit_half_step(users, items, key)
+        factors = Factors(users, items)
+        validation = self._submit_errors(self.ratings.validation, factors, key)
+        monitored = self.ratings.test if self.problem.config.monitor_test else None
+        test = self._submit_errors(monitored, factors, key)
+        return AlsPosition(self._held(factors), validation, test)
+
+    def _held(self, factors: Factors) -> Factors:
+        """Return the factors without what nobody needs once this epoch's tasks are on their way."""
+        if self.keeps_rows:
+            return factors
+        # no solve starts from the rows as they are
+        users, items = factors
+        return Factors(replace(users, slabs=(), replicas={}), replace(items, slabs=()))
+
+    def finish(self, position: AlsPosition, state: AlsStateT, epoch: Epoch, started: float) -> AlsStateT:
+        """Await an epoch and add its record."""
+        users, items = (self._wait(generation) for generation in position.factors)
+        seconds = time.perf_counter() - started
+        config, n_train = self.problem.config, self.problem.split.n_train
+        record = EpochFinished(
+            epoch=epoch.number,
+            epochs=self.epochs,
+            objective=config.lambda_ / 2 * (items.sse + users.penalty + items.penalty),
+            train_rmse=math.sqrt(max(items.sse, 0.0) / n_train),
+            validation_rmse=self._rmse(position.validation),
+            test_rmse=self._rmse(position.test),
+            seconds=seconds,
+            ratings_per_second=n_train / seconds,
+        )
+        return replace(state, history=(*state.history, record))
+
+    def take_home(self, position: AlsPosition, state: AlsStateT, key: str) -> AlsStateT:
+        """Fetch what the next epoch depends on."""
+        rows, weights = take_home(self.problem.cluster, position.factors, self.spec, key)
+        return replace(state, rows=rows, weights=weights)
+
+    def conclude(self, end: End[AlsPosition, TrainingState]) -> TrainedFactors:
+        """Solve the users for the final items, bring the factors home, and sum their errors."""
+        cluster, key = self.problem.cluster, end.key
+        users, items = end.position.factors
+        factors = Factors(self._submit_half_step(items, users, key), items)
+        self._wait(factors.users)
+        user_rows, item_rows = (fetch_rows(cluster, generation, key) for generation in factors)
+        train = HeldOut("train", self.ratings.sides["user"].blocks)
+        return TrainedFactors(
+            user_rows=user_rows,
+            item_rows=item_rows,
+            spec=self.spec,
+            history=end.state.history,
+            train=self._errors(train, factors, key),
+            validation=self._errors(self.ratings.validation, factors, key),
+            test=self._errors(self.ratings.test, factors, key),
+            weights=fetch_weights(cluster, factors),
+        )
+
+    def _submit_half_step(self, other: Generation, current: Generation, key: str) -> Generation:
+        side = current.side
+        data, prior = self.ratings.sides[side], self.priors.get(side)
+        half = HalfStep(data, self.spec) if prior is None else PriorHalfStep(data, self.spec, prior)
+        return half.submit(self.problem.cluster, other, current, key)
+
+    def _submit_errors(self, held_out: HeldOut | None, factors: Factors, key: str) -> Task | None:
+        if held_out is None:
+            return None
+        return submit_errors(self.problem.cluster, held_out, factors, self.problem.scoring(), key)
+
+    def _errors(self, held_out: HeldOut | None, factors: Factors, key: str) -> ErrorSums:
+        task = self._submit_errors(held_out, factors, key)
+        sums: ErrorSums = NO_ERRORS if task is None else self.problem.cluster.result(task)
+        return sums
+
+    def _rmse(self, task: Task | None) -> float | None:
+        figures = None if task is None else error_figures(self.problem.cluster.result(task))
+        return None if figures is None else figures.rmse
+
+    def _wait(self, generation: Generation) -> BlockStats:
+        try:
+            stats: BlockStats = self.problem.cluster.result(generation.stats)
+        except RowError as error:
+            # users are awaited before items and epochs in order, so the first failure is this side's own
+            raise self._named(error, generation.side) from None
+        if not math.isfinite(stats.sse + stats.penalty):
+            raise NumericalError(
+                f"the {generation.side} half-step's objective is not finite", where="training"
+            )
+        return stats
+
+    def _named(self, error: RowError, side: Side) -> NumericalError:
+        store = self.problem.store
+        ids = store.user_ids if side == "user" else store.item_ids
+        return NumericalError(
+            error.found,
+            where=f"{side} {ids[error.row].as_py()!r} (row {error.row})",
+            remedy="Raise --tau and --gamma, or look at this row's ratings",
+        )

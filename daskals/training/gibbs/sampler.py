@@ -1,0 +1,108 @@
+"""The Gibbs sampler: a short ALS, then the chain; what comes before and after the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from daskals.cluster.workers import Cluster
+from daskals.config import TrainConfig
+from daskals.kernels.gibbs.censored import ends_of
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split
+from daskals.training.compiling import prepare_workers
+from daskals.training.events import Callback, EpochFinished, Event
+from daskals.training.gibbs.state import GibbsState
+from daskals.training.gibbs.step import GibbsStep, Posterior
+from daskals.training.loop import Loop, teller
+from daskals.training.outcome import TrainedFactors
+from daskals.training.problem import Problem
+from daskals.training.run import NO_OPTIONS, RunOptions
+from daskals.training.trainer import Trainer
+
+
+class GibbsSampler:
+    """Samples the posterior of one configuration on one split of one store.
+
+    Parameters
+    ----------
+    cluster
+        Where the tasks run.
+    store, split
+        The ratings, and which of them train.
+    config
+        The model's configuration, resolved.
+    callbacks
+        Called with every event, in this process.
+    run
+        Checkpoints and memory.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: RatingsStore,
+        split: Split,
+        config: TrainConfig,
+        callbacks: Sequence[Callback] = (),
+        run: RunOptions = NO_OPTIONS,
+    ) -> None:
+        self._problem = Problem(cluster, store, split, config)
+        self._tell = teller(callbacks)
+        self._options = run
+
+    def run(self) -> Posterior:
+        """Start from a short ALS, or from a checkpoint, and sweep to the end.
+
+        Raises
+        ------
+        ClusterError
+            If a worker does not fit, the scheduler goes away, or workers keep dying.
+        NumericalError
+            If the noise precision collapses or explodes, or a row or a prior cannot be drawn.
+        """
+        with self._problem.cluster.watched():
+            return self._run()
+
+    def _run(self) -> Posterior:
+        problem, options = self._problem, self._options
+        checkpoints, resumed = options.checkpoints, None
+        if checkpoints is not None:
+            stored = checkpoints.open(problem.config, problem.store, problem.split)
+            resumed = None if stored is None else GibbsState.from_stored(stored.attributes, stored.arrays)
+        is_censored = problem.config.likelihood == "censored"
+        ends = ends_of(problem.store.scale, problem.limits) if is_censored else None
+        compile_seconds = prepare_workers(problem, options.numba_threads, self._tell, ends=ends)
+        warm = self._short_als() if resumed is None else None
+        ran = Loop(
+            problem.cluster,
+            GibbsStep(problem, ends, warm, options.ratings_memory),
+            problem.store.path,
+            tell=self._tell,
+            checkpoints=checkpoints,
+            state=resumed,
+        ).run()
+        trained = replace(
+            ran.result.trained,
+            compile_seconds=compile_seconds + (0.0 if warm is None else warm.compile_seconds),
+            workers_lost=(*(() if warm is None else warm.workers_lost), *ran.workers_lost),
+            bytes_moved=ran.bytes_moved + (0 if warm is None else warm.bytes_moved),
+            resumed_from=None if resumed is None else resumed.sweep,
+        )
+        return replace(ran.result, trained=trained)
+
+    def _short_als(self) -> TrainedFactors:
+        problem = self._problem
+        update = {
+            "model": "hierarchical" if problem.features else "als",
+            "epochs": problem.config.warm_start,
+            "monitor_test": False,
+        }
+        config = problem.config.model_copy(update=update)
+        run = replace(self._options, checkpoints=None)
+        return Trainer(problem.cluster, problem.store, problem.split, config, [self._forward], run).train()
+
+    def _forward(self, event: Event) -> None:
+        # the phases of the short ALS are the run's; its epochs are not
+        if not isinstance(event, EpochFinished):
+            self._tell(event)

@@ -1,0 +1,245 @@
+"""The Gibbs chain as a step: sweeps; samples kept, predictions added up.
+
+All random numbers are functions of (seed, sweep, side, row), so the chain is the same for any workers and
+blocks, and a run that goes back to a state, in this process or from a checkpoint, continues it to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from daskals.cluster.exchange import scatter_rows
+from daskals.kernels.gibbs.censored import Ends
+from daskals.kernels.scoring.score import NO_ERRORS
+from daskals.store.splits import load_block
+from daskals.training.data.placed import PlacedRatings, RatingsPlan
+from daskals.training.events import EpochFinished
+from daskals.training.gibbs.chain import (
+    Chain,
+    fetch_sample,
+    fetch_tally,
+    hand_out_chain,
+    submit_sweep,
+    submit_tallies,
+    take_chain_home,
+)
+from daskals.training.gibbs.posterior import Hyperprior, SidePrior, check_alpha, start_prior
+from daskals.training.gibbs.predictive import PredictiveFigures, predictive_figures
+from daskals.training.gibbs.state import GibbsState, Sample, kept_sweeps
+from daskals.training.gibbs.sweep import SideChain, SweepSpec, Tally, fold_moments, prepare_side, start_slab
+from daskals.training.loop import End, Epoch
+from daskals.training.outcome import TrainedFactors
+from daskals.training.prior.half_step import load_prior
+from daskals.training.problem import Problem
+from daskals.types import SIDES, TEST, BlockStats, FactorRows, Float64, Int64, Side
+
+STATE_SWEEPS = 20
+"""Sweeps after which the state is taken home at the latest."""
+
+CHECKPOINT_SWEEPS = 20
+"""Sweeps that count as an epoch of --checkpoint-every: a state holds every sample so far."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What a chain leaves.
+
+    Attributes
+    ----------
+    trained
+        The run as any training leaves it, but for rows, weights and error sums: the rows are those of the
+        last sweep, and the rest is empty. What stands for the samples is for whoever summarises them.
+    samples
+        The kept samples, oldest first.
+    noise_variance
+        Mean of 1/α over the sweeps after the burn-in.
+    predictive
+        Figures of the whole chain on the test ratings, None without any.
+    ends
+        Of the rating scale, where ratings count as cut off there.
+    """
+
+    trained: TrainedFactors
+    samples: list[Sample]
+    noise_variance: float
+    predictive: PredictiveFigures | None
+    ends: Ends | None
+
+
+class GibbsStep:
+    """The posterior of one configuration, by sweeps; a `loop.Step`.
+
+    Parameters
+    ----------
+    problem
+        What is sampled.
+    ends
+        Of the rating scale, where ratings are cut off there.
+    warm
+        The short ALS that the chain starts from; None for a chain that goes on from a state.
+    ratings_memory
+        Bytes each worker process may use for ratings, or None for half of its machine's memory.
+    """
+
+    phase = "sample"
+    state_every = STATE_SWEEPS
+    tol = 0.0
+    patience: int | None = None
+
+    def __init__(
+        self,
+        problem: Problem,
+        ends: Ends | None,
+        warm: TrainedFactors | None,
+        ratings_memory: int | None = None,
+    ) -> None:
+        config = problem.config
+        self.epochs = config.sweeps
+        self.checkpoint_epochs = CHECKPOINT_SWEEPS
+        self._problem = problem
+        self._rank = config.rank
+        self._ends = ends
+        self._warm = warm
+        self._kept = kept_sweeps(config.sweeps, config.burn_in, config.keep_samples)
+        self._plan = RatingsPlan(problem.store, problem.split, self._rank)
+        self._ratings: PlacedRatings
+        self._ratings_memory = ratings_memory
+        self._sides: dict[Side, SideChain] = {}
+
+    def place(self, key: str, *, again: bool) -> None:
+        """Load the ratings and features, and form what stays the same in all sweeps."""
+        problem, cluster = self._problem, self._problem.cluster
+        before = self._ratings if again else None
+        self._ratings = self._plan.place(cluster, self._ratings_memory, key, before)
+        for side in SIDES:
+            data, spec = self._ratings.sides[side], problem.features.get(side)
+            features = None
+            if spec is not None:
+                features = load_prior(cluster, problem.store.path, data, spec, 0.0, key)
+            self._sides[side] = prepare_side(cluster, data, features, key)
+        if not again:
+            self._ratings.wait(cluster)
+
+    def init(self, key: str) -> tuple[Chain, GibbsState]:
+        """Take the short ALS as the state before the first sweep, its rows' spread as their priors."""
+        warm = self._warm
+        assert warm is not None, "a chain starts from a short ALS or from a state"
+        rows: dict[Side, FactorRows] = {"user": warm.user_rows, "item": warm.item_rows}
+        priors = {side: self._first_prior(side, rows[side], warm.weights.get(side), key) for side in SIDES}
+        alpha = self._problem.split.n_train / max(warm.train.squared, 1e-12)
+        state = GibbsState((), rows, priors, alpha, [], None, 0.0)
+        return self.hand_out(state, key), state
+
+    def _first_prior(self, side: Side, rows: FactorRows, weights: Float64 | None, key: str) -> SidePrior:
+        cluster, chain = self._problem.cluster, self._sides[side]
+        if weights is None:
+            weights = np.zeros((0, self._rank + 1))
+        slabs = scatter_rows(cluster, side, self._plan.starts[side], rows, f"{key}-warm").slabs
+        features = None if chain.features is None else chain.features.blocks
+        arguments = [
+            (slab, chain.data.blocks[n], None if features is None else features[n], weights, self._rank)
+            for n, slab in enumerate(slabs)
+        ]
+        moments = cluster.map_blocks(start_slab, arguments, key=f"start-{side}-moments-{key}")
+        folded = cluster.submit(fold_moments, moments, key=f"start-{side}-prior-{key}")
+        return start_prior(cluster.result(folded), weights, Hyperprior())
+
+    def hand_out(self, state: GibbsState, key: str) -> Chain:
+        """Put a state on the cluster."""
+        return hand_out_chain(self._problem.cluster, state, self._plan.starts, self._test_cuts, key)
+
+    def submit(self, position: Chain, epoch: Epoch) -> Chain:
+        """Start a sweep, and after the burn-in the predictions of the test ratings."""
+        problem, test, sweep = self._problem, self._ratings.test, epoch.number - 1
+        key = epoch.key
+        config, cluster = problem.config, problem.cluster
+        spec = SweepSpec(self._rank, problem.mean, config.seed, sweep, Hyperprior(), self._ends)
+        chain = submit_sweep(cluster, self._sides, position, spec, problem.split.n_train, key)
+        if test is None or sweep < config.burn_in:
+            return chain
+        return replace(chain, tallies=submit_tallies(cluster, test, chain, spec, key))
+
+    def finish(self, position: Chain, state: GibbsState, epoch: Epoch, started: float) -> GibbsState:
+        """Await a sweep; add its record, its noise, and the sample where one is kept."""
+        problem, cluster, sweep = self._problem, self._problem.cluster, epoch.number - 1
+        alpha = float(cluster.result(position.alpha))
+        low, high = problem.limits
+        check_alpha(alpha, max(high - low, 1e-6), sweep + 1)
+        users: BlockStats = cluster.result(position.users.stats)
+        items: BlockStats = cluster.result(position.items.stats)
+        seconds = time.perf_counter() - started
+        noise_total = state.noise_total + (1.0 / alpha if sweep >= problem.config.burn_in else 0.0)
+        record = EpochFinished(
+            epoch=sweep + 1,
+            epochs=self.epochs,
+            objective=0.5 * (alpha * items.sse + users.penalty + items.penalty),
+            train_rmse=math.sqrt(max(items.sse, 0.0) / problem.split.n_train),
+            validation_rmse=None,
+            test_rmse=self._monitored(position, sweep + 1, noise_total),
+            seconds=seconds,
+            ratings_per_second=problem.split.n_train / seconds,
+            noise_precision=alpha,
+        )
+        samples = state.samples
+        if sweep in self._kept:
+            samples = [
+                *samples,
+                fetch_sample(cluster, position, problem.mean, self._rank, f"{epoch.key}-sample"),
+            ]
+        return replace(state, history=(*state.history, record), samples=samples, noise_total=noise_total)
+
+    def _monitored(self, chain: Chain, done: int, noise_total: float) -> float | None:
+        if not self._problem.config.monitor_test:
+            return None
+        figures = self._figures(fetch_tally(self._problem.cluster, chain), done, noise_total)
+        return None if figures is None else figures.rmse
+
+    def _figures(self, tally: Tally | None, done: int, noise_total: float) -> PredictiveFigures | None:
+        if tally is None:
+            return None
+        n = done - self._problem.config.burn_in
+        return predictive_figures(self._test_ratings, tally, n, noise_total / n, self._ends)
+
+    def take_home(self, position: Chain, state: GibbsState, key: str) -> GibbsState:
+        """Fetch what the next sweep depends on."""
+        return take_chain_home(self._problem.cluster, position, state, key)
+
+    def conclude(self, end: End[Chain, GibbsState]) -> Posterior:
+        """Return samples and figures."""
+        state = end.state
+        trained = TrainedFactors(
+            user_rows=state.rows["user"],
+            item_rows=state.rows["item"],
+            spec=self._problem.solve_spec(),
+            history=state.history,
+            train=NO_ERRORS,
+            validation=NO_ERRORS,
+            test=NO_ERRORS,
+        )
+        noise_variance = state.noise_total / (self.epochs - self._problem.config.burn_in)
+        predictive = self._figures(state.tally, self.epochs, state.noise_total)
+        return Posterior(trained, state.samples, noise_variance, predictive, self._ends)
+
+    @cached_property
+    def _test_blocks(self) -> list[Float64]:
+        problem, found = self._problem, []
+        for start, stop in self._plan.ranges["user"] if problem.split.n_test else ():
+            block = load_block(str(problem.store.path), "user", start, stop, problem.split.key, TEST)
+            values = block.ratings
+            found.append(np.asarray(values, np.float64))
+        return found
+
+    @property
+    def _test_ratings(self) -> Float64:
+        return np.concatenate(self._test_blocks)
+
+    @property
+    def _test_cuts(self) -> Int64:
+        return np.concatenate(
+            [[0], np.cumsum([len(ratings) for ratings in self._test_blocks], dtype=np.int64)]
+        )

@@ -1,0 +1,278 @@
+"""The training loop, the only one: epochs submitted ahead, states taken home, going back when workers die.
+
+What is trained is a `Step`: least squares (`als`), the Gibbs chain (`bayes`), a trial of a search
+(`experiments.trial`), affinity (`affinity`). A step says how one epoch is submitted and what it leaves; when
+that is awaited, kept, repeated or given up is known here alone. Two things go through its methods as values:
+
+position    what lies on the cluster between two epochs: tasks, still to come or done
+state       what lies in this process: the history, and all that the rest of the run depends on
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from numpy.typing import NDArray
+
+from daskals.cluster.failures import LostTasksError
+from daskals.cluster.workers import Cluster
+from daskals.training.checkpoint import Checkpoints
+from daskals.training.departures import WorkerLoss, note_workers
+from daskals.training.events import Callback, EpochFinished, Event, Notice, PhaseStarted
+from daskals.training.stopping import is_settled
+
+MOST_RETURNS = 10
+"""How often a run goes back to the same state before it gives up."""
+
+
+class State(Protocol):
+    """What an epoch leaves to the next, in this process; written as a checkpoint."""
+
+    @property
+    def history(self) -> tuple[EpochFinished, ...]:
+        """The epochs so far."""
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name."""
+
+
+PositionT = TypeVar("PositionT")
+StateT = TypeVar("StateT", bound=State)
+ResultT_co = TypeVar("ResultT_co", covariant=True)
+
+
+class Epoch(NamedTuple):
+    """The number of an epoch, from 1, and what makes the names of its tasks unique."""
+
+    number: int
+    key: str
+
+
+class End(NamedTuple, Generic[PositionT, StateT]):
+    """Where the last epoch left things, and what makes the names of the last tasks unique."""
+
+    position: PositionT
+    state: StateT
+    key: str
+
+
+class Step(Protocol[PositionT, StateT, ResultT_co]):
+    """What the loop drives.
+
+    Every method may raise LostTasksError: the loop then places everything again and goes back to the last
+    state taken home. All but `place` leave the step as it was, so that an epoch can be repeated.
+
+    Attributes
+    ----------
+    phase
+        What watchers are told while the epochs run.
+    epochs
+        How many there are at most.
+    state_every
+        Epochs after which the state is taken home at the latest: Dask keeps the lineage since then.
+    checkpoint_epochs
+        Epochs that count as one of `Checkpoints.every`.
+    tol, patience
+        When the run ends before its last epoch; see `stopping.is_settled`.
+    """
+
+    phase: str
+    epochs: int
+    state_every: int
+    checkpoint_epochs: int
+    tol: float
+    patience: int | None
+
+    def place(self, key: str, *, again: bool) -> None:
+        """Start loading the data at their homes and wait; `again`, only what has another home, unawaited."""
+
+    def init(self, key: str) -> tuple[PositionT, StateT]:
+        """Start from nothing."""
+
+    def hand_out(self, state: StateT, key: str) -> PositionT:
+        """Put a state on the cluster; its tasks depend on no earlier ones, so that Dask forgets those."""
+
+    def submit(self, position: PositionT, epoch: Epoch) -> PositionT:
+        """Start the tasks of an epoch, without awaiting any."""
+
+    def finish(self, position: PositionT, state: StateT, epoch: Epoch, started: float) -> StateT:
+        """Await an epoch; return the state before it with what is told and kept of it, its record first.
+
+        What only the next epoch needs stays as it was until `take_home`.
+        """
+
+    def take_home(self, position: PositionT, state: StateT, key: str) -> StateT:
+        """Return the state with all that the next epoch depends on."""
+
+    def conclude(self, end: End[PositionT, StateT]) -> ResultT_co:
+        """Return what the run leaves."""
+
+
+class Ran(NamedTuple, Generic[ResultT_co]):
+    """What a run left, the workers that left it, and the bytes they sent to one another."""
+
+    result: ResultT_co
+    workers_lost: tuple[WorkerLoss, ...]
+    bytes_moved: int
+
+
+class Loop(Generic[PositionT, StateT, ResultT_co]):
+    """One run of a step, to its end.
+
+    Parameters
+    ----------
+    cluster
+        Where the tasks run.
+    step
+        What is trained.
+    store_path
+        The ratings, which workers that join must reach.
+    tell
+        Called with every event.
+    checkpoints
+        Where states are written; in this process only if None.
+    state
+        State to start from; the step's own start if None.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        step: Step[PositionT, StateT, ResultT_co],
+        store_path: str,
+        *,
+        tell: Callback = lambda _: None,
+        checkpoints: Checkpoints | None = None,
+        state: StateT | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._step = step
+        self._store_path = store_path
+        self._tell = tell
+        self._checkpoints = checkpoints
+        self._state = state
+        self._workers_lost: list[WorkerLoss] = []
+        self._homes: tuple[str, ...] = ()
+        self._key = ""
+        self._epoch = 0
+
+    def run(self) -> Ran[ResultT_co]:
+        """Run to the end, from the last state again and again where results die with their workers.
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler goes away, no worker is left, or results die more than `MOST_RETURNS` times
+            after the same state.
+        """
+        with self._cluster.watched():
+            fetched, sent = self._cluster.fetched_bytes, self._cluster.bytes_sent()
+            result = self._run()
+            total = self._cluster.bytes_sent()
+            moved = sum(count - sent.get(worker, 0) for worker, count in total.items())
+            moved -= self._cluster.fetched_bytes - fetched
+        return Ran(result, tuple(self._workers_lost), max(0, moved))
+
+    def _run(self) -> ResultT_co:
+        returns, reached = 0, -1
+        while True:
+            try:
+                return self._attempt()
+            except LostTasksError:
+                epoch = 0 if self._state is None else len(self._state.history)
+                returns, reached = (returns + 1 if reached == epoch else 1), epoch
+                if returns > MOST_RETURNS:
+                    raise
+                self._tell(Notice(f"results died with their workers: back to the end of epoch {epoch}"))
+                self._note_workers()
+
+    def _attempt(self) -> ResultT_co:
+        self._key = new_key()
+        self._tell(PhaseStarted("load"))
+        self._place(self._key, again=False)
+        self._tell(PhaseStarted(self._step.phase))
+        position, state = self._run_epochs()
+        self._tell(PhaseStarted("evaluate"))
+        return self._step.conclude(End(position, state, f"{self._key}-end"))
+
+    def _run_epochs(self) -> tuple[PositionT, StateT]:
+        step = self._step
+        position, state = self._start()
+        coming: PositionT | None = None
+        started = time.perf_counter()
+        while not self._is_over(state):
+            epoch = self._nth(len(state.history) + 1)
+            number, key = epoch
+            self._epoch = number
+            position = step.submit(position, epoch) if coming is None else coming
+            # the next epoch is on its way before this one is awaited, so that workers never wait for us;
+            # but not past a state, from which the next one starts afresh
+            is_due = self._state_is_due(number)
+            coming = None if is_due else step.submit(position, self._nth(number + 1))
+            state = step.finish(position, state, epoch, started)
+            started += state.history[-1].seconds
+            self._note_workers()
+            if self._cluster.homes != self._homes:
+                self._place(f"{self._key}-{new_key()}", again=True)
+            is_over = self._is_over(state)
+            if is_due or is_over:
+                state = self._state = step.take_home(position, state, key)
+                position, coming = step.hand_out(state, key), None
+            if is_due and not is_over:
+                coming = step.submit(position, self._nth(number + 1))
+            if is_over or self._is_kept(number):
+                self._save(state)  # the workers are at the next epoch meanwhile
+            self._tell(state.history[-1])
+        return position, state
+
+    def _start(self) -> tuple[PositionT, StateT]:
+        if self._state is None:
+            return self._step.init(self._key)
+        return self._step.hand_out(self._state, f"{self._key}-{len(self._state.history)}"), self._state
+
+    def _nth(self, number: int) -> Epoch:
+        return Epoch(number, f"{self._key}-{number}")
+
+    def _place(self, key: str, *, again: bool) -> None:
+        self._homes = self._cluster.homes
+        self._step.place(key, again=again)
+
+    def _note_workers(self) -> None:
+        self._workers_lost += note_workers(self._cluster, self._store_path, self._epoch, self._tell)
+
+    def _is_over(self, state: StateT) -> bool:
+        step, history = self._step, state.history
+        return len(history) >= step.epochs or is_settled(history, step.tol, step.patience)
+
+    def _state_is_due(self, number: int) -> bool:
+        last = number == self._step.epochs
+        return last or number % self._step.state_every == 0 or self._is_kept(number)
+
+    def _is_kept(self, number: int) -> bool:
+        kept = self._checkpoints
+        return kept is not None and number % (kept.every * self._step.checkpoint_epochs) == 0
+
+    def _save(self, state: StateT) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.write(len(state.history), state.attributes(), state.arrays())
+
+
+def new_key() -> str:
+    """Return what makes the names of a run's tasks unique; no digits at its end, which Dask would cut off."""
+    return uuid.uuid4().hex[:6] + "x"
+
+
+def teller(callbacks: Sequence[Callback]) -> Callback:
+    """Return one callback that calls all."""
+
+    def tell(event: Event) -> None:
+        for callback in callbacks:
+            callback(event)
+
+    return tell
