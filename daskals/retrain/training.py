@@ -46,7 +46,7 @@ def train_challenger(
     def start() -> TrainingState | None:
         return None if champion is None else initial_state(champion, target)
 
-    return _trained(night, cluster, CHALLENGER_FOLDER, (target.store, spec, config), start)
+    return _trained(night, cluster, CHALLENGER_FOLDER, target.store, spec, config, start)
 
 
 def train_final(
@@ -61,7 +61,7 @@ def train_final(
     target = Target(store, ensure_split(store, spec), config)
     config = config.model_copy(update={"epochs": epochs})
     return _trained(
-        night, cluster, FINAL_FOLDER, (store, spec, config), lambda: initial_state(challenger, target)
+        night, cluster, FINAL_FOLDER, store, spec, config, lambda: initial_state(challenger, target)
     )
 
 
@@ -69,13 +69,14 @@ def _trained(
     night: Context,
     cluster: Cluster,
     name: str,
-    task: tuple[RatingsStore, SplitSpec, TrainConfig],
+    store: RatingsStore,
+    spec: SplitSpec,
+    config: TrainConfig,
     start: Callable[[], TrainingState | None],
 ) -> tuple[Model, dict[str, Any]]:
     """Return the model in the night's folder `name`, trained if it is not there yet."""
     folder = night.folder.path / name
     if not folder.exists():
-        store, spec, config = task
         night.log.training(name)
         checkpoints = Checkpoints(
             night.folder.path / "checkpoints" / name,
