@@ -106,7 +106,10 @@ def initial_state(model: Model, target: Target) -> TrainingState:
 def fold_in_rows(
     starting: StartingRows, target: Target, side: Side, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> None:
-    """Solve some rows of one side for the other side's, as a half-step does, in place."""
+    """Solve some rows of one side for the other side's, as a half-step does, in place.
+
+    `wanted`, bool, shape (rows,), tells which.
+    """
     features = side_features(target.store, target.config).get(side)
     ridge, rank = target.config.ridge, target.config.effective_rank
     other: Side = "item" if side == "user" else "user"

@@ -52,7 +52,15 @@ def train_challenger(
 def train_final(
     night: Context, cluster: Cluster, store: RatingsStore, config: TrainConfig, challenger: Model
 ) -> tuple[Model, dict[str, Any]]:
-    """Go on from the challenger for some epochs with all ratings, the held-out ones included."""
+    """Go on from the challenger for some epochs with all ratings, the held-out ones included.
+
+    Parameters
+    ----------
+    night, cluster
+        The night, and where it trains.
+    store, config, challenger
+        All ratings, the configuration, and the model to go on from.
+    """
     epochs = night.config.final_epochs
     if epochs == 0:
         challenger.save(night.folder.path / FINAL_FOLDER, existing="replace")

@@ -86,7 +86,7 @@ def recommend_all(
         Folder to write: `part-00000.parquet`, … with the columns `user`, `rank` (from 1), `item`, `score`, or
         for neighbours `item`, `rank`, `similar_item`, `similarity`; users in the order of their rows.
     rows
-        Rows to list, distinct; all if absent.
+        Rows to list, shape (rows,), distinct; all if absent.
     existing
         What to do with a folder that is already there.
     progress
@@ -137,7 +137,17 @@ def recommend_all(
 def write_part(
     request: ListRequest, chosen: str | None, bounds: tuple[int, int], folder: str, part: int
 ) -> int:
-    """Score one range of rows and write its file; a pure task for workers. Return the lines written."""
+    """Score one range of rows and write its file; a pure task for workers. Return the lines written.
+
+    Parameters
+    ----------
+    request
+        What is asked for.
+    chosen, bounds
+        File of the rows to list (all rows if None), and the first of them and the one after the last.
+    folder, part
+        Where the file is written, and its number.
+    """
     rows = np.arange(*bounds) if chosen is None else np.load(chosen)[slice(*bounds)]
     model, panels = _prepare(request)
     tables = [_lists(request, model, panels, *some) for some in _runs(request, model, rows)]
