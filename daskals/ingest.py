@@ -69,9 +69,18 @@ def ingest(
 ) -> RatingsStore:
     """Read a ratings file, folder or named data set and write it as a store, whole or not at all.
 
-    `store` is a folder, or an address such as `s3://BUCKET/NAME`, which is never replaced and to which a
-    store in a folder can be copied. With `as_of`, a date or moment, later ratings are left out before
-    anything else is done.
+    Parameters
+    ----------
+    source
+        A file, a folder, the name of a data set, or a store in a folder where `store` is an address.
+    store
+        A folder, or an address such as `s3://BUCKET/NAME`, which is never replaced.
+    config
+        How the ratings are read.
+    overwrite
+        What to do with a store that is there.
+    as_of
+        A date or moment: later ratings are left out before anything else is done.
 
     Raises
     ------
@@ -153,7 +162,13 @@ def first_lineage(as_of: str | None) -> dict[str, Any]:
 
 
 def read_table(source: str | Path, config: ReadConfig, *, as_of: str | None = None) -> RatingsTable:
-    """Read a ratings file, folder or named data set as it was known at a date or moment."""
+    """Read a ratings file, folder or named data set as it was known at a date or moment.
+
+    Raises
+    ------
+    ConfigError, DataError, DatasetError
+        If the date is none, or the ratings cannot be used.
+    """
     until = None if as_of is None else last_moment(as_of)
     if is_name(source):
         if as_of is not None and source in SYNTHETIC_NAMES:

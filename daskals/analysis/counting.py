@@ -45,7 +45,7 @@ class Moments(NamedTuple):
 
 
 def ratings_of(values: UInt8 | Float32, scale: Float32) -> Float64:
-    """Decode stored values into ratings, float64."""
+    """Decode stored values into ratings, shape (ratings,); `scale` has shape (codes,), or is empty."""
     return scale.astype(np.float64)[values] if len(scale) else values.astype(np.float64)
 
 

@@ -180,7 +180,7 @@ def lifetime_table(store: RatingsStore, snapshots: Sequence[Snapshot], period_da
                 expected=f"ratings of all {period_days:g} days that follow it",
             )
         now = _Export.read(snapshot, store)
-        parts.append(_lines(now, before, ratings, (snapshot.moment, period)))
+        parts.append(_lines(now, before, ratings, snapshot.moment, period))
         before = now
     return pd.concat(parts, ignore_index=True)
 
@@ -266,9 +266,8 @@ def _vectors(table: pa.Table) -> Float64:
     return np.column_stack([factors.reshape(len(table), -1), np.asarray(table.column("bias"))])
 
 
-def _lines(now: _Export, before: _Export | None, ratings: _Ratings, span: tuple[int, int]) -> pd.DataFrame:
-    """Make the lines of one date; `span` is its moment and the seconds of a period."""
-    moment, period = span
+def _lines(now: _Export, before: _Export | None, ratings: _Ratings, moment: int, period: int) -> pd.DataFrame:
+    """Make the lines of one date, with periods of so many seconds."""
     n_users = len(now.users)
     known = ratings.times < moment
     recent = known & (ratings.times >= moment - period)

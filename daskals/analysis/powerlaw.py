@@ -69,7 +69,10 @@ def fit_power_law(degrees: Int64, seed: int = 0) -> Numbers:
 
 
 def power_law_counts(fit: Numbers, degrees: Int64) -> Float64:
-    """Return how many rows with each number of ratings the fitted law expects, from its cut-off on."""
+    """Return how many rows with each number of ratings the fitted law expects, from its cut-off on.
+
+    `degrees` and what is returned have shape (numbers,).
+    """
     law = degrees ** -float(fit["exponent"]) / special.zeta(fit["exponent"], fit["cutoff"])
     expected: Float64 = fit["n_tail"] * law
     return expected

@@ -76,7 +76,7 @@ def map_items(model: Model, also: Sequence[int] = (), top: int = TOP_ITEMS) -> I
 
 
 def genre_matrix(model: Model, rows: Int64) -> tuple[Float64, list[str]]:
-    """Return which of some items has which genre, 0 or 1, shape (items, genres), and the genres' names.
+    """Return which items of `rows`, shape (items,), have which genre, 0 or 1, (items, genres), and the names.
 
     Genres that none of the items has are left out; without any genres the matrix has no columns.
     """

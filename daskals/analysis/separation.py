@@ -61,6 +61,7 @@ def paper_claims(places: Float64, genres: Float64, names: list[str]) -> Numbers:
     Horror and Children lie on opposite sides of one axis; Documentary lies on one side of the other, and
     near the middle of the first. An axis may point either way and axes may swap: the first one is that on
     which Horror and Children differ more, and its p-value is doubled for the choice.
+    `places` have shape (items, 2), `genres` (items, genres).
     """
     needed = ("Horror", "Children", "Documentary")
     lacking = [
@@ -176,6 +177,7 @@ def silhouette(factors: Float64, genres: Float64, seed: int = 0) -> Numbers:
     """Return the mean silhouette (Rousseeuw 1987) of items with exactly one genre, against permuted genres.
 
     Distances are Euclidean among the factors; genres with fewer than five such items are left out.
+    `factors` have shape (items, rank), `genres` (items, genres).
     """
     single = genres.sum(axis=1) == 1
     labels = genres.argmax(axis=1)

@@ -47,7 +47,7 @@ Row: TypeAlias = dict[int, float]
 
 
 def solve_naive(ratings: Row, vector: Float64, other: _Factors, weights: _Weights) -> tuple[Float64, float]:
-    """Update one row rating by rating; return its new vector and bias."""
+    """Update one row rating by rating; return its new vector, shape (rank,), and bias."""
     mean, lam = weights.mean, weights.lam
     total = 0.0
     for other_row, rating in ratings.items():
@@ -66,7 +66,24 @@ def solve_naive(ratings: Row, vector: Float64, other: _Factors, weights: _Weight
 def solve_vectorised(
     indices: Int32, ratings: Float32, vector: Float32, other: tuple[Float32, Float32], weights: _Weights
 ) -> tuple[Float32, float]:
-    """Update one row with NumPy over its slice of a compressed matrix; return its new vector and bias."""
+    """Update one row with NumPy over its slice of a compressed matrix.
+
+    Parameters
+    ----------
+    indices, ratings
+        The slice, shape (ratings,).
+    vector
+        The row's factors, shape (rank,).
+    other
+        Vectors and biases of the other side, shapes (rows, rank) and (rows,).
+    weights
+        Mean and regularisation.
+
+    Returns
+    -------
+    Float32, float
+        The new vector, shape (rank,), and bias.
+    """
     gathered = other[0][indices]
     residuals = ratings - np.float32(weights.mean) - other[1][indices]
     lam = np.float32(weights.lam)
@@ -137,8 +154,8 @@ def run_dual_csr(data: BenchData, assignment: Assignment) -> Outcome:
 def sample_rows(counts: Int64) -> list[tuple[Int64, float]]:
     """Choose rows whose time stands for all rated rows of a side.
 
-    Rows in order of their number of ratings are cut into groups of about equal ratings, so that rows of a
-    group cost about the same; some are taken from each at even distances.
+    Rows in order of their number of ratings, `counts` (rows,), are cut into groups of about equal ratings, so
+    that rows of a group cost about the same; some are taken from each at even distances.
 
     Returns
     -------

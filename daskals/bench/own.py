@@ -32,7 +32,7 @@ from daskals.types import SIDES, FactorRows, RatingsBlock, Side
 
 
 def starting_rows(data: BenchData, side: Side, config: TrainConfig) -> FactorRows:
-    """Return the initial factor rows of a side, with biases of zero."""
+    """Return the initial factor rows of a side, shape (rows, stride), with biases of zero."""
     factors = initial_factors(data, side, config)
     return pack_rows(factors, np.zeros(len(factors), np.float32))
 

@@ -28,7 +28,7 @@ def check_writable(path: Path | None, option: str) -> None:
 
 
 def write_json(report: dict[str, Any], path: Path) -> None:
-    """Write the report, whole or not at all."""
+    """Write the report, whole or not at all; raise OutputError where it cannot."""
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     temporary = path.with_name(f".{path.name}.part")
     try:

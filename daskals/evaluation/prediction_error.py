@@ -134,6 +134,11 @@ def evaluate_ratings(model: Model, store: RatingsStore) -> dict[str, Any]:
 
     Ratings of users or items that the model does not know are predicted from what is known of the pair,
     and counted apart as `n_unknown_user` and `n_unknown_item`.
+
+    Raises
+    ------
+    DataError
+        If no rating is of a user and an item that the model knows.
     """
     indptr = store.indptr("user")
     users = np.repeat(np.arange(store.n_users), np.diff(indptr))

@@ -74,7 +74,7 @@ class RankingTask:
 
     @property
     def has_relevant(self) -> NDArray[np.bool_]:
-        """Which of the sampled users have a relevant item."""
+        """Which of the sampled users have a relevant item, bool, shape (users,)."""
         return np.diff(self.relevant.indptr) > 0
 
 
@@ -129,6 +129,15 @@ def make_task(
 ) -> RankingTask:
     """Sample users with ratings in a held-out part, and gather what they rated.
 
+    Parameters
+    ----------
+    store, split, part
+        The ratings, and which of them are held out.
+    k
+        Length of a list.
+    sample, seed
+        Most users that are scored, and the seed that chooses them.
+
     Raises
     ------
     ConfigError
@@ -180,8 +189,8 @@ def _rows_of(indptr: Int64, indices: Int32, rows: Int64) -> SeenItems:
 def score_lists(task: RankingTask, scorer: Scorer) -> tuple[UserFigures, Int32]:
     """List every sampled user's best k candidates and compare them with what they liked.
 
-    Equal scores are ordered by the item's row. Returns the users' figures, and the lists, −1 behind the
-    end of one that is short.
+    Equal scores are ordered by the item's row. Returns the users' figures, and the lists, shape
+    (users, k), −1 behind the end of one that is short.
     """
     panels = pack_items(scorer.items, scorer.offsets)
     lists = top_items(panels, scorer.users[task.users], task.k, task.seen).items
@@ -213,7 +222,7 @@ def _mark_hits(lists: Int32, relevant: SeenItems) -> NDArray[np.bool_]:
 
 
 def figures_of(task: RankingTask, users: UserFigures, lists: Int32) -> RankingFigures:
-    """Average the users' figures; coverage and novelty follow from the lists."""
+    """Average the users' figures; coverage and novelty follow from the lists, shape (users, k)."""
     listed = lists[lists >= 0]
     known = np.maximum(task.popularity[listed], 1) / task.n_users
     return RankingFigures(

@@ -47,6 +47,14 @@ UNSEEN = (0.1, 0.3, 1.0)
 VALIDATION_FRACTION = 0.2
 
 
+class Lists(NamedTuple):
+    """How lists are scored: their length, how many users at most, and the seed of their sample."""
+
+    k: int
+    sample: int
+    seed: int
+
+
 class Chosen(NamedTuple):
     """What validation chose: how affinity is learnt, the rating's share, and what was tried."""
 
@@ -79,20 +87,23 @@ def affinity_scorer(model: FactorModel, affinity: Affinity, share: float) -> Sco
 
 
 def choose_affinity(
-    cluster: Cluster,
-    store: RatingsStore,
-    spec: SplitSpec,
-    model: FactorModel,
-    task_options: tuple[int, int, int],
+    cluster: Cluster, store: RatingsStore, spec: SplitSpec, model: FactorModel, lists: Lists
 ) -> Chosen:
     """Choose how affinity is learnt and the rating's share, on a validation part of the training ratings.
 
-    The part is cut as `spec` cuts its test part; affinity is learnt from the rest. `task_options` are k,
-    the sample and its seed; the best sum of Recall@K and NDCG@K wins. `model` must not have seen the part.
+    Parameters
+    ----------
+    cluster
+        Where affinity is learnt, from the rest.
+    store, spec
+        The ratings; the part is cut as `spec` cuts its test part.
+    model
+        A model that has not seen the part.
+    lists
+        What is scored; the best sum of Recall@K and NDCG@K wins.
     """
     split = ensure_split(store, spec)
-    k, sample, seed = task_options
-    task = make_task(store, split, VALIDATION, k=k, sample=sample, seed=seed)
+    task = make_task(store, split, VALIDATION, **lists._asdict())
     best, tried = (-1.0, AffinitySpec(), 0.0), []
     for unseen in UNSEEN:
         affinity_spec = AffinitySpec(unseen=unseen)
@@ -145,7 +156,7 @@ def ranking_report(
     if cluster is not None:
         if selector is not None:
             held_out = SplitSpec(**selector.report["data"]["split"])
-            chosen = choose_affinity(cluster, store, held_out, selector, (k, sample, seed))
+            chosen = choose_affinity(cluster, store, held_out, selector, Lists(k, sample, seed))
         affinity = train_affinity(cluster, store, split, chosen.spec)
         scorers.append(affinity_scorer(model, affinity, chosen.share))
     return {

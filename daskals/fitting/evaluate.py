@@ -53,6 +53,13 @@ def evaluate_ranking(
 
     The share of the rating beside affinity is chosen with a model of the same options, trained without a
     validation part of the training ratings; of a Bayesian model the hierarchical one stands in.
+
+    Parameters
+    ----------
+    model, store, cluster
+        The model, the ratings it was trained on, and where the other one is trained.
+    k, sample, seed
+        Length of a list; most users that are scored; seed of their sample.
     """
     options = model.report["config"]
     selector = TrainConfig.from_report(

@@ -87,8 +87,14 @@ def cross_validate(
 ) -> dict[str, Any]:
     """Train one model a fold of `config.folds`; return their reports with mean and standard deviation.
 
-    `on_fold` is called with the number of each fold, from 0, as it begins. The other parameters are those
-    of `fit`.
+    Parameters
+    ----------
+    ratings, config, client, callbacks
+        As in `fit`.
+    on_fold
+        Called with the number of each fold, from 0, as it begins.
+    run
+        As in `fit`.
     """
     reports = []
     with _prepared(ratings, config, client, callbacks) as (cluster, store):

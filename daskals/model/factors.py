@@ -167,7 +167,7 @@ class FactorModel:
         )
 
     def predict_rows(self, users: Int64, items: Int64) -> Float32:
-        """Predict the rating of each pair of rows, unclipped; −1 stands for someone or something unknown."""
+        """Predict the rating of each pair of rows, unclipped, (pairs,); −1 stands for an unknown row."""
         values = self._predicted(users, items)
         if self.samples is None or self.samples.ends is None:
             return values

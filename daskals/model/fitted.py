@@ -329,6 +329,6 @@ class Model(LookupModel):
 
     def _listed(self, rows: Int64, name: str, figure: Float32, output: Output) -> Frame:
         table = item_table(
-            rows, (name, figure), item_ids=self.item_ids, counts=self.item_counts, catalogue=self.catalogue
+            rows, name, figure, item_ids=self.item_ids, counts=self.item_counts, catalogue=self.catalogue
         )
         return as_output(table, output)

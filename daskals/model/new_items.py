@@ -72,7 +72,7 @@ def new_traits(genres: Sequence[str], names: list[str]) -> Float64:
 
 
 def trust(counts: Int64) -> Float64:
-    """Return how far an item's row is known from its own ratings, 0 to 1."""
+    """Return how far each item's row is known from its own ratings, 0 to 1, shape (items,) as `counts`."""
     n = counts.astype(np.float64)
     known: Float64 = n / (n + TRUSTED_RATINGS)
     return known
@@ -81,7 +81,8 @@ def trust(counts: Int64) -> Float64:
 def genre_weights(traits: ItemTraits, rows: Float64, counts: Int64) -> Float64:
     """Fit W of F·W ≈ rows, shape (genres, rank + 1), items weighted by how well they are known.
 
-    For models trained without a prior; a hierarchical model has learnt its own W.
+    For models trained without a prior; a hierarchical model has learnt its own W. `rows` have shape
+    (items, rank + 1), `counts` (items,).
     """
     weights = trust(counts)[:, None]
     gram = traits.genres.T @ (weights * traits.genres) + np.eye(len(traits.names))
@@ -95,6 +96,15 @@ def anchor_mean(
 
     Likeness is the cosine of the genres times a closeness in years, exp(−|Δ| / 10); the 30 most alike
     count by their likeness and by how well they are known. Without genres only the years tell.
+
+    Parameters
+    ----------
+    traits, rows, counts
+        The known items', shapes (items, rank + 1) and (items,).
+    genres
+        The new item's, 0 or 1, shape (genres,).
+    year
+        Its year, if known.
     """
     norms = np.linalg.norm(traits.genres, axis=1) * float(np.linalg.norm(genres))
     alike = traits.genres @ genres / np.where(norms > 0, norms, 1.0) if genres.any() else np.ones(len(norms))

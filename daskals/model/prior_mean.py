@@ -32,7 +32,7 @@ class Group(NamedTuple):
     weights: Float64
 
     def mean_of(self, values: Sequence[Any]) -> Float64:
-        """Return the mean weights of some of the column's values; zero for none, and none of the unknown."""
+        """Return the mean weights of some of the column's values; zero for none. Shape (rank + 1,)."""
         places = {name: place for place, name in enumerate(self.values or ())}
         found = {places[str(value)] for value in values if str(value) in places}
         if not found:
@@ -42,7 +42,7 @@ class Group(NamedTuple):
 
 
 def read_groups(section: Sequence[Mapping[str, Any]], weights: Float64 | None) -> list[Group]:
-    """Cut a side's W into its groups, as the report's `features` section lists them."""
+    """Cut a side's W, shape (features, rank + 1), into groups as the report's `features` section does."""
     groups, start = [], 0
     for entry in section if weights is not None else ():
         stop = start + int(entry["n_features"])
@@ -60,7 +60,7 @@ def rating_parts(groups: Sequence[Group], rated: Int64, catalogue: pa.Table | No
     groups
         The side's groups.
     rated
-        Rows of the other side.
+        Rows of the other side, shape (ratings,).
     catalogue
         The items' catalogue where the row is a person's: their catalogue features are the mean of those of
         the items they rated. None where the row is an item's, whose features are its own.
@@ -84,7 +84,7 @@ def rating_parts(groups: Sequence[Group], rated: Int64, catalogue: pa.Table | No
 
 
 def trait_part(groups: Sequence[Group], traits: Mapping[str, Any], size: int) -> Float64:
-    """Return what the known traits of a new item (catalogue column to value or values) add to its prior."""
+    """Return what a new item's traits (catalogue column to value or values) add to its prior, (rank + 1,)."""
     total = np.zeros(size)
     for group in groups:
         if group.column in traits:

@@ -88,11 +88,11 @@ class Fold:
         Parameters
         ----------
         rated
-            Rows of the other side, ascending and distinct.
+            Rows of the other side, ascending and distinct, shape (ratings,).
         ratings
-            Their ratings.
+            Their ratings, shape (ratings,).
         own_prior, rating_priors
-            Parts of the prior mean, as `Profile` keeps them; no parts of ratings if absent.
+            Parts of the prior mean, (rank + 1,) and one row a rating; no parts of ratings if absent.
         """
         parts = np.zeros((len(rated), self.rank + 1)) if rating_priors is None else rating_priors
         block = RatingsBlock(
@@ -180,7 +180,14 @@ def contributions(fold: Fold, profile: Profile, target: int) -> tuple[Float64, F
 def explain(fold: Fold, profile: Profile, target: int, baseline: float, named: pa.Table) -> Explanation:
     """Put the contributions to a prediction beside what they come from, the greatest taste first.
 
-    `named` lists the profile's ratings in their order, with the columns `item`, perhaps `title`, `rating`.
+    Parameters
+    ----------
+    fold, profile, target
+        How the row was solved, the row, and the row of the other side that is predicted.
+    baseline
+        What is predicted without any taste.
+    named
+        The profile's ratings in their order, with the columns `item`, perhaps `title`, `rating`.
     """
     parts, prior = contributions(fold, profile, target)
     total = parts.sum(axis=1)

@@ -25,7 +25,7 @@ def read_profile_ratings(
     limits: tuple[float, float],
     name_of: Callable[[int], str],
 ) -> tuple[Int64, Float32]:
-    """Check ratings and find their rows; both come by ascending row.
+    """Check ratings and find their rows; both come by ascending row, shape (ratings,).
 
     Parameters
     ----------

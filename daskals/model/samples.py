@@ -70,7 +70,7 @@ class Samples:
         return Scored(rank, float(self.means.mean()), users, items)
 
     def deviations(self, users: Int64, items: Int64) -> Float32:
-        """Return the predictive standard deviation of each pair of rows, −1 for unknown ones.
+        """Return the predictive standard deviation of each pair of rows; −1 is an unknown row.
 
         √(posterior variance + noise variance): about 90 % of ratings lie within 1.645 of it. With `ends` it
         is that of the latent values.
@@ -82,7 +82,7 @@ class Samples:
     def recorded(self, latent: Float32, users: Int64, items: Int64) -> tuple[Float32, Float32]:
         """Return mean and standard deviation of the ratings of pairs of rows, given their mean latent values.
 
-        Without `ends` a latent value is a rating.
+        All have shape (pairs,). Without `ends` a latent value is a rating.
         """
         deviations = self.deviations(users, items)
         if self.ends is None:

@@ -20,7 +20,8 @@ CATALOGUE_COLUMNS = ("title", "year", "genres", "imdb_id", "tmdb_id")
 
 def item_table(
     rows: Int64,
-    figure: tuple[str, Float32],
+    name: str,
+    figure: Float32,
     *,
     item_ids: pa.Array,
     counts: Int64,
@@ -31,18 +32,18 @@ def item_table(
     Parameters
     ----------
     rows
-        Rows of the items, in the order of the list.
-    figure
-        Name and values of what orders them.
+        Rows of the items, shape (listed,), in the order of the list.
+    name, figure
+        What orders them, and its values, shape (listed,).
     item_ids, counts, catalogue
-        The model's.
+        The model's; counts have shape (items,).
     """
     places = pa.array(rows)
     columns = {"item": item_ids.take(places)}
     if catalogue is not None:
         taken = catalogue.take(places)
         columns |= {name: taken[name] for name in CATALOGUE_COLUMNS if name in catalogue.column_names}
-    columns[figure[0]] = pa.array(np.asarray(figure[1], np.float32))
+    columns[name] = pa.array(np.asarray(figure, np.float32))
     columns["n_ratings"] = pa.array(counts[rows])
     return pa.table(columns)
 

@@ -126,7 +126,10 @@ class TitleIndex:
     def nearest(
         self, text: str, limit: int = 3, among: NDArray[np.bool_] | None = None, least: float = 0.0
     ) -> Int64:
-        """Return the rows of the titles most like a text, whatever it is."""
+        """Return the rows, shape (limit,) or fewer, of the titles most like a text, best first.
+
+        With `among`, bool, shape (titles,), only of these; with `least` only those scored so high.
+        """
         allowed = np.flatnonzero([bool(title) for title in self.titles] if among is None else among)
         likeness = self._likeness(plain_title(text), allowed)
         order = np.lexsort((allowed, -self._weights[allowed], -np.round(likeness)))

@@ -11,20 +11,20 @@ from daskals.types import Float32, Int64
 
 
 def pack_with_bias(factors: Float32, biases: Float32) -> ItemPanels:
-    """Pack items with their bias as one factor more, so that its weight can differ from call to call."""
+    """Pack items, (items, rank), with their bias as one factor more, whose weight can differ by call."""
     return pack_items(
         np.column_stack([factors, biases]).astype(np.float32), np.zeros(len(biases), np.float32)
     )
 
 
 def unit_rows(factors: Float32) -> Float32:
-    """Scale rows to length 1; a row of zeros stays one."""
+    """Scale rows, shape (rows, rank), to length 1; a row of zeros stays one."""
     norms = np.linalg.norm(factors.astype(np.float64), axis=1, keepdims=True)
     return (factors / np.where(norms > 0, norms, 1.0)).astype(np.float32)
 
 
 def pack_units(factors: Float32) -> ItemPanels:
-    """Pack rows scaled to length 1: scores are cosines then."""
+    """Pack rows, shape (rows, rank), scaled to length 1: scores are cosines then."""
     return pack_items(unit_rows(factors), np.zeros(len(factors), np.float32))
 
 

@@ -58,9 +58,9 @@ class ReportFolder:
             What it shows.
         draw
             Draws its figure, if it has one.
-        caption, text, rows
-            Of the figure, above it, and of the table; functions are asked only where there are numbers.
-        columns
+        caption, text
+            Of the figure, and above it; functions are asked only where there are numbers.
+        columns, rows
             Of the table, if it has one.
         """
         if is_missing(numbers):

@@ -47,7 +47,7 @@ class Repeated(NamedTuple):
 
 
 def find_repeated(users: NumberedIds, items: NumberedIds, timestamps: Int64 | None) -> Repeated:
-    """Find the rows whose pair occurs more than once, pairs in the order of their first rows."""
+    """Find the rows whose pair occurs more than once, pairs by first row; `timestamps` one a rating."""
     groups = duplicate_groups(users.codes, items.codes, len(users.ids), len(items.ids))
     rows, starts = groups.members, groups.starts
     if timestamps is not None:
@@ -57,7 +57,7 @@ def find_repeated(users: NumberedIds, items: NumberedIds, timestamps: Int64 | No
 
 
 def mean_values(repeated: Repeated, values: Float32) -> Float32:
-    """Return the mean rating of each duplicated pair, summed in float64."""
+    """Return the mean rating of each duplicated pair, summed in float64; `values` one a rating."""
     sums = np.add.reduceat(values[repeated.rows].astype(np.float64), repeated.starts)
     counts = np.diff(np.append(repeated.starts, len(repeated.rows)))
     return (sums / counts).astype(np.float32)

@@ -111,8 +111,14 @@ def read_files(
 ) -> RatingsTable:
     """Read files of one layout as one input; the first is the one whose catalogue is looked for.
 
-    The ratings of all but the first `n_base_files` are those that the source itself tests; without it the
-    source has no split of its own. The other parameters are those of `read_ratings`.
+    Parameters
+    ----------
+    files
+        The files.
+    columns, duplicates, invalid, until
+        As in `read_ratings`.
+    n_base_files
+        The ratings of all but so many are those that the source itself tests; None: it has no split.
     """
     if columns is not None:
         check_columns(columns)
@@ -135,7 +141,7 @@ def read_files(
 
 
 def ratings_files(path: Path) -> list[Path]:
-    """Find the files that hold the ratings of a path."""
+    """Find the files that hold the ratings of a path; raise DataError where there are none."""
     if not path.is_dir():
         _require_file(path)
         return [path]

@@ -97,7 +97,7 @@ class Catalogue(NamedTuple):
         return features
 
     def table(self, order: Int64) -> pa.Table:
-        """Return `title`, `year`, `genres`, `imdb_id` and `tmdb_id` (null) of the items in another order."""
+        """Return title, year, genres and ids elsewhere (null) of the items in `order`, shape (items,)."""
         names = pa.DictionaryArray.from_arrays(self.genre_indices, pa.array(list(GENRES))).dictionary_decode()
         genres = pa.ListArray.from_arrays(self.genre_indptr.astype(np.int32), names)
         columns = {

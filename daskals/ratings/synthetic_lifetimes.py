@@ -113,7 +113,7 @@ class Lifetimes:
     drift_periods: float
 
     def moved(self, times: Float64, users: NDArray[np.integer] | slice = slice(None)) -> Float64:
-        """Return how far tastes have moved at some times, in periods: 0 not at all, 1 wholly."""
+        """Return how far tastes have moved at `times` (one a user, in periods): 0 not at all, 1 wholly."""
         share: Float64 = np.clip((times - self.drift_starts[users]) / self.drift_periods, 0.0, 1.0)
         return share
 

@@ -69,14 +69,14 @@ class SyntheticTruth:
         return self.noise**2 + 0.5**2 / 12
 
     def predict(self, users: Int32, items: Int32) -> Float64:
-        """Return the planted value of each (user row, item row) pair."""
+        """Return the planted value of each pair of rows, shape (pairs,)."""
         planted = self.mean + self.user_biases[users] + self.item_biases[items]
         for k in range(self.user_factors.shape[1]):
             planted += self.user_factors[users, k] * self.item_factors[items, k]
         return planted
 
     def in_item_order(self, order: Int64) -> SyntheticTruth:
-        """Return the same model with item rows taken in another order."""
+        """Return the same model with item rows taken in another order, shape (items,)."""
         return replace(self, item_biases=self.item_biases[order], item_factors=self.item_factors[order])
 
 

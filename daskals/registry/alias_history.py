@@ -96,7 +96,7 @@ def all_entries(storage: Storage) -> list[Entry]:
 
 
 def read_entry(storage: Storage, name: str) -> Entry:
-    """Read one entry by its object's name."""
+    """Read one entry by its object's name; raise RegistryError if it is gone or damaged."""
     where = f"{storage.url}/{LOG}/{name}"
     content = storage.read(f"{LOG}/{name}")
     if content is None:

@@ -77,7 +77,7 @@ class Manifest:
 
 
 def read_object(content: bytes, where: str) -> dict[str, Any]:
-    """Parse one of the registry's objects and check its format."""
+    """Parse one of the registry's objects; raise RegistryError if it is damaged or of another format."""
     try:
         values = json.loads(content)
     except ValueError as error:

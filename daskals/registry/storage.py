@@ -26,7 +26,7 @@ class Storage(Protocol):
     url: str
 
     def read(self, key: str) -> bytes | None:
-        """Return an object, or None where there is none."""
+        """Return an object, None where there is none; raise RegistryError if it cannot be read."""
 
     def create(self, key: str, content: bytes) -> bool:
         """Make an object that is there whole or not at all; return False where there is one already."""
@@ -38,7 +38,7 @@ class Storage(Protocol):
         """Remove an object, if it is there."""
 
     def names(self, prefix: str) -> list[str]:
-        """Return the names directly below a prefix, sorted."""
+        """Return the names directly below a prefix, sorted; raise RegistryError if they cannot be read."""
 
     def put_tree(self, key: str, folder: Path) -> None:
         """Copy a folder with all it holds to a key that nobody else writes."""
@@ -64,7 +64,7 @@ class FolderStorage:
         self.url = str(self.root)
 
     def read(self, key: str) -> bytes | None:
-        """Return an object, or None where there is none."""
+        """Return an object, None where there is none; raise RegistryError if it cannot be read."""
         try:
             return (self.root / key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -98,7 +98,7 @@ class FolderStorage:
             (self.root / key).unlink()
 
     def names(self, prefix: str) -> list[str]:
-        """Return the names directly below a prefix, sorted."""
+        """Return the names directly below a prefix, sorted; raise RegistryError if they cannot be read."""
         try:
             found = os.listdir(self.root / prefix)  # noqa: PTH208  names alone, no paths
         except (FileNotFoundError, NotADirectoryError):

@@ -89,7 +89,13 @@ class Context:
         figures: dict[str, Any] | None = None,
         checks: list[Check] | None = None,
     ) -> Outcome:
-        """Return how the night ended, with the champion as it is now."""
+        """Return how the night ended, with the champion as it is now.
+
+        Parameters
+        ----------
+        code, summary, version, figures, checks
+            See `Outcome`.
+        """
         return Outcome(
             as_of=self.config.as_of,
             code=code,

@@ -16,7 +16,7 @@ from daskals.store.splits import Split, load_block
 from daskals.training.data.plan import plan_blocks
 from daskals.training.features import IMPLICIT, FeatureSpec, features_section, load_features, side_features
 from daskals.training.state import TrainingState
-from daskals.types import SIDES, TRAIN, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge, Side
+from daskals.types import SIDES, TRAIN, FactorRows, Float32, Float64, Int64, RatingsBlock, Side
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,10 @@ def initial_state(model: Model, target: Target) -> TrainingState:
 def fold_in_rows(
     starting: StartingRows, target: Target, side: Side, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> None:
-    """Solve some rows of one side for the other side's, as a half-step does, in place."""
+    """Solve some rows of one side for the other side's, as a half-step does, in place.
+
+    `wanted`, bool, shape (rows,), tells which.
+    """
     features = side_features(target.store, target.config).get(side)
     ridge, rank = target.config.ridge, target.config.effective_rank
     other: Side = "item" if side == "user" else "user"
@@ -117,16 +120,9 @@ def fold_in_rows(
         prior = None
         if features is not None:
             prior = _prior_means(target, features, starting.weights[side], start, stop, block)
-        solved = _solve(block, starting.rows[other], (rank, target.mean, ridge), prior)
+        other_rows = starting.rows[other]
+        solved, _ = solve_rows(block, other_rows, rank=rank, mean=target.mean, ridge=ridge, prior=prior)
         starting.rows[side][start:stop][wanted[start:stop]] = solved[wanted[start:stop]]
-
-
-def _solve(
-    block: RatingsBlock, other: FactorRows, spec: tuple[int, float, Ridge], prior: Float32 | None
-) -> FactorRows:
-    rank, mean, ridge = spec
-    rows, _ = solve_rows(block, other, rank=rank, mean=mean, ridge=ridge, prior=prior)
-    return rows
 
 
 def _prior_means(

@@ -114,7 +114,7 @@ class NightFolder:
         return cls(home.absolute() / "nights" / night_name(as_of))
 
     def make(self) -> None:
-        """Make the folder, if need be."""
+        """Make the folder, if need be; raise OutputError if it cannot be."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -21,6 +21,15 @@ def publish(
 ) -> str:
     """Publish the night's model as challenger, and make it champion if it may be.
 
+    Parameters
+    ----------
+    night, model, store
+        The night, its model, and the ratings that it was trained on.
+    figures
+        What the promotion rule measured.
+    promotes
+        Whether the model may become champion.
+
     Returns
     -------
     str

@@ -46,13 +46,21 @@ def train_challenger(
     def start() -> TrainingState | None:
         return None if champion is None else initial_state(champion, target)
 
-    return _trained(night, cluster, CHALLENGER_FOLDER, (target.store, spec, config), start)
+    return _trained(night, cluster, CHALLENGER_FOLDER, target.store, spec, config, start)
 
 
 def train_final(
     night: Context, cluster: Cluster, store: RatingsStore, config: TrainConfig, challenger: Model
 ) -> tuple[Model, dict[str, Any]]:
-    """Go on from the challenger for some epochs with all ratings, the held-out ones included."""
+    """Go on from the challenger for some epochs with all ratings, the held-out ones included.
+
+    Parameters
+    ----------
+    night, cluster
+        The night, and where it trains.
+    store, config, challenger
+        All ratings, the configuration, and the model to go on from.
+    """
     epochs = night.config.final_epochs
     if epochs == 0:
         challenger.save(night.folder.path / FINAL_FOLDER, existing="replace")
@@ -61,7 +69,7 @@ def train_final(
     target = Target(store, ensure_split(store, spec), config)
     config = config.model_copy(update={"epochs": epochs})
     return _trained(
-        night, cluster, FINAL_FOLDER, (store, spec, config), lambda: initial_state(challenger, target)
+        night, cluster, FINAL_FOLDER, store, spec, config, lambda: initial_state(challenger, target)
     )
 
 
@@ -69,13 +77,14 @@ def _trained(
     night: Context,
     cluster: Cluster,
     name: str,
-    task: tuple[RatingsStore, SplitSpec, TrainConfig],
+    store: RatingsStore,
+    spec: SplitSpec,
+    config: TrainConfig,
     start: Callable[[], TrainingState | None],
 ) -> tuple[Model, dict[str, Any]]:
     """Return the model in the night's folder `name`, trained if it is not there yet."""
     folder = night.folder.path / name
     if not folder.exists():
-        store, spec, config = task
         night.log.training(name)
         checkpoints = Checkpoints(
             night.folder.path / "checkpoints" / name,

@@ -111,11 +111,11 @@ def _compare(config: RetrainConfig, incoming: Incoming, places: Int64, known: Kn
     novelties = _share_unknown(items, known.store.item_ids)
     yield _at_most("share of new items", novelties, config.max_new_items, "the items are not those known")
     if known.champion is not None:
-        yield _agreement(config, known.champion, (users, items), values)
+        yield _agreement(config, known.champion, users, items, values)
 
 
 def _agreement(
-    config: RetrainConfig, champion: Model, pairs: tuple[pa.Array, pa.Array], values: Float64
+    config: RetrainConfig, champion: Model, user_ids: pa.Array, item_ids: pa.Array, values: Float64
 ) -> Check:
     """Correlate what the champion expects with the ratings, both less each user's mean.
 
@@ -123,13 +123,10 @@ def _agreement(
     """
     name = "agreement with the champion"
     predicted = champion.predict(
-        *(
-            _as_type(ids, own)
-            for ids, own in zip(pairs, (champion.user_ids.type, champion.item_ids.type), strict=True)
-        )
+        _as_type(user_ids, champion.user_ids.type), _as_type(item_ids, champion.item_ids.type)
     )
     known = predicted.known_item
-    users = np.asarray(pairs[0].dictionary_encode().indices)[known]
+    users = np.asarray(user_ids.dictionary_encode().indices)[known]
     expected = _less_means(predicted.rating[known].astype(np.float64), users)
     found = _less_means(values[known], users)
     if len(users) < FEWEST_COMPARED or np.ptp(expected) == 0 or np.ptp(found) == 0:

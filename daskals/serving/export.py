@@ -194,7 +194,7 @@ def genre_table(model: Model) -> pa.Table:
 
 
 def densities(factors: Float32) -> Float32:
-    """Return the mean cosine of each row to its 10 nearest rows, float32, shape (rows,)."""
+    """Return the mean cosine of each of `factors`' rows to its 10 nearest, float32, shape (rows,)."""
     n_rows = len(factors)
     n = min(N_NEIGHBOURS, n_rows - 1)
     if n < 1 or factors.shape[1] == 0:
@@ -215,6 +215,11 @@ def drift(model: Model, previous: Model, side: Side) -> pa.Array:
     """Tell how far predictions moved since an earlier model: root mean squared change over the mainstays.
 
     Null for rows that the earlier model does not have.
+
+    Raises
+    ------
+    DataError
+        If the models' ids are of different types, or they share none.
     """
     now, before = _OneSide.of(model, side), _OneSide.of(previous, side)
     if now.ids.type != before.ids.type or now.other_ids.type != before.other_ids.type:

@@ -86,7 +86,7 @@ def recommend_all(
         Folder to write: `part-00000.parquet`, … with the columns `user`, `rank` (from 1), `item`, `score`, or
         for neighbours `item`, `rank`, `similar_item`, `similarity`; users in the order of their rows.
     rows
-        Rows to list, distinct; all if absent.
+        Rows to list, shape (rows,), distinct; all if absent.
     existing
         What to do with a folder that is already there.
     progress
@@ -137,10 +137,20 @@ def recommend_all(
 def write_part(
     request: ListRequest, chosen: str | None, bounds: tuple[int, int], folder: str, part: int
 ) -> int:
-    """Score one range of rows and write its file; a pure task for workers. Return the lines written."""
+    """Score one range of rows and write its file; a pure task for workers. Return the lines written.
+
+    Parameters
+    ----------
+    request
+        What is asked for.
+    chosen, bounds
+        File of the rows to list (all rows if None), and the first of them and the one after the last.
+    folder, part
+        Where the file is written, and its number.
+    """
     rows = np.arange(*bounds) if chosen is None else np.load(chosen)[slice(*bounds)]
     model, panels = _prepare(request)
-    tables = [_lists(request, model, panels, some) for some in _batches(request, model, rows)]
+    tables = [_lists(request, model, panels, *some) for some in _runs(request, model, rows)]
     table = pa.concat_tables(tables)
     target = Path(folder) / f"part-{part:05d}.parquet"
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
@@ -204,7 +214,7 @@ def _history(model: Model) -> RatingsStore:
     return open_history(model.report["data"], "Restore it, or add --include-seen")
 
 
-def _batches(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int64, SeenItems]]:
+def _runs(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int64, SeenItems]]:
     """Cut rows into runs whose ratings fit into memory, with the items not to list."""
     if request.neighbours:
         yield rows, SeenItems(np.arange(len(rows) + 1), rows.astype(np.int32))
@@ -234,31 +244,30 @@ def _seen(store: RatingsStore, rows: Int64) -> SeenItems:
     return SeenItems(indptr, indices)
 
 
-def _lists(
-    request: ListRequest, model: Model, panels: ItemPanels, rows_and_seen: tuple[Int64, SeenItems]
-) -> pa.Table:
-    rows, seen = rows_and_seen
+def _lists(request: ListRequest, model: Model, panels: ItemPanels, rows: Int64, seen: SeenItems) -> pa.Table:
     if request.neighbours:
         found = top_items(panels, unit_rows(model.item_factors[rows]), request.n, seen)
-        return _table(("item", model.item_ids), ("similar_item", "similarity"), model, rows, found)
+        return _table(model, request, rows, found)
     found = top_items(panels, np.ascontiguousarray(model.user_factors[rows]), request.n, seen)
     own = model.user_biases[rows] if request.scoring.constant(0.0, 1.0) else np.zeros(len(rows), np.float32)
     constant = np.float32(request.scoring.constant(model.mean, 0.0)) + own
     found = TopItems(found.items, found.scores + constant[:, None])
-    return _table(("user", model.user_ids), ("item", "score"), model, rows, found)
+    return _table(model, request, rows, found)
 
 
-def _table(
-    own: tuple[str, pa.Array], names: tuple[str, str], model: Model, rows: Int64, found: TopItems
-) -> pa.Table:
+def _table(model: Model, request: ListRequest, rows: Int64, found: TopItems) -> pa.Table:
+    if request.neighbours:
+        own, ids, listed, score = "item", model.item_ids, "similar_item", "similarity"
+    else:
+        own, ids, listed, score = "user", model.user_ids, "item", "score"
     n = found.items.shape[1]
     kept = found.items.ravel() >= 0
     ranks = np.tile(np.arange(1, n + 1, dtype=np.int32), len(rows))[kept]
     return pa.table(
         {
-            own[0]: own[1].take(pa.array(np.repeat(rows, n)[kept])),
+            own: ids.take(pa.array(np.repeat(rows, n)[kept])),
             "rank": pa.array(ranks),
-            names[0]: model.item_ids.take(pa.array(found.items.ravel()[kept])),
-            names[1]: pa.array(found.scores.ravel()[kept]),
+            listed: model.item_ids.take(pa.array(found.items.ravel()[kept])),
+            score: pa.array(found.scores.ravel()[kept]),
         }
     )

@@ -49,6 +49,11 @@ def predict_file(
     -------
     tuple of int
         Pairs whose user and item are both known, and all pairs.
+
+    Raises
+    ------
+    OutputError
+        If `out` is there and must not be replaced, or cannot be written.
     """
     if existing == "refuse" and out.exists():
         raise OutputError(

@@ -109,7 +109,7 @@ def append(
 
 
 def find_new(base: RatingsStore, table: RatingsTable) -> NDArray[np.bool_]:
-    """Tell which ratings of a table a store does not have already, the same to the second.
+    """Tell which ratings of a table, one a rating, a store does not have already, the same to the second.
 
     Raises
     ------

@@ -120,7 +120,7 @@ def open_for_writing(path: Path) -> StagingStore:
 
 
 def write_array(store: Store, name: str, values: NDArray[Any]) -> None:
-    """Write an array whole, in chunks of whole rows that hold at most `CHUNK_RATINGS` elements."""
+    """Write an array of any shape and dtype, in chunks of whole rows of at most `CHUNK_RATINGS` elements."""
     is_text = values.dtype.kind == "T"
     rows = max(1, CHUNK_RATINGS // max(1, int(np.prod(values.shape[1:]))))
     item_bytes = 1 if is_text else values.dtype.itemsize
@@ -157,7 +157,7 @@ def read_attributes(store: Store, name: str) -> dict[str, Any]:
 
 
 def open_array(store: Store, name: str, shape: int | tuple[int, ...]) -> zarr.Array[Any]:
-    """Open an array that must have this shape; only its metadata are read."""
+    """Open an array by its metadata; raise StoreError if it is gone or has another shape."""
     expected = (shape,) if isinstance(shape, int) else shape
     try:
         array = zarr.open_array(store, path=name, mode="r", zarr_format=3)
@@ -171,7 +171,7 @@ def open_array(store: Store, name: str, shape: int | tuple[int, ...]) -> zarr.Ar
 
 
 def read_array(array: zarr.Array[Any], start: int, stop: int) -> NDArray[Any]:
-    """Read rows [start, stop); raise StoreError that names the chunk where one is not whole."""
+    """Read rows [start, stop) in the array's shape and dtype; raise StoreError where a chunk is not whole."""
     if start >= stop or 0 in array.shape:
         return np.empty((max(0, stop - start), *array.shape[1:]), dtype=array.dtype)
     try:
@@ -181,7 +181,7 @@ def read_array(array: zarr.Array[Any], start: int, stop: int) -> NDArray[Any]:
 
 
 def read_whole(store: Store, name: str, shape: int | tuple[int, ...]) -> NDArray[Any]:
-    """Read an array that must have this shape; see `open_array` and `read_array`."""
+    """Read an array, of its own dtype, that must have this shape; see `open_array` and `read_array`."""
     array = open_array(store, name, shape)
     return read_array(array, 0, array.shape[0])
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 def hash_array(values: NDArray[Any]) -> str:
-    """Return the SHA-256 of an array's type, length and little-endian bytes."""
+    """Return the SHA-256 of an array's dtype, length and little-endian bytes, whatever its shape."""
     plain = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{plain.dtype.str}:{plain.shape}:".encode())
     digest.update(plain.data if plain.size else b"")

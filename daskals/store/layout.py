@@ -108,7 +108,7 @@ class Manifest:
 
     @property
     def scale_array(self) -> Float32:
-        """The scale as float32."""
+        """The scale as float32, shape (codes,)."""
         return np.array(self.scale, dtype=np.float32)
 
 

@@ -38,7 +38,7 @@ def find_places(indptr: Int64, indices: Int32, rows: Int64, others: Int64, n_oth
     Parameters
     ----------
     indptr, indices
-        The stored ratings of the side as compressed rows.
+        The stored ratings of the side as compressed rows, shapes (rows + 1,) and (ratings,).
     rows, others
         Row on this and on the other side of each coming rating.
     n_others
@@ -72,14 +72,14 @@ class Merge:
     inserted: Int64
 
     def column(self, stored: NDArray[Any], coming: NDArray[Any]) -> NDArray[Any]:
-        """Return a column of the merged ratings."""
+        """Return a column of the merged ratings, one a rating, of the dtype of the stored and coming ones."""
         if len(self.replaced):
             stored = stored.copy()
             stored[self.replaced] = coming[self.replacing]
         return np.insert(stored, self.before, coming[self.inserted])
 
     def indptr(self, stored: Int64, rows: Int64, n_rows: int) -> Int64:
-        """Return the row limits of the merged ratings; `rows` are those of the coming ones."""
+        """Return the row limits of the merged ratings, (rows + 1,); `rows` hold one a coming rating."""
         lengths = np.zeros(n_rows, dtype=np.int64)
         lengths[: len(stored) - 1] = np.diff(stored)
         lengths += np.bincount(rows[self.inserted], minlength=n_rows)
@@ -126,7 +126,7 @@ class Encoding(NamedTuple):
     decode: Float32 | None
 
     def apply(self, values: UInt8 | Float32) -> UInt8 | Float32:
-        """Return a stored column in the common code."""
+        """Return a stored column, shape (ratings,), in the common code."""
         if self.decode is not None:
             return np.asarray(self.decode[values])
         return values if self.stored is None else np.asarray(self.stored[values])
@@ -138,13 +138,13 @@ def common_encoding(scale: Float32, left: Int64, values: Float32, counted: Float
     Parameters
     ----------
     scale
-        Of the stored ratings; empty where they are float32.
+        Of the stored ratings, shape (codes,); empty where they are float32.
     left
         How many stored ratings of each code stay.
     values
-        The coming ratings.
+        The coming ratings, shape (ratings,).
     counted
-        Those of them that will be in the merged store.
+        Those of them that will be in the merged store, one a rating.
     """
     if not len(scale):
         return Encoding(None, values, scale, None)

@@ -136,7 +136,7 @@ class RatingsStore:
 
     @cached_property
     def scale(self) -> Float32:
-        """The distinct ratings ascending, or empty where values are float32 themselves."""
+        """The distinct ratings ascending, shape (codes,), empty where values are float32 themselves."""
         return self._manifest.scale_array
 
     def n_rows(self, side: Side) -> int:
@@ -191,7 +191,7 @@ class RatingsStore:
         return StoredRows(block, timestamps, positions)
 
     def read_starts(self, side: Side, start: int, stop: int) -> Int64:
-        """Return where rows start to stop begin among all ratings of their side, and where the last ends."""
+        """Return where rows start to stop begin in their side, and where the last ends, (rows + 1,)."""
         array = self._array(f"{group_of(side)}/indptr", self.n_rows(side) + 1)
         return read_array(array, start, stop + 1)
 
@@ -200,7 +200,7 @@ class RatingsStore:
         return int(self.read_starts(side, row, row)[0])
 
     def read_column(self, side: Side, name: str, first: int, last: int) -> NDArray[Any]:
-        """Return ratings [first, last) of one stored column of a side."""
+        """Return a side's column, in its dtype, one a rating of [first, last); StoreError if none is."""
         if name == "timestamps" and not self.has_timestamps:
             raise StoreError(
                 "the ratings have no timestamps",

@@ -121,7 +121,7 @@ class Scratch:
         return OnDisk(self, value, region)
 
     def read_into(self, array: np.ndarray[Any, Any], offset: int) -> None:
-        """Fill an array from the file."""
+        """Fill an array, whatever its shape and dtype, from the file."""
         rest = array.reshape(-1).view(np.uint8).data
         while rest:
             try:

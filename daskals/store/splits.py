@@ -92,7 +92,7 @@ class Split:
         return counts
 
     def parts(self, side: Side, start_nnz: int, stop_nnz: int) -> UInt8:
-        """Return the parts of ratings [start_nnz, stop_nnz) of a side's order, uint8."""
+        """Return the parts of ratings [start_nnz, stop_nnz) of a side's order, one a rating."""
         array = open_array(self._store, group_of(side), self._ratings.n_ratings)
         return read_array(array, start_nnz, stop_nnz)
 

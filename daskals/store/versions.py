@@ -93,6 +93,11 @@ def collect_versions(path: Path, keep: int) -> list[str]:
     -------
     list of str
         The folders removed.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be removed.
     """
     first = [path] if (path / HEAD).is_file() else []
     versions = [*first, *_later(path)]

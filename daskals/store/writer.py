@@ -222,7 +222,17 @@ def write_catalogue(
     catalogue: pa.Table | None,
     tags: pa.Table | None,
 ) -> dict[str, str]:
-    """Write ids of users and items, genres, catalogue and tags; return their content hashes."""
+    """Write ids of users and items, genres, catalogue and tags; return their content hashes.
+
+    Parameters
+    ----------
+    store, folder
+        Where arrays and where tables are written.
+    ids
+        Original ids of users and of items.
+    catalogue, tags
+        What the ratings came with.
+    """
     write_group(store, "ids", {})
     write_group(store, "splits", {})
     digests = {"catalogue": hash_table(catalogue), "tags": hash_table(tags)}

@@ -73,7 +73,7 @@ class Ratings:
         )
 
     def on_scale(self, values: Float64) -> Float32:
-        """Return the nearest ratings that the scale has."""
+        """Return the nearest ratings that the scale has, shape (ratings,) as given."""
         inside = np.clip(values, *self.limits).astype(np.float32)
         if not len(self.scale):
             return inside
@@ -122,7 +122,7 @@ def inject_shilling(
 
     Returns
     -------
-    The ratings, and the rows of the profiles.
+    The ratings, and the rows of the profiles, shape (profiles,).
     """
     counts = np.bincount(ratings.items, minlength=ratings.n_items)
     target = int(rng.choice(np.flatnonzero(counts)))
@@ -191,7 +191,7 @@ def inject_shared(ratings: Ratings, share: float, rng: np.random.Generator) -> t
 
     Returns
     -------
-    The ratings, and the rows of the merged accounts.
+    The ratings, and the rows of the merged accounts, shape (accounts,).
     """
     counts = np.bincount(ratings.users, minlength=ratings.n_users)
     free = counts > 0

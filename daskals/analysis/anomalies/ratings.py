@@ -77,12 +77,12 @@ class Rated:
 
     @property
     def residuals(self) -> Float32:
-        """Rating less prediction, float32."""
+        """Rating less prediction, float32, shape (ratings,)."""
         return np.asarray(self.values - self.predicted)
 
     @cached_property
     def standardised(self) -> Float32:
-        """Residuals over their standard deviation under the model, float32."""
+        """Residuals over their standard deviation under the model, float32, shape (ratings,)."""
         deviations = np.sqrt(max(self.noise, 1e-12) * self.free)
         return np.asarray(self.residuals / deviations, np.float32)
 
@@ -145,7 +145,22 @@ def _free_shares(model: Model, indptr: Int64, users: Int64, items: Int32) -> tup
 
 
 def side_leverages(model: Model, side: Side, indptr: Int64, indices: Int32, out: Float64) -> Float64:
-    """Write the leverages of all ratings of one side; return the mean inverse of its systems."""
+    """Write the leverages of all ratings of one side.
+
+    Parameters
+    ----------
+    model, side
+        Whose systems they are.
+    indptr, indices
+        Its ratings as compressed rows, shapes (rows + 1,) and (ratings,).
+    out
+        The leverages, float64, shape (ratings,), written.
+
+    Returns
+    -------
+    Float64
+        The mean inverse of the systems, shape (rank + 1, rank + 1).
+    """
     rows = model.item_rows if side == "user" else model.user_rows
     diagonal = np.full(model.rank + 1, model.ridge.factors)
     diagonal[-1] = model.ridge.bias
@@ -159,7 +174,10 @@ def side_leverages(model: Model, side: Side, indptr: Int64, indices: Int32, out:
 
 
 def in_ranges(indptr: Int64, work: Callable[[int, int], Float64 | None]) -> list[Float64]:
-    """Call `work` on ranges of rows with about as many ratings each, on all threads; return the results."""
+    """Call `work` on ranges of rows with about as many ratings each, on all threads; return the results.
+
+    `indptr`, shape (rows + 1,), tells how many each row has.
+    """
     goals = np.linspace(0, indptr[-1], _RANGES + 1)
     bounds = np.unique(np.append(np.searchsorted(indptr[:-1], goals[:-1]), len(indptr) - 1))
     with ThreadPoolExecutor(available_cores()) as pool:

@@ -74,7 +74,19 @@ class Profile(NamedTuple):
 def describe_profiles(
     rated: Rated, sittings: Sittings, tastes: Tastes, sharing: Sharing, user: int
 ) -> tuple[Profile, Profile, int]:
-    """Return the two profiles of an account, and how often they take turns."""
+    """Return the two profiles of an account, and how often they take turns.
+
+    Parameters
+    ----------
+    rated, sittings
+        The ratings, and how they fall into sittings.
+    tastes
+        What tastes are compared by.
+    sharing
+        What the search for shared accounts found.
+    user
+        Row of the account.
+    """
     first, last = sittings.starts[user], sittings.starts[user + 1]
     of_first = sharing.shares[first:last] >= 0.5
     places = sittings.order[sittings.bounds[first] : sittings.bounds[last]]

@@ -157,7 +157,7 @@ def rank_profiles(rated: Rated, odds: Float64, at_end: Bools) -> Float64:
     """Return the rank of each user's odds among users of like size, in (0, 1), small for an attacker's.
 
     Every user counts as often as the user is found at the end of the scale, since that is how often a rating
-    there is the user's. NaN for users who never are.
+    there is the user's. `odds` and ranks have shape (users,); NaN for users who never are.
     """
     weights = np.bincount(rated.users, at_end, rated.n_users)
     ranks = np.full(rated.n_users, np.nan)
@@ -173,7 +173,10 @@ def rank_profiles(rated: Rated, odds: Float64, at_end: Bools) -> Float64:
 
 
 def find_targets(rated: Rated, odds: Float64, direction: Direction, n_items: int) -> Targets:
-    """Look for items that profiles like an attacker's rate at one end of the scale more than others do."""
+    """Look for items that profiles like an attacker's rate at one end of the scale more than others do.
+
+    `odds`, shape (users,), tell how like an attacker's each profile is.
+    """
     at_end = _at_end(rated, direction)
     users, items = rated.users[at_end].astype(np.int64), rated.items[at_end].astype(np.int64)
     ranks = rank_profiles(rated, odds, at_end)

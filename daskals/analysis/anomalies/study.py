@@ -119,7 +119,7 @@ def _repeat(
 
 
 def train_and_find(ratings: Ratings, config: TrainConfig) -> tuple[Anomalies, Int64, Int64]:
-    """Train on ratings and look at them; return also the new rows of users and items."""
+    """Train on ratings and look at them; return also the new rows, one a user and one an item."""
     table, users, items = ratings.as_table()
     with tempfile.TemporaryDirectory(prefix="daskals-") as folder:
         model = fit(write_store(table, Path(folder) / "store"), config)
@@ -127,7 +127,10 @@ def train_and_find(ratings: Ratings, config: TrainConfig) -> tuple[Anomalies, In
 
 
 def area(scores: Float64, positive: Bools) -> float:
-    """Return the area under the ROC curve: the chance that one that is scores above one that is not."""
+    """Return the area under the ROC curve: the chance that one that is scores above one that is not.
+
+    Both arrays have shape (rows,).
+    """
     n = int(np.count_nonzero(positive))
     ranks = stats.rankdata(scores)
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(scores) - n)))
@@ -218,7 +221,7 @@ def _means(rounds: list[dict[str, float]]) -> Numbers:
 
 
 def draw_ratings(found: Anomalies, rng: np.random.Generator) -> Float64:
-    """Draw ratings of the pairs that were rated from the fitted model, float64, not yet on the scale.
+    """Draw ratings of the pairs that were rated from the fitted model, (ratings,), not yet on the scale.
 
     Predictions plus normal noise, whose variance scatters over users and items as theirs was found to.
     """

@@ -69,6 +69,7 @@ def mood_variance(rated: Rated, sittings: Sittings, x: Float64) -> float:
 
     Products of two residuals of a sitting are regressed on xᵀx′, and so are those of residuals of a user in
     different sittings, which tastes that do not move leave at about zero; ρ is the difference of the slopes.
+    `x` are the item vectors of the ratings, shape (ratings, rank).
     """
     if rated.times is None:
         return 0.0

@@ -73,11 +73,11 @@ class Variances(NamedTuple):
     freedom: float
 
     def p_values(self, variances: Float64, freedoms: Float64) -> Float64:
-        """Return the chance of a variance as large, float64."""
+        """Return the chance of a variance as large, one a row as `variances` and `freedoms` are."""
         return np.asarray(stats.f.sf(variances / self.level, freedoms, min(self.freedom, 1e8)))
 
     def draw(self, n: int, rng: np.random.Generator) -> Float64:
-        """Draw true variances of n rows."""
+        """Draw true variances of n rows, shape (n,)."""
         if self.freedom > 1e6:
             return np.full(n, self.level)
         drawn: Float64 = self.level * self.freedom / rng.chisquare(self.freedom, n)
@@ -107,12 +107,15 @@ def fit_variances(variances: Float64, freedoms: Float64) -> Variances:
 
 
 def effective_freedoms(counts: Any, standardised: Float64) -> Float64:
-    """Return n·2/(κ − 1): the degrees of freedom of mean squares whose terms have kurtosis κ."""
+    """Return n·2/(κ − 1): the degrees of freedom of mean squares whose terms have kurtosis κ.
+
+    `standardised` are the terms, shape (terms,); `counts`, and what is returned, one n a row.
+    """
     squares = standardised.astype(np.float64) ** 2
     kurtosis = float(np.mean(squares**2) / np.mean(squares) ** 2) if len(squares) else 3.0
     return np.asarray(counts, np.float64) * 2.0 / max(kurtosis - 1.0, 0.5)
 
 
 def two_sided(z: Float64) -> Float64:
-    """Return the two-sided p-values of standard normal figures."""
+    """Return the two-sided p-value of each standard normal figure, in the shape given."""
     return np.asarray(2.0 * stats.norm.sf(np.abs(z)))

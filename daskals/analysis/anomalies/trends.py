@@ -80,7 +80,8 @@ def moving_tastes(rated: Rated, sittings: Sittings, x: Float64, seed: int) -> Mo
     """Test whether a user's taste keeps its place over the sittings.
 
     The scores Σ x·e of a person's regression are summed over time (Nyblom 1989), the residuals of each
-    sitting less their mean: a level that moves is another finding.
+    sitting less their mean: a level that moves is another finding. `x` are
+    the item vectors, shape (ratings, rank).
     """
     e = rated.residuals[sittings.order].astype(np.float64)
     sums = np.add.reduceat(e, sittings.bounds[:-1]) if len(e) else e
