@@ -185,6 +185,7 @@ def test_no_command_takes_what_it_ignores() -> None:
         assert "--debug" not in path.read_text() or path.name == "_command.py", path
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_waits_for_no_library(name: str) -> None:
     """A command's module brings in nothing that takes seconds: what it needs is imported when it works."""

@@ -119,6 +119,7 @@ def test_registry(before: Path) -> None:
     check_model(before / "registry", EXPECTED["hierarchical"])
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("name", "step"), [("als", 4), ("bayes", 20)])
 def test_checkpoint_is_continued(before: Path, name: str, step: int) -> None:
     as_killed(before, name)
@@ -128,6 +129,7 @@ def test_checkpoint_is_continued(before: Path, name: str, step: int) -> None:
     check_model(before / name, EXPECTED[name])
 
 
+@pytest.mark.process
 def test_checkpoint_of_another_cpu_target_says_what_to_do(before: Path) -> None:
     as_killed(before, "als")
     ended = resume(before, "als", cpu="x86-64")
@@ -137,6 +139,7 @@ def test_checkpoint_of_another_cpu_target_says_what_to_do(before: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.process
 def test_damaged_checkpoint_says_what_to_do(before: Path) -> None:
     as_killed(before, "als")
     chunk = next(path for path in (before / "als" / "checkpoints").rglob("c/*/*") if path.is_file())
