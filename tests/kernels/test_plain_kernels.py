@@ -25,7 +25,7 @@ from daskals.kernels.toolkit.layout import pack_rows
 from daskals.kernels.warm_up import timed_warm_up
 from daskals.types import TRAIN, Ridge
 from tests.cases import naive
-from tests.kernels.test_kernels_rows import make_case
+from tests.cases.blocks import make_case
 
 pytestmark = pytest.mark.skipif(not PLAIN, reason="is the run without the JIT: NUMBA_DISABLE_JIT=1")
 
