@@ -160,6 +160,7 @@ def search(cluster: Cluster, store, folder: Path) -> Search:
     base = TrainConfig.parse(
         {"model": "als", "rank": 4, "epochs": 8, "patience": 8, "validation_fraction": 0.1, "seed": 1}
     )
+    folder.mkdir()
     return Search(cluster, store, base, folder)
 
 
