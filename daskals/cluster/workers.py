@@ -106,14 +106,14 @@ class Cluster:
         ----------
         function
             Module-level and pure: it may run twice, anywhere.
-        arguments
-            Small values, tasks, or lists of tasks; never arrays, which would swell the graph.
         key
             Unique name; its leading words are what the dashboard shows.
         block
             Where given, the task runs at that block's home if it can, so that its ratings stay put.
         worker
             A worker to prefer, instead.
+        arguments
+            Small values, tasks, or lists of tasks; never arrays, which would swell the graph.
         """
         home = self.home(block) if block is not None else worker
         with self._reachable():
@@ -221,6 +221,11 @@ class Cluster:
         """Run a function once on every worker, or on those named; return its results by worker address.
 
         A worker that dies meanwhile is left out.
+
+        Raises
+        ------
+        ClusterError
+            If the function fails on a worker other than with an error of ours, which is raised as it is.
         """
         with self._reachable():
             found = self.client.run(function, *arguments, workers=workers, on_error="return")

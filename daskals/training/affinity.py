@@ -174,7 +174,7 @@ def factor_gram(gathered: Gathered, rank: int) -> Float64:
 
 
 def affinity_slab(block: RatingsBlock, other: Gathered, gram: Float64, spec: AffinitySpec) -> Slab:
-    """Solve the affinity of one block's rows; rows that liked nothing are 0."""
+    """Solve one block's rows for `gram`, float64, shape (rank, rank); rows that liked nothing are 0."""
     precision = np.zeros((spec.rank + 1, spec.rank + 1))
     precision[:-1, :-1] = spec.unseen * gram + spec.ridge * np.eye(spec.rank)
     precision[-1, -1] = _NO_BIAS

@@ -75,7 +75,13 @@ class Checkpoints:
             self._is_fresh = False
 
     def begin(self, config: TrainConfig, store: RatingsStore, split: Split) -> TrainingState | None:
-        """Return the state to continue from, or None where the run begins; raises as `open` does."""
+        """Return the state to continue from, or None where the run begins; raises as `open` does.
+
+        Raises
+        ------
+        ConfigError
+            Also if the run has more epochs already than are asked for.
+        """
         stored = self.open(config, store, split)
         if stored is None:
             return None

@@ -86,10 +86,12 @@ def warm_up_sampler(rank: int, scale_size: int, ends: Ends | None, *, features: 
 
     Parameters
     ----------
-    rank, scale_size, features
+    rank, scale_size
         As for `timed_warm_up`.
     ends
         As for `prepare_workers`.
+    features
+        As for `timed_warm_up`.
     """
     started = time.perf_counter()
     coded = scale_size > 0

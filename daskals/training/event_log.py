@@ -94,7 +94,7 @@ class EventLog:
         self.add("phase", phase=name, training="")
 
     def add(self, event: str, **values: Any) -> None:
-        """Write one line."""
+        """Write one line, or raise OutputError where that fails."""
         line = {"time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"), "event": event}
         text = json.dumps(
             {**line, "host": socket.gethostname(), "pid": os.getpid(), **values}, allow_nan=False

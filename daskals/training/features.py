@@ -105,6 +105,11 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
 
     `auto` is hierarchical where an item has genres or features are named, else als. Items of models with
     features get their genres unless other features are named.
+
+    Raises
+    ------
+    ConfigError
+        If the model is hierarchical and no side has features.
     """
     named = bool(config.item_features or config.user_features)
     has_genres = bool(store.genres().names)
@@ -188,7 +193,10 @@ def describe_gaps(store: RatingsStore, spec: FeatureSpec) -> list[str]:
 
 
 def read_item_column(store: RatingsStore, column: str, where: str) -> ItemColumn:
-    """Encode one column of the items' catalogue; a list column gives an item several values."""
+    """Encode one column of the items' catalogue; a list column gives an item several values.
+
+    Raises ConfigError, placed at `where`, if there is no such column.
+    """
     if column == "genres":
         genres = store.genres()
         return ItemColumn(genres.indptr, genres.indices, genres.names)

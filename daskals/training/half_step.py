@@ -149,7 +149,17 @@ def load_side(
 
 
 def submit_load(cluster: Cluster, source: BlockSource, key: str, number: int, *, stays: bool) -> Task:
-    """Start loading one block at its home, to stay in memory or to be laid aside."""
+    """Start loading one block at its home, to stay in memory or to be laid aside.
+
+    Parameters
+    ----------
+    cluster, source
+        Where the block goes, and where it comes from.
+    key, number
+        Of the load, and of the block.
+    stays
+        Whether it stays in memory.
+    """
     load = load_ratings if stays else put_ratings_aside
     return cluster.submit(load, source, key=f"{key}-{number}", block=number)
 
@@ -167,14 +177,36 @@ def put_ratings_aside(source: BlockSource) -> AnyBlock:
 def initialise(
     cluster: Cluster, data: SideData, rank: int, seed: int, deviation: float, key: str
 ) -> Generation:
-    """Start one side with random factors, a function of (seed, side, row), and zero biases."""
+    """Start one side with random factors, a function of (seed, side, row), and zero biases.
+
+    Parameters
+    ----------
+    cluster, data
+        Where the tasks run, and the side.
+    rank
+        Number of factors.
+    seed, deviation
+        Of the random factors.
+    key
+        Tells tasks apart.
+    """
     arguments = [(data.side, bounds, rank, seed, deviation) for bounds in data.ranges]
     slabs = cluster.map_blocks(random_slab, arguments, key=f"initialise-{data.side}s-{key}")
     return gather(cluster, data.side, slabs, f"{key}-start")
 
 
 def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation: float) -> Slab:
-    """Draw the initial rows [start, stop) of a side: factors N(0, deviation²), biases 0."""
+    """Draw the initial rows [start, stop) of a side: factors N(0, deviation²), biases 0.
+
+    Parameters
+    ----------
+    side, bounds
+        Whose rows, and which.
+    rank
+        Number of factors.
+    seed, deviation
+        Of the random factors.
+    """
     start, stop = bounds
     stream = STREAM_INIT_USER if side == "user" else STREAM_INIT_ITEM
     rows = empty_rows(stop - start, rank)

@@ -74,7 +74,19 @@ def fill_slab(
     other: Gathered,
     spec: SolveSpec,
 ) -> Slab:
-    """Finish the rows of one block; the task that ends a half-step with features."""
+    """Finish the rows of one block; the task that ends a half-step with features.
+
+    Parameters
+    ----------
+    found
+        Its eliminated rows, wherever they are.
+    features, weights
+        The rows' features, and W as solved.
+    block, other
+        The ratings, and the other side's rows.
+    spec
+        What shapes the solve.
+    """
     block = block_of(block)
     rows = eliminated_rows(found, block, other, spec)
     solved, stats = fill_rows(

@@ -119,7 +119,19 @@ class PriorHalfStep:
 def load_prior(
     cluster: Cluster, store_path: str, data: SideData, spec: FeatureSpec, eta: float, key: str
 ) -> Prior:
-    """Start loading the features of one side's blocks."""
+    """Start loading the features of one side's blocks.
+
+    Parameters
+    ----------
+    cluster, store_path
+        Where the tasks run, and the store they read.
+    data, spec
+        The side's blocks, and its features.
+    eta
+        Regularisation of W relative to λ.
+    key
+        Tells tasks apart.
+    """
     arguments = [(store_path, spec, *data.ranges[n], block) for n, block in enumerate(data.blocks)]
     blocks = cluster.map_blocks(load_features, arguments, key=f"load-{spec.side}-features-{key}")
     return Prior(spec, tuple(blocks), eta)
@@ -137,9 +149,20 @@ def fold_in_order(
     fan_in: int,
     key: str,
 ) -> list[Task]:
-    """Add parts up in their order, `fan_in` at a time, until so few are left for whoever needs their sum.
+    """Add parts up in their order, until so few are left for whoever needs their sum.
 
     The tree depends on the number of parts alone.
+
+    Parameters
+    ----------
+    cluster, parts
+        Where the tasks run, and the parts in order.
+    add
+        Adds a list of them up.
+    fan_in
+        As many at a time.
+    key
+        Tells tasks apart.
     """
     few, level = list(parts), 0
     while len(few) > fan_in:
@@ -197,7 +220,7 @@ def solve_system(lists: Sequence[list[WSystem] | EliminatedPart], size: int, eta
 
 
 def read_gradients(values: Float64, eta: float) -> Weights:
-    """Take W from conjugate gradients."""
+    """Take W, shape (features, rank + 1), from conjugate gradients."""
     return Weights(values, eta * float(np.sum(np.square(values))))
 
 
