@@ -91,13 +91,7 @@ def _keep_drawn(rank: int, work: Workspace, fit: Fit, first: int, count: int, ou
 
 @lru_cache
 def draw_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Posterior, RowNoise], None]:
-    """Return the kernel behind `draw_rows`, made for a rank; Λ and Λm are single precision.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
-    """
+    """Return the kernel behind `draw_rows`, made for a rank; Λ and Λm are single precision."""
     size = rank + 1
     sum_batch = gram_batch(rank)
 

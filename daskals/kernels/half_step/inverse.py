@@ -134,18 +134,8 @@ class _Inversion:
 def invert_interleaved(_typing: Any, systems: Any, inverses: Any, size: Any) -> Any:
     """Form the inverses of factorised systems side by side; `systems` is overwritten by L⁻¹.
 
-    `inverses` gets the packed lower triangles of L⁻ᵀL⁻¹.
-
-    Parameters
-    ----------
-    _typing
-        Numba's typing context.
-    systems
-        float32, factors as `solve_interleaved` leaves them.
-    inverses
-        float32, shape (size(size + 1)/2·lanes,).
-    size
-        Unknowns of a system, a literal.
+    `systems` are float32, as `solve_interleaved` leaves them, `size` (a literal) unknowns each; `inverses`,
+    shape (size(size + 1)/2·lanes,), gets the packed lower triangles of L⁻ᵀL⁻¹.
     """
     lanes = current_target().lanes
     signature = types.void(systems, inverses, size)

@@ -29,13 +29,7 @@ class ErrorSums(NamedTuple):
     absolute: float
 
     def plus(self, other: ErrorSums) -> ErrorSums:
-        """Return the sums over both sets of ratings.
-
-        Parameters
-        ----------
-        other
-            Of other ratings.
-        """
+        """Return the sums over both sets of ratings."""
         return ErrorSums(
             self.n + other.n,
             self.squared + other.squared,

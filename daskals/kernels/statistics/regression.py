@@ -39,14 +39,7 @@ class RowRatings(NamedTuple):
 def take_moods(gram: Float64, right: Float64, stiffness: float) -> float:
     """Turn A and c into A − AMA and c − AMc, M = (A + stiffness·I)⁻¹; return cᵀMc.
 
-    Parameters
-    ----------
-    gram
-        A, shape (n, n).
-    right
-        c, shape (n,).
-    stiffness
-        κ/ρ.
+    `gram` is A, shape (n, n); `right` c, shape (n,); `stiffness` κ/ρ.
     """
     size = len(right)
     factor, below, column = gram.copy(), gram.copy(), right.copy()
@@ -135,15 +128,7 @@ def fit(
 
 @jit
 def inverse_of(factor: Float64, out: Float64) -> None:
-    """Set out = (LLᵀ)⁻¹.
-
-    Parameters
-    ----------
-    factor
-        L, shape (n, n).
-    out
-        Shape (n, n): receives the inverse.
-    """
+    """Set out = (LLᵀ)⁻¹, both of shape (n, n)."""
     out[:] = 0.0
     for k in range(len(factor)):
         out[k, k] = 1.0
