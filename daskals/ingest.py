@@ -116,14 +116,9 @@ def append_ratings(
 ) -> RatingsStore:
     """Read ratings and add them to a store as a new version; see `daskals.store.append.append`.
 
-    Raises
-    ------
-    DataError, DatasetError
-        If the ratings cannot be used; the message names file, row and column.
-    StoreError
-        If there is no store to add to.
-    OutputError
-        If the store cannot be written, or somebody else added to it meanwhile.
+    Raises DataError or DatasetError if the ratings cannot be used (it names file, row and column); StoreError
+    if there is no store to add to; OutputError if the store cannot be written, or somebody else added to it
+    meanwhile.
     """
     config = config or ReadConfig()
     if is_url(store):
@@ -136,10 +131,7 @@ def append_ratings(
 def forget_listed(store: str | Path, file: Path) -> RatingsStore:
     """Make a version of a store without the users that a text file lists, one id a line.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read, a line is no id, or the store knows none of them.
+    Raises DataError if the file cannot be read, a line is no id, or the store knows none of them.
     """
     if is_url(store):
         raise made_once(str(store))
@@ -164,10 +156,7 @@ def first_lineage(as_of: str | None) -> dict[str, Any]:
 def read_table(source: str | Path, config: ReadConfig, *, as_of: str | None = None) -> RatingsTable:
     """Read a ratings file, folder or named data set as it was known at a date or moment.
 
-    Raises
-    ------
-    ConfigError, DataError, DatasetError
-        If the date is none, or the ratings cannot be used.
+    Raises ConfigError if the date is none, and DataError or DatasetError if the ratings cannot be used.
     """
     until = None if as_of is None else last_moment(as_of)
     if is_name(source):

@@ -56,10 +56,7 @@ class Snapshot(NamedTuple):
 def moment_of(date: str) -> int:
     """Return the second since 1970 at which a date (its midnight) or an ISO 8601 moment begins; UTC.
 
-    Raises
-    ------
-    ConfigError
-        If it is neither.
+    Raises ConfigError if it is neither.
     """
     try:
         moment = dt.datetime.fromisoformat(date)
@@ -77,28 +74,8 @@ def take_snapshots(
 ) -> list[Snapshot]:
     """Train on what was known at each date and export its features, drift since the date before included.
 
-    Parameters
-    ----------
-    store
-        The ratings, with timestamps.
-    dates
-        Ascending; see `moment_of`.
-    folder
-        Where each date gets a folder of its own.
-    config
-        The model; its split is set to the date.
-
-    Returns
-    -------
-    list of Snapshot
-        One a date.
-
-    Raises
-    ------
-    DataError
-        If the ratings have no timestamps, or a date leaves nothing before or after it.
-    ConfigError
-        If dates are not understood or not ascending.
+    The dates ascend; see `moment_of`. Raises DataError if the ratings have no timestamps, or a date leaves
+    nothing before or after it; ConfigError if dates are not understood or not ascending.
     """
     times = _all_times(store)
     moments = [moment_of(date) for date in dates]

@@ -37,22 +37,7 @@ class ItemMap(NamedTuple):
 
 
 def map_items(model: Model, also: Sequence[int] = (), top: int = TOP_ITEMS) -> ItemMap | str:
-    """Place the most rated items on the map.
-
-    Parameters
-    ----------
-    model
-        The model.
-    also
-        Rows of items that are to be on the map whatever their ratings.
-    top
-        How many of the most rated items.
-
-    Returns
-    -------
-    ItemMap or str
-        Or why there is none, a clause.
-    """
+    """Place the most rated items on the map; return it, or why there is none, a clause."""
     if model.rank < 2:
         return f"a map takes two factors, and the model has {model.rank}"
     order = np.argsort(-model.item_counts, kind="stable")[:top]

@@ -130,10 +130,7 @@ def run_dask(data: BenchData, assignment: Assignment) -> Outcome:
 def run_hierarchical(data: BenchData, assignment: Assignment) -> Outcome:
     """Run `daskals-hierarchical`: the trainer with the genre prior.
 
-    Raises
-    ------
-    NotApplicableError
-        If the ratings come without genres.
+    Raises NotApplicableError if the ratings come without genres.
     """
     if not data.store.genres().names:
         raise NotApplicableError("the ratings come without genres")

@@ -53,10 +53,7 @@ class Bench:
     def open(cls, command: str, config: BenchConfig, tell: Callable[[str], None]) -> Bench:
         """Open the ratings, or make their store, and measure the machine's peak.
 
-        Raises
-        ------
-        DaskalsError
-            If the ratings cannot be had, or the peak cannot be measured.
+        Raises DaskalsError if the ratings cannot be had, or the peak cannot be measured.
         """
         tell(f"{config.source} …")
         store, split = open_split(config.source, config.training())
@@ -157,13 +154,7 @@ class Outputs:
         check_figure(self.figure)
 
     def save(self, report: dict[str, Any]) -> None:
-        """Write the report and draw the figure.
-
-        Raises
-        ------
-        OutputError
-            If a file cannot be written.
-        """
+        """Write the report and draw the figure. Raises OutputError if a file cannot be written."""
         if self.json_file is not None:
             write_json(report, self.json_file)
         if self.figure is not None:

@@ -67,12 +67,7 @@ class Roster:
     ) -> list[str]:
         """Share the blocks out anew if workers left or joined; return what there is to say about it.
 
-        Parameters
-        ----------
-        present
-            Returns the threads of each worker that is there.
-        refusals
-            Returns which of the given newcomers do not fit, and why: no block is placed on them.
+        `refusals` tells which of the given newcomers do not fit, and why: no block is placed on them.
         """
         if not self._changed:
             return []

@@ -127,24 +127,10 @@ class Cluster:
         key: str,
         order: Sequence[int] | None = None,
     ) -> list[Task]:
-        """Start a task for each block, in one message to the scheduler for each home.
+        """Start a task for each block, in block order, in one message to the scheduler for each home.
 
         Sent one by one, the tasks of a half-step cost this process and the scheduler twice the time.
-
-        Parameters
-        ----------
-        function
-            As for `submit`.
-        arguments
-            Those of block 0, 1, …; values or tasks.
-        key
-            Unique name; the tasks' own end in the number of the block.
-        order
-            The blocks in the order they should start in; as numbered unless given.
-
-        Returns
-        -------
-        The tasks in block order.
+        `function` is as for `submit`; `arguments` are those of block 0, 1, …, values or tasks.
         """
         numbers: dict[str, list[int]] = {}
         for block in range(len(arguments)) if order is None else order:
@@ -186,16 +172,10 @@ class Cluster:
             raise self._lost_tasks(f"worker {worker}", error) from None
 
     def result(self, task: Task) -> Any:
-        """Wait for a task and return its result.
+        """Wait for a task and return its result, or raise what it raised.
 
-        Raises
-        ------
-        LostTasksError
-            If it died with its workers, and Dask cannot recompute it.
-        ClusterError
-            If the scheduler went away, or no worker is left.
-        Exception
-            What the task raised.
+        Raises LostTasksError if it died with its workers, and Dask cannot recompute it; ClusterError if the
+        scheduler went away, or no worker is left.
         """
         try:
             self._arrive(task)
@@ -220,12 +200,8 @@ class Cluster:
     ) -> dict[str, T]:
         """Run a function once on every worker, or on those named; return its results by worker address.
 
-        A worker that dies meanwhile is left out.
-
-        Raises
-        ------
-        ClusterError
-            If the function fails on a worker other than with an error of ours, which is raised as it is.
+        A worker that dies meanwhile is left out. Raises ClusterError if the function fails on a worker other
+        than with an error of ours, which is raised as it is.
         """
         with self._reachable():
             found = self.client.run(function, *arguments, workers=workers, on_error="return")
@@ -300,10 +276,7 @@ class Cluster:
     def memory(self) -> dict[str, int]:
         """Return the bytes of memory that each worker has, a machine's shared out among those on it.
 
-        Raises
-        ------
-        LostTasksError
-            If no worker answers: all are on their way out.
+        Raises LostTasksError if no worker answers: all are on their way out.
         """
         facts = self.facts()
         if not facts:

@@ -46,17 +46,7 @@ _TABLE = (
 
 
 def write_exploration(numbers: Numbers, folder: Path, name: str) -> None:
-    """Write `eda.json`, `figures/*.png` and `*.svg`, and `report.html` into a folder that is there.
-
-    Parameters
-    ----------
-    numbers
-        What `daskals.analysis.eda.explore` returns.
-    folder
-        Where to write.
-    name
-        What the ratings are called in the page's title.
-    """
+    """Write `eda.json`, `figures/*.png` and `*.svg`, and `report.html` into a folder that is there."""
     report = ReportFolder(folder, "eda", numbers)
     table = report.section("Data set", numbers["table"], columns=("Metric", "Value"), rows=_table_rows)
     sections = [

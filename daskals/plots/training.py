@@ -24,17 +24,7 @@ _CURVES = (
 
 
 def write_training(numbers: Numbers, folder: Path, name: str) -> None:
-    """Write `training.json`, figures and `report.html` into a folder that is there.
-
-    Parameters
-    ----------
-    numbers
-        What `daskals.analysis.training.describe_run` returns.
-    folder
-        Where to write.
-    name
-        What the run is called.
-    """
+    """Write `training.json`, figures and `report.html` into a folder that is there."""
     report = ReportFolder(folder, "training", numbers)
     history = numbers["history"]
     sections = [

@@ -105,10 +105,7 @@ def read_object(content: bytes, where: str) -> dict[str, Any]:
 def version_id(name: str, identity: Mapping[str, Any]) -> str:
     """Return the id of a version: its name, and the hash of what makes it what it is.
 
-    Raises
-    ------
-    ConfigError
-        If the name could not be part of a path.
+    Raises ConfigError if the name could not be part of a path.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -132,10 +129,7 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
 def check_files(manifest: Manifest, folder: Path, where: str) -> None:
     """Compare a version's files with its checksums.
 
-    Raises
-    ------
-    RegistryError
-        Naming the first file that is missing, damaged, or not the version's.
+    Raises RegistryError naming the first file that is missing, damaged, or not the version's.
     """
     try:
         found = describe_files(folder)

@@ -112,10 +112,7 @@ def begin(
 ) -> Context:
     """Pin what the night starts from, so that a rerun does not take its own work for yesterday's.
 
-    Raises
-    ------
-    EndedError
-        If the store knows later dates already.
+    Raises EndedError if the store knows later dates already.
     """
     registry = Registry(config.registry_url)
     found = folder.read("begun.json")

@@ -93,12 +93,7 @@ def check_promotion(
 ) -> tuple[dict[str, Any], list[Check]]:
     """Measure challenger and champion, and hold the challenger to the limits.
 
-    Returns
-    -------
-    dict
-        Figures of both, for the report.
-    list of Check
-        What was looked at; the gate is open if all passed.
+    Returns figures of both, and what was looked at; the gate is open if all passed.
     """
     held_out = read_held_out(target)
     finite = finite_check(challenger, "values not finite")

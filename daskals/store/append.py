@@ -111,10 +111,7 @@ def append(
 def find_new(base: RatingsStore, table: RatingsTable) -> NDArray[np.bool_]:
     """Tell which ratings of a table, one a rating, a store does not have already, the same to the second.
 
-    Raises
-    ------
-    DataError
-        If the ratings cannot be of the same system as the store's.
+    Raises DataError if the ratings cannot be of the same system as the store's.
     """
     users = join_ids(base.user_ids, table.user_ids, "user")
     items = join_ids(base.item_ids, table.item_ids, "item")

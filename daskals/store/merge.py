@@ -89,12 +89,7 @@ class Merge:
 def plan_merge(places: Places, takes: NDArray[np.bool_]) -> Merge:
     """Decide which coming ratings replace stored ones and which are inserted.
 
-    Parameters
-    ----------
-    places
-        Where they belong.
-    takes
-        For each coming rating, whether it counts where its pair is stored already.
+    `takes` tells for each coming rating whether it counts where its pair is stored already.
     """
     replacing = places.found & takes[places.order]
     return Merge(
@@ -135,16 +130,8 @@ class Encoding(NamedTuple):
 def common_encoding(scale: Float32, left: Int64, values: Float32, counted: Float32) -> Encoding:
     """Find the code of stored and coming ratings together.
 
-    Parameters
-    ----------
-    scale
-        Of the stored ratings, shape (codes,); empty where they are float32.
-    left
-        How many stored ratings of each code stay.
-    values
-        The coming ratings, shape (ratings,).
-    counted
-        Those of them that will be in the merged store, one a rating.
+    `scale`, shape (codes,), of the stored ones is empty where they are float32. `counted` tells which of the
+    coming ratings, both of shape (ratings,), will be in the merged store.
     """
     if not len(scale):
         return Encoding(None, values, scale, None)

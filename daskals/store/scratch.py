@@ -56,13 +56,7 @@ class OnDisk(Generic[T]):
         weakref.finalize(self, scratch.give_back, region).atexit = False
 
     def read(self) -> T:
-        """Return the tuple, its arrays read anew.
-
-        Raises
-        ------
-        StoreError
-            If the disk does not give them back.
-        """
+        """Return the tuple, its arrays read anew. Raises StoreError if the disk does not give them back."""
         offset = self._region.offset
         parts = []
         for field in self._fields:

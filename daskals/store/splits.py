@@ -103,14 +103,8 @@ def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
     It is kept with the store, or, where that cannot be written, in a cache of this user. Several
     processes may make it at once: the first to finish publishes, all get the same.
 
-    Raises
-    ------
-    DataError
-        If the ratings cannot be split that way.
-    StoreError
-        If the store is damaged.
-    OutputError
-        If neither the store nor the cache can be written.
+    Raises DataError if the ratings cannot be split that way; StoreError if the store is damaged; OutputError
+    if neither the store nor the cache can be written.
     """
     key = spec.key()
     try:

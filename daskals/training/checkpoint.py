@@ -77,10 +77,7 @@ class Checkpoints:
     def begin(self, config: TrainConfig, store: RatingsStore, split: Split) -> TrainingState | None:
         """Return the state to continue from, or None where the run begins; raises as `open` does.
 
-        Raises
-        ------
-        ConfigError
-            Also if the run has more epochs already than are asked for.
+        Also raises ConfigError if the run has more epochs already than are asked for.
         """
         stored = self.open(config, store, split)
         if stored is None:
@@ -98,12 +95,8 @@ class Checkpoints:
     def open(self, config: TrainConfig, store: RatingsStore, split: Split) -> StoredState | None:
         """Return the last state as it was stored, or None where the run begins.
 
-        Raises
-        ------
-        ConfigError
-            If the checkpoint was made with other options or other ratings; what differs is listed.
-        StoreError
-            If checkpoints are there and none is whole.
+        Raises ConfigError if the checkpoint was made with other options or other ratings; what differs is
+        listed; StoreError if checkpoints are there and none is whole.
         """
         self._identity = identity(config, store, split)
         sweep(self.folder)

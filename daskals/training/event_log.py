@@ -53,16 +53,8 @@ class EventLog:
     def run(self, name: str, *, again: str, failure: int = 1) -> Iterator[None]:
         """Log that a run begins and, should the block fail, that it ended and why.
 
-        The block itself says how a run ended that did not fail, by `ended`.
-
-        Parameters
-        ----------
-        name
-            What it is.
-        again
-            What a person does to take it up again where it failed or was killed, a clause.
-        failure
-            Exit code of a failure.
+        The block itself says how a run ended that did not fail, by `ended`. `again` is what a person does to
+        take it up again where it failed or was killed, a clause.
         """
         self.add("begin", run=name, again=again, process_started=process_start(os.getpid()))
         try:

@@ -73,10 +73,7 @@ class ItemColumn(NamedTuple):
 def describe_features(store: RatingsStore, side: Side, columns: Sequence[str]) -> FeatureSpec:
     """Check that a side can have these features and count them.
 
-    Raises
-    ------
-    ConfigError
-        If a column is not in the catalogue, is named twice, or no item has a value in it.
+    Raises ConfigError if a column is not in the catalogue, is named twice, or no item has a value in it.
     """
     where = f"--{side}-features"
     if len(set(columns)) < len(columns):
@@ -106,10 +103,7 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
     `auto` is hierarchical where an item has genres or features are named, else als. Items of models with
     features get their genres unless other features are named.
 
-    Raises
-    ------
-    ConfigError
-        If the model is hierarchical and no side has features.
+    Raises ConfigError if the model is hierarchical and no side has features.
     """
     named = bool(config.item_features or config.user_features)
     has_genres = bool(store.genres().names)

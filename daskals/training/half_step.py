@@ -83,24 +83,7 @@ class HalfStep:
     spec: SolveSpec
 
     def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
-        """Start the solves of all blocks and their gathering.
-
-        Parameters
-        ----------
-        cluster
-            Where the tasks run.
-        other
-            Factors of the other side.
-        current
-            Factors of this side as they are.
-        key
-            Makes the names of these tasks unique: the run and the epoch.
-
-        Returns
-        -------
-        Generation
-            The new factors of this side, still to come.
-        """
+        """Start the solves of all blocks and their gathering; return the new factors, still to come."""
         side = self.data.side
         arguments = [
             (

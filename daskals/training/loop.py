@@ -165,11 +165,8 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
     def run(self) -> Ran[ResultT_co]:
         """Run to the end, from the last state again and again where results die with their workers.
 
-        Raises
-        ------
-        ClusterError
-            If the scheduler goes away, no worker is left, or results die more than `MOST_RETURNS` times
-            after the same state.
+        Raises ClusterError if the scheduler goes away, no worker is left, or results die more than
+        `MOST_RETURNS` times after the same state.
         """
         with self._cluster.watched():
             fetched, sent = self._cluster.fetched_bytes, self._cluster.bytes_sent()

@@ -145,10 +145,8 @@ class RunFolder:
 def check_target(path: Path, *, may_resume: bool, may_replace: bool) -> None:
     """Refuse, before any work, a folder that may not be written.
 
-    Raises
-    ------
-    OutputError
-        If it holds something that is no run, a run that may not be touched, or one that is under way.
+    Raises OutputError if it holds something that is no run, a run that may not be touched, or one that is
+    under way.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return

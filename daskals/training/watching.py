@@ -61,10 +61,7 @@ class Status:
 def find_log(path: Path) -> Path:
     """Return the log of a run's folder, of a night's, or of the last night of the nightly job's home.
 
-    Raises
-    ------
-    OutputError
-        If there is none.
+    Raises OutputError if there is none.
     """
     if (path / LOG).is_file():
         return path / LOG

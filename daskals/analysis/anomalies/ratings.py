@@ -94,10 +94,7 @@ class Rated:
 def read_rated(model: Model) -> Rated:
     """Read what a model was trained on, and predict it.
 
-    Raises
-    ------
-    StoreError
-        If the ratings are gone, or are others by now.
+    Raises StoreError if the ratings are gone, or are others by now.
     """
     data = model.report["data"]
     store = open_history(data, "Restore it: what does not fit is looked for among those ratings")

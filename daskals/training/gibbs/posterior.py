@@ -177,10 +177,7 @@ def start_prior(moments: Moments, weights: Float64, hyperprior: Hyperprior) -> S
 def check_alpha(alpha: float, spread: float, sweep: int) -> None:
     """Stop a chain whose noise is none, or drowns the ratings, `spread` being their range.
 
-    Raises
-    ------
-    NumericalError
-        Naming the sweep and the precision.
+    Raises NumericalError naming the sweep and the precision.
     """
     low, high = 1e-4 / spread**2, 1e8 / spread**2
     if not low <= alpha <= high:
