@@ -73,10 +73,8 @@ def ingest(
     ----------
     source
         A file, a folder, the name of a data set, or a store in a folder where `store` is an address.
-    store
-        A folder, or an address such as `s3://BUCKET/NAME`, which is never replaced.
-    config
-        How the ratings are read.
+    store, config
+        A folder, or an address such as `s3://BUCKET/NAME`, which is never replaced; how the ratings are read.
     overwrite
         What to do with a store that is there.
     as_of

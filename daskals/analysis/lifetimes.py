@@ -41,12 +41,8 @@ _DAY = 86_400
 class Snapshot(NamedTuple):
     """What was known at a date.
 
-    Attributes
-    ----------
-    moment
-        Seconds since 1970: ratings before it are known, the others are not.
-    folder
-        Folder that `daskals.serving.export.export_model` (or `python -m jobs.export`) wrote.
+    `moment`: seconds since 1970: ratings before it are known, the others are not; `folder`: folder that
+    `daskals.serving.export.export_model` (or `python -m jobs.export`) wrote.
     """
 
     moment: int
@@ -123,10 +119,8 @@ def lifetime_table(store: RatingsStore, snapshots: Sequence[Snapshot], period_da
 
     Parameters
     ----------
-    store
-        All ratings, those after the snapshots included.
-    snapshots
-        Ascending by moment.
+    store, snapshots
+        All ratings, those after the snapshots included; ascending by moment.
     period_days
         Length of the period before a date in which a user rated something, and of the one that follows.
 
@@ -189,14 +183,8 @@ class _Ratings(NamedTuple):
 class _Export(NamedTuple):
     """What a snapshot's folder holds, in the order of the store's rows.
 
-    Attributes
-    ----------
-    users
-        `users.parquet` with its date, and the factors as columns.
-    vectors
-        Factors and bias of users and of items, float64, shapes (rows, rank + 1).
-    mean
-        Mean of the ratings it was trained on.
+    `users`: `users.parquet` with its date, and the factors as columns; `vectors`: factors and bias of users
+    and of items, float64, shapes (rows, rank + 1); `mean`: mean of the ratings it was trained on.
     """
 
     users: pd.DataFrame

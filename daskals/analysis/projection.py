@@ -18,16 +18,9 @@ TOP_ITEMS = 2_500
 class ItemMap(NamedTuple):
     """Items with their places on the map.
 
-    Attributes
-    ----------
-    rows
-        Their rows in the model, int64, shape (items,).
-    factors
-        Their factors, float64, shape (items, rank).
-    places
-        Coordinates on the two axes, float64, shape (items, 2).
-    axes
-        What each axis is called.
+    `rows`: their rows in the model, int64, shape (items,); `factors`: their factors, float64, shape (items,
+    rank); `places`: coordinates on the two axes, float64, shape (items, 2); `axes`: what each axis is
+    called.
     """
 
     rows: Int64

@@ -74,10 +74,8 @@ def solve_vectorised(
         The slice, shape (ratings,).
     vector
         The row's factors, shape (rank,).
-    other
-        Vectors and biases of the other side, shapes (rows, rank) and (rows,).
-    weights
-        Mean and regularisation.
+    other, weights
+        Vectors and biases of the other side, shapes (rows, rank) and (rows,); mean and regularisation.
 
     Returns
     -------

@@ -30,16 +30,12 @@ class Bench:
 
     Attributes
     ----------
-    command
-        `epoch`, `scaling`, `ingest`, `evaluate` or `topk`.
-    config
-        Its options.
+    command, config
+        `epoch`, `scaling`, `ingest`, `evaluate` or `topk`; its options.
     store, split
         Its ratings.
-    machine
-        What it runs on.
-    tell
-        Called with what is being done, as it begins.
+    machine, tell
+        What it runs on; called with what is being done, as it begins.
     """
 
     command: str

@@ -24,10 +24,8 @@ class System:
 
     Attributes
     ----------
-    name
-        Its name on the command line and in reports.
-    group
-        Whose it is.
+    name, group
+        Its name on the command line and in reports; whose it is.
     home
         `module:function`; the function takes (BenchData, Assignment) and returns an Outcome.
     needs

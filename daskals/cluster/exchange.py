@@ -40,14 +40,10 @@ class Generation:
 
     Attributes
     ----------
-    side
-        Whose.
-    slabs
-        A task for each slab, in block order.
-    replicas
-        The gathered rows, by the worker that they were gathered for.
-    stats
-        The sums of the statistics.
+    side, slabs
+        Whose; a task for each slab, in block order.
+    replicas, stats
+        The gathered rows, by the worker that they were gathered for; the sums of the statistics.
     prior
         W of the side's features, where it has some.
     """
@@ -116,10 +112,8 @@ def scatter_rows(
     ----------
     cluster, side
         Where the rows go, and whose they are.
-    starts
-        First row of each block.
-    rows
-        Float32, shape (rows, rank + 2).
+    starts, rows
+        First row of each block; Float32, shape (rows, rank + 2).
     key
         Tells tasks apart.
     """

@@ -54,10 +54,8 @@ class ReportFolder:
         ----------
         heading
             Its title; the figure's file is named after it.
-        numbers
-            What it shows.
-        draw
-            Draws its figure, if it has one.
+        numbers, draw
+            What it shows; draws its figure, if it has one.
         caption, text
             Of the figure, and above it; functions are asked only where there are numbers.
         columns, rows

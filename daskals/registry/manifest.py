@@ -27,22 +27,14 @@ class Manifest:
     ----------
     id
         `<name>-<12 digits of identity>`: the same content has the same id, however often it is published.
-    created
-        UTC time of publication, ISO 8601.
-    parent
-        Id of the version that training started from, or None.
-    data
-        The ratings: content hash, counts, date.
-    config
-        Every option of the training, by its public name.
-    figures
-        What was measured.
-    software
-        Versions of the packages.
-    files
-        `bytes` and `sha256` of every file, by its path in the version.
-    tree
-        Key of the files in the registry.
+    created, parent
+        UTC time of publication, ISO 8601; id of the version that training started from, or None.
+    data, config
+        The ratings: content hash, counts, date; every option of the training, by its public name.
+    figures, software
+        What was measured; versions of the packages.
+    files, tree
+        `bytes` and `sha256` of every file, by its path in the version; key of the files in the registry.
     """
 
     id: str

@@ -24,14 +24,8 @@ Stamp: TypeAlias = tuple[str | int, ...]
 class OpenModel(NamedTuple):
     """A model as it was found.
 
-    Attributes
-    ----------
-    model
-        The model.
-    folder
-        Where workers can read it from while it is open.
-    name
-        What to call it: its run's or folder's name, or its version's id.
+    `model`: the model; `folder`: where workers can read it from while it is open; `name`: what to call it:
+    its run's or folder's name, or its version's id.
     """
 
     model: Model

@@ -186,10 +186,8 @@ class Registry:
 
         Parameters
         ----------
-        folder
-            What the version holds, mostly a model folder.
-        name
-            Begin of its id.
+        folder, name
+            What the version holds, mostly a model folder; begin of its id.
         identity
             What makes it what it is: the same name and identity are the same version, published once.
         parent, data, config, figures

@@ -27,12 +27,8 @@ SUFFIXES = (".csv", ".tsv", ".dat", ".csv.gz", ".tsv.gz", ".parquet")
 class Incoming:
     """New ratings.
 
-    Attributes
-    ----------
-    table
-        All that the files hold up to the date.
-    new
-        bool, shape (ratings,): which of them the store does not have.
+    `table`: all that the files hold up to the date; `new`: bool, shape (ratings,): which of them the store
+    does not have.
     """
 
     table: RatingsTable

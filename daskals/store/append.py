@@ -56,19 +56,15 @@ def append(
 
     Parameters
     ----------
-    path
-        The store.
-    table
-        The ratings to add.
+    path, table
+        The store; the ratings to add.
     duplicates
         Which rating of a pair holds that the store and the table both have: the last or first by timestamp
         (in doubt, and without timestamps, what is added counts as later), their mean at the place of the
         last, or none (an error). A rating that the store has already, the same to the second, changes
         nothing.
-    as_of
-        Up to when anything was known, for the lineage.
-    sources
-        The files, if other than the table says.
+    as_of, sources
+        Up to when anything was known, for the lineage; the files, if other than the table says.
 
     Returns
     -------

@@ -17,14 +17,9 @@ MAX_CODES = 256
 class Places:
     """Where the coming ratings belong among the sorted ones of one side.
 
-    Attributes
-    ----------
-    order
-        int64: the coming ratings in the side's order.
-    before
-        int64, same shape: place of the first stored rating that does not come before each.
-    found
-        bool, same shape: whether the stored rating there is of the same pair.
+    `order`: int64: the coming ratings in the side's order; `before`: int64, same shape: place of the first
+    stored rating that does not come before each; `found`: bool, same shape: whether the stored rating there
+    is of the same pair.
     """
 
     order: Int64
@@ -58,12 +53,9 @@ def find_places(indptr: Int64, indices: Int32, rows: Int64, others: Int64, n_oth
 class Merge:
     """How one side's columns are put together.
 
-    Attributes
-    ----------
-    replaced, replacing
-        int64: places of stored ratings, and the coming ones that take their place.
-    before, inserted
-        int64: places of stored ratings, and the coming ones that are put before them, in order.
+    `replaced`, `replacing`: int64: places of stored ratings, and the coming ones that take their place;
+    `before`, `inserted`: int64: places of stored ratings, and the coming ones that are put before them, in
+    order.
     """
 
     replaced: Int64

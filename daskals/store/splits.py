@@ -137,16 +137,12 @@ def load_block(store_path: str, side: Side, start: int, stop: int, split_key: st
 
     Parameters
     ----------
-    store_path
-        Folder or address of the store.
-    side
-        Whose rows.
+    store_path, side
+        Folder or address of the store; whose rows.
     start, stop
         Range of rows.
-    split_key
-        Key of a split made by `ensure_split`.
-    part
-        TRAIN, VALIDATION or TEST.
+    split_key, part
+        Key of a split made by `ensure_split`; TRAIN, VALIDATION or TEST.
 
     Returns
     -------

@@ -42,18 +42,12 @@ class AffinitySpec:
 
     Attributes
     ----------
-    rank
-        Number of factors.
-    unseen
-        a₀: weight of pairs nobody liked, beside 1 for those somebody did.
-    ridge
-        ρ.
-    threshold
-        Lowest rating that counts as liked.
-    epochs
-        Passes over both sides.
-    seed
-        Of the initial factors.
+    rank, unseen
+        Number of factors; a₀: weight of pairs nobody liked, beside 1 for those somebody did.
+    ridge, threshold
+        ρ; lowest rating that counts as liked.
+    epochs, seed
+        Passes over both sides; of the initial factors.
     """
 
     rank: int = 32

@@ -32,14 +32,8 @@ IMPLICIT = "implicit"
 class FeatureSpec(NamedTuple):
     """Which features a side has.
 
-    Attributes
-    ----------
-    side
-        Whose rows they describe.
-    columns
-        Names of the groups: catalogue columns and `implicit`.
-    sizes
-        Features of each group; W has a row for each, in this order.
+    `side`: whose rows they describe; `columns`: names of the groups: catalogue columns and `implicit`;
+    `sizes`: features of each group; W has a row for each, in this order.
     """
 
     side: Side
@@ -55,14 +49,8 @@ class FeatureSpec(NamedTuple):
 class ItemColumn(NamedTuple):
     """One catalogue column as compressed rows: the values each item has.
 
-    Attributes
-    ----------
-    indptr
-        int64, shape (n_items + 1,).
-    indices
-        int32: numbers of an item's values, ascending and distinct.
-    names
-        The values as text, in order of first appearance.
+    `indptr`: int64, shape (n_items + 1,); `indices`: int32: numbers of an item's values, ascending and
+    distinct; `names`: the values as text, in order of first appearance.
     """
 
     indptr: Int64
@@ -212,10 +200,8 @@ def load_features(
 
     Parameters
     ----------
-    store_path
-        Folder of the store.
-    spec
-        Which features.
+    store_path, spec
+        Folder of the store; which features.
     start, stop
         Range of rows.
     ratings

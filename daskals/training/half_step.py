@@ -25,10 +25,8 @@ class SolveSpec:
 
     Attributes
     ----------
-    rank
-        Number of factors, 0 for biases alone.
-    mean
-        The global mean μ that ratings are centred on.
+    rank, mean
+        Number of factors, 0 for biases alone; the global mean μ that ratings are centred on.
     ridge
         Regularisation relative to λ.
     solver
@@ -56,17 +54,9 @@ class SolveSpec:
 class SideData:
     """The training ratings of one side.
 
-    Attributes
-    ----------
-    side
-        Whose rows.
-    ranges
-        Rows of each block.
-    blocks
-        A loading task for each block, re-creatable anywhere; tasks turn what it gives into ratings with
-        `block_of`.
-    homes
-        Worker that each block was loaded on.
+    `side`: whose rows; `ranges`: rows of each block; `blocks`: a loading task for each block, re-creatable
+    anywhere; tasks turn what it gives into ratings with `block_of`; `homes`: worker that each block was
+    loaded on.
     """
 
     side: Side
@@ -109,10 +99,8 @@ def load_side(
 
     Parameters
     ----------
-    cluster
-        Where to.
-    sources
-        The side's blocks.
+    cluster, sources
+        Where to; the side's blocks.
     resident
         For each block, whether it stays in memory; else it is laid aside on its worker's disk.
     key

@@ -70,10 +70,8 @@ class Step(Protocol[PositionT, StateT, ResultT_co]):
 
     Attributes
     ----------
-    phase
-        What watchers are told while the epochs run.
-    epochs
-        How many there are at most.
+    phase, epochs
+        What watchers are told while the epochs run; how many there are at most.
     state_every
         Epochs after which the state is taken home at the latest: Dask keeps the lineage since then.
     checkpoint_epochs

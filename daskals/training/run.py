@@ -35,14 +35,9 @@ REPORT = "report.json"
 class RunOptions:
     """How a run is carried out; nothing of it shapes the numbers.
 
-    Attributes
-    ----------
-    checkpoints
-        Where its states are kept, or None.
-    ratings_memory
-        Bytes each worker process may use for ratings, or None for half of its machine's memory.
-    numba_threads
-        Threads inside a block; above 1, every worker has one Dask thread.
+    `checkpoints`: where its states are kept, or None; `ratings_memory`: bytes each worker process may use
+    for ratings, or None for half of its machine's memory; `numba_threads`: threads inside a block; above 1,
+    every worker has one Dask thread.
     """
 
     checkpoints: Checkpoints | None = None

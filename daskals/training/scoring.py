@@ -76,10 +76,8 @@ def submit_errors(
         Where the tasks run.
     held_out, factors
         The part, and the rows of both sides.
-    scoring
-        What a prediction takes beside factors.
-    key
-        Tells tasks apart.
+    scoring, key
+        What a prediction takes beside factors; tells tasks apart.
     """
     users, items = factors
     arguments = [

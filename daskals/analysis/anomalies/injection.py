@@ -28,10 +28,8 @@ class Ratings:
     ----------
     users, items
         Rows, int64, shape (ratings,).
-    values
-        float32.
-    times
-        Seconds since 1970, int64, or None.
+    values, times
+        float32; seconds since 1970, int64, or None.
     scale
         The distinct ratings, float32; empty where they are continuous.
     limits

@@ -37,14 +37,10 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
-    injections
-        Groups of each kind of attack.
-    share
-        Size of a group, of the users.
-    repeats
-        Sets of merged accounts and of drifting items.
-    draws
-        Sets of ratings drawn from the fitted model.
+    injections, share
+        Groups of each kind of attack; size of a group, of the users.
+    repeats, draws
+        Sets of merged accounts and of drifting items; sets of ratings drawn from the fitted model.
     seed
         Of everything.
     """

@@ -53,12 +53,8 @@ def against_the_bulk(p_values: Float64) -> Float64:
 class Variances(NamedTuple):
     """How the variances of rows scatter: s² = `level` times an F variable (Smyth 2004).
 
-    Attributes
-    ----------
-    level
-        Typical variance.
-    freedom
-        Degrees of freedom of the scatter of true variances; infinite where they are all the same.
+    `level`: typical variance; `freedom`: degrees of freedom of the scatter of true variances; infinite where
+    they are all the same.
     """
 
     level: float

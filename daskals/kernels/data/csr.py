@@ -27,13 +27,9 @@ _HASH_MULTIPLIER = np.uint64(2654435761)
 class DuplicateGroups(NamedTuple):
     """Ratings whose (user, item) pair occurs more than once.
 
-    Attributes
-    ----------
-    members
-        int64: places of the ratings in the input arrays, group after group, ascending within a group.
-    starts
-        int64, shape (groups + 1,): group g is `members[starts[g]:starts[g + 1]]`. Groups come in the
-        order of their first members.
+    `members`: int64: places of the ratings in the input arrays, group after group, ascending within a group;
+    `starts`: int64, shape (groups + 1,): group g is `members[starts[g]:starts[g + 1]]`. Groups come in the
+    order of their first members.
     """
 
     members: Int64
@@ -205,10 +201,8 @@ def compact_part(
 
     Parameters
     ----------
-    starts
-        int64, shape (rows + 1,), beginning at 0.
-    parts
-        uint8, shape (ratings,).
+    starts, parts
+        int64, shape (rows + 1,), beginning at 0; uint8, shape (ratings,).
     part
         Code of the part to keep.
     pieces

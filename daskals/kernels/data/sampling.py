@@ -21,14 +21,8 @@ RACE_SHARE = 16
 class Weighted(NamedTuple):
     """Positive weights of columns with their alias table (Walker 1977, in the form of Vose 1991).
 
-    Attributes
-    ----------
-    weights
-        float64, shape (columns,), positive.
-    accept
-        float64, shape (columns,): the share of a column's cell that is its own.
-    alias
-        int32, shape (columns,): whose the rest of the cell is.
+    `weights`: float64, shape (columns,), positive; `accept`: float64, shape (columns,): the share of a
+    column's cell that is its own; `alias`: int32, shape (columns,): whose the rest of the cell is.
     """
 
     weights: Float64

@@ -29,12 +29,8 @@ _TRIES = 64
 class Ends(NamedTuple):
     """The ends of a rating scale.
 
-    Attributes
-    ----------
-    low, high
-        Lowest and highest rating.
-    below, above
-        Latent values beyond which a rating is recorded as those.
+    `low`, `high`: lowest and highest rating; `below`, `above`: latent values beyond which a rating is
+    recorded as those.
     """
 
     low: float
@@ -165,10 +161,8 @@ def complete(
         Present factor rows of the block, and of the whole other side, shape (rows, stride).
     rank, mean, alpha
         Number of factors; the global mean μ; precision of the noise.
-    ends
-        Of the scale.
-    noise
-        Random numbers: a rating's depend on its row and column alone.
+    ends, noise
+        Of the scale; random numbers: a rating's depend on its row and column alone.
 
     Returns
     -------

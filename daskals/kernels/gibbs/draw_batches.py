@@ -33,14 +33,8 @@ from daskals.types import Float32
 class Posterior(NamedTuple):
     """What the rows' conditional posterior has beside their ratings.
 
-    Attributes
-    ----------
-    alpha
-        Precision of the ratings' noise.
-    precision
-        Λ, shape (rank + 1, rank + 1), lower triangle: float32, in the plain form float64.
-    pulls
-        Λm of each row, shape (rows, rank + 1), of the same type.
+    `alpha`: precision of the ratings' noise; `precision`: Λ, shape (rank + 1, rank + 1), lower triangle:
+    float32, in the plain form float64; `pulls`: Λm of each row, shape (rows, rank + 1), of the same type.
     """
 
     alpha: float

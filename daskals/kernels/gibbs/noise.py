@@ -17,12 +17,7 @@ _GAMMA_TRIES = 64
 class Noise(NamedTuple):
     """Where the random numbers of a draw of rows come from.
 
-    Attributes
-    ----------
-    seed, stream
-        Of the chain and of the side.
-    sweep
-        Which draw of the chain, from 0.
+    `seed`, `stream`: of the chain and of the side; `sweep`: which draw of the chain, from 0.
     """
 
     seed: int
@@ -33,14 +28,8 @@ class Noise(NamedTuple):
 class RowNoise(NamedTuple):
     """The random numbers of a block's rows, as kernels take them.
 
-    Attributes
-    ----------
-    key
-        That of the seed and the stream.
-    sweep
-        Which draw of the chain, negative for no noise.
-    start
-        The block's first row on its side.
+    `key`: that of the seed and the stream; `sweep`: which draw of the chain, negative for no noise; `start`:
+    the block's first row on its side.
     """
 
     key: np.uint64

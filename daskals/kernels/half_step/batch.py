@@ -154,10 +154,8 @@ def direct_sse_of_lane(block: BlockInput, lower: int, upper: int, x: Float32, la
         The block.
     lower, upper
         First and stop rating of the row.
-    x
-        Solutions of the batch, shape ((rank + 1)·LANES,).
-    lane
-        The row's number in the batch.
+    x, lane
+        Solutions of the batch, shape ((rank + 1)·LANES,); the row's number in the batch.
     """
     rank = block.rank
     coded = len(block.table) > 0

@@ -30,14 +30,10 @@ class BlockInput(NamedTuple):
         Where rows start, and rows of the other side, as in `daskals.types.RatingsBlock`.
     values
         uint8 codes into `table`, or float32 ratings from which `mean` is to be taken if `table` is empty.
-    table
-        For each of 256 codes the rating less μ.
-    mean
-        The mean rating μ.
-    places
-        `half_step.gram_tiles.tile_places` of the rank.
-    other
-        Factor rows of the other side, shape (rows, stride).
+    table, mean
+        For each of 256 codes the rating less μ; the mean rating μ.
+    places, other
+        `half_step.gram_tiles.tile_places` of the rank; factor rows of the other side, shape (rows, stride).
     priors
         Prior means [factors, bias] of the rows, shape (rows, rank + 1); no rows stand for zero.
     current
@@ -72,16 +68,9 @@ class BlockInput(NamedTuple):
 class BlockOutput(NamedTuple):
     """What a kernel writes.
 
-    Attributes
-    ----------
-    rows
-        Factor rows.
-    stats
-        Each row's SSE and penalty, shape (rows, 2).
-    status
-        What can be said of each row (see `half_step.status`).
-    segment_tiles
-        Partial Gram sums, shape (segments, floats of a row's tiles).
+    `rows`: factor rows; `stats`: each row's SSE and penalty, shape (rows, 2); `status`: what can be said of
+    each row (see `half_step.status`); `segment_tiles`: partial Gram sums, shape (segments, floats of a row's
+    tiles).
     """
 
     rows: FactorRows
@@ -95,10 +84,8 @@ def make_input(block: RatingsBlock, other: FactorRows, rank: int, mean: float, r
 
     Parameters
     ----------
-    block
-        The rows' ratings.
-    other
-        Factor rows of the other side, shape (rows, stride).
+    block, other
+        The rows' ratings; factor rows of the other side, shape (rows, stride).
     rank, mean
         Number of factors; the mean rating μ.
     ridge

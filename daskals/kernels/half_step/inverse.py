@@ -160,10 +160,8 @@ def add_noise_interleaved(_typing: Any, systems: Any, noise: Any, solutions: Any
 
     Parameters
     ----------
-    _typing
-        Numba's typing context.
-    systems
-        float32, factors as `solve_interleaved` leaves them.
+    _typing, systems
+        Numba's typing context; float32, factors as `solve_interleaved` leaves them.
     noise, solutions
         float32, shape (size·lanes,).
     size
@@ -203,10 +201,8 @@ def multiply_interleaved(_typing: Any, matrices: Any, vectors: Any, products: An
 
     Parameters
     ----------
-    _typing
-        Numba's typing context.
-    matrices
-        float32, shape (size(size + 1)/2, lanes).
+    _typing, matrices
+        Numba's typing context; float32, shape (size(size + 1)/2, lanes).
     vectors, products
         float64, shape (size, lanes).
     size

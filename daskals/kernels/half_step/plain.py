@@ -167,10 +167,8 @@ def solve_row(
         Shape (rank + 2, rank + 2).
     weights, prior
         wT and m, shape (rank + 1,).
-    x
-        Shape (rank + 1,).
-    coordinate
-        Whether by the papers' two steps.
+    x, coordinate
+        Shape (rank + 1,); whether by the papers' two steps.
     """
     if not np.isfinite(np.trace(gram)):
         return NOT_FINITE

@@ -16,14 +16,10 @@ class FeatureRows(NamedTuple):
 
     Attributes
     ----------
-    indptr
-        int64, shape (rows + 1,), starting at 0.
-    indices
-        int32: features of a row, ascending.
-    values
-        float32: their values.
-    n_features
-        Columns of the matrix.
+    indptr, indices
+        int64, shape (rows + 1,), starting at 0; int32: features of a row, ascending.
+    values, n_features
+        float32: their values; columns of the matrix.
     patterns
         int64, shape (rows,): equal for rows with equal features, numbered from 0 in order of first
         appearance; empty where not counted.

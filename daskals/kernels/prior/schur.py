@@ -19,12 +19,8 @@ from daskals.types import FactorRows, Float64, Int64
 class RatedRows(NamedTuple):
     """Rows whose A is the identity, where they have ratings: what W is drawn from, given the rows.
 
-    Attributes
-    ----------
-    counts
-        Ratings of each row.
-    right
-        float64, shape (rows, rank + 1): what Fᵀ is to be applied to for the right side; zero without ratings.
+    `counts`: ratings of each row; `right`: float64, shape (rows, rank + 1): what Fᵀ is to be applied to for
+    the right side; zero without ratings.
     """
 
     counts: Int64

@@ -51,12 +51,8 @@ class ItemPanels(NamedTuple):
 class TopItems(NamedTuple):
     """The best items of some users, best first; equal scores are ordered by the item's row.
 
-    Attributes
-    ----------
-    items
-        int32, shape (users, n): rows of the items, −1 where a user has fewer than n.
-    scores
-        float32, shape (users, n): their scores, −∞ where a user has fewer than n.
+    `items`: int32, shape (users, n): rows of the items, −1 where a user has fewer than n; `scores`: float32,
+    shape (users, n): their scores, −∞ where a user has fewer than n.
     """
 
     items: Int32
@@ -66,12 +62,7 @@ class TopItems(NamedTuple):
 class SeenItems(NamedTuple):
     """Items each user must not be given: those of user u are indices[indptr[u]:indptr[u + 1]].
 
-    Attributes
-    ----------
-    indptr
-        int64, shape (users + 1,), starting at 0.
-    indices
-        int32: item rows, in any order.
+    `indptr`: int64, shape (users + 1,), starting at 0; `indices`: int32: item rows, in any order.
     """
 
     indptr: Int64

@@ -65,14 +65,10 @@ def sum_sitting(x: Float64, y: Float64, prior: PersonPrior, gram: Float64, right
 
     Parameters
     ----------
-    x
-        Shape (ratings, tastes).
-    y
-        Shape (ratings,).
-    prior
-        Of a person.
-    gram
-        Shape (tastes, tastes).
+    x, y
+        Shape (ratings, tastes); shape (ratings,).
+    prior, gram
+        Of a person; shape (tastes, tastes).
     right
         Shape (tastes,).
     """
@@ -99,14 +95,10 @@ def fit(
 
     Parameters
     ----------
-    gram
-        G, shape (n, n).
-    right
-        Shape (n,).
-    precision
-        κ.
-    factor
-        Shape (n, n): receives the Cholesky factor.
+    gram, right
+        G, shape (n, n); shape (n,).
+    precision, factor
+        κ; shape (n, n): receives the Cholesky factor.
     theta
         Shape (n,): receives the solution.
     """
@@ -175,10 +167,8 @@ def evidences(
 
     Parameters
     ----------
-    rows
-        The rows to look at.
-    rated
-        Ratings of all rows.
+    rows, rated
+        The rows to look at; ratings of all rows.
     tastes
         x of each item, float64, shape (items, tastes).
     prior

@@ -24,14 +24,10 @@ class Target(NamedTuple):
 
     Attributes
     ----------
-    name
-        What users call it.
-    lanes
-        Single-precision numbers in a vector register.
-    registers
-        Vector registers.
-    features
-        CPU features it needs, in LLVM's names.
+    name, lanes
+        What users call it; Single-precision numbers in a vector register.
+    registers, features
+        Vector registers; CPU features it needs, in LLVM's names.
     cpu
         LLVM's name of the CPU to compile for where the host offers more than these features.
     """

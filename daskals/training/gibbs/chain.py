@@ -65,16 +65,12 @@ def submit_sweep(
 
     Parameters
     ----------
-    cluster
-        Where the tasks run.
-    sides
-        What stays the same in all sweeps, by side.
+    cluster, sides
+        Where the tasks run; what stays the same in all sweeps, by side.
     chain, spec
         The present values, and what the tasks of this sweep share.
-    n_train
-        Training ratings.
-    key
-        Tells tasks apart.
+    n_train, key
+        Training ratings; tells tasks apart.
     """
     priors = dict(chain.priors)
     given = Given(chain.items, chain.users, priors["user"], chain.alpha)
@@ -94,10 +90,8 @@ def submit_tallies(
 
     Parameters
     ----------
-    cluster
-        Where the tasks run.
-    test
-        The test ratings, cut as the users are.
+    cluster, test
+        Where the tasks run; the test ratings, cut as the users are.
     chain, spec
         The present values, and what the tasks of this sweep share.
     key
@@ -117,10 +111,8 @@ def hand_out_chain(
 
     Parameters
     ----------
-    cluster
-        Where to.
-    state
-        What to hand out.
+    cluster, state
+        Where to; what to hand out.
     starts
         First row of each block, by side.
     test_cuts

@@ -29,10 +29,8 @@ class Hyperprior:
 
     Attributes
     ----------
-    strength
-        β₀: rows' worth of belief that a side's mean μ is 0.
-    degrees
-        ν₀ of the Wishart prior beyond the size of a row.
+    strength, degrees
+        β₀: rows' worth of belief that a side's mean μ is 0; ν₀ of the Wishart prior beyond the size of a row.
     scatter
         Its inverse scale matrix is this times the identity: as a row whose squares add up to it.
     eta_shape, eta_rate
@@ -53,16 +51,8 @@ class Hyperprior:
 class SidePrior(NamedTuple):
     """What a side's rows are drawn to in one sweep.
 
-    Attributes
-    ----------
-    mean
-        μ, shape (size,), size = rank + 1, the bias last.
-    precision
-        Λ, shape (size, size).
-    weights
-        W, shape (features, size).
-    eta
-        Precision of W relative to Λ.
+    `mean`: μ, shape (size,), size = rank + 1, the bias last; `precision`: Λ, shape (size, size); `weights`:
+    W, shape (features, size); `eta`: precision of W relative to Λ.
     """
 
     mean: Float64
@@ -114,10 +104,8 @@ def draw_weights(
     ----------
     draws, moments
         Random numbers, and what the rows tell.
-    feature_gram
-        FᵀF over rows with ratings, shape (features, features).
-    drawn
-        μ, shape (size,), and Λ, shape (size, size).
+    feature_gram, drawn
+        FᵀF over rows with ratings, shape (features, features); μ, shape (size,), and Λ, shape (size, size).
     eta
         η, precision of W relative to Λ.
     """

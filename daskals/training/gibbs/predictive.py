@@ -48,10 +48,8 @@ def predictive_figures(
     ----------
     ratings, tally
         Held-out ratings, shape (ratings,), and the predictions in the same order.
-    n_sweeps
-        Sweeps in the tally.
-    noise_variance
-        1/α, mean over the sweeps.
+    n_sweeps, noise_variance
+        Sweeps in the tally; 1/α, mean over the sweeps.
     ends
         Of the scale, where ratings are cut off: predictions then are of the latent values.
     """

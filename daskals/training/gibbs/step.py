@@ -54,10 +54,8 @@ class Posterior:
     trained
         The run as any training leaves it, but for rows, weights and error sums: the rows are those of the
         last sweep, and the rest is empty. What stands for the samples is for whoever summarises them.
-    samples
-        The kept samples, oldest first.
-    noise_variance
-        Mean of 1/α over the sweeps after the burn-in.
+    samples, noise_variance
+        The kept samples, oldest first; mean of 1/α over the sweeps after the burn-in.
     predictive
         Figures of the whole chain on the test ratings, None without any.
     ends

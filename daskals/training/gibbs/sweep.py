@@ -86,10 +86,8 @@ class SweepSpec:
         Number of factors; the global mean μ.
     seed, sweep
         What the random numbers depend on beside side and row.
-    hyperprior
-        The fixed numbers at the top.
-    ends
-        Of the rating scale, where ratings are cut off there.
+    hyperprior, ends
+        The fixed numbers at the top; of the rating scale, where ratings are cut off there.
     """
 
     rank: int
@@ -207,10 +205,8 @@ def draw_slab(
 
     Parameters
     ----------
-    block
-        The rows' ratings.
-    other
-        The other side's rows.
+    block, other
+        The rows' ratings; the other side's rows.
     features
         The rows' features, if they have any.
     prior, alpha
@@ -358,10 +354,8 @@ def tally_slab(
 
     Parameters
     ----------
-    tally
-        Of the sweeps before, if any.
-    block
-        The held-out ratings.
+    tally, block
+        Of the sweeps before, if any; the held-out ratings.
     users, items
         Rows as drawn.
     spec
@@ -384,10 +378,8 @@ def start_slab(
     ----------
     slab, block
         The rows and their ratings.
-    features
-        The rows' features, if they have any.
-    weights
-        W, shape (features, rank + 1).
+    features, weights
+        The rows' features, if they have any; W, shape (features, rank + 1).
     rank
         Number of factors.
     """

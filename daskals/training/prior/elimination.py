@@ -23,12 +23,8 @@ from daskals.training.prior.gradients import Weights
 class EliminatedPart(NamedTuple):
     """One block's eliminated rows, and what they add to W's equations.
 
-    Attributes
-    ----------
-    rows
-        In memory, aside on the worker's disk, or None: to be made anew.
-    system
-        Their part of W's equations.
+    `rows`: in memory, aside on the worker's disk, or None: to be made anew; `system`: their part of W's
+    equations.
     """
 
     rows: Eliminated | OnDisk[Eliminated] | None

@@ -72,10 +72,8 @@ def start_gradients(
         Where the tasks run.
     eliminated, features
         Of each block.
-    current
-        The previous W, if any.
-    context
-        Side, η and key.
+    current, context
+        The previous W, if any; side, η and key.
     extra
         What the right side has beside the blocks' parts.
     """
@@ -103,10 +101,8 @@ def take_gradients(
         Where the tasks run.
     eliminated, features
         Of each block.
-    start
-        The state to start from.
-    context
-        Side, η and key.
+    start, context
+        The state to start from; side, η and key.
     """
     side, eta, key = context
     state = start

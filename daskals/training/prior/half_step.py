@@ -40,14 +40,8 @@ PARTS_BYTES = 64e6
 class Prior:
     """What the rows of one side are drawn to.
 
-    Attributes
-    ----------
-    spec
-        The features.
-    blocks
-        A loading task for the features of each block, re-creatable anywhere.
-    eta
-        Regularisation of W relative to λ.
+    `spec`: the features; `blocks`: a loading task for the features of each block, re-creatable anywhere;
+    `eta`: regularisation of W relative to λ.
     """
 
     spec: FeatureSpec
@@ -127,10 +121,8 @@ def load_prior(
         Where the tasks run, and the store they read.
     data, spec
         The side's blocks, and its features.
-    eta
-        Regularisation of W relative to λ.
-    key
-        Tells tasks apart.
+    eta, key
+        Regularisation of W relative to λ; tells tasks apart.
     """
     arguments = [(store_path, spec, *data.ranges[n], block) for n, block in enumerate(data.blocks)]
     blocks = cluster.map_blocks(load_features, arguments, key=f"load-{spec.side}-features-{key}")
@@ -157,10 +149,8 @@ def fold_in_order(
     ----------
     cluster, parts
         Where the tasks run, and the parts in order.
-    add
-        Adds a list of them up.
-    fan_in
-        As many at a time.
+    add, fan_in
+        Adds a list of them up; as many at a time.
     key
         Tells tasks apart.
     """
