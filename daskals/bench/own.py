@@ -38,19 +38,7 @@ def starting_rows(data: BenchData, side: Side, config: TrainConfig) -> FactorRow
 
 
 class KernelEpochs:
-    """Epochs by the block solver alone, over the trainer's blocks; what Dask does without Dask.
-
-    Parameters
-    ----------
-    data
-        The ratings.
-    config
-        Rank, regularisation and seed.
-    pool
-        Runs the blocks.
-    inner_threads
-        Threads inside a block.
-    """
+    """Epochs by the block solver alone, over the trainer's blocks; what Dask does without Dask."""
 
     def __init__(self, data: BenchData, config: TrainConfig, pool: Executor, inner_threads: int = 1) -> None:
         self.data, self.config = data, config

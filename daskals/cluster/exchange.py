@@ -113,7 +113,7 @@ def scatter_rows(
     cluster, side
         Where the rows go, and whose they are.
     starts, rows
-        First row of each block; Float32, shape (rows, rank + 2).
+        First row of each block; float32, shape (rows, rank + 2).
     key
         Tells tasks apart.
     """

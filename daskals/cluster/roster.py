@@ -18,13 +18,7 @@ class Departure:
 
 
 class Roster:
-    """Workers that blocks live on, as of the last refresh.
-
-    Parameters
-    ----------
-    threads
-        Threads of each worker, by address; at least one worker.
-    """
+    """Workers that blocks live on, as of the last refresh: threads of each, at least one, by address."""
 
     def __init__(self, threads: Mapping[str, int]) -> None:
         self._slots = place_slots(threads)

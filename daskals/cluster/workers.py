@@ -35,19 +35,9 @@ _GONE = (ClosedClientError, CommClosedError)
 
 
 class Cluster:
-    """The workers of one client.
+    """The workers of one client, connected and synchronous; raises ClusterError if the scheduler has none.
 
-    Parameters
-    ----------
-    client
-        A connected `distributed.Client`, synchronous.
-    dashboard_host
-        Host the dashboard listens on, where it is not the scheduler's; empty where there is none.
-
-    Raises
-    ------
-    ClusterError
-        If the scheduler has no workers.
+    `dashboard_host` is where the dashboard listens, if not at the scheduler's; empty where there is none.
     """
 
     def __init__(self, client: Client, dashboard_host: str | None = None) -> None:

@@ -18,17 +18,7 @@ Rows = Callable[[Numbers], Iterable[Sequence[Any]]]
 
 
 class ReportFolder:
-    """A folder that is there, being filled: NAME.json at once, then `figures/*.png` and `*.svg`, and a page.
-
-    Parameters
-    ----------
-    folder
-        Where to write.
-    name
-        Of the JSON file, without its ending.
-    numbers
-        What it holds.
-    """
+    """A folder that is there, being filled: NAME.json at once, then `figures/*.png` and `*.svg`, a page."""
 
     def __init__(self, folder: Path, name: str, numbers: Numbers) -> None:
         self.folder = folder

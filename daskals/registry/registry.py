@@ -56,15 +56,10 @@ class Reading:
 
 
 class Registry:
-    """A registry in a folder or at `s3://BUCKET/PREFIX`.
+    """A registry in a folder or at `s3://BUCKET/PREFIX`, made by the first publication.
 
     Any number of processes on any number of machines may use it at once. A reference (`ref`) is the id of
     a version or an alias.
-
-    Parameters
-    ----------
-    url
-        Folder or address; made by the first publication.
     """
 
     def __init__(self, url: str | Path) -> None:

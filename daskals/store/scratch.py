@@ -75,18 +75,7 @@ class OnDisk(Generic[T]):
 
 
 class Scratch:
-    """The file of one process on one disk.
-
-    Parameters
-    ----------
-    folder
-        A folder of that disk; nothing can be seen there.
-
-    Raises
-    ------
-    OSError
-        If no file can be made there.
-    """
+    """The file of one process on the disk of a folder, not to be seen there; OSError if it cannot be made."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder

@@ -34,20 +34,7 @@ _RATINGS_AT_ONCE = 1 << 22
 
 
 class Split:
-    """The parts of a store's ratings under one protocol.
-
-    Parameters
-    ----------
-    store
-        The store.
-    key
-        The protocol's key.
-
-    Raises
-    ------
-    StoreError
-        If the store has no such split.
-    """
+    """The parts of a store's ratings under one protocol, by its key; StoreError if there are none."""
 
     def __init__(self, store: RatingsStore, key: str) -> None:
         self.key = key

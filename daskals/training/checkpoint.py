@@ -32,18 +32,10 @@ TARGET = "cpu target"
 
 
 class Checkpoints:
-    """The checkpoints in one folder.
+    """The checkpoints in one folder, one every `every` epochs, and one of the last epoch in any case.
 
-    Parameters
-    ----------
-    folder
-        Where they are kept; need not exist yet.
-    every
-        Epochs between two; the last epoch makes one in any case.
-    resume
-        Continue from the last one, if there is one, rather than begin anew and discard them.
-    before_saving
-        Called before a checkpoint is written; raises where this run no longer owns its folder.
+    With `resume` a run continues from the last one, if there is one, rather than begin anew and discard them.
+    `before_saving` raises where this run no longer owns its folder.
     """
 
     def __init__(

@@ -21,16 +21,9 @@ INTERRUPTED = 130
 
 
 class EventLog:
-    """Appends events to a file, each written whole by one call.
+    """Appends events to a file, each written whole by one call; a log that is there is continued.
 
-    A callback of training; what else happens goes through `phase` and `add`.
-
-    Parameters
-    ----------
-    path
-        The file; its folder must exist. A log that is there is continued.
-    listeners
-        Also told every event of training.
+    A callback of training; what else happens goes through `phase` and `add`. Listeners are told too.
     """
 
     def __init__(self, path: Path, listeners: Sequence[Callable[[Event], None]] = ()) -> None:

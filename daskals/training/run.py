@@ -56,19 +56,10 @@ NO_OPTIONS = RunOptions()
 
 
 class RunFolder:
-    """A run's folder, owned by this process as long as the context lasts.
+    """A run's folder, made on entry and owned by this process as long as the context lasts.
 
-    A run that fails before its first checkpoint leaves the folder as it was, or none.
-
-    Parameters
-    ----------
-    path
-        The folder; made on entry.
-
-    Raises
-    ------
-    OutputError
-        On entry, if the folder cannot be written or another process owns it.
+    A run that fails before its first checkpoint leaves the folder as it was, or none. Raises OutputError if
+    the folder cannot be written or another process owns it.
     """
 
     def __init__(self, path: Path) -> None:

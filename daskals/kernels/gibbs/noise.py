@@ -75,13 +75,7 @@ def _gamma(key: np.uint64, column: int, shape: float) -> float:
 
 
 class Draws:
-    """Random numbers of one step of a chain, taken one after the other.
-
-    Parameters
-    ----------
-    seed, stream, row
-        Where they start; another row is another, independent sequence.
-    """
+    """Random numbers of one step of a chain, taken one after the other; each row is a sequence of its own."""
 
     def __init__(self, seed: int, stream: int, row: int) -> None:
         with np.errstate(over="ignore"):

@@ -98,12 +98,7 @@ class _FilePerForm(IndexDataCacheFile):  # type: ignore[misc]
 class KernelCache(FunctionCache):  # type: ignore[misc]
     """Numba's cache of one function, kept in a file per compiled form.
 
-    Parameters
-    ----------
-    py_func
-        The kernel as written.
-    form
-        What tells it apart from other kernels of the same source: how it is compiled, what it closes over.
+    `form` tells it apart from other kernels of the same source: how it is compiled, what it closes over.
     """
 
     def __init__(self, py_func: Callable[..., Any], form: str) -> None:

@@ -58,17 +58,7 @@ def unowned(_typing: Any, record: Any) -> Any:
 
 
 class Emitter:
-    """Emits instructions on vectors of `lanes` numbers of one element type.
-
-    Parameters
-    ----------
-    builder
-        Where the instructions go.
-    lanes
-        Numbers in a vector.
-    element
-        LLVM type of a number, single precision by default.
-    """
+    """Emits instructions on vectors of `lanes` numbers of one element type, single precision by default."""
 
     def __init__(self, builder: ir.IRBuilder, lanes: int, element: ir.Type = FLOAT) -> None:
         self.builder = builder

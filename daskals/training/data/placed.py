@@ -37,15 +37,7 @@ class PlacedRatings:
 
 
 class RatingsPlan:
-    """How the ratings of a split are cut, and what each block takes in memory.
-
-    Parameters
-    ----------
-    store, split
-        The ratings.
-    rank
-        Number of factors, which the work of a row depends on.
-    """
+    """How the ratings of a split are cut for a rank, and what each block takes in memory."""
 
     def __init__(self, store: RatingsStore, split: Split, rank: int) -> None:
         self._store = store

@@ -72,16 +72,8 @@ class Posterior:
 class GibbsStep:
     """The posterior of one configuration, by sweeps; a `loop.Step`.
 
-    Parameters
-    ----------
-    problem
-        What is sampled.
-    ends
-        Of the rating scale, where ratings are cut off there.
-    warm
-        The short ALS that the chain starts from; None for a chain that goes on from a state.
-    ratings_memory
-        Bytes each worker process may use for ratings, or None for half of its machine's memory.
+    `ends` are those of the rating scale, where ratings are cut off there; `warm` is the short ALS that the
+    chain starts from, None for a chain that goes on from a state; `ratings_memory` is as for `AlsStep`.
     """
 
     phase = "sample"
