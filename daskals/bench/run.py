@@ -88,11 +88,7 @@ class Bench:
         """Measure everybody's ten best items; each result has its median `pairs_per_second`."""
         systems = [system for system in SELECTIONS.values() if peers or system.group != "peer"]
         results = measure_systems(
-            systems,
-            self._assignment,
-            self._shape(self.split.n_train),
-            self.machine["peak_gflops"],
-            self.tell,
+            systems, self._assignment, self._shape(self.split.n_train), self.machine["peak_gflops"], self.tell
         )
         for one in results:
             rates = one["extra"].get("pairs_per_second")

@@ -51,11 +51,7 @@ def write_exploration(numbers: Numbers, folder: Path, name: str) -> None:
     table = report.section("Data set", numbers["table"], columns=("Metric", "Value"), rows=_table_rows)
     sections = [
         report.section(
-            heading,
-            numbers[key],
-            draw,
-            caption=caption,
-            text=_fit_remarks if key == "degrees" else (),
+            heading, numbers[key], draw, caption=caption, text=_fit_remarks if key == "degrees" else ()
         )
         for key, heading, caption, draw in FIGURES
     ]
@@ -217,12 +213,7 @@ FIGURES: tuple[tuple[str, str, str, Draw], ...] = (
         "Number of ratings by value (paper 1, Fig. 1; paper 2, Fig. 2a).",
         draw_histogram,
     ),
-    (
-        "top_users",
-        "Most active users",
-        "Ratings of the most active users (paper 1, Fig. 2).",
-        draw_top_users,
-    ),
+    ("top_users", "Most active users", "Ratings of the most active users (paper 1, Fig. 2).", draw_top_users),
     (
         "degrees",
         "Degree distributions",

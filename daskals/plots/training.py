@@ -36,10 +36,7 @@ def write_training(numbers: Numbers, folder: Path, name: str) -> None:
             caption="The regularised objective by epoch (paper 1, Fig. 4, 10, 12).",
         ),
         report.section(
-            "RMSE",
-            history,
-            draw_rmse,
-            caption="RMSE by epoch (paper 1, Fig. 5, 9, 11; paper 2, Fig. 5).",
+            "RMSE", history, draw_rmse, caption="RMSE by epoch (paper 1, Fig. 5, 9, 11; paper 2, Fig. 5)."
         ),
         report.section(
             "Test accuracy by what was known",

@@ -14,11 +14,7 @@ MIN_AGE = dt.timedelta(days=1)
 
 
 def collect(
-    registry: Registry,
-    *,
-    keep: int = KEPT_FORMER,
-    min_age: dt.timedelta = MIN_AGE,
-    pretend: bool = False,
+    registry: Registry, *, keep: int = KEPT_FORMER, min_age: dt.timedelta = MIN_AGE, pretend: bool = False
 ) -> list[str]:
     """Remove versions that no alias names, nobody reads, and no rollback is likely to want.
 

@@ -46,12 +46,7 @@ class Contender:
     def errors(self, held_out: HeldOut) -> Float64:
         """Return the errors of the predictions, float64, shape (ratings,)."""
         predicted = predict_pairs(
-            held_out.users,
-            held_out.items,
-            self.user_rows,
-            self.item_rows,
-            rank=self.rank,
-            mean=self.mean,
+            held_out.users, held_out.items, self.user_rows, self.item_rows, rank=self.rank, mean=self.mean
         )
         return held_out.ratings - predicted
 

@@ -10,14 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.kernels.gibbs.noise import RowNoise
-from daskals.kernels.half_step.batch import (
-    LANES,
-    Workspace,
-    gram_batch,
-    make_fit,
-    make_workspace,
-    row_status,
-)
+from daskals.kernels.half_step.batch import LANES, Workspace, gram_batch, make_fit, make_workspace, row_status
 from daskals.kernels.half_step.block import BlockInput, BlockOutput
 from daskals.kernels.half_step.cholesky import solve_interleaved
 from daskals.kernels.half_step.fit import Fit, fit_interleaved

@@ -258,11 +258,7 @@ def _compare(
 
 
 def compare_profiles(
-    rows: Int64,
-    rated: SittingRatings,
-    tastes: Float64,
-    prior: PersonPrior,
-    shares: Float64,
+    rows: Int64, rated: SittingRatings, tastes: Float64, prior: PersonPrior, shares: Float64
 ) -> Float64:
     """Compare two profiles with one for some accounts.
 

@@ -156,13 +156,7 @@ def _evidences(
         )
 
 
-def evidences(
-    rows: range,
-    rated: RowRatings,
-    tastes: Float64,
-    prior: PersonPrior,
-    out: Float64,
-) -> None:
+def evidences(rows: range, rated: RowRatings, tastes: Float64, prior: PersonPrior, out: Float64) -> None:
     """Write the log evidence of one profile for some rows: log p(y), θ and σ² integrated out.
 
     Parameters
