@@ -94,16 +94,9 @@ class ClusterError(DaskalsError):
 
 
 class RowError(DaskalsError):
-    """A row whose equations could not be solved.
+    """A row, by its index on its side, whose equations could not be solved.
 
     Raised by the kernels, which know rows but not ids; training turns it into a `NumericalError`.
-
-    Parameters
-    ----------
-    found
-        What was wrong with the row.
-    row
-        Index of the row on its side, counted over all rows.
     """
 
     def __init__(self, found: str, *, row: int) -> None:

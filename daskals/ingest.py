@@ -73,10 +73,8 @@ def ingest(
     ----------
     source
         A file, a folder, the name of a data set, or a store in a folder where `store` is an address.
-    store
-        A folder, or an address such as `s3://BUCKET/NAME`, which is never replaced.
-    config
-        How the ratings are read.
+    store, config
+        A folder, or an address such as `s3://BUCKET/NAME`, which is never replaced; how the ratings are read.
     overwrite
         What to do with a store that is there.
     as_of
@@ -116,14 +114,9 @@ def append_ratings(
 ) -> RatingsStore:
     """Read ratings and add them to a store as a new version; see `daskals.store.append.append`.
 
-    Raises
-    ------
-    DataError, DatasetError
-        If the ratings cannot be used; the message names file, row and column.
-    StoreError
-        If there is no store to add to.
-    OutputError
-        If the store cannot be written, or somebody else added to it meanwhile.
+    Raises DataError or DatasetError if the ratings cannot be used (it names file, row and column); StoreError
+    if there is no store to add to; OutputError if the store cannot be written, or somebody else added to it
+    meanwhile.
     """
     config = config or ReadConfig()
     if is_url(store):
@@ -136,10 +129,7 @@ def append_ratings(
 def forget_listed(store: str | Path, file: Path) -> RatingsStore:
     """Make a version of a store without the users that a text file lists, one id a line.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read, a line is no id, or the store knows none of them.
+    Raises DataError if the file cannot be read, a line is no id, or the store knows none of them.
     """
     if is_url(store):
         raise made_once(str(store))
@@ -164,10 +154,7 @@ def first_lineage(as_of: str | None) -> dict[str, Any]:
 def read_table(source: str | Path, config: ReadConfig, *, as_of: str | None = None) -> RatingsTable:
     """Read a ratings file, folder or named data set as it was known at a date or moment.
 
-    Raises
-    ------
-    ConfigError, DataError, DatasetError
-        If the date is none, or the ratings cannot be used.
+    Raises ConfigError if the date is none, and DataError or DatasetError if the ratings cannot be used.
     """
     until = None if as_of is None else last_moment(as_of)
     if is_name(source):

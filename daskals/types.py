@@ -35,10 +35,8 @@ class RatingsBlock(NamedTuple):
 
     Attributes
     ----------
-    start
-        Index of the block's first row on its side.
-    indptr
-        int64, shape (rows + 1,), starting at 0.
+    start, indptr
+        Index of the block's first row on its side; int64, shape (rows + 1,), starting at 0.
     indices
         int32, shape (ratings,): row of the other side, ascending within a row.
     values
@@ -80,13 +78,9 @@ class Ridge(NamedTuple):
 class BlockStats(NamedTuple):
     """What a solved block contributes to the objective.
 
-    Attributes
-    ----------
-    sse
-        Sum of squared training errors over the block's ratings after the solve.
-    penalty
-        Σ over rows of max(n,1)^ν·(factors·‖x − m‖² + bias·(b − m_b)²), m the prior mean: the
-        objective is λ/2 (sse + penalties of both sides).
+    `sse`: sum of squared training errors over the block's ratings after the solve; `penalty`: Σ over rows of
+    max(n,1)^ν·(factors·‖x − m‖² + bias·(b − m_b)²), m the prior mean: the objective is λ/2 (sse + penalties
+    of both sides).
     """
 
     sse: float

@@ -12,10 +12,7 @@ from daskals.errors import ConfigError, OutputError
 def report_folder(model: str, out: Path | None, name: str) -> Path:
     """Return the folder of a report on MODEL: `out`, or one called `name` in the model's own.
 
-    Raises
-    ------
-    ConfigError
-        If MODEL is a registry, whose folder is no place for reports, and `out` is None.
+    Raises ConfigError if MODEL is a registry, whose folder is no place for reports, and `out` is None.
     """
     from daskals.registry.open_model import is_registry
 
@@ -33,19 +30,7 @@ def report_folder(model: str, out: Path | None, name: str) -> Path:
 def result_folder(out: Path, marker: str, *, overwrite: bool) -> Iterator[Path]:
     """Make a folder to fill, published as `out` when the block ends well.
 
-    Parameters
-    ----------
-    out
-        The folder asked for.
-    marker
-        A file that every folder of this kind holds: only such a folder is replaced.
-    overwrite
-        Whether it may be replaced.
-
-    Raises
-    ------
-    OutputError
-        Before any work, if `out` holds something that may not be replaced.
+    Raises OutputError before any work, if `out` holds something that may not be replaced.
     """
     from daskals.store.atomic_folder import staged_directory
 

@@ -17,12 +17,7 @@ USER_COLUMNS = ("user", "user_id", "userId")
 def user_rows(model: Model, path: Path | None, named: tuple[str, ...]) -> Int64 | None:
     """Return the rows of the users of a file or of the command line, None for all users.
 
-    Raises
-    ------
-    ConfigError
-        If both are given.
-    DataError
-        If the file cannot be read, or a user is not known.
+    Raises ConfigError if both are given; DataError if the file cannot be read, or a user is not known.
     """
     import numpy as np
 

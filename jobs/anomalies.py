@@ -36,13 +36,7 @@ from jobs._command import model_argument, shared_options
 @click.option("--overwrite", is_flag=True, help="Replace the anomalies that --out already holds.")
 @shared_options()
 def main(
-    model: str,
-    out: Path | None,
-    level: float,
-    filters: str | None,
-    seed: int,
-    *,
-    overwrite: bool,
+    model: str, out: Path | None, level: float, filters: str | None, seed: int, *, overwrite: bool
 ) -> None:
     """Look for what does not fit in the ratings MODEL was trained on.
 
@@ -61,10 +55,7 @@ def main(
 
     names = None if filters is None else read_filters(filters)
     target = report_folder(model, out, "anomalies")
-    with (
-        open_model(model) as opened,
-        result_folder(target, "anomalies.json", overwrite=overwrite) as folder,
-    ):
+    with open_model(model) as opened, result_folder(target, "anomalies.json", overwrite=overwrite) as folder:
         found = find_anomalies(opened.model, level, seed)
         numbers = describe_anomalies(found)
         write_tables(found, numbers, folder)

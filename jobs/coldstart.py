@@ -20,12 +20,7 @@ from jobs._command import field_options, given, shared_options
 @field_options(ModelConfig)
 @shared_options(json_file="Write the figures to a file too.")
 def main(
-    data: Path | None,
-    dataset: str | None,
-    seeds: int,
-    share: float,
-    json_file: Path | None,
-    **options: Any,
+    data: Path | None, dataset: str | None, seeds: int, share: float, json_file: Path | None, **options: Any
 ) -> None:
     """Hold whole items out, place them by genres, by like items or as average, and print the RMSE of each."""
     if (data is None) == (dataset is None):

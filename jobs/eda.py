@@ -21,14 +21,7 @@ from jobs._command import field_options, given, shared_options
 @click.option("--overwrite", is_flag=True, help="Replace the exploration that --out already holds.")
 @field_options(ReadConfig)
 @shared_options()
-def main(
-    data: Path | None,
-    dataset: str | None,
-    out: Path,
-    *,
-    overwrite: bool,
-    **options: Any,
-) -> None:
+def main(data: Path | None, dataset: str | None, out: Path, *, overwrite: bool, **options: Any) -> None:
     """Explore ratings: an HTML report, its figures as PNG and SVG, and eda.json with the numbers."""
     config = ReadConfig.parse(given(options))
     if (data is None) == (dataset is None):

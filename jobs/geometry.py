@@ -31,12 +31,7 @@ from jobs._command import model_argument, shared_options
 @click.option("--overwrite", is_flag=True, help="Replace the geometry that --out already holds.")
 @shared_options()
 def main(
-    model: str,
-    out: Path | None,
-    labels: tuple[str, ...],
-    min_ratings: int | None,
-    *,
-    overwrite: bool,
+    model: str, out: Path | None, labels: tuple[str, ...], min_ratings: int | None, *, overwrite: bool
 ) -> None:
     """Map the items of MODEL: genres, neighbours, polarity and densities."""
     from daskals.plots.requirements import require
@@ -49,10 +44,7 @@ def main(
     from jobs._result_folder import report_folder, result_folder
 
     target = report_folder(model, out, "geometry")
-    with (
-        open_model(model) as found,
-        result_folder(target, "geometry.json", overwrite=overwrite) as folder,
-    ):
+    with open_model(model) as found, result_folder(target, "geometry.json", overwrite=overwrite) as folder:
         numbers = describe_geometry(found.model, labels, min_ratings)
         write_geometry(numbers, folder, found.name)
     near = numbers["neighbours"]

@@ -108,13 +108,7 @@ def publish(url: str, model: str, name: str, aliases: tuple[str, ...]) -> None:
 @noting
 @click.pass_obj
 @shared_options()
-def promote(
-    url: str,
-    ref: str,
-    alias: str,
-    expected: str | None,
-    note: str,
-) -> None:
+def promote(url: str, ref: str, alias: str, expected: str | None, note: str) -> None:
     """Point an alias at REF, after its files were checked."""
     entry = _open(url).promote(ref, alias, expected=expected, note=note)
     click.echo(f"{alias} is {entry.aliases[alias]}")

@@ -19,15 +19,7 @@ from jobs._command import field_options, given, model_argument, shared_options
 @click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
 @click.option("--clip", is_flag=True, help="Keep predictions within the rating scale.")
 @shared_options()
-def main(
-    model: str,
-    pairs: Path,
-    columns: str | None,
-    out: Path,
-    *,
-    overwrite: bool,
-    clip: bool,
-) -> None:
+def main(model: str, pairs: Path, columns: str | None, out: Path, *, overwrite: bool, clip: bool) -> None:
     """Predict the rating of each pair in PAIRS (CSV, TSV or Parquet with a user and an item column).
 
     The result has the pairs in their order with `prediction`, `known_user` and `known_item`.

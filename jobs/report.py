@@ -26,14 +26,7 @@ from jobs._command import model_argument, shared_options
 )
 @click.option("--overwrite", is_flag=True, help="Replace the report that --out already holds.")
 @shared_options()
-def main(
-    model: str,
-    out: Path | None,
-    search: Path | None,
-    bench: Path | None,
-    *,
-    overwrite: bool,
-) -> None:
+def main(model: str, out: Path | None, search: Path | None, bench: Path | None, *, overwrite: bool) -> None:
     """Report on MODEL's training: curves, accuracy by bucket, and the search and speed if named."""
     from daskals.plots.requirements import require
 
@@ -47,10 +40,7 @@ def main(
     trials = None if search is None else read_trials(search)
     speeds = None if bench is None else read_speeds(bench)
     target = report_folder(model, out, "training")
-    with (
-        open_model(model) as found,
-        result_folder(target, "training.json", overwrite=overwrite) as folder,
-    ):
+    with open_model(model) as found, result_folder(target, "training.json", overwrite=overwrite) as folder:
         numbers = describe_run(found.report, found.model, trials, speeds)
         write_training(numbers, folder, found.name)
     click.echo(f"saved {target / 'report.html'}")

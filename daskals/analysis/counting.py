@@ -19,14 +19,8 @@ FLOAT_BINS = 40
 class Histogram(NamedTuple):
     """How often each rating was given.
 
-    Attributes
-    ----------
-    values
-        The distinct ratings; of a continuous scale the middles of bins. Shape (values,).
-    counts
-        int64, shape (values,).
-    bin_width
-        Width of a bin, 0 where values are the ratings themselves.
+    `values`: the distinct ratings; of a continuous scale the middles of bins. Shape (values,). `counts`:
+    int64, shape (values,); `bin_width`: width of a bin, 0 where values are the ratings themselves.
     """
 
     values: Float64

@@ -29,22 +29,10 @@ NO_TAGS = "the ratings came without tags"
 def explore(store: RatingsStore) -> Numbers:
     """Return all numbers of the exploration, ready for JSON.
 
-    Parameters
-    ----------
-    store
-        The ratings.
-
-    Returns
-    -------
-    Numbers
-        `table` (paper 1, Table 1); `rating_histogram`, `top_users`, `degrees` (paper 1, Fig. 1 to 3);
-        `releases_per_year`, `ratings_per_year`, `mean_by_release_year`, `genres` and `tags` (paper 2,
-        Fig. 2 to 4). A section that the data do not have says so under `missing`.
-
-    Raises
-    ------
-    StoreError
-        If the store is damaged.
+    They are `table` (paper 1, Table 1); `rating_histogram`, `top_users`, `degrees` (paper 1, Fig. 1 to 3);
+    `releases_per_year`, `ratings_per_year`, `mean_by_release_year`, `genres` and `tags` (paper 2, Fig. 2 to
+    4). A section that the data do not have says so under `missing`. Raises StoreError if the store is
+    damaged.
     """
     histogram, moments = rating_histogram(store)
     degrees = {"users": np.diff(store.indptr("user")), "items": np.diff(store.indptr("item"))}

@@ -12,13 +12,7 @@ import numpy as np
 from daskals.analysis.density import joint_density
 from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.projection import ItemMap, genre_matrix, map_items
-from daskals.analysis.separation import (
-    NO_GENRES,
-    genre_means,
-    neighbour_agreement,
-    paper_claims,
-    silhouette,
-)
+from daskals.analysis.separation import NO_GENRES, genre_means, neighbour_agreement, paper_claims, silhouette
 from daskals.model.fitted import Model
 
 POLARITY_ROWS = 10

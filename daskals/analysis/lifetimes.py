@@ -41,12 +41,8 @@ _DAY = 86_400
 class Snapshot(NamedTuple):
     """What was known at a date.
 
-    Attributes
-    ----------
-    moment
-        Seconds since 1970: ratings before it are known, the others are not.
-    folder
-        Folder that `daskals.serving.export.export_model` (or `python -m jobs.export`) wrote.
+    `moment`: seconds since 1970: ratings before it are known, the others are not; `folder`: folder that
+    `daskals.serving.export.export_model` (or `python -m jobs.export`) wrote.
     """
 
     moment: int
@@ -56,10 +52,7 @@ class Snapshot(NamedTuple):
 def moment_of(date: str) -> int:
     """Return the second since 1970 at which a date (its midnight) or an ISO 8601 moment begins; UTC.
 
-    Raises
-    ------
-    ConfigError
-        If it is neither.
+    Raises ConfigError if it is neither.
     """
     try:
         moment = dt.datetime.fromisoformat(date)
@@ -77,28 +70,8 @@ def take_snapshots(
 ) -> list[Snapshot]:
     """Train on what was known at each date and export its features, drift since the date before included.
 
-    Parameters
-    ----------
-    store
-        The ratings, with timestamps.
-    dates
-        Ascending; see `moment_of`.
-    folder
-        Where each date gets a folder of its own.
-    config
-        The model; its split is set to the date.
-
-    Returns
-    -------
-    list of Snapshot
-        One a date.
-
-    Raises
-    ------
-    DataError
-        If the ratings have no timestamps, or a date leaves nothing before or after it.
-    ConfigError
-        If dates are not understood or not ascending.
+    The dates ascend; see `moment_of`. Raises DataError if the ratings have no timestamps, or a date leaves
+    nothing before or after it; ConfigError if dates are not understood or not ascending.
     """
     times = _all_times(store)
     moments = [moment_of(date) for date in dates]
@@ -146,10 +119,8 @@ def lifetime_table(store: RatingsStore, snapshots: Sequence[Snapshot], period_da
 
     Parameters
     ----------
-    store
-        All ratings, those after the snapshots included.
-    snapshots
-        Ascending by moment.
+    store, snapshots
+        All ratings, those after the snapshots included; ascending by moment.
     period_days
         Length of the period before a date in which a user rated something, and of the one that follows.
 
@@ -212,14 +183,8 @@ class _Ratings(NamedTuple):
 class _Export(NamedTuple):
     """What a snapshot's folder holds, in the order of the store's rows.
 
-    Attributes
-    ----------
-    users
-        `users.parquet` with its date, and the factors as columns.
-    vectors
-        Factors and bias of users and of items, float64, shapes (rows, rank + 1).
-    mean
-        Mean of the ratings it was trained on.
+    `users`: `users.parquet` with its date, and the factors as columns; `vectors`: factors and bias of users
+    and of items, float64, shapes (rows, rank + 1); `mean`: mean of the ratings it was trained on.
     """
 
     users: pd.DataFrame

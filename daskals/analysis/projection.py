@@ -18,16 +18,9 @@ TOP_ITEMS = 2_500
 class ItemMap(NamedTuple):
     """Items with their places on the map.
 
-    Attributes
-    ----------
-    rows
-        Their rows in the model, int64, shape (items,).
-    factors
-        Their factors, float64, shape (items, rank).
-    places
-        Coordinates on the two axes, float64, shape (items, 2).
-    axes
-        What each axis is called.
+    `rows`: their rows in the model, int64, shape (items,); `factors`: their factors, float64, shape (items,
+    rank); `places`: coordinates on the two axes, float64, shape (items, 2); `axes`: what each axis is
+    called.
     """
 
     rows: Int64
@@ -37,22 +30,7 @@ class ItemMap(NamedTuple):
 
 
 def map_items(model: Model, also: Sequence[int] = (), top: int = TOP_ITEMS) -> ItemMap | str:
-    """Place the most rated items on the map.
-
-    Parameters
-    ----------
-    model
-        The model.
-    also
-        Rows of items that are to be on the map whatever their ratings.
-    top
-        How many of the most rated items.
-
-    Returns
-    -------
-    ItemMap or str
-        Or why there is none, a clause.
-    """
+    """Place the most rated items on the map; return it, or why there is none, a clause."""
     if model.rank < 2:
         return f"a map takes two factors, and the model has {model.rank}"
     order = np.argsort(-model.item_counts, kind="stable")[:top]

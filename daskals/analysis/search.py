@@ -18,10 +18,7 @@ SCORE = "validation_rmse"
 def read_trials(path: Path) -> pd.DataFrame:
     """Read a search's table of trials, Parquet or CSV: a row a trial, options by name, `validation_rmse`.
 
-    Raises
-    ------
-    DataError
-        If it cannot be read, or has no column `validation_rmse`.
+    Raises DataError if it cannot be read, or has no column `validation_rmse`.
     """
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
@@ -53,11 +50,8 @@ def rank_curve(trials: pd.DataFrame) -> Numbers:
 def grid_facets(trials: pd.DataFrame) -> Numbers:
     """Return the validation RMSE over two hyperparameters, in facets of a third, the rest at the best trial.
 
-    Returns
-    -------
-    Numbers
-        `across`, `up`, `facet` name the hyperparameters (the latter None without a third), `x` and `y`
-        their values, `facets` a value and a matrix of RMSE each (rows by `y`, None where not tried).
+    `across`, `up` and `facet` name them (the last None without a third), `x` and `y` are their values,
+    `facets` a value and a matrix of RMSE each (rows by `y`, None where not tried).
     """
     varied = [name for name in AXES if name in trials.columns and trials[name].nunique() > 1]
     if len(varied) < 2:

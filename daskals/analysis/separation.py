@@ -24,19 +24,8 @@ NO_GENRES = "the model's items have no genres"
 def genre_means(places: Float64, genres: Float64, names: list[str]) -> Numbers:
     """Return the mean place of each genre's items less that of all items, with 95 % intervals.
 
-    Parameters
-    ----------
-    places
-        Coordinates, float64, shape (items, 2).
-    genres
-        0 or 1, shape (items, genres).
-    names
-        Names of the genres.
-
-    Returns
-    -------
-    Numbers
-        `names`, `items`, and `means`, `low`, `high` with two figures a genre; Student's t intervals.
+    `places` are coordinates, float64, shape (items, 2), and `genres` 0 or 1, shape (items, genres). Returns
+    `names`, `items`, and `means`, `low`, `high` with two figures a genre; Student's t intervals.
     """
     kept = [place for place in range(len(names)) if genres[:, place].sum() >= MIN_GENRE_ITEMS]
     if not kept:

@@ -28,26 +28,9 @@ def describe_run(
 ) -> Numbers:
     """Return all numbers of the training report, ready for JSON.
 
-    Parameters
-    ----------
-    report
-        The run's report.
-    model
-        Its model.
-    trials
-        The trials of a search, or None where there was none.
-    speeds
-        What `jobs.bench` measured, or None.
-
-    Returns
-    -------
-    Numbers
-        `summary`, `history`, `accuracy` (by bucket of training ratings), `rank_curve`, `grid`, `speed`.
-
-    Raises
-    ------
-    ModelError
-        If the report tells of another model.
+    They are `summary`, `history`, `accuracy` (by bucket of training ratings), `rank_curve`, `grid` (from the
+    trials of a search) and `speed` (from what `jobs.bench` measured). Raises ModelError if the report tells
+    of another model.
     """
     told, found = report.get("factors_sha256"), model.report.get("factors_sha256")
     if told != found:
@@ -142,13 +125,7 @@ def _buckets(known: Int64, residuals: Float64) -> list[Numbers]:
 
 
 def read_speeds(path: Path) -> dict[str, Any]:
-    """Read a measurement of `jobs.bench`.
-
-    Raises
-    ------
-    DataError
-        If it is none.
-    """
+    """Read a measurement of `jobs.bench`. Raises DataError if it is none."""
     try:
         measured = json.loads(path.read_text(encoding="utf-8"))
         named = [(one["name"], one["seconds"]) for one in measured["results"]]

@@ -11,12 +11,7 @@ from dataclasses import dataclass, field
 class Laps:
     """Times of the runs of something.
 
-    Attributes
-    ----------
-    seconds
-        By the clock.
-    cpu_seconds
-        Of all threads of this process together.
+    `seconds`: by the clock; `cpu_seconds`: of all threads of this process together.
     """
 
     seconds: list[float] = field(default_factory=list)

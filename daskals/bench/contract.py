@@ -15,10 +15,8 @@ class Assignment:
 
     Attributes
     ----------
-    system
-        Name in `daskals.bench.systems.SYSTEMS`.
-    store
-        Folder of the store.
+    system, store
+        Name in `daskals.bench.systems.SYSTEMS`; folder of the store.
     split
         Key of the split.
     config
@@ -74,10 +72,8 @@ class Outcome:
         Bytes of ratings and factors that an epoch reads and writes, None where not known.
     peak_memory_bytes
         Largest resident memory of the process and its children, once the shared ratings were loaded.
-    note
-        What a reader must know to compare.
-    extra
-        Further figures by name.
+    note, extra
+        What a reader must know to compare; further figures by name.
     """
 
     seconds: list[float]

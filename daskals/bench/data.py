@@ -71,10 +71,7 @@ class BenchData:
 def open_split(source: str, config: TrainConfig) -> tuple[RatingsStore, Split]:
     """Open a store by path or name, and its split; both are made if they are not there yet.
 
-    Raises
-    ------
-    DaskalsError
-        If the ratings cannot be had, or are too few for a training and a test part.
+    Raises DaskalsError if the ratings cannot be had, or are too few for a training and a test part.
     """
     store = resolve_store(source, config)
     return store, ensure_split(store, split_spec(config, store))

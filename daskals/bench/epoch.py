@@ -54,10 +54,8 @@ def measure_systems(
         What each is asked; its `system` is filled in.
     shape
         `n_ratings`, those that a pass goes over, and `n_rows`, users and items together.
-    peak_gflops
-        The machine's peak at the assignment's threads.
-    on_start
-        Called with each name as its turn comes.
+    peak_gflops, on_start
+        The machine's peak at the assignment's threads; called with each name as its turn comes.
     """
     results = []
     for system in systems:

@@ -17,10 +17,7 @@ LABELS = {"paper": "paper 1's tiers", "peer": "comparable systems", "daskals": "
 def check_figure(path: Path | None) -> None:
     """Refuse, before any work, a figure that could not be drawn.
 
-    Raises
-    ------
-    ConfigError
-        If matplotlib is not installed, or does not know the file's format.
+    Raises ConfigError if matplotlib is not installed, or does not know the file's format.
     """
     if path is None:
         return

@@ -25,10 +25,7 @@ BATCH = 1 << 20
 def measure_ingestion(store: RatingsStore, repeats: int, threads: int) -> Outcome:
     """Write a store's ratings as CSV, untimed, and time making a store of it `repeats` times.
 
-    Raises
-    ------
-    MeasurementError
-        If it fails.
+    Raises MeasurementError if it fails.
     """
     with tempfile.TemporaryDirectory(prefix="daskals-bench-") as folder:
         file = Path(folder) / "ratings.csv"

@@ -74,10 +74,8 @@ def solve_vectorised(
         The slice, shape (ratings,).
     vector
         The row's factors, shape (rank,).
-    other
-        Vectors and biases of the other side, shapes (rows, rank) and (rows,).
-    weights
-        Mean and regularisation.
+    other, weights
+        Vectors and biases of the other side, shapes (rows, rank) and (rows,); mean and regularisation.
 
     Returns
     -------
@@ -155,12 +153,8 @@ def sample_rows(counts: Int64) -> list[tuple[Int64, float]]:
     """Choose rows whose time stands for all rated rows of a side.
 
     Rows in order of their number of ratings, `counts` (rows,), are cut into groups of about equal ratings, so
-    that rows of a group cost about the same; some are taken from each at even distances.
-
-    Returns
-    -------
-    list
-        Of (row numbers, what to multiply their time by: the group's ratings over theirs).
+    that rows of a group cost about the same; some are taken from each at even distances. Returns (row
+    numbers, what to multiply their time by: the group's ratings over theirs).
     """
     order = np.argsort(counts, kind="stable")
     order = order[counts[order] > 0]

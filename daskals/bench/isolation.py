@@ -22,23 +22,10 @@ class MeasurementError(Exception):
 
 
 def run_isolated(function: str, arguments: Mapping[str, Any], *, threads: int) -> Any:
-    """Call a function in a new process, on the CPU target of this one.
+    """Call a function, `module:name`, in a new process, on the CPU target of this one.
 
-    Parameters
-    ----------
-    function
-        `module:name`; takes and returns values that JSON knows.
-    arguments
-        Its keyword arguments.
-    threads
-        Threads of Numba and OpenMP there; BLAS has one unless the function asks for more.
-
-    Raises
-    ------
-    NotApplicableError
-        If the function raises it.
-    MeasurementError
-        If the process ends without an answer, or with an error.
+    It takes and returns values that JSON knows. Raises NotApplicableError if the function raises it;
+    MeasurementError if the process ends without an answer, or with an error.
     """
     variables = {**os.environ, **_thread_variables(threads), **_blas_variables(), "PYTHONPATH": _path()}
     variables.pop("NUMBA_DISABLE_JIT", None)  # to time interpreted kernels would tell nothing

@@ -38,19 +38,7 @@ def starting_rows(data: BenchData, side: Side, config: TrainConfig) -> FactorRow
 
 
 class KernelEpochs:
-    """Epochs by the block solver alone, over the trainer's blocks; what Dask does without Dask.
-
-    Parameters
-    ----------
-    data
-        The ratings.
-    config
-        Rank, regularisation and seed.
-    pool
-        Runs the blocks.
-    inner_threads
-        Threads inside a block.
-    """
+    """Epochs by the block solver alone, over the trainer's blocks; what Dask does without Dask."""
 
     def __init__(self, data: BenchData, config: TrainConfig, pool: Executor, inner_threads: int = 1) -> None:
         self.data, self.config = data, config
@@ -130,10 +118,7 @@ def run_dask(data: BenchData, assignment: Assignment) -> Outcome:
 def run_hierarchical(data: BenchData, assignment: Assignment) -> Outcome:
     """Run `daskals-hierarchical`: the trainer with the genre prior.
 
-    Raises
-    ------
-    NotApplicableError
-        If the ratings come without genres.
+    Raises NotApplicableError if the ratings come without genres.
     """
     if not data.store.genres().names:
         raise NotApplicableError("the ratings come without genres")

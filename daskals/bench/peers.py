@@ -182,11 +182,7 @@ def _spark_session(threads: int, folder: Path) -> Any:
 
 
 def _spark_frame(session: Any, block: RatingsBlock, mean: float, path: Path) -> Any:
-    columns = {
-        "user": rows_of(block),
-        "item": block.indices,
-        "rating": block.ratings - np.float32(mean),
-    }
+    columns = {"user": rows_of(block), "item": block.indices, "rating": block.ratings - np.float32(mean)}
     pq.write_table(pa.table(columns), path)
     return session.read.parquet(str(path))
 

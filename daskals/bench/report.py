@@ -12,10 +12,7 @@ from daskals.errors import OutputError
 def check_writable(path: Path | None, option: str) -> None:
     """Refuse, before any work, a file that cannot be written.
 
-    Raises
-    ------
-    OutputError
-        If its folder is missing, or it is a folder itself.
+    Raises OutputError if its folder is missing, or it is a folder itself.
     """
     if path is None:
         return

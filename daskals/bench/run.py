@@ -30,16 +30,12 @@ class Bench:
 
     Attributes
     ----------
-    command
-        `epoch`, `scaling`, `ingest`, `evaluate` or `topk`.
-    config
-        Its options.
+    command, config
+        `epoch`, `scaling`, `ingest`, `evaluate` or `topk`; its options.
     store, split
         Its ratings.
-    machine
-        What it runs on.
-    tell
-        Called with what is being done, as it begins.
+    machine, tell
+        What it runs on; called with what is being done, as it begins.
     """
 
     command: str
@@ -53,10 +49,7 @@ class Bench:
     def open(cls, command: str, config: BenchConfig, tell: Callable[[str], None]) -> Bench:
         """Open the ratings, or make their store, and measure the machine's peak.
 
-        Raises
-        ------
-        DaskalsError
-            If the ratings cannot be had, or the peak cannot be measured.
+        Raises DaskalsError if the ratings cannot be had, or the peak cannot be measured.
         """
         tell(f"{config.source} …")
         store, split = open_split(config.source, config.training())
@@ -95,11 +88,7 @@ class Bench:
         """Measure everybody's ten best items; each result has its median `pairs_per_second`."""
         systems = [system for system in SELECTIONS.values() if peers or system.group != "peer"]
         results = measure_systems(
-            systems,
-            self._assignment,
-            self._shape(self.split.n_train),
-            self.machine["peak_gflops"],
-            self.tell,
+            systems, self._assignment, self._shape(self.split.n_train), self.machine["peak_gflops"], self.tell
         )
         for one in results:
             rates = one["extra"].get("pairs_per_second")
@@ -157,13 +146,7 @@ class Outputs:
         check_figure(self.figure)
 
     def save(self, report: dict[str, Any]) -> None:
-        """Write the report and draw the figure.
-
-        Raises
-        ------
-        OutputError
-            If a file cannot be written.
-        """
+        """Write the report and draw the figure. Raises OutputError if a file cannot be written."""
         if self.json_file is not None:
             write_json(report, self.json_file)
         if self.figure is not None:

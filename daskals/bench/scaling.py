@@ -40,9 +40,7 @@ def scaling_steps(threads: int) -> list[Step]:
 
 
 def measure_scaling(
-    assignment: Assignment,
-    shape: Mapping[str, int],
-    on_start: Callable[[str], None] = lambda _: None,
+    assignment: Assignment, shape: Mapping[str, int], on_start: Callable[[str], None] = lambda _: None
 ) -> list[Result]:
     """Measure every step; a result's `efficiency` is t₁/(n·tₙ) within its series."""
     results: list[Result] = []

@@ -24,10 +24,8 @@ class System:
 
     Attributes
     ----------
-    name
-        Its name on the command line and in reports.
-    group
-        Whose it is.
+    name, group
+        Its name on the command line and in reports; whose it is.
     home
         `module:function`; the function takes (BenchData, Assignment) and returns an Outcome.
     needs
@@ -110,10 +108,7 @@ REFERENCES = ("paper-jit-parallel", "paper-evaluate", "implicit")
 def choose(only: str | None, *, peers: bool) -> list[System]:
     """Return the systems of a comma-separated list, or all of them, peers if asked for.
 
-    Raises
-    ------
-    ConfigError
-        If a name is not one of `SYSTEMS`.
+    Raises ConfigError if a name is not one of `SYSTEMS`.
     """
     if only is None:
         return [system for system in SYSTEMS.values() if peers or system.group != "peer"]

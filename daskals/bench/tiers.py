@@ -38,17 +38,7 @@ class Setting:
 
 
 class CompiledTier:
-    """The paper's model and one of its two compiled forms.
-
-    Parameters
-    ----------
-    data
-        The ratings.
-    assignment
-        Rank, regularisation and seed.
-    half_step, squared_error
-        The compiled functions.
-    """
+    """The paper's model and one of its two compiled forms, both functions of it."""
 
     def __init__(
         self,

@@ -6,20 +6,10 @@ from __future__ import annotations
 def epoch_flops(order: int, n_ratings: int, n_rows: int) -> float:
     """Return the useful floating-point operations of an epoch, a multiply-add counted as two.
 
-    Parameters
-    ----------
-    order
-        Order d of the symmetric equations solved for a row: K, or K + 1 with the bias among the unknowns.
-    n_ratings
-        Training ratings; an epoch uses each once by user and once by item.
-    n_rows
-        Users and items together.
-
-    Notes
-    -----
     A rating adds the lower triangle of a d×d product and d products with the right-hand side; a row's
     factorisation takes d³/6 multiply-adds and its two triangular solves d². Whatever a system computes
     beyond that (the upper triangle, a pass for the bias) is its own affair and does not count as useful.
+    The order d of a row's equations is K, or K + 1 with the bias among the unknowns.
     """
     a_rating = order * (order + 1) / 2 + order
     a_row = order**3 / 6 + order**2

@@ -17,14 +17,11 @@ _M_ARENA_MAX = -8
 
 
 def share_heaps() -> bool:
-    """Let the threads that start from now on share few heaps.
+    """Let the threads that start from now on share few heaps; return whether the C library was told.
 
     The C library gives every thread a heap of its own and comes to keep freed arrays of up to 32 MB in it.
-    Where blocks are read and dropped all the time, that holds a multiple of what is in use.
-
-    Returns
-    -------
-    Whether the C library was told: only glibc can be. Processes started from here need `ENVIRONMENT`.
+    Where blocks are read and dropped all the time, that holds a multiple of what is in use. Only glibc can be
+    told; processes started from here need `ENVIRONMENT`.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

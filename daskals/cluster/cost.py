@@ -18,14 +18,9 @@ RATING_BYTES = 5
 class Machine:
     """What the workers can do.
 
-    Attributes
-    ----------
-    workers, threads
-        Worker processes, and threads of each.
-    flops
-        Floating-point operations a second of one thread in the half-step's kernel.
-    bandwidth
-        Bytes a second that a worker can take in from others.
+    `workers`, `threads`: worker processes, and threads of each; `flops`: Floating-point operations a second
+    of one thread in the half-step's kernel; `bandwidth`: bytes a second that a worker can take in from
+    others.
     """
 
     workers: int
@@ -86,10 +81,8 @@ def estimate(n_users: int, n_items: int, n_ratings: int, rank: int, machine: Mac
     ----------
     n_users, n_items, n_ratings
         Rows of the two sides, and training ratings.
-    rank
-        Number of factors, K.
-    machine
-        The workers.
+    rank, machine
+        Number of factors, K; the workers.
 
     Returns
     -------

@@ -40,14 +40,10 @@ class Generation:
 
     Attributes
     ----------
-    side
-        Whose.
-    slabs
-        A task for each slab, in block order.
-    replicas
-        The gathered rows, by the worker that they were gathered for.
-    stats
-        The sums of the statistics.
+    side, slabs
+        Whose; a task for each slab, in block order.
+    replicas, stats
+        The gathered rows, by the worker that they were gathered for; the sums of the statistics.
     prior
         W of the side's features, where it has some.
     """
@@ -93,7 +89,7 @@ def read_stats(gathered: Gathered) -> BlockStats:
 
 
 def read_rows(gathered: Gathered) -> FactorRows:
-    """Return the factor rows alone."""
+    """Return the factor rows alone, float32, shape (rows, rank + 2)."""
     return gathered.rows
 
 
@@ -110,7 +106,17 @@ def gather(cluster: Cluster, side: Side, slabs: Sequence[Task], key: str) -> Gen
 def scatter_rows(
     cluster: Cluster, side: Side, starts: Sequence[int], rows: FactorRows, key: str
 ) -> Generation:
-    """Hand rows that this process holds to the cluster, cut at `starts`, the first row of each block."""
+    """Hand rows that this process holds to the cluster, cut into blocks.
+
+    Parameters
+    ----------
+    cluster, side
+        Where the rows go, and whose they are.
+    starts, rows
+        First row of each block; float32, shape (rows, rank + 2).
+    key
+        Tells tasks apart.
+    """
     stops = [*starts[1:], len(rows)]
     nothing = BlockStats(0.0, 0.0)
     slabs = [Slab(start, rows[start:stop], nothing) for start, stop in zip(starts, stops, strict=True)]
@@ -118,6 +124,6 @@ def scatter_rows(
 
 
 def fetch_rows(cluster: Cluster, generation: Generation, key: str) -> FactorRows:
-    """Bring a generation's factor rows to this process."""
+    """Bring a generation's factor rows to this process, float32, shape (rows, rank + 2)."""
     task = cluster.submit(read_rows, generation.gathered, key=f"fetch-{generation.side}s-{key}")
     return np.asarray(cluster.result(task), dtype=np.float32)

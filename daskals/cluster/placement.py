@@ -8,21 +8,10 @@ SLOTS = 1024
 
 
 def place_slots(threads: Mapping[str, int], before: Sequence[str] = ()) -> tuple[str, ...]:
-    """Give every slot a worker, so that any leading run of slots is shared out by threads.
+    """Give every slot a worker's address, so that any leading run of slots is shared out by threads.
 
-    Block k of a side lives in slot k modulo their number.
-
-    Parameters
-    ----------
-    threads
-        Threads of each worker, by address; at least one worker.
-    before
-        The slots as they were, or nothing. A slot stays where it was as long as that worker is there and
-        has no more than its share.
-
-    Returns
-    -------
-    Addresses, `SLOTS` of them.
+    Block k of a side lives in slot k modulo their number. `threads` are those of each worker, at least one. A
+    slot stays where it was `before` as long as that worker is there and has no more than its share.
     """
     workers = sorted(threads)
     total = sum(threads.values())

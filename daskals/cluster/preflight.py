@@ -35,19 +35,9 @@ _GOOD = "good"
 
 
 def describe(store: str | None = None, dask_worker: Any = None) -> Facts:
-    """Describe this process; run on every worker.
+    """Describe this process: versions, CPU target, threads, and whether store and folder can be used.
 
-    Parameters
-    ----------
-    store
-        Path or URL of the ratings store that must be reachable, or None.
-    dask_worker
-        The worker it runs on, filled in by Dask; None in the driver.
-
-    Returns
-    -------
-    Facts
-        Versions, CPU target, threads, folder, and whether store and folder can be used.
+    Run on every worker: `dask_worker`, filled in by Dask, is None in the driver. `store` must be reachable.
     """
     folder = tempfile.gettempdir() if dask_worker is None else str(dask_worker.local_directory)
     return {

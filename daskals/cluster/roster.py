@@ -18,13 +18,7 @@ class Departure:
 
 
 class Roster:
-    """Workers that blocks live on, as of the last refresh.
-
-    Parameters
-    ----------
-    threads
-        Threads of each worker, by address; at least one worker.
-    """
+    """Workers that blocks live on, as of the last refresh: threads of each, at least one, by address."""
 
     def __init__(self, threads: Mapping[str, int]) -> None:
         self._slots = place_slots(threads)
@@ -67,12 +61,7 @@ class Roster:
     ) -> list[str]:
         """Share the blocks out anew if workers left or joined; return what there is to say about it.
 
-        Parameters
-        ----------
-        present
-            Returns the threads of each worker that is there.
-        refusals
-            Returns which of the given newcomers do not fit, and why: no block is placed on them.
+        `refusals` tells which of the given newcomers do not fit, and why: no block is placed on them.
         """
         if not self._changed:
             return []

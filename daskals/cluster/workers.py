@@ -35,19 +35,9 @@ _GONE = (ClosedClientError, CommClosedError)
 
 
 class Cluster:
-    """The workers of one client.
+    """The workers of one client, connected and synchronous; raises ClusterError if the scheduler has none.
 
-    Parameters
-    ----------
-    client
-        A connected `distributed.Client`, synchronous.
-    dashboard_host
-        Host the dashboard listens on, where it is not the scheduler's; empty where there is none.
-
-    Raises
-    ------
-    ClusterError
-        If the scheduler has no workers.
+    `dashboard_host` is where the dashboard listens, if not at the scheduler's; empty where there is none.
     """
 
     def __init__(self, client: Client, dashboard_host: str | None = None) -> None:
@@ -106,14 +96,14 @@ class Cluster:
         ----------
         function
             Module-level and pure: it may run twice, anywhere.
-        arguments
-            Small values, tasks, or lists of tasks; never arrays, which would swell the graph.
         key
             Unique name; its leading words are what the dashboard shows.
         block
             Where given, the task runs at that block's home if it can, so that its ratings stay put.
         worker
             A worker to prefer, instead.
+        arguments
+            Small values, tasks, or lists of tasks; never arrays, which would swell the graph.
         """
         home = self.home(block) if block is not None else worker
         with self._reachable():
@@ -127,24 +117,10 @@ class Cluster:
         key: str,
         order: Sequence[int] | None = None,
     ) -> list[Task]:
-        """Start a task for each block, in one message to the scheduler for each home.
+        """Start a task for each block, in block order, in one message to the scheduler for each home.
 
         Sent one by one, the tasks of a half-step cost this process and the scheduler twice the time.
-
-        Parameters
-        ----------
-        function
-            As for `submit`.
-        arguments
-            Those of block 0, 1, …; values or tasks.
-        key
-            Unique name; the tasks' own end in the number of the block.
-        order
-            The blocks in the order they should start in; as numbered unless given.
-
-        Returns
-        -------
-        The tasks in block order.
+        `function` is as for `submit`; `arguments` are those of block 0, 1, …, values or tasks.
         """
         numbers: dict[str, list[int]] = {}
         for block in range(len(arguments)) if order is None else order:
@@ -186,16 +162,10 @@ class Cluster:
             raise self._lost_tasks(f"worker {worker}", error) from None
 
     def result(self, task: Task) -> Any:
-        """Wait for a task and return its result.
+        """Wait for a task and return its result, or raise what it raised.
 
-        Raises
-        ------
-        LostTasksError
-            If it died with its workers, and Dask cannot recompute it.
-        ClusterError
-            If the scheduler went away, or no worker is left.
-        Exception
-            What the task raised.
+        Raises LostTasksError if it died with its workers, and Dask cannot recompute it; ClusterError if the
+        scheduler went away, or no worker is left.
         """
         try:
             self._arrive(task)
@@ -220,7 +190,8 @@ class Cluster:
     ) -> dict[str, T]:
         """Run a function once on every worker, or on those named; return its results by worker address.
 
-        A worker that dies meanwhile is left out.
+        A worker that dies meanwhile is left out. Raises ClusterError if the function fails on a worker other
+        than with an error of ours, which is raised as it is.
         """
         with self._reachable():
             found = self.client.run(function, *arguments, workers=workers, on_error="return")
@@ -295,10 +266,7 @@ class Cluster:
     def memory(self) -> dict[str, int]:
         """Return the bytes of memory that each worker has, a machine's shared out among those on it.
 
-        Raises
-        ------
-        LostTasksError
-            If no worker answers: all are on their way out.
+        Raises LostTasksError if no worker answers: all are on their way out.
         """
         facts = self.facts()
         if not facts:

@@ -21,14 +21,8 @@ from daskals.types import FactorRows, RatingsBlock, Ridge
 def timed_warm_up(rank: int, scale_size: int, *, features: bool = False) -> float:
     """Run every training kernel once on two ratings; return the seconds it took.
 
-    Parameters
-    ----------
-    rank
-        Number of factors.
-    scale_size
-        Number of distinct ratings, 0 for ratings stored as float32.
-    features
-        Whether rows are drawn to what is known of them: more kernels.
+    `scale_size` is the number of distinct ratings, 0 where they are stored as float32; `features` compiles
+    the kernels for rows that are drawn to their features.
     """
     started = time.perf_counter()
     coded = scale_size > 0

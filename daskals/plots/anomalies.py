@@ -42,19 +42,7 @@ _TESTS = {
 
 
 def write_anomalies(found: Anomalies, numbers: Numbers, folder: Path, name: str) -> None:
-    """Write `anomalies.json`, figures and `report.html` into a folder that is there.
-
-    Parameters
-    ----------
-    found
-        What `daskals.analysis.anomalies.find.find_anomalies` returns.
-    numbers
-        What `daskals.analysis.anomalies.words.describe_anomalies` makes of it.
-    folder
-        Where to write.
-    name
-        What the model is called.
-    """
+    """Write `anomalies.json`, figures and `report.html` into a folder that is there."""
     text = json.dumps(numbers, indent=2, allow_nan=False)
     (folder / "anomalies.json").write_text(f"{text}\n", encoding="utf-8")
     figures = folder / "figures"

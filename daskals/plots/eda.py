@@ -46,26 +46,12 @@ _TABLE = (
 
 
 def write_exploration(numbers: Numbers, folder: Path, name: str) -> None:
-    """Write `eda.json`, `figures/*.png` and `*.svg`, and `report.html` into a folder that is there.
-
-    Parameters
-    ----------
-    numbers
-        What `daskals.analysis.eda.explore` returns.
-    folder
-        Where to write.
-    name
-        What the ratings are called in the page's title.
-    """
+    """Write `eda.json`, `figures/*.png` and `*.svg`, and `report.html` into a folder that is there."""
     report = ReportFolder(folder, "eda", numbers)
     table = report.section("Data set", numbers["table"], columns=("Metric", "Value"), rows=_table_rows)
     sections = [
         report.section(
-            heading,
-            numbers[key],
-            draw,
-            caption=caption,
-            text=_fit_remarks if key == "degrees" else (),
+            heading, numbers[key], draw, caption=caption, text=_fit_remarks if key == "degrees" else ()
         )
         for key, heading, caption, draw in FIGURES
     ]
@@ -227,12 +213,7 @@ FIGURES: tuple[tuple[str, str, str, Draw], ...] = (
         "Number of ratings by value (paper 1, Fig. 1; paper 2, Fig. 2a).",
         draw_histogram,
     ),
-    (
-        "top_users",
-        "Most active users",
-        "Ratings of the most active users (paper 1, Fig. 2).",
-        draw_top_users,
-    ),
+    ("top_users", "Most active users", "Ratings of the most active users (paper 1, Fig. 2).", draw_top_users),
     (
         "degrees",
         "Degree distributions",

@@ -31,17 +31,7 @@ _DENSITY_COLUMNS = (
 
 
 def write_geometry(numbers: Numbers, folder: Path, name: str) -> None:
-    """Write `geometry.json`, figures, `map.html` and `report.html` into a folder that is there.
-
-    Parameters
-    ----------
-    numbers
-        What `daskals.analysis.geometry.describe_geometry` returns.
-    folder
-        Where to write.
-    name
-        What the model is called.
-    """
+    """Write `geometry.json`, figures, `map.html` and `report.html` into a folder that is there."""
     report = ReportFolder(folder, "geometry", numbers)
     if not is_missing(numbers["map"]):
         write_scatter_page(folder / "map.html", f"Items of {name}", numbers["map"])

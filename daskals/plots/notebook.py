@@ -32,15 +32,7 @@ class Picture:
 
 
 def picture(draw: Draw, numbers: Numbers) -> Picture:
-    """Draw numbers for a notebook.
-
-    Parameters
-    ----------
-    draw
-        A `draw_…` function of `daskals.plots`.
-    numbers
-        The section that it draws.
-    """
+    """Draw numbers for a notebook by a `draw_…` function of `daskals.plots`."""
     if is_missing(numbers):
         return Picture(None, numbers["missing"])
     with styled():

@@ -30,10 +30,8 @@ class Section:
 
     Attributes
     ----------
-    heading
-        Title of the section.
-    text
-        Paragraphs of plain text.
+    heading, text
+        Title of the section; paragraphs of plain text.
     missing
         Why there is no figure, a clause; said in one line in its place.
     figures

@@ -18,17 +18,7 @@ Rows = Callable[[Numbers], Iterable[Sequence[Any]]]
 
 
 class ReportFolder:
-    """A folder that is there, being filled: NAME.json at once, then `figures/*.png` and `*.svg`, and a page.
-
-    Parameters
-    ----------
-    folder
-        Where to write.
-    name
-        Of the JSON file, without its ending.
-    numbers
-        What it holds.
-    """
+    """A folder that is there, being filled: NAME.json at once, then `figures/*.png` and `*.svg`, a page."""
 
     def __init__(self, folder: Path, name: str, numbers: Numbers) -> None:
         self.folder = folder
@@ -54,10 +44,8 @@ class ReportFolder:
         ----------
         heading
             Its title; the figure's file is named after it.
-        numbers
-            What it shows.
-        draw
-            Draws its figure, if it has one.
+        numbers, draw
+            What it shows; draws its figure, if it has one.
         caption, text
             Of the figure, and above it; functions are asked only where there are numbers.
         columns, rows

@@ -78,17 +78,7 @@ window.addEventListener("resize", draw); draw();
 
 
 def write_scatter_page(path: Path, title: str, points: Numbers) -> None:
-    """Write the interactive map.
-
-    Parameters
-    ----------
-    path
-        HTML file to write.
-    title
-        Title of the page.
-    points
-        The `map` section of `daskals.analysis.geometry.describe_geometry`.
-    """
+    """Write the interactive map of `daskals.analysis.geometry.describe_geometry`."""
     across, up = points["axes"]
     data = {**points, "colours": COLOURS, "pale": PALE}
     path.write_text(

@@ -24,17 +24,7 @@ _CURVES = (
 
 
 def write_training(numbers: Numbers, folder: Path, name: str) -> None:
-    """Write `training.json`, figures and `report.html` into a folder that is there.
-
-    Parameters
-    ----------
-    numbers
-        What `daskals.analysis.training.describe_run` returns.
-    folder
-        Where to write.
-    name
-        What the run is called.
-    """
+    """Write `training.json`, figures and `report.html` into a folder that is there."""
     report = ReportFolder(folder, "training", numbers)
     history = numbers["history"]
     sections = [
@@ -46,10 +36,7 @@ def write_training(numbers: Numbers, folder: Path, name: str) -> None:
             caption="The regularised objective by epoch (paper 1, Fig. 4, 10, 12).",
         ),
         report.section(
-            "RMSE",
-            history,
-            draw_rmse,
-            caption="RMSE by epoch (paper 1, Fig. 5, 9, 11; paper 2, Fig. 5).",
+            "RMSE", history, draw_rmse, caption="RMSE by epoch (paper 1, Fig. 5, 9, 11; paper 2, Fig. 5)."
         ),
         report.section(
             "Test accuracy by what was known",

@@ -109,20 +109,10 @@ def read_entry(storage: Storage, name: str) -> Entry:
 
 
 def append(storage: Storage, change: Callable[[Entry], Entry | None]) -> Entry:
-    """Add an entry to the history.
+    """Add an entry to the history; return the last one, new or not.
 
-    Parameters
-    ----------
-    storage
-        The registry's storage.
-    change
-        Makes the new entry from the last one, or None where nothing is to be done; called again when
-        somebody else was faster, so that it decides on what is true at the moment it takes effect.
-
-    Returns
-    -------
-    Entry
-        The last entry, new or not.
+    `change` makes the new entry from the last one, or None where nothing is to be done. It is called again
+    when somebody else was faster, so that it decides on what is true at the moment it takes effect.
     """
     while True:
         last = latest(storage)

@@ -14,29 +14,12 @@ MIN_AGE = dt.timedelta(days=1)
 
 
 def collect(
-    registry: Registry,
-    *,
-    keep: int = KEPT_FORMER,
-    min_age: dt.timedelta = MIN_AGE,
-    pretend: bool = False,
+    registry: Registry, *, keep: int = KEPT_FORMER, min_age: dt.timedelta = MIN_AGE, pretend: bool = False
 ) -> list[str]:
     """Remove versions that no alias names, nobody reads, and no rollback is likely to want.
 
-    Parameters
-    ----------
-    registry
-        The registry.
-    keep
-        Former versions of each alias to keep, the latest ones.
-    min_age
-        Younger versions stay: they may be about to be promoted.
-    pretend
-        Remove nothing, and tell what would be.
-
-    Returns
-    -------
-    list of str
-        Ids of the versions removed, oldest first.
+    The `keep` latest former versions of each alias stay; `pretend` only tells what would go. Returns the ids
+    of the versions removed, oldest first.
     """
     removed = []
     for manifest in registry.versions():

@@ -31,10 +31,7 @@ _POLL_SECONDS = 0.02
 def using(storage: Storage, version: str) -> Iterator[None]:
     """Keep a version from being removed while the block runs.
 
-    Raises
-    ------
-    RegistryError
-        If somebody who removes the version does not end.
+    Raises RegistryError if somebody who removes the version does not end.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:

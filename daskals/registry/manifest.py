@@ -27,22 +27,14 @@ class Manifest:
     ----------
     id
         `<name>-<12 digits of identity>`: the same content has the same id, however often it is published.
-    created
-        UTC time of publication, ISO 8601.
-    parent
-        Id of the version that training started from, or None.
-    data
-        The ratings: content hash, counts, date.
-    config
-        Every option of the training, by its public name.
-    figures
-        What was measured.
-    software
-        Versions of the packages.
-    files
-        `bytes` and `sha256` of every file, by its path in the version.
-    tree
-        Key of the files in the registry.
+    created, parent
+        UTC time of publication, ISO 8601; id of the version that training started from, or None.
+    data, config
+        The ratings: content hash, counts, date; every option of the training, by its public name.
+    figures, software
+        What was measured; versions of the packages.
+    files, tree
+        `bytes` and `sha256` of every file, by its path in the version; key of the files in the registry.
     """
 
     id: str
@@ -105,10 +97,7 @@ def read_object(content: bytes, where: str) -> dict[str, Any]:
 def version_id(name: str, identity: Mapping[str, Any]) -> str:
     """Return the id of a version: its name, and the hash of what makes it what it is.
 
-    Raises
-    ------
-    ConfigError
-        If the name could not be part of a path.
+    Raises ConfigError if the name could not be part of a path.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -132,10 +121,7 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
 def check_files(manifest: Manifest, folder: Path, where: str) -> None:
     """Compare a version's files with its checksums.
 
-    Raises
-    ------
-    RegistryError
-        Naming the first file that is missing, damaged, or not the version's.
+    Raises RegistryError naming the first file that is missing, damaged, or not the version's.
     """
     try:
         found = describe_files(folder)

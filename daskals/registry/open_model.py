@@ -24,14 +24,8 @@ Stamp: TypeAlias = tuple[str | int, ...]
 class OpenModel(NamedTuple):
     """A model as it was found.
 
-    Attributes
-    ----------
-    model
-        The model.
-    folder
-        Where workers can read it from while it is open.
-    name
-        What to call it: its run's or folder's name, or its version's id.
+    `model`: the model; `folder`: where workers can read it from while it is open; `name`: what to call it:
+    its run's or folder's name, or its version's id.
     """
 
     model: Model
@@ -40,13 +34,7 @@ class OpenModel(NamedTuple):
 
     @property
     def report(self) -> dict[str, Any]:
-        """Report of the training run, with its options and its `history`.
-
-        Raises
-        ------
-        ModelError
-            If the model was saved without one.
-        """
+        """Report of the training run, with its options and its `history`; ModelError if there is none."""
         report = self.model.report
         if "config" not in report or "history" not in report:
             raise ModelError(
@@ -67,17 +55,9 @@ def is_registry(where: str | Path) -> bool:
 def open_model(where: str | Path) -> Iterator[OpenModel]:
     """Load a model and keep its files from being removed while the block runs.
 
-    Parameters
-    ----------
-    where
-        A run's folder, a model's folder, or a registry, whose champion is taken.
-
-    Raises
-    ------
-    ModelError
-        If no model is there, or part of it is damaged.
-    RegistryError
-        If a registry has no champion, or cannot be read.
+    `where` is a run's folder, a model's folder, or a registry, whose champion is taken. Raises ModelError if
+    no model is there, or part of it is damaged; RegistryError if a registry has no champion, or cannot be
+    read.
     """
     if is_registry(where):
         with Registry(where).reading(CHAMPION) as reading:
@@ -99,10 +79,7 @@ def load_model(where: str | Path) -> Model:
 def stamp_of(where: str | Path) -> Stamp | None:
     """Return what tells whether another model was published at a place, None where there is none.
 
-    Raises
-    ------
-    RegistryError
-        If a registry has no champion, or its format is not known.
+    Raises RegistryError if a registry has no champion, or its format is not known.
     """
     if is_registry(where):
         return (Registry(where).resolve(CHAMPION),)

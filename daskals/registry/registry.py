@@ -56,15 +56,10 @@ class Reading:
 
 
 class Registry:
-    """A registry in a folder or at `s3://BUCKET/PREFIX`.
+    """A registry in a folder or at `s3://BUCKET/PREFIX`, made by the first publication.
 
     Any number of processes on any number of machines may use it at once. A reference (`ref`) is the id of
     a version or an alias.
-
-    Parameters
-    ----------
-    url
-        Folder or address; made by the first publication.
     """
 
     def __init__(self, url: str | Path) -> None:
@@ -106,10 +101,7 @@ class Registry:
     def resolve(self, ref: str) -> str:
         """Return the id that a reference stands for; cheap, so that it can be asked again and again.
 
-        Raises
-        ------
-        RegistryError
-            If there is no such alias or version.
+        Raises RegistryError if there is no such alias or version.
         """
         self._require()
         if ref in ALIASES:
@@ -145,10 +137,7 @@ class Registry:
         An alias that moves meanwhile is no concern of who reads already. From S3 the files are copied to
         the user's cache first, each checked, and found there again.
 
-        Raises
-        ------
-        RegistryError
-            If there is no such alias or version, or a file is damaged on its way.
+        Raises RegistryError if there is no such alias or version, or a file is damaged on its way.
         """
         while True:
             version = self.resolve(ref)
@@ -192,10 +181,8 @@ class Registry:
 
         Parameters
         ----------
-        folder
-            What the version holds, mostly a model folder.
-        name
-            Begin of its id.
+        folder, name
+            What the version holds, mostly a model folder; begin of its id.
         identity
             What makes it what it is: the same name and identity are the same version, published once.
         parent, data, config, figures
@@ -238,38 +225,18 @@ class Registry:
     def promote(
         self, ref: str, alias: str = CHAMPION, *, expected: str | None = None, note: str = ""
     ) -> Entry:
-        """Point an alias at a version whose files are all there and undamaged.
+        """Point an alias at a whole and undamaged version; return the last entry of the history.
 
-        Parameters
-        ----------
-        ref
-            The version.
-        alias
-            The alias, champion or challenger.
-        expected
-            Version that the alias must have at this moment; whatever it has if None.
-        note
-            Why, for the history.
-
-        Returns
-        -------
-        Entry
-            The last entry of the history; a new one unless the alias was there already.
-
-        Raises
-        ------
-        RegistryError
-            If the version is missing or damaged, or the alias was moved by somebody else.
+        Nothing is done if the alias is there already. With `expected`, that must be its version at this
+        moment. `note` says why, for the history. Raises RegistryError if the version is missing or damaged,
+        or the alias was moved by somebody else.
         """
         return self._promote(self.resolve(ref), alias, "promote", note, expected)
 
     def rollback(self, alias: str = CHAMPION, to: str | None = None, *, note: str = "") -> Entry:
         """Point an alias back at its former version, or at the version `to`.
 
-        Raises
-        ------
-        RegistryError
-            If there is none to go back to.
+        Raises RegistryError if there is none to go back to.
         """
         self._require()
         if to is not None:

@@ -21,10 +21,7 @@ def publish_run(
 ) -> Manifest:
     """Publish the model of a run; the same model on the same ratings is the same version.
 
-    Raises
-    ------
-    ModelError
-        If there is no whole model.
+    Raises ModelError if there is no whole model.
     """
     folder = run / "model" if (run / "model").is_dir() else run
     model = Model.load(folder)
@@ -42,22 +39,10 @@ def publish_run(
 
 
 def compare_versions(registry: Registry, first: str, second: str, data: str | None = None) -> dict[str, Any]:
-    """Tell what differs between two versions.
+    """Tell what differs between two versions, given by ids or aliases.
 
-    Parameters
-    ----------
-    registry
-        The registry.
-    first, second
-        Ids or aliases.
-    data
-        Ratings to compare their errors on, or None.
-
-    Returns
-    -------
-    dict
-        `versions`, and for `data`, `config` and `figures` what differs as [first, second]; `errors` on the
-        given ratings, by version.
+    Returns `versions`, and for `data`, `config` and `figures` what differs as [first, second]; `errors` on
+    the given ratings, if any, by version.
     """
     manifests = [registry.manifest(ref) for ref in (first, second)]
     left, right = manifests

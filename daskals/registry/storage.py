@@ -177,10 +177,7 @@ def _unless_gone(
 def open_storage(url: str | Path) -> Storage:
     """Return the storage of a folder or of `s3://BUCKET/PREFIX`.
 
-    Raises
-    ------
-    ConfigError
-        For another scheme, or where S3 is asked for without its library.
+    Raises ConfigError for another scheme, or where S3 is asked for without its library.
     """
     text = str(url)
     if text.startswith(REMOTE):

@@ -52,9 +52,7 @@ class Limits(ReadConfig):
         0.05, ge=0, description="The same for items with fewer than --cold-ratings training ratings."
     )
     max_ndcg_loss: float = Field(
-        0.02,
-        ge=0,
-        description="By how much NDCG@10 may be below the champion's, beyond chance.",
+        0.02, ge=0, description="By how much NDCG@10 may be below the champion's, beyond chance."
     )
     cold_ratings: int = Field(5, ge=1, description="Training ratings below which an item counts as cold.")
 

@@ -31,14 +31,9 @@ class EndedError(Exception):
 class Begun:
     """What the night started from.
 
-    Attributes
-    ----------
-    champion
-        Version of the champion at that time, or None.
-    store
-        Folder of the store's latest version at that time, or None.
-    since
-        Rows of input that the champion's ratings came from: what follows is new to it.
+    `champion`: version of the champion at that time, or None; `store`: folder of the store's latest version
+    at that time, or None; `since`: rows of input that the champion's ratings came from: what follows is new
+    to it.
     """
 
     champion: str | None
@@ -54,14 +49,10 @@ class Context:
     ----------
     config, folder, log
         Options, folder and log of the night.
-    registry
-        Where the models are.
-    check_lock
-        Raises where this process no longer owns the job's home.
-    begun
-        What the night started from.
-    champion
-        The champion at that time, or None.
+    registry, check_lock
+        Where the models are; raises where this process no longer owns the job's home.
+    begun, champion
+        What the night started from; the champion at that time, or None.
     """
 
     config: RetrainConfig
@@ -112,10 +103,7 @@ def begin(
 ) -> Context:
     """Pin what the night starts from, so that a rerun does not take its own work for yesterday's.
 
-    Raises
-    ------
-    EndedError
-        If the store knows later dates already.
+    Raises EndedError if the store knows later dates already.
     """
     registry = Registry(config.registry_url)
     found = folder.read("begun.json")

@@ -17,17 +17,9 @@ REMEDY = "Put the file right or take it away: the next night takes in what is th
 
 
 def take_in(night: Context) -> list[Check]:
-    """Read, validate and store what is new, once.
+    """Read, validate and store what is new, once; return what was looked at.
 
-    Returns
-    -------
-    list of Check
-        What was looked at.
-
-    Raises
-    ------
-    EndedError
-        If the data may not be used, or nothing is new.
+    Raises EndedError if the data may not be used, or nothing is new.
     """
     stored = night.folder.read("intake.json")
     if stored is not None and _is_taken_in(night):

@@ -23,14 +23,9 @@ from daskals.types import SIDES, TRAIN, FactorRows, Float32, Float64, Int64, Rat
 class StartingRows:
     """A model brought into the rows of a store.
 
-    Attributes
-    ----------
-    rows
-        Factor rows of both sides; those of whom and what the model does not know are at their prior.
-    known
-        bool, by side: which rows are the model's own.
-    weights
-        W of each side that has features, by the store's features.
+    `rows`: factor rows of both sides; those of whom and what the model does not know are at their prior;
+    `known`: bool, by side: which rows are the model's own; `weights`: W of each side that has features, by
+    the store's features.
     """
 
     rows: dict[Side, FactorRows]
@@ -42,12 +37,7 @@ class StartingRows:
 class Target:
     """The ratings that a model is brought to.
 
-    Attributes
-    ----------
-    store, split
-        The ratings, and which of them train.
-    config
-        The configuration, resolved.
+    `store`, `split`: the ratings, and which of them train; `config`: the configuration, resolved.
     """
 
     store: RatingsStore

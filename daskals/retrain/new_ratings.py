@@ -27,12 +27,8 @@ SUFFIXES = (".csv", ".tsv", ".dat", ".csv.gz", ".tsv.gz", ".parquet")
 class Incoming:
     """New ratings.
 
-    Attributes
-    ----------
-    table
-        All that the files hold up to the date.
-    new
-        bool, shape (ratings,): which of them the store does not have.
+    `table`: all that the files hold up to the date; `new`: bool, shape (ratings,): which of them the store
+    does not have.
     """
 
     table: RatingsTable
@@ -49,14 +45,9 @@ class Incoming:
         return [str(source["name"]) for source in self.table.sources if "rows" in source]
 
     def groups(self, fewest: int) -> list[tuple[str, Int64]]:
-        """Return the new ratings file by file, so that a good file cannot hide a bad one.
+        """Return name and places in `table` of new ratings by file, so that a good one cannot hide a bad one.
 
         Files with fewer than `fewest` new ratings, of which alone little can be said, are one group.
-
-        Returns
-        -------
-        list
-            Name and places in `table` of each group that has any.
         """
         ends = np.cumsum([source["rows"] for source in self.table.sources if "rows" in source])
         places = np.flatnonzero(self.new)
@@ -77,10 +68,7 @@ class Incoming:
 def read_incoming(config: RetrainConfig, store: RatingsStore | None) -> Incoming | None:
     """Read the files that the store has not taken in completely; None where there are none.
 
-    Raises
-    ------
-    DataError
-        For anything wrong with the files, with file, row, column and remedy.
+    Raises DataError for anything wrong with the files, with file, row, column and remedy.
     """
     taken = set()
     if store is not None:
@@ -105,10 +93,7 @@ def read_incoming(config: RetrainConfig, store: RatingsStore | None) -> Incoming
 def incoming_files(path: Path) -> list[Path]:
     """Return the ratings files of a path: itself, those of a MovieLens folder, or all below, by name.
 
-    Raises
-    ------
-    ConfigError
-        If the path does not exist.
+    Raises ConfigError if the path does not exist.
     """
     if not path.exists():
         raise ConfigError(

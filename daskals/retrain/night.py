@@ -67,18 +67,12 @@ class Outcome:
 
     Attributes
     ----------
-    as_of
-        Its date.
-    code
-        0 promoted or nothing to do, 10 trained but refused by the gate, 20 data refused.
-    summary
-        One sentence.
-    version
-        Version that was trained, or None.
-    champion
-        Champion at the end of the night, or None.
-    figures
-        What was measured.
+    as_of, code
+        Its date; 0 promoted or nothing to do, 10 trained but refused by the gate, 20 data refused.
+    summary, version
+        One sentence; version that was trained, or None.
+    champion, figures
+        Champion at the end of the night, or None; what was measured.
     checks
         What was looked at.
     """

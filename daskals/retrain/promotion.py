@@ -46,12 +46,7 @@ class Contender:
     def errors(self, held_out: HeldOut) -> Float64:
         """Return the errors of the predictions, float64, shape (ratings,)."""
         predicted = predict_pairs(
-            held_out.users,
-            held_out.items,
-            self.user_rows,
-            self.item_rows,
-            rank=self.rank,
-            mean=self.mean,
+            held_out.users, held_out.items, self.user_rows, self.item_rows, rank=self.rank, mean=self.mean
         )
         return held_out.ratings - predicted
 
@@ -93,12 +88,7 @@ def check_promotion(
 ) -> tuple[dict[str, Any], list[Check]]:
     """Measure challenger and champion, and hold the challenger to the limits.
 
-    Returns
-    -------
-    dict
-        Figures of both, for the report.
-    list of Check
-        What was looked at; the gate is open if all passed.
+    Returns figures of both, and what was looked at; the gate is open if all passed.
     """
     held_out = read_held_out(target)
     finite = finite_check(challenger, "values not finite")

@@ -25,10 +25,8 @@ def publish(
     ----------
     night, model, store
         The night, its model, and the ratings that it was trained on.
-    figures
-        What the promotion rule measured.
-    promotes
-        Whether the model may become champion.
+    figures, promotes
+        What the promotion rule measured; whether the model may become champion.
 
     Returns
     -------

@@ -83,13 +83,7 @@ def _headline(outcome: Outcome) -> str:
 def _tables(outcome: Outcome) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     if outcome.checks:
         rows = [
-            [
-                check.name,
-                _number(check.value),
-                _limit(check),
-                "yes" if check.passed else "NO",
-                check.reason,
-            ]
+            [check.name, _number(check.value), _limit(check), "yes" if check.passed else "NO", check.reason]
             for check in outcome.checks
         ]
         yield "Checks", ["what", "found", "limit", "passed", "why not"], rows

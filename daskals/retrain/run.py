@@ -37,24 +37,8 @@ AGAIN = "run the same date again, it goes on where it stopped"
 def run_night(config: RetrainConfig, callbacks: tuple[Callback, ...] = ()) -> tuple[Outcome, bool]:
     """Run the night of a date, or take it up where an earlier run was cut off.
 
-    Parameters
-    ----------
-    config
-        All options.
-    callbacks
-        Called with every event.
-
-    Returns
-    -------
-    Outcome
-        How the night ended.
-    bool
-        Whether it had ended before, so that nothing was done.
-
-    Raises
-    ------
-    DaskalsError
-        For anything that is neither the data's nor the model's fault. Nothing is lost: run it again.
+    Returns how it ended, and whether it had ended before, so that nothing was done. Raises DaskalsError for
+    anything that is neither the data's nor the model's fault. Nothing is lost: run it again.
     """
     last_moment(config.as_of)  # what is no date is said so first
     folder = NightFolder.of(config.home, config.as_of)

@@ -39,10 +39,8 @@ class Night:
         Number from 1, and the moment it was run for.
     code, version, champion, summary
         As the retrain ended.
-    n_ratings
-        Ratings known that night.
-    n_following
-        Ratings of the following slice.
+    n_ratings, n_following
+        Ratings known that night; ratings of the following slice.
     champion_rmse, cold_rmse
         Of the night's champion and of a model trained anew on all ratings known, on the following slice.
     warm_epochs, warm_seconds, cold_epochs, cold_seconds
@@ -81,12 +79,8 @@ class _Squares:
 class Month:
     """Which nights there are, and which of them are run.
 
-    Attributes
-    ----------
-    nights
-        Into how many slices of equally many ratings they are cut by time; each is a night's.
-    first, last
-        The nights that are run, from 1; the first takes in all slices before it too.
+    `nights`: into how many slices of equally many ratings they are cut by time; each is a night's; `first`,
+    `last`: the nights that are run, from 1; the first takes in all slices before it too.
     """
 
     nights: int
@@ -107,14 +101,10 @@ def simulate_nights(
     ----------
     source
         A MovieLens folder, a ratings file or a store, with timestamps; or a data set's name.
-    month
-        How the ratings are cut.
-    out
-        Folder for incoming files and the job's home.
-    options
-        Of the retrain, beside those this sets.
-    tell
-        Told of each night.
+    month, out
+        How the ratings are cut; folder for incoming files and the job's home.
+    options, tell
+        Of the retrain, beside those this sets; told of each night.
 
     Returns
     -------

@@ -14,19 +14,8 @@ from daskals.store.reader import RatingsStore
 class Slices:
     """The ratings of a store in the order of their time, cut into slices of equally many.
 
-    Parameters
-    ----------
-    store
-        The ratings.
-    where
-        What a message calls them.
-    n_slices
-        Into how many slices they are cut.
-
-    Raises
-    ------
-    DataError
-        If the ratings have no timestamps, or too few different ones.
+    A message calls them `where`. Raises DataError if the ratings have no timestamps, or too few different
+    ones.
     """
 
     def __init__(self, store: RatingsStore, where: str, n_slices: int) -> None:

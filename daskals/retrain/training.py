@@ -27,15 +27,7 @@ FINAL_FOLDER = "model"
 def train_challenger(
     night: Context, cluster: Cluster, target: Target, spec: SplitSpec
 ) -> tuple[Model, dict[str, Any]]:
-    """Train on all but the held-out ratings, from the champion's factors where there are some.
-
-    Returns
-    -------
-    Model
-        The challenger.
-    dict
-        `epochs` and `seconds` that it took.
-    """
+    """Train on all but the held-out ratings, from the champion's factors where there are some."""
     champion = night.champion
     if champion is not None and champion.rank != target.config.effective_rank:
         night.log(Notice(f"the champion has rank {champion.rank}: starting from random factors"))

@@ -24,14 +24,8 @@ FEWEST_COMPARED = 200
 class Known:
     """What the night knew before.
 
-    Attributes
-    ----------
-    store
-        The ratings.
-    scale, counts
-        Distinct ratings, ascending, and how many there are of each.
-    champion
-        The champion, or None.
+    `store`: the ratings; `scale`, `counts`: distinct ratings, ascending, and how many there are of each;
+    `champion`: the champion, or None.
     """
 
     store: RatingsStore

@@ -56,19 +56,15 @@ def append(
 
     Parameters
     ----------
-    path
-        The store.
-    table
-        The ratings to add.
+    path, table
+        The store; the ratings to add.
     duplicates
         Which rating of a pair holds that the store and the table both have: the last or first by timestamp
         (in doubt, and without timestamps, what is added counts as later), their mean at the place of the
         last, or none (an error). A rating that the store has already, the same to the second, changes
         nothing.
-    as_of
-        Up to when anything was known, for the lineage.
-    sources
-        The files, if other than the table says.
+    as_of, sources
+        Up to when anything was known, for the lineage; the files, if other than the table says.
 
     Returns
     -------
@@ -111,10 +107,7 @@ def append(
 def find_new(base: RatingsStore, table: RatingsTable) -> NDArray[np.bool_]:
     """Tell which ratings of a table, one a rating, a store does not have already, the same to the second.
 
-    Raises
-    ------
-    DataError
-        If the ratings cannot be of the same system as the store's.
+    Raises DataError if the ratings cannot be of the same system as the store's.
     """
     users = join_ids(base.user_ids, table.user_ids, "user")
     items = join_ids(base.item_ids, table.item_ids, "item")

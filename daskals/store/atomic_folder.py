@@ -31,25 +31,11 @@ _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
 
 @contextmanager
 def staged_directory(target: Path, *, existing: Existing) -> Iterator[Path]:
-    """Make a directory beside `target` to fill, and give it the name `target` when the block ends well.
+    """Yield an empty directory beside `target` to fill, and name it `target` when the block ends well.
 
-    Parameters
-    ----------
-    target
-        Name that the directory gets. Missing parents are made.
-    existing
-        What to do when `target` is there and not empty. The caller decides beforehand whether what is
-        there may be replaced.
-
-    Yields
-    ------
-    Path
-        The empty directory to fill.
-
-    Raises
-    ------
-    OutputError
-        If `target` cannot be written, or is there and `existing` is "refuse".
+    `existing` says what to do when `target` is there and not empty; the caller decides beforehand whether
+    what is there may be replaced. Raises OutputError if `target` cannot be written, or is there and
+    `existing` is "refuse".
     """
     temporary = target.parent / f".{target.name}.{_owner()}.{uuid.uuid4().hex[:8]}.partial"
     made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]

@@ -45,10 +45,7 @@ def write_state(
 ) -> None:
     """Write a state, whole or not at all, and remove all but the last two.
 
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written.
+    Raises OutputError if the folder cannot be written.
     """
     target = folder / f"epoch-{epoch:06d}"
     with staged_directory(target.absolute(), existing="replace") as staged:
@@ -100,10 +97,7 @@ def discard_states(folder: Path) -> None:
 def read_state(path: Path) -> StoredState:
     """Read a state whole.
 
-    Raises
-    ------
-    StoreError
-        If part of it is missing or damaged, or its format is newer than this code.
+    Raises StoreError if part of it is missing or damaged, or its format is newer than this code.
     """
     store = open_for_reading(str(path))
     attributes = read_attributes(store, "")

@@ -13,22 +13,11 @@ from daskals.store.remote import VERSIONS, holds, is_url, place_of, put_folder
 
 
 def copy_store(store: RatingsStore, place: str | Path) -> RatingsStore:
-    """Copy a store, compare the copy with it byte by byte, and open the copy.
+    """Copy a store and its splits to an address or folder, compare byte by byte, and open the copy.
 
-    Parameters
-    ----------
-    store
-        A store in a folder, with the splits that were made of it.
-    place
-        Address or folder. Where the same ratings are already, nothing is done: a copy that was interrupted
-        is not yet a store, and is made again.
-
-    Raises
-    ------
-    OutputError
-        If other ratings are there, or the place cannot be written.
-    StoreError
-        If the place cannot be reached.
+    Where the same ratings are already, nothing is done: a copy that was interrupted is not yet a store, and
+    is made again. Raises OutputError if other ratings are there, or the place cannot be written; StoreError
+    if the place cannot be reached.
     """
     target = place_of(place)
     if holds(target):

@@ -22,25 +22,10 @@ from daskals.types import SIDES, Int64, Side
 
 
 def forget_users(path: str | Path, user_ids: pa.Array) -> RatingsStore:
-    """Make a version of a store without some people; their rows are closed up.
+    """Make and return a version of a store without some people; their rows are closed up.
 
-    Parameters
-    ----------
-    path
-        The store.
-    user_ids
-        Whom to forget.
-
-    Returns
-    -------
-    RatingsStore
-        The new version. Nothing of these people is in it; the versions before hold them until they are
-        collected, and so do models trained on those.
-
-    Raises
-    ------
-    DataError
-        If the store knows none of them, or fewer than two others.
+    Nothing of these people is in it; the versions before hold them until they are collected, and so do models
+    trained on those. Raises DataError if the store knows none of them, or fewer than two others.
     """
     root = Path(path).resolve()
     number = next_number(root)

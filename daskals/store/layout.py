@@ -48,16 +48,12 @@ class Manifest:
     ----------
     n_users, n_items
         Rows of the two sides, rated or not.
-    n_rated_items
-        Items with at least one rating.
-    n_ratings
-        Ratings stored.
+    n_rated_items, n_ratings
+        Items with at least one rating; ratings stored.
     n_input
         Rows of the input, including those dropped; `positions` count them.
-    duplicates
-        Rows of the input that repeated a (user, item) pair.
-    dropped
-        Rows dropped as invalid, by reason.
+    duplicates, dropped
+        Rows of the input that repeated a (user, item) pair; rows dropped as invalid, by reason.
     sources
         The source files, with their hashes.
     scale

@@ -28,17 +28,9 @@ RENEWAL_SECONDS = 20.0
 
 
 class FolderLock:
-    """The lock of a folder, a context manager.
+    """The lock of a folder, a context manager on a file whose folder must exist.
 
-    Parameters
-    ----------
-    path
-        The lock file; its folder must exist.
-
-    Raises
-    ------
-    OutputError
-        On entry, if another process owns the folder; the message names it.
+    On entry it raises OutputError, naming the folder, if another process owns it.
     """
 
     def __init__(self, path: Path) -> None:

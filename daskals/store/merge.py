@@ -17,14 +17,9 @@ MAX_CODES = 256
 class Places:
     """Where the coming ratings belong among the sorted ones of one side.
 
-    Attributes
-    ----------
-    order
-        int64: the coming ratings in the side's order.
-    before
-        int64, same shape: place of the first stored rating that does not come before each.
-    found
-        bool, same shape: whether the stored rating there is of the same pair.
+    `order`: int64: the coming ratings in the side's order; `before`: int64, same shape: place of the first
+    stored rating that does not come before each; `found`: bool, same shape: whether the stored rating there
+    is of the same pair.
     """
 
     order: Int64
@@ -58,12 +53,9 @@ def find_places(indptr: Int64, indices: Int32, rows: Int64, others: Int64, n_oth
 class Merge:
     """How one side's columns are put together.
 
-    Attributes
-    ----------
-    replaced, replacing
-        int64: places of stored ratings, and the coming ones that take their place.
-    before, inserted
-        int64: places of stored ratings, and the coming ones that are put before them, in order.
+    `replaced`, `replacing`: int64: places of stored ratings, and the coming ones that take their place;
+    `before`, `inserted`: int64: places of stored ratings, and the coming ones that are put before them, in
+    order.
     """
 
     replaced: Int64
@@ -89,12 +81,7 @@ class Merge:
 def plan_merge(places: Places, takes: NDArray[np.bool_]) -> Merge:
     """Decide which coming ratings replace stored ones and which are inserted.
 
-    Parameters
-    ----------
-    places
-        Where they belong.
-    takes
-        For each coming rating, whether it counts where its pair is stored already.
+    `takes` tells for each coming rating whether it counts where its pair is stored already.
     """
     replacing = places.found & takes[places.order]
     return Merge(
@@ -135,16 +122,8 @@ class Encoding(NamedTuple):
 def common_encoding(scale: Float32, left: Int64, values: Float32, counted: Float32) -> Encoding:
     """Find the code of stored and coming ratings together.
 
-    Parameters
-    ----------
-    scale
-        Of the stored ratings, shape (codes,); empty where they are float32.
-    left
-        How many stored ratings of each code stay.
-    values
-        The coming ratings, shape (ratings,).
-    counted
-        Those of them that will be in the merged store, one a rating.
+    `scale`, shape (codes,), of the stored ones is empty where they are float32. `counted` tells which of the
+    coming ratings, both of shape (ratings,), will be in the merged store.
     """
     if not len(scale):
         return Encoding(None, values, scale, None)

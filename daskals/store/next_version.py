@@ -28,14 +28,10 @@ class Content:
     ----------
     ids, catalogue, tags
         Of users and items; as `RatingsTable` has them.
-    scale
-        The distinct ratings ascending, or empty.
-    indptr
-        Row limits of each side.
-    column
-        Makes one column of a side.
-    names
-        The columns.
+    scale, indptr
+        The distinct ratings ascending, or empty; row limits of each side.
+    column, names
+        Makes one column of a side; the columns.
     manifest
         All but the scale and the hash, which follow from the rest.
     """

@@ -41,13 +41,7 @@ def place_of(place: str | Path) -> str:
 
 
 def holds(place: str, name: str = HEAD) -> bool:
-    """Tell whether a folder or an address holds a file.
-
-    Raises
-    ------
-    StoreError
-        If an address cannot be reached.
-    """
+    """Tell whether a folder or an address holds a file. Raises StoreError if an address cannot be reached."""
     if not is_url(place):
         return (Path(place) / name).exists()
     files, root = _files(place)
@@ -71,12 +65,8 @@ def open_remote(url: str) -> Store:
 def put_folder(folder: Path, url: str) -> None:
     """Copy a store or a split to an address, its own `zarr.json` last, and read everything back.
 
-    Hidden files and later versions stay behind.
-
-    Raises
-    ------
-    OutputError
-        If the address cannot be written, or gives back something else than was put there.
+    Hidden files and later versions stay behind. Raises OutputError if the address cannot be written, or gives
+    back something else than was put there.
     """
     files, root = _files(url)
     names = sorted(

@@ -56,13 +56,7 @@ class OnDisk(Generic[T]):
         weakref.finalize(self, scratch.give_back, region).atexit = False
 
     def read(self) -> T:
-        """Return the tuple, its arrays read anew.
-
-        Raises
-        ------
-        StoreError
-            If the disk does not give them back.
-        """
+        """Return the tuple, its arrays read anew. Raises StoreError if the disk does not give them back."""
         offset = self._region.offset
         parts = []
         for field in self._fields:
@@ -81,18 +75,7 @@ class OnDisk(Generic[T]):
 
 
 class Scratch:
-    """The file of one process on one disk.
-
-    Parameters
-    ----------
-    folder
-        A folder of that disk; nothing can be seen there.
-
-    Raises
-    ------
-    OSError
-        If no file can be made there.
-    """
+    """The file of one process on the disk of a folder, not to be seen there; OSError if it cannot be made."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder

@@ -34,20 +34,7 @@ _RATINGS_AT_ONCE = 1 << 22
 
 
 class Split:
-    """The parts of a store's ratings under one protocol.
-
-    Parameters
-    ----------
-    store
-        The store.
-    key
-        The protocol's key.
-
-    Raises
-    ------
-    StoreError
-        If the store has no such split.
-    """
+    """The parts of a store's ratings under one protocol, by its key; StoreError if there are none."""
 
     def __init__(self, store: RatingsStore, key: str) -> None:
         self.key = key
@@ -103,14 +90,8 @@ def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
     It is kept with the store, or, where that cannot be written, in a cache of this user. Several
     processes may make it at once: the first to finish publishes, all get the same.
 
-    Raises
-    ------
-    DataError
-        If the ratings cannot be split that way.
-    StoreError
-        If the store is damaged.
-    OutputError
-        If neither the store nor the cache can be written.
+    Raises DataError if the ratings cannot be split that way; StoreError if the store is damaged; OutputError
+    if neither the store nor the cache can be written.
     """
     key = spec.key()
     try:
@@ -143,16 +124,12 @@ def load_block(store_path: str, side: Side, start: int, stop: int, split_key: st
 
     Parameters
     ----------
-    store_path
-        Folder or address of the store.
-    side
-        Whose rows.
+    store_path, side
+        Folder or address of the store; whose rows.
     start, stop
         Range of rows.
-    split_key
-        Key of a split made by `ensure_split`.
-    part
-        TRAIN, VALIDATION or TEST.
+    split_key, part
+        Key of a split made by `ensure_split`; TRAIN, VALIDATION or TEST.
 
     Returns
     -------

@@ -60,12 +60,8 @@ def next_number(path: Path) -> int:
 def new_version_folder(path: Path, number: int) -> Iterator[Path]:
     """Give a folder to fill, which becomes a version of the store when the block ends well.
 
-    Files that are the same in the version before are shared with it.
-
-    Raises
-    ------
-    OutputError
-        If somebody else made that number meanwhile, or the folder cannot be written.
+    Files that are the same in the version before are shared with it. Raises OutputError if somebody else made
+    that number meanwhile, or the folder cannot be written.
     """
     before = latest_version(path)
     target = path / VERSIONS / f"{number:06d}"
@@ -85,19 +81,10 @@ def new_version_folder(path: Path, number: int) -> Iterator[Path]:
 
 
 def collect_versions(path: Path, keep: int) -> list[str]:
-    """Remove all but the last `keep` versions of a store, the oldest first.
+    """Remove all but the last `keep` versions of a store, the oldest first; return their folders.
 
-    Who reads one of them meets an error, never half of the ratings.
-
-    Returns
-    -------
-    list of str
-        The folders removed.
-
-    Raises
-    ------
-    OutputError
-        If one cannot be removed.
+    Who reads one of them meets an error, never half of the ratings. Raises OutputError if one cannot be
+    removed.
     """
     first = [path] if (path / HEAD).is_file() else []
     versions = [*first, *_later(path)]

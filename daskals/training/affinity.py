@@ -42,18 +42,12 @@ class AffinitySpec:
 
     Attributes
     ----------
-    rank
-        Number of factors.
-    unseen
-        a₀: weight of pairs nobody liked, beside 1 for those somebody did.
-    ridge
-        ρ.
-    threshold
-        Lowest rating that counts as liked.
-    epochs
-        Passes over both sides.
-    seed
-        Of the initial factors.
+    rank, unseen
+        Number of factors; a₀: weight of pairs nobody liked, beside 1 for those somebody did.
+    ridge, threshold
+        ρ; lowest rating that counts as liked.
+    epochs, seed
+        Passes over both sides; of the initial factors.
     """
 
     rank: int = 32
@@ -174,7 +168,7 @@ def factor_gram(gathered: Gathered, rank: int) -> Float64:
 
 
 def affinity_slab(block: RatingsBlock, other: Gathered, gram: Float64, spec: AffinitySpec) -> Slab:
-    """Solve the affinity of one block's rows; rows that liked nothing are 0."""
+    """Solve one block's rows for `gram`, float64, shape (rank, rank); rows that liked nothing are 0."""
     precision = np.zeros((spec.rank + 1, spec.rank + 1))
     precision[:-1, :-1] = spec.unseen * gram + spec.ridge * np.eye(spec.rank)
     precision[-1, -1] = _NO_BIAS

@@ -40,23 +40,10 @@ class AlsPosition(NamedTuple):
 class AlsStep:
     """One configuration, by least squares; a `loop.Step`.
 
-    Parameters
-    ----------
-    problem
-        What is trained.
-    spec
-        What shapes a solve.
-    ratings_memory
-        Bytes each worker process may use for ratings, or None for half of its machine's memory.
-    plan
-        How the ratings are cut, where others share them; by this model's work if None.
-
-    Attributes
-    ----------
-    ratings, priors
-        What the next tasks read, as `place` left it.
-    keeps_rows
-        Whether the rows of an epoch stay on the cluster as long as its position is held.
+    `ratings_memory` is the bytes each worker may use for ratings, None for half of its machine's memory;
+    `plan` how the ratings are cut, where others share them. `ratings` and `priors` are what the next tasks
+    read, as `place` left it; `keeps_rows` tells whether the rows of an epoch stay on the cluster as long as
+    its position is held.
     """
 
     phase = "train"

@@ -32,18 +32,10 @@ TARGET = "cpu target"
 
 
 class Checkpoints:
-    """The checkpoints in one folder.
+    """The checkpoints in one folder, one every `every` epochs, and one of the last epoch in any case.
 
-    Parameters
-    ----------
-    folder
-        Where they are kept; need not exist yet.
-    every
-        Epochs between two; the last epoch makes one in any case.
-    resume
-        Continue from the last one, if there is one, rather than begin anew and discard them.
-    before_saving
-        Called before a checkpoint is written; raises where this run no longer owns its folder.
+    With `resume` a run continues from the last one, if there is one, rather than begin anew and discard them.
+    `before_saving` raises where this run no longer owns its folder.
     """
 
     def __init__(
@@ -75,7 +67,10 @@ class Checkpoints:
             self._is_fresh = False
 
     def begin(self, config: TrainConfig, store: RatingsStore, split: Split) -> TrainingState | None:
-        """Return the state to continue from, or None where the run begins; raises as `open` does."""
+        """Return the state to continue from, or None where the run begins; raises as `open` does.
+
+        Also raises ConfigError if the run has more epochs already than are asked for.
+        """
         stored = self.open(config, store, split)
         if stored is None:
             return None
@@ -92,12 +87,8 @@ class Checkpoints:
     def open(self, config: TrainConfig, store: RatingsStore, split: Split) -> StoredState | None:
         """Return the last state as it was stored, or None where the run begins.
 
-        Raises
-        ------
-        ConfigError
-            If the checkpoint was made with other options or other ratings; what differs is listed.
-        StoreError
-            If checkpoints are there and none is whole.
+        Raises ConfigError if the checkpoint was made with other options or other ratings; what differs is
+        listed; StoreError if checkpoints are there and none is whole.
         """
         self._identity = identity(config, store, split)
         sweep(self.folder)

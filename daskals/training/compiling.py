@@ -27,21 +27,8 @@ from daskals.types import BlockStats, RatingsBlock
 def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: Ends | None = None) -> float:
     """Check every worker and compile what training takes; return the longest time that one took.
 
-    Parameters
-    ----------
-    problem
-        What is trained.
-    threads
-        Numba threads inside a block.
-    tell
-        Told of the phase.
-    ends
-        Of the rating scale, where a chain cuts ratings off there.
-
-    Raises
-    ------
-    ClusterError
-        If a worker does not fit.
+    `ends` are those of the rating scale, where a chain cuts ratings off there. Raises ClusterError if a
+    worker does not fit.
     """
     tell(PhaseStarted("compile"))
     cluster, config = problem.cluster, problem.config
@@ -82,15 +69,7 @@ def _run_on(cluster: Cluster, workers: Sequence[str], warm_up: Callable[[], floa
 
 
 def warm_up_sampler(rank: int, scale_size: int, ends: Ends | None, *, features: bool) -> float:
-    """Draw a row as a sweep does, and predict it; return the seconds it took.
-
-    Parameters
-    ----------
-    rank, scale_size, features
-        As for `timed_warm_up`.
-    ends
-        As for `prepare_workers`.
-    """
+    """Draw a row as a sweep does, and predict it; return the seconds it took. See `timed_warm_up`."""
     started = time.perf_counter()
     coded = scale_size > 0
     block = RatingsBlock(

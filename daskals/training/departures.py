@@ -20,20 +20,7 @@ class WorkerLoss:
 def note_workers(cluster: Cluster, store: str | None, epoch: int, tell: Callback) -> list[WorkerLoss]:
     """Tell who left and who joined since the last call, and let blocks move to who is there.
 
-    Parameters
-    ----------
-    cluster
-        The workers, watched.
-    store
-        Path of the ratings, which whoever joins must reach.
-    epoch
-        The epoch or sweep that departures fell in.
-    tell
-        Called with a notice for each.
-
-    Returns
-    -------
-    Those who left.
+    Whoever joins must reach the ratings' store. Returns those who left, in this epoch or sweep.
     """
     losses = []
     for departure in cluster.take_departures():

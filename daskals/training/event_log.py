@@ -21,16 +21,9 @@ INTERRUPTED = 130
 
 
 class EventLog:
-    """Appends events to a file, each written whole by one call.
+    """Appends events to a file, each written whole by one call; a log that is there is continued.
 
-    A callback of training; what else happens goes through `phase` and `add`.
-
-    Parameters
-    ----------
-    path
-        The file; its folder must exist. A log that is there is continued.
-    listeners
-        Also told every event of training.
+    A callback of training; what else happens goes through `phase` and `add`. Listeners are told too.
     """
 
     def __init__(self, path: Path, listeners: Sequence[Callable[[Event], None]] = ()) -> None:
@@ -53,16 +46,8 @@ class EventLog:
     def run(self, name: str, *, again: str, failure: int = 1) -> Iterator[None]:
         """Log that a run begins and, should the block fail, that it ended and why.
 
-        The block itself says how a run ended that did not fail, by `ended`.
-
-        Parameters
-        ----------
-        name
-            What it is.
-        again
-            What a person does to take it up again where it failed or was killed, a clause.
-        failure
-            Exit code of a failure.
+        The block itself says how a run ended that did not fail, by `ended`. `again` is what a person does to
+        take it up again where it failed or was killed, a clause.
         """
         self.add("begin", run=name, again=again, process_started=process_start(os.getpid()))
         try:
@@ -94,7 +79,7 @@ class EventLog:
         self.add("phase", phase=name, training="")
 
     def add(self, event: str, **values: Any) -> None:
-        """Write one line."""
+        """Write one line, or raise OutputError where that fails."""
         line = {"time": dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"), "event": event}
         text = json.dumps(
             {**line, "host": socket.gethostname(), "pid": os.getpid(), **values}, allow_nan=False

@@ -32,14 +32,8 @@ IMPLICIT = "implicit"
 class FeatureSpec(NamedTuple):
     """Which features a side has.
 
-    Attributes
-    ----------
-    side
-        Whose rows they describe.
-    columns
-        Names of the groups: catalogue columns and `implicit`.
-    sizes
-        Features of each group; W has a row for each, in this order.
+    `side`: whose rows they describe; `columns`: names of the groups: catalogue columns and `implicit`;
+    `sizes`: features of each group; W has a row for each, in this order.
     """
 
     side: Side
@@ -55,14 +49,8 @@ class FeatureSpec(NamedTuple):
 class ItemColumn(NamedTuple):
     """One catalogue column as compressed rows: the values each item has.
 
-    Attributes
-    ----------
-    indptr
-        int64, shape (n_items + 1,).
-    indices
-        int32: numbers of an item's values, ascending and distinct.
-    names
-        The values as text, in order of first appearance.
+    `indptr`: int64, shape (n_items + 1,); `indices`: int32: numbers of an item's values, ascending and
+    distinct; `names`: the values as text, in order of first appearance.
     """
 
     indptr: Int64
@@ -73,10 +61,7 @@ class ItemColumn(NamedTuple):
 def describe_features(store: RatingsStore, side: Side, columns: Sequence[str]) -> FeatureSpec:
     """Check that a side can have these features and count them.
 
-    Raises
-    ------
-    ConfigError
-        If a column is not in the catalogue, is named twice, or no item has a value in it.
+    Raises ConfigError if a column is not in the catalogue, is named twice, or no item has a value in it.
     """
     where = f"--{side}-features"
     if len(set(columns)) < len(columns):
@@ -105,6 +90,8 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
 
     `auto` is hierarchical where an item has genres or features are named, else als. Items of models with
     features get their genres unless other features are named.
+
+    Raises ConfigError if the model is hierarchical and no side has features.
     """
     named = bool(config.item_features or config.user_features)
     has_genres = bool(store.genres().names)
@@ -188,7 +175,10 @@ def describe_gaps(store: RatingsStore, spec: FeatureSpec) -> list[str]:
 
 
 def read_item_column(store: RatingsStore, column: str, where: str) -> ItemColumn:
-    """Encode one column of the items' catalogue; a list column gives an item several values."""
+    """Encode one column of the items' catalogue; a list column gives an item several values.
+
+    Raises ConfigError, placed at `where`, if there is no such column.
+    """
     if column == "genres":
         genres = store.genres()
         return ItemColumn(genres.indptr, genres.indices, genres.names)
@@ -210,10 +200,8 @@ def load_features(
 
     Parameters
     ----------
-    store_path
-        Folder of the store.
-    spec
-        Which features.
+    store_path, spec
+        Folder of the store; which features.
     start, stop
         Range of rows.
     ratings

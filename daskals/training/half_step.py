@@ -25,10 +25,8 @@ class SolveSpec:
 
     Attributes
     ----------
-    rank
-        Number of factors, 0 for biases alone.
-    mean
-        The global mean μ that ratings are centred on.
+    rank, mean
+        Number of factors, 0 for biases alone; the global mean μ that ratings are centred on.
     ridge
         Regularisation relative to λ.
     solver
@@ -56,17 +54,9 @@ class SolveSpec:
 class SideData:
     """The training ratings of one side.
 
-    Attributes
-    ----------
-    side
-        Whose rows.
-    ranges
-        Rows of each block.
-    blocks
-        A loading task for each block, re-creatable anywhere; tasks turn what it gives into ratings with
-        `block_of`.
-    homes
-        Worker that each block was loaded on.
+    `side`: whose rows; `ranges`: rows of each block; `blocks`: a loading task for each block, re-creatable
+    anywhere; tasks turn what it gives into ratings with `block_of`; `homes`: worker that each block was
+    loaded on.
     """
 
     side: Side
@@ -83,24 +73,7 @@ class HalfStep:
     spec: SolveSpec
 
     def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
-        """Start the solves of all blocks and their gathering.
-
-        Parameters
-        ----------
-        cluster
-            Where the tasks run.
-        other
-            Factors of the other side.
-        current
-            Factors of this side as they are.
-        key
-            Makes the names of these tasks unique: the run and the epoch.
-
-        Returns
-        -------
-        Generation
-            The new factors of this side, still to come.
-        """
+        """Start the solves of all blocks and their gathering; return the new factors, still to come."""
         side = self.data.side
         arguments = [
             (
@@ -126,10 +99,8 @@ def load_side(
 
     Parameters
     ----------
-    cluster
-        Where to.
-    sources
-        The side's blocks.
+    cluster, sources
+        Where to; the side's blocks.
     resident
         For each block, whether it stays in memory; else it is laid aside on its worker's disk.
     key
@@ -149,7 +120,17 @@ def load_side(
 
 
 def submit_load(cluster: Cluster, source: BlockSource, key: str, number: int, *, stays: bool) -> Task:
-    """Start loading one block at its home, to stay in memory or to be laid aside."""
+    """Start loading one block at its home, to stay in memory or to be laid aside.
+
+    Parameters
+    ----------
+    cluster, source
+        Where the block goes, and where it comes from.
+    key, number
+        Of the load, and of the block.
+    stays
+        Whether it stays in memory.
+    """
     load = load_ratings if stays else put_ratings_aside
     return cluster.submit(load, source, key=f"{key}-{number}", block=number)
 
@@ -167,14 +148,36 @@ def put_ratings_aside(source: BlockSource) -> AnyBlock:
 def initialise(
     cluster: Cluster, data: SideData, rank: int, seed: int, deviation: float, key: str
 ) -> Generation:
-    """Start one side with random factors, a function of (seed, side, row), and zero biases."""
+    """Start one side with random factors, a function of (seed, side, row), and zero biases.
+
+    Parameters
+    ----------
+    cluster, data
+        Where the tasks run, and the side.
+    rank
+        Number of factors.
+    seed, deviation
+        Of the random factors.
+    key
+        Tells tasks apart.
+    """
     arguments = [(data.side, bounds, rank, seed, deviation) for bounds in data.ranges]
     slabs = cluster.map_blocks(random_slab, arguments, key=f"initialise-{data.side}s-{key}")
     return gather(cluster, data.side, slabs, f"{key}-start")
 
 
 def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation: float) -> Slab:
-    """Draw the initial rows [start, stop) of a side: factors N(0, deviation²), biases 0."""
+    """Draw the initial rows [start, stop) of a side: factors N(0, deviation²), biases 0.
+
+    Parameters
+    ----------
+    side, bounds
+        Whose rows, and which.
+    rank
+        Number of factors.
+    seed, deviation
+        Of the random factors.
+    """
     start, stop = bounds
     stream = STREAM_INIT_USER if side == "user" else STREAM_INIT_ITEM
     rows = empty_rows(stop - start, rank)

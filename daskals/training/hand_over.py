@@ -50,10 +50,8 @@ def hand_out(
         Where to.
     state
         What to hand out. Its tasks depend on no earlier ones, so that Dask forgets those.
-    starts
-        First row of each block, by side.
-    rank
-        Number of factors.
+    starts, rank
+        First row of each block, by side; number of factors.
     key
         Makes the names of these tasks unique.
     """

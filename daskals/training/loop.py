@@ -70,10 +70,8 @@ class Step(Protocol[PositionT, StateT, ResultT_co]):
 
     Attributes
     ----------
-    phase
-        What watchers are told while the epochs run.
-    epochs
-        How many there are at most.
+    phase, epochs
+        What watchers are told while the epochs run; how many there are at most.
     state_every
         Epochs after which the state is taken home at the latest: Dask keeps the lineage since then.
     checkpoint_epochs
@@ -165,11 +163,8 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
     def run(self) -> Ran[ResultT_co]:
         """Run to the end, from the last state again and again where results die with their workers.
 
-        Raises
-        ------
-        ClusterError
-            If the scheduler goes away, no worker is left, or results die more than `MOST_RETURNS` times
-            after the same state.
+        Raises ClusterError if the scheduler goes away, no worker is left, or results die more than
+        `MOST_RETURNS` times after the same state.
         """
         with self._cluster.watched():
             fetched, sent = self._cluster.fetched_bytes, self._cluster.bytes_sent()

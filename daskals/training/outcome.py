@@ -20,20 +20,16 @@ class TrainedFactors:
     user_rows, item_rows
         Factor rows of all users and all items. The users' belong to the final items: training closes
         with one more user half-step.
-    spec
-        How they were solved.
-    history
-        One entry an epoch.
+    spec, history
+        How they were solved; one entry an epoch.
     train, validation, test
         Error sums of the final rows over the parts, rating by rating.
     weights
         W of each side that has features, float64, shape (features, rank + 1).
     compile_seconds
         Longest time a worker took to compile the kernels, or to read them from the cache.
-    workers_lost
-        Workers that left during the run.
-    bytes_moved
-        Bytes that workers sent to one another during the epochs.
+    workers_lost, bytes_moved
+        Workers that left during the run; bytes that workers sent to one another during the epochs.
     resumed_from
         Epoch of the checkpoint that the run began with, or None.
     """

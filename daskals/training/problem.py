@@ -21,14 +21,8 @@ from daskals.types import Side
 class Problem:
     """One configuration on one split of one store.
 
-    Attributes
-    ----------
-    cluster
-        Where the tasks run.
-    store, split
-        The ratings, and which of them train.
-    config
-        The model's configuration, resolved.
+    `cluster`: where the tasks run; `store`, `split`: the ratings, and which of them train; `config`: the
+    model's configuration, resolved.
     """
 
     cluster: Cluster

@@ -35,14 +35,9 @@ REPORT = "report.json"
 class RunOptions:
     """How a run is carried out; nothing of it shapes the numbers.
 
-    Attributes
-    ----------
-    checkpoints
-        Where its states are kept, or None.
-    ratings_memory
-        Bytes each worker process may use for ratings, or None for half of its machine's memory.
-    numba_threads
-        Threads inside a block; above 1, every worker has one Dask thread.
+    `checkpoints`: where its states are kept, or None; `ratings_memory`: bytes each worker process may use
+    for ratings, or None for half of its machine's memory; `numba_threads`: threads inside a block; above 1,
+    every worker has one Dask thread.
     """
 
     checkpoints: Checkpoints | None = None
@@ -61,19 +56,10 @@ NO_OPTIONS = RunOptions()
 
 
 class RunFolder:
-    """A run's folder, owned by this process as long as the context lasts.
+    """A run's folder, made on entry and owned by this process as long as the context lasts.
 
-    A run that fails before its first checkpoint leaves the folder as it was, or none.
-
-    Parameters
-    ----------
-    path
-        The folder; made on entry.
-
-    Raises
-    ------
-    OutputError
-        On entry, if the folder cannot be written or another process owns it.
+    A run that fails before its first checkpoint leaves the folder as it was, or none. Raises OutputError if
+    the folder cannot be written or another process owns it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -145,10 +131,8 @@ class RunFolder:
 def check_target(path: Path, *, may_resume: bool, may_replace: bool) -> None:
     """Refuse, before any work, a folder that may not be written.
 
-    Raises
-    ------
-    OutputError
-        If it holds something that is no run, a run that may not be touched, or one that is under way.
+    Raises OutputError if it holds something that is no run, a run that may not be touched, or one that is
+    under way.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return

@@ -43,7 +43,17 @@ class ErrorFigures:
 def load_held_out(
     cluster: Cluster, name: str, sources: Sequence[BlockSource], resident: Sequence[bool], key: str
 ) -> HeldOut:
-    """Start loading one part, as `load_side` does."""
+    """Start loading one part, as `load_side` does.
+
+    Parameters
+    ----------
+    cluster, name
+        Where the ratings go, and what the part is called.
+    sources, resident
+        Where each block comes from, and whether it stays in memory.
+    key
+        Tells tasks apart.
+    """
     blocks = [
         submit_load(cluster, source, f"load-{name}-{key}", number, stays=resident[number])
         for number, source in enumerate(sources)
@@ -58,7 +68,17 @@ def submit_errors(
     scoring: Scoring,
     key: str,
 ) -> Task:
-    """Start scoring a part."""
+    """Start scoring a part.
+
+    Parameters
+    ----------
+    cluster
+        Where the tasks run.
+    held_out, factors
+        The part, and the rows of both sides.
+    scoring, key
+        What a prediction takes beside factors; tells tasks apart.
+    """
     users, items = factors
     arguments = [
         (block, users.slabs[number], items.near(cluster.home(number)), scoring)

@@ -16,15 +16,9 @@ from daskals.types import Side
 class TrainingState:
     """What an epoch leaves to the next.
 
-    Attributes
-    ----------
-    history
-        The epochs so far.
-    rows
-        Factor rows of the sides whose next half-step depends on them: the items', and the users' where a
-        solve starts from the rows as they are.
-    weights
-        W of the sides that have features, float64, shape (features, rank + 1).
+    `history`: the epochs so far; `rows`: factor rows of the sides whose next half-step depends on them: the
+    items', and the users' where a solve starts from the rows as they are; `weights`: W of the sides that
+    have features, float64, shape (features, rank + 1).
     """
 
     history: tuple[EpochFinished, ...]

@@ -33,10 +33,7 @@ def best_epoch(history: Sequence[EpochFinished]) -> int:
 def check_validation(store: RatingsStore, split: Split) -> None:
     """Refuse a validation part that takes all that a user trained on: it would measure strangers.
 
-    Raises
-    ------
-    DataError
-        Naming a user and how many there are.
+    Raises DataError naming a user and how many there are.
     """
     parts = split.parts("user", 0, store.n_ratings)
     trained = split.train_counts("user")

@@ -57,14 +57,9 @@ class Trainer:
     def train(self) -> TrainedFactors:
         """Run all phases and bring the factors home.
 
-        Raises
-        ------
-        ClusterError
-            If a worker does not fit, the scheduler goes away, or workers keep dying.
-        ConfigError
-            If the checkpoint to continue from belongs to another configuration or other data.
-        NumericalError
-            If a row cannot be solved.
+        Raises ClusterError if a worker does not fit, the scheduler goes away, or workers keep dying;
+        ConfigError if the checkpoint to continue from belongs to another configuration or other data;
+        NumericalError if a row cannot be solved.
         """
         problem, options = self._problem, self._options
         checkpoints, resumed = options.checkpoints, None

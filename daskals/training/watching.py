@@ -20,10 +20,8 @@ class Status:
 
     Attributes
     ----------
-    run
-        What it is.
-    state
-        "running", "ended", "failed", or "gone": its process died.
+    run, state
+        What it is; "running", "ended", "failed", or "gone": its process died.
     phase, training
         At what it is; which of several trainings, or empty.
     epoch, epochs
@@ -36,10 +34,8 @@ class Status:
         Of this training, by the median epoch; None where nothing is known.
     code, summary
         How it ended.
-    again
-        What to do where it failed or is gone, a clause.
-    notices
-        What else happened, the last three.
+    again, notices
+        What to do where it failed or is gone, a clause; what else happened, the last three.
     """
 
     run: str
@@ -61,10 +57,7 @@ class Status:
 def find_log(path: Path) -> Path:
     """Return the log of a run's folder, of a night's, or of the last night of the nightly job's home.
 
-    Raises
-    ------
-    OutputError
-        If there is none.
+    Raises OutputError if there is none.
     """
     if (path / LOG).is_file():
         return path / LOG

@@ -22,11 +22,7 @@ def choice_odds(rated: Rated, n_items: int, looked_at: Bools | None = None, seed
     popularity explains, lie along its leading singular directions. The length along those is compared with
     the users' own, and with that of as many rows drawn by popularity in the same decomposition. Both are
     taken as log-normal about a line over the log of the number of ratings. With `looked_at`, bool, shape
-    (items,), only these items count.
-
-    Returns
-    -------
-        float64, shape (users,); 0 where there are too few users to tell.
+    (items,), only these items count. The odds have shape (users,); 0 where too few users tell.
     """
     kept = np.ones(len(rated.items), dtype=bool) if looked_at is None else looked_at[rated.items]
     users, items = rated.users[kept], rated.items[kept]

@@ -91,23 +91,9 @@ class Anomalies(NamedTuple):
 def find_anomalies(model: Model, level: float = LEVEL, seed: int = 0) -> Anomalies:
     """Test all users and items of a model's training ratings.
 
-    Parameters
-    ----------
-    model
-        A model whose training ratings are at hand.
-    level
-        False discovery rate of each list (Benjamini and Hochberg 1995).
-    seed
-        Of the random orders of sittings.
-
-    Raises
-    ------
-    ConfigError
-        If `level` is no share.
-    DataError
-        If fewer than two users have ratings.
-    StoreError
-        If the ratings are gone, or are others by now.
+    `level` is the false discovery rate of each list (Benjamini and Hochberg 1995). Raises ConfigError if it
+    is no share; DataError if fewer than two users have ratings; StoreError if the ratings are gone, or are
+    others by now.
     """
     if not 0.0 < level < 1.0:
         raise ConfigError(f"found {level:g}", where="--level", expected="a share between 0 and 1")

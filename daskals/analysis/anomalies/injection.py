@@ -28,10 +28,8 @@ class Ratings:
     ----------
     users, items
         Rows, int64, shape (ratings,).
-    values
-        float32.
-    times
-        Seconds since 1970, int64, or None.
+    values, times
+        float32; seconds since 1970, int64, or None.
     scale
         The distinct ratings, float32; empty where they are continuous.
     limits
@@ -120,9 +118,7 @@ def inject_shilling(
     drawn by popularity. Filler ratings are drawn about the mean of all ratings (random, bandwagon) or of the
     item (average) with the respective standard deviation, or are the best there is (love/hate).
 
-    Returns
-    -------
-    The ratings, and the rows of the profiles, shape (profiles,).
+    Returns the ratings, and the rows of the profiles, shape (profiles,).
     """
     counts = np.bincount(ratings.items, minlength=ratings.n_items)
     target = int(rng.choice(np.flatnonzero(counts)))
@@ -189,9 +185,7 @@ def inject_shared(ratings: Ratings, share: float, rng: np.random.Generator) -> t
     An account's size is that of a real user; each of the two brings about half. The second one's sittings are
     spread over the span of the first one's, each whole. What both have rated counts as the first one gave it.
 
-    Returns
-    -------
-    The ratings, and the rows of the merged accounts, shape (accounts,).
+    Returns the ratings, and the rows of the merged accounts, shape (accounts,).
     """
     counts = np.bincount(ratings.users, minlength=ratings.n_users)
     free = counts > 0
@@ -253,9 +247,7 @@ def inject_drift(
 ) -> tuple[Ratings, Int64]:
     """Shift the later half of some items' ratings by a whole star, away from the nearer end of the scale.
 
-    Returns
-    -------
-    The ratings, and the rows of the items, each with at least `least` ratings.
+    Returns the ratings, and the rows of the items, each with at least `least` ratings.
     """
     assert ratings.times is not None
     counts = np.bincount(ratings.items, minlength=ratings.n_items)

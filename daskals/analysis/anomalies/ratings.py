@@ -31,10 +31,8 @@ class Rated:
 
     Attributes
     ----------
-    indptr
-        Where users start, int64, shape (users + 1,).
-    items
-        Item rows, int32, shape (ratings,).
+    indptr, items
+        Where users start, int64, shape (users + 1,); item rows, int32, shape (ratings,).
     values, predicted
         Ratings and predictions, float32, shape (ratings,).
     free
@@ -42,10 +40,8 @@ class Rated:
         the item's system, or, with a posterior, 1 less posterior variance over noise variance.
     times
         Seconds since 1970, int64, or None where the ratings have none.
-    step
-        Distance of the rating scale's values, 0 where it is continuous.
-    limits
-        Lowest and highest rating.
+    step, limits
+        Distance of the rating scale's values, 0 where it is continuous; lowest and highest rating.
     spread
         Mean of (Σxxᵀ + D)⁻¹ over the users, float64, shape (rank + 1, rank + 1).
     """
@@ -94,10 +90,7 @@ class Rated:
 def read_rated(model: Model) -> Rated:
     """Read what a model was trained on, and predict it.
 
-    Raises
-    ------
-    StoreError
-        If the ratings are gone, or are others by now.
+    Raises StoreError if the ratings are gone, or are others by now.
     """
     data = model.report["data"]
     store = open_history(data, "Restore it: what does not fit is looked for among those ratings")

@@ -21,15 +21,10 @@ NAMED = 4
 class Sharing(NamedTuple):
     """How far two profiles explain accounts better than one.
 
-    Attributes
-    ----------
-    gains
-        Log Bayes factor of two profiles against one, at least; NaN where it cannot be decided.
-    p_values
-        exp(−gain), at most 1: where one profile made the ratings, a Bayes factor of 1/p has a chance of
-        at most p (Markov's inequality).
-    shares
-        Chance that a sitting is of the first profile, shape (sittings,).
+    `gains`: log Bayes factor of two profiles against one, at least; NaN where it cannot be decided;
+    `p_values`: exp(−gain), at most 1: where one profile made the ratings, a Bayes factor of 1/p has a chance
+    of at most p (Markov's inequality); `shares`: chance that a sitting is of the first profile, shape
+    (sittings,).
     """
 
     gains: Float64
@@ -58,12 +53,8 @@ def shared_accounts(rated: Rated, sittings: Sittings, tastes: Tastes) -> Sharing
 class Profile(NamedTuple):
     """One of the two profiles of an account.
 
-    Attributes
-    ----------
-    n_ratings, n_sittings
-        Its size.
-    items
-        Item rows that name it: rated in its sittings, and liked more by it than by the other.
+    `n_ratings`, `n_sittings`: its size; `items`: item rows that name it: rated in its sittings, and liked
+    more by it than by the other.
     """
 
     n_ratings: int
@@ -80,10 +71,8 @@ def describe_profiles(
     ----------
     rated, sittings
         The ratings, and how they fall into sittings.
-    tastes
-        What tastes are compared by.
-    sharing
-        What the search for shared accounts found.
+    tastes, sharing
+        What tastes are compared by; what the search for shared accounts found.
     user
         Row of the account.
     """

@@ -40,12 +40,8 @@ _TURNS = 200
 class Profiles(NamedTuple):
     """How much each user's ratings look like an attacker's.
 
-    Attributes
-    ----------
-    odds
-        Log odds of the likeliest attack against one person's taste, by direction, shape (users,).
-    kinds
-        Place in `KINDS` of that attack.
+    `odds`: log odds of the likeliest attack against one person's taste, by direction, shape (users,);
+    `kinds`: place in `KINDS` of that attack.
     """
 
     odds: dict[Direction, Float64]
@@ -218,14 +214,10 @@ class Group(NamedTuple):
 
     Attributes
     ----------
-    direction
-        Whether they push or nuke.
-    targets
-        Item rows, the surest first.
-    members
-        User rows.
-    chances
-        Chance that each is a member, by the mixture of ranks at the group's surest target.
+    direction, targets
+        Whether they push or nuke; item rows, the surest first.
+    members, chances
+        User rows; chance that each is a member, by the mixture of ranks at the group's surest target.
     p_value
         Of the surest target, before any correction.
     """

@@ -16,14 +16,9 @@ SITTING_GAP = 3_600
 class Sittings(NamedTuple):
     """Ratings in order of time, by user and sitting.
 
-    Attributes
-    ----------
-    order
-        Place of each rating in `Rated`, int64, shape (ratings,).
-    starts
-        Where the sittings of each user start, int64, shape (users + 1,).
-    bounds
-        Where the ratings of each sitting start, int64, shape (sittings + 1,).
+    `order`: place of each rating in `Rated`, int64, shape (ratings,); `starts`: where the sittings of each
+    user start, int64, shape (users + 1,); `bounds`: where the ratings of each sitting start, int64, shape
+    (sittings + 1,).
     """
 
     order: Int64

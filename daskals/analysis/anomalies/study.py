@@ -37,14 +37,10 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
-    injections
-        Groups of each kind of attack.
-    share
-        Size of a group, of the users.
-    repeats
-        Sets of merged accounts and of drifting items.
-    draws
-        Sets of ratings drawn from the fitted model.
+    injections, share
+        Groups of each kind of attack; size of a group, of the users.
+    repeats, draws
+        Sets of merged accounts and of drifting items; sets of ratings drawn from the fitted model.
     seed
         Of everything.
     """
@@ -62,22 +58,8 @@ Tell = Callable[[str], None]
 def study_anomalies(store: RatingsStore, config: TrainConfig, plan: Plan, tell: Tell) -> Numbers:
     """Inject anomalies into the ratings of a store, train on the result, and look for them.
 
-    Parameters
-    ----------
-    store
-        The ratings.
-    config
-        How models are trained; all ratings train.
-    plan
-        What is injected.
-    tell
-        Called with one line after every training.
-
-    Returns
-    -------
-    Numbers
-        `shilling` by kind, `shared` and `drift` with the AUC of the method and of each baseline (turned round
-        where it is below a half), mean over the injections; `false_alarms` by list.
+    Returns `shilling` by kind, `shared` and `drift` with the AUC of the method and of each baseline (turned
+    round where it is below a half), mean over the injections; `false_alarms` by list.
     """
     ratings, whole = Ratings.of(store), config.model_copy(update={"split": "none"})
     rng = np.random.default_rng(plan.seed)

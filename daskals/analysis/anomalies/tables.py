@@ -80,10 +80,7 @@ def _nullable(values: Float64) -> pa.Array:
 def read_filters(text: str) -> tuple[str, ...]:
     """Read the lists that `--filter` names, with commas between.
 
-    Raises
-    ------
-    ConfigError
-        If one is none of `FILTERS`.
+    Raises ConfigError if one is none of `FILTERS`.
     """
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     unknown = [name for name in names if name not in FILTERS]
@@ -101,10 +98,7 @@ def write_cleaned(found: Anomalies, names: tuple[str, ...], folder: Path) -> int
 
     All parts of the ratings are cleaned, not only what trained. Return how many ratings went.
 
-    Raises
-    ------
-    StoreError
-        If the ratings are gone.
+    Raises StoreError if the ratings are gone.
     """
     data = found.model.report["data"]
     store = open_history(data, "Restore it: the ratings are written from there")

@@ -22,14 +22,8 @@ _FREEDOMS = (4.0, 1000.0)
 class Tastes(NamedTuple):
     """Ratings as y = r − offset = x·θ + ε, θ ~ N(0, I) over people.
 
-    Attributes
-    ----------
-    x
-        Items, float64, shape (items, tastes); a taste is a direction of [p, b].
-    offset
-        What an average person gives, float64, shape (items,).
-    prior
-        Of a person's θ and noise.
+    `x`: items, float64, shape (items, tastes); a taste is a direction of [p, b]; `offset`: what an average
+    person gives, float64, shape (items,); `prior`: of a person's θ and noise.
     """
 
     x: Float64

@@ -18,13 +18,9 @@ _LEAST_BULK = 100
 def discoveries(p_values: Float64, level: float) -> Bools:
     """Tell which hypotheses are rejected at a false discovery rate (Benjamini and Hochberg 1995).
 
-    Parameters
-    ----------
-    p_values
-        float64, shape (tests,); NaN for what was not tested.
-    level
-        Share of false ones expected among what is rejected, at most. Where nothing is true, this is the
-        chance that anything is rejected.
+    `p_values` are float64, shape (tests,), NaN for what was not tested; `level` is the share of false ones
+    expected among what is rejected, at most. Where nothing is true, this is the chance that anything is
+    rejected.
     """
     tested = np.flatnonzero(~np.isnan(p_values))
     rejected = np.zeros(len(p_values), dtype=bool)
@@ -41,12 +37,8 @@ def against_the_bulk(p_values: Float64) -> Float64:
     """Stretch p-values so that no more of them are below 0.1 than by chance; never to smaller ones.
 
     Where most hypotheses hold, the bulk tells what the theory left out: an empirical null (Efron 2004), by
-    the median and the upper tenth of the normal scores, which few true discoveries do not move.
-
-    Parameters
-    ----------
-    p_values
-        float64, shape (tests,); NaN for what was not tested. Fewer than `_LEAST_BULK` stay as they are.
+    the median and the upper tenth of the normal scores, which few true discoveries do not move. P-values are
+    float64, shape (tests,), NaN for what was not tested; fewer than `_LEAST_BULK` stay as they are.
     """
     tested = ~np.isnan(p_values)
     if np.count_nonzero(tested) < _LEAST_BULK:
@@ -61,12 +53,8 @@ def against_the_bulk(p_values: Float64) -> Float64:
 class Variances(NamedTuple):
     """How the variances of rows scatter: s² = `level` times an F variable (Smyth 2004).
 
-    Attributes
-    ----------
-    level
-        Typical variance.
-    freedom
-        Degrees of freedom of the scatter of true variances; infinite where they are all the same.
+    `level`: typical variance; `freedom`: degrees of freedom of the scatter of true variances; infinite where
+    they are all the same.
     """
 
     level: float
@@ -87,10 +75,7 @@ class Variances(NamedTuple):
 def fit_variances(variances: Float64, freedoms: Float64) -> Variances:
     """Fit the scatter of true variances to the quartiles of log s², which outliers do not move.
 
-    Parameters
-    ----------
-    variances, freedoms
-        s² of each row and its degrees of freedom, float64, shape (rows,).
+    `variances` are s² of each row, `freedoms` their degrees of freedom, float64, shape (rows,).
     """
     kept = (variances > 0) & (freedoms >= 4)
     if np.count_nonzero(kept) < 20:

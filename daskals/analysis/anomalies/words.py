@@ -17,12 +17,9 @@ from daskals.types import Int64, Side
 def describe_anomalies(found: Anomalies) -> Numbers:
     """Return all lists ready for JSON.
 
-    Returns
-    -------
-    Numbers
-        `summary`, `residuals` (a histogram), and for each of `LISTS` a section with `tested`, `undecided`,
-        `undecided_why`, `flagged` and `rows` (each with `id`, `name`, `p_value`, `why`); a section that the
-        data do not have says so under `missing`.
+    Returns `summary`, `residuals` (a histogram), and for each of `LISTS` a section with `tested`,
+    `undecided`, `undecided_why`, `flagged` and `rows` (each with `id`, `name`, `p_value`, `why`); a section
+    that the data do not have says so under `missing`.
     """
     model, rated = found.model, found.rated
     return {

@@ -27,13 +27,9 @@ _HASH_MULTIPLIER = np.uint64(2654435761)
 class DuplicateGroups(NamedTuple):
     """Ratings whose (user, item) pair occurs more than once.
 
-    Attributes
-    ----------
-    members
-        int64: places of the ratings in the input arrays, group after group, ascending within a group.
-    starts
-        int64, shape (groups + 1,): group g is `members[starts[g]:starts[g + 1]]`. Groups come in the
-        order of their first members.
+    `members`: int64: places of the ratings in the input arrays, group after group, ascending within a group;
+    `starts`: int64, shape (groups + 1,): group g is `members[starts[g]:starts[g + 1]]`. Groups come in the
+    order of their first members.
     """
 
     members: Int64
@@ -42,15 +38,7 @@ class DuplicateGroups(NamedTuple):
 
 @exact_jit
 def row_starts(rows: Int32, n_rows: int) -> Int64:
-    """Return where each row's ratings begin once sorted, int64, shape (n_rows + 1,).
-
-    Parameters
-    ----------
-    rows
-        int32, shape (ratings,), within [0, n_rows).
-    n_rows
-        Number of rows.
-    """
+    """Return where each row's ratings, shape (ratings,), begin once sorted, int64, shape (n_rows + 1,)."""
     starts = np.zeros(n_rows + 1, dtype=np.int64)
     for k in range(len(rows)):
         starts[rows[k] + 1] += 1
@@ -81,19 +69,8 @@ def _place_stable_after(rows: Int32, starts: Int64, before: NDArray[Any], order:
 def sorted_order(rows: Int32, columns: Int32, n_rows: int, n_columns: int) -> tuple[Int64, NDArray[Any]]:
     """Sort ratings by row, then column, then place, with two stable counting sorts.
 
-    Parameters
-    ----------
-    rows, columns
-        int32, shape (ratings,), within [0, n_rows) and [0, n_columns).
-    n_rows, n_columns
-        Numbers of rows and columns.
-
-    Returns
-    -------
-    starts
-        int64, shape (n_rows + 1,): the `indptr` of the sorted ratings.
-    order
-        int32 (int64 beyond 2³¹ − 1 ratings), shape (ratings,): places of the sorted ratings.
+    `rows` and `columns` are int32, shape (ratings,). Returns their `indptr`, int64, shape (n_rows + 1,), and
+    the places of the sorted ratings, int32 (int64 beyond 2³¹ − 1 ratings), shape (ratings,).
     """
     dtype = np.int32 if len(rows) <= np.iinfo(np.int32).max else np.int64
     by_column = np.empty(len(rows), dtype=dtype)
@@ -111,15 +88,7 @@ def _gather(values: NDArray[Any], order: NDArray[Any], out: NDArray[Any]) -> Non
 
 
 def gather(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:
-    """Return values[order], shape (order,), without NumPy's conversion of the order to 64 bits.
-
-    Parameters
-    ----------
-    values
-        Of any shape (n,) and dtype.
-    order
-        int32 or int64, shape (kept,): places in `values`.
-    """
+    """Return values[order], shape (order,), any dtype, without NumPy's conversion of the order to 64 bits."""
     out = np.empty(len(order), dtype=values.dtype)  # by NumPy, which asks for huge pages
     _gather(values, order, out)
     return out
@@ -129,12 +98,7 @@ def gather(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:
 def first_repeat(starts: Int64, columns: Int32) -> int:
     """Return the place of the first rating that repeats its row's previous column, or −1.
 
-    Parameters
-    ----------
-    starts
-        int64, shape (rows + 1,): where each row begins.
-    columns
-        int32, shape (ratings,), ascending within a row.
+    `starts` is int64, shape (rows + 1,); `columns` int32, shape (ratings,), ascending within a row.
     """
     for row in range(len(starts) - 1):
         for place in range(starts[row] + 1, starts[row + 1]):
@@ -179,24 +143,10 @@ def _recode(codes: UInt8, code_of: UInt8) -> None:
 
 
 def encode_values(values: Float32) -> tuple[UInt8 | Float32, Float32]:
-    """Turn ratings into one-byte codes where they take at most 256 distinct values.
+    """Turn ratings, float32, shape (ratings,), into one-byte codes where at most 256 are distinct.
 
-    Parameters
-    ----------
-    values
-        float32, shape (ratings,), C-contiguous.
-
-    Returns
-    -------
-    codes
-        uint8 codes into `scale`, shape (ratings,), or `values` itself where more than 256 are distinct.
-    scale
-        float32, the distinct values ascending (−0 counts as 0), or empty.
-
-    Raises
-    ------
-    ValueError
-        If a value is NaN or infinite.
+    Returns the codes, uint8, of the same shape, and the distinct values, float32, ascending (−0 counts as 0);
+    or `values` itself and an empty scale. Raises ValueError if a value is NaN or infinite.
     """
     met = np.empty(MAX_CODES, dtype=np.float32)
     codes = np.empty(len(values), dtype=np.uint8)
@@ -214,20 +164,9 @@ def encode_values(values: Float32) -> tuple[UInt8 | Float32, Float32]:
 
 @exact_jit
 def count_part(starts: Int64, parts: UInt8, part: int) -> Int64:
-    """Return each row's number of ratings in one part.
+    """Return each row's number of ratings whose code in `parts` is `part`, int64, shape (rows,).
 
-    Parameters
-    ----------
-    starts
-        int64, shape (rows + 1,), beginning at 0.
-    parts
-        uint8, shape (ratings,).
-    part
-        Code of the part to count.
-
-    Returns
-    -------
-        int64, shape (rows,).
+    `starts` is int64, shape (rows + 1,), beginning at 0; `parts` uint8, shape (ratings,).
     """
     counts = np.zeros(len(starts) - 1, dtype=np.int64)
     for row in range(len(counts)):
@@ -262,10 +201,8 @@ def compact_part(
 
     Parameters
     ----------
-    starts
-        int64, shape (rows + 1,), beginning at 0.
-    parts
-        uint8, shape (ratings,).
+    starts, parts
+        int64, shape (rows + 1,), beginning at 0; uint8, shape (ratings,).
     part
         Code of the part to keep.
     pieces
@@ -322,20 +259,9 @@ def _list_repeats(
 def duplicate_groups(users: Int32, items: Int32, n_users: int, n_items: int) -> DuplicateGroups:
     """Find ratings that share their (user, item) pair with another, in O(ratings + users + items).
 
-    One counting sort by user, then one pass with a stamp for each item that says where it was last
-    seen: a stamp inside the current user's range is a repeat.
-
-    Parameters
-    ----------
-    users, items
-        int32, shape (ratings,), within [0, n_users) and [0, n_items).
-    n_users, n_items
-        Numbers of users and items.
-
-    Returns
-    -------
-    DuplicateGroups
-        Empty `members` and `starts == [0]` where no pair repeats.
+    One counting sort by user, then one pass with a stamp for each item that says where it was last seen: a
+    stamp inside the current user's range is a repeat. `users` and `items` are int32, shape (ratings,).
+    Without repeats `members` is empty and `starts` [0].
     """
     starts = row_starts(users, n_users)
     order = np.empty(len(users), dtype=np.int32 if len(users) <= np.iinfo(np.int32).max else np.int64)

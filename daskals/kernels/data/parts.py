@@ -48,10 +48,8 @@ def mark_last(parts: UInt8, indptr: Int64, held: Int64, times: Int64, positions:
 
     Parameters
     ----------
-    parts
-        uint8, shape (ratings,).
-    indptr
-        int64, shape (rows + 1,).
+    parts, indptr
+        uint8, shape (ratings,); int64, shape (rows + 1,).
     held
         int64, shape (rows,), at most the row's number of training ratings.
     times, positions
@@ -90,14 +88,10 @@ def mark_uniform(parts: UInt8, positions: Int64, key: np.uint64, fraction: float
 
     Parameters
     ----------
-    parts
-        uint8, shape (ratings,).
-    positions
-        int64, shape (ratings,): column of each rating's draw in row 0 of the stream.
-    key
-        Key of the random stream, from `toolkit.random.key_of`.
-    fraction
-        The probability.
+    parts, positions
+        uint8, shape (ratings,); int64, shape (ratings,): column of each rating's draw in row 0 of the stream.
+    key, fraction
+        Key of the random stream, from `toolkit.random.key_of`; the probability.
     part
         Code of the part.
     """
@@ -115,18 +109,12 @@ def mark_random_share(
 
     Parameters
     ----------
-    parts
-        uint8, shape (ratings,).
-    indptr
-        int64, shape (rows + 1,).
-    held
-        int64, shape (rows,), at most the row's number of training ratings.
-    positions
-        int64, shape (ratings,).
-    key
-        Key of the random stream, from `toolkit.random.key_of`.
-    part
-        Code of the part.
+    parts, indptr
+        uint8, shape (ratings,); int64, shape (rows + 1,).
+    held, positions
+        int64, shape (rows,), at most the row's number of training ratings; int64, shape (ratings,).
+    key, part
+        Key of the random stream, from `toolkit.random.key_of`; code of the part.
     """
     with np.errstate(over="ignore"):
         _mark_random_share(parts, indptr, held, positions, key, part)

@@ -54,16 +54,12 @@ def draw_half_stars(
     ----------
     key
         Key of a stream; a user draws from the user's row, the n-th rating from column n.
-    planted
-        The model.
-    indptr
-        int64, shape (users + 1,): each user's place among the entries.
+    planted, indptr
+        The model; int64, shape (users + 1,): each user's place among the entries.
     first, stop
         The users to draw, those of this call.
-    items
-        int32, shape (entries,).
-    out
-        float32, shape (entries,): receives the ratings.
+    items, out
+        int32, shape (entries,); float32, shape (entries,): receives the ratings.
     """
     rank = planted.user_factors.shape[1]
     for user in range(first, stop):

@@ -21,14 +21,8 @@ RACE_SHARE = 16
 class Weighted(NamedTuple):
     """Positive weights of columns with their alias table (Walker 1977, in the form of Vose 1991).
 
-    Attributes
-    ----------
-    weights
-        float64, shape (columns,), positive.
-    accept
-        float64, shape (columns,): the share of a column's cell that is its own.
-    alias
-        int32, shape (columns,): whose the rest of the cell is.
+    `weights`: float64, shape (columns,), positive; `accept`: float64, shape (columns,): the share of a
+    column's cell that is its own; `alias`: int32, shape (columns,): whose the rest of the cell is.
     """
 
     weights: Float64
@@ -70,13 +64,7 @@ def _fill_alias_table(weights: Float64, accept: Float64, alias: Int32) -> None:
 
 
 def weighted(weights: Float64) -> Weighted:
-    """Make the alias table of positive weights, shape (columns,).
-
-    Parameters
-    ----------
-    weights
-        float64, shape (columns,), none negative.
-    """
+    """Make the alias table of weights, float64, shape (columns,), none negative."""
     table = Weighted(weights, np.empty(len(weights)), np.empty(len(weights), np.int32))
     _fill_alias_table(*table)
     return table
@@ -153,16 +141,8 @@ def cover_columns(key: np.uint64, n_columns: int, indptr: Int64, columns: Int32)
 
     A column that no row drew takes, in a row chosen at random, the place of the row's column that most
     rows have. So row lengths and the number of entries stay as they are, rows stay distinct and ascending,
-    and no column loses its last row. Needs at least as many entries as columns.
-
-    Parameters
-    ----------
-    key
-        Key of a stream; column j draws from its row j.
-    n_columns
-        Number of columns.
-    indptr, columns
-        int64, shape (rows + 1,), and int32, shape (entries,), as `draw_rows` leaves them.
+    and no column loses its last row. Needs at least as many entries as columns; `indptr`, int64, shape
+    (rows + 1,), and `columns`, int32, shape (entries,), are as `draw_rows` leaves them.
     """
     counts = np.zeros(n_columns, np.int64)
     for column in columns:
@@ -202,18 +182,9 @@ def _most_common(counts: Int64, columns: Int32, start: int, stop: int) -> int:
 
 @exact_jit
 def number_by_first_appearance(columns: Int32, numbers: Int32) -> int:
-    """Give columns numbers in the order in which they first appear.
+    """Give columns numbers in the order in which they first appear; return how many do.
 
-    Parameters
-    ----------
-    columns
-        int32, shape (entries,).
-    numbers
-        int32, shape (columns,): receives each column's number, -1 where it does not appear.
-
-    Returns
-    -------
-    How many columns appear.
+    `columns` is int32, shape (entries,); `numbers`, int32, shape (columns,), receives them, −1 for others.
     """
     numbers[:] = -1
     n_seen = 0
@@ -227,16 +198,7 @@ def number_by_first_appearance(columns: Int32, numbers: Int32) -> int:
 def apportion(total: int, weights: Float64) -> Int64:
     """Share `total` among positive weights: floors of the exact shares, the first ones taking the rest.
 
-    Parameters
-    ----------
-    total
-        What is to be shared out.
-    weights
-        Shape (weights,), above zero.
-
-    Returns
-    -------
-        int64, shape (weights,), with the sum `total`.
+    `weights` and the shares, int64, have the same shape (weights,).
     """
     shares: Int64 = np.floor(weights * (total / np.cumsum(weights)[-1])).astype(np.int64)
     rest = total - int(shares.sum())

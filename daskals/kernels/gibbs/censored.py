@@ -29,12 +29,8 @@ _TRIES = 64
 class Ends(NamedTuple):
     """The ends of a rating scale.
 
-    Attributes
-    ----------
-    low, high
-        Lowest and highest rating.
-    below, above
-        Latent values beyond which a rating is recorded as those.
+    `low`, `high`: lowest and highest rating; `below`, `above`: latent values beyond which a rating is
+    recorded as those.
     """
 
     low: float
@@ -46,17 +42,8 @@ class Ends(NamedTuple):
 def ends_of(scale: Float32, limits: tuple[float, float]) -> Ends:
     """Return the ends of a scale; its outermost ratings begin half-way to their neighbours.
 
-    Parameters
-    ----------
-    scale
-        The distinct ratings in ascending order, shape (ratings,), or empty where they are continuous.
-    limits
-        Lowest and highest rating.
-
-    Raises
-    ------
-    DataError
-        If all ratings are the same.
+    The scale, shape (ratings,), is ascending and distinct, or empty where ratings are continuous. Raises
+    DataError if all ratings are the same.
     """
     low, high = limits
     if not low < high:
@@ -73,30 +60,14 @@ def ends_of(scale: Float32, limits: tuple[float, float]) -> Ends:
 
 
 def recorded(ends: Ends | None, latent: Float64) -> Float64:
-    """Return what is recorded of latent values, float64, of their shape; themselves without ends.
-
-    Parameters
-    ----------
-    ends
-        Of the scale, or None.
-    latent
-        float64, of any shape.
-    """
+    """Return what is recorded of latent values, float64, of their shape; themselves without ends."""
     if ends is None:
         return latent
     return np.where(latent < ends.below, ends.low, np.where(latent > ends.above, ends.high, latent))
 
 
 def recorded_moments(ends: Ends, mean: Float64, deviation: Float64) -> tuple[Float64, Float64]:
-    """Return mean and standard deviation of what is recorded of normal latent values, of their shape.
-
-    Parameters
-    ----------
-    ends
-        Of the scale.
-    mean, deviation
-        float64, of one shape: those of the latent values.
-    """
+    """Return mean and standard deviation of what is recorded of normal latent values, of their shape."""
     low, high = (ends.below - mean) / deviation, (ends.above - mean) / deviation
     under, over = ndtr(low), ndtr(-high)
     between = 1.0 - under - over
@@ -109,17 +80,10 @@ def recorded_moments(ends: Ends, mean: Float64, deviation: Float64) -> tuple[Flo
 
 @exact_jit
 def normal_beyond(key: np.uint64, threshold: float) -> float:
-    """Draw a standard normal number above a threshold.
+    """Draw a standard normal number above a threshold, from the random numbers of one row.
 
     Normals until one is above, or where that is rare, exponentials from the threshold on (Robert 1995,
     "Simulation of truncated normal variables").
-
-    Parameters
-    ----------
-    key
-        Key of a row of a stream, for this number alone.
-    threshold
-        What the number is to be above.
     """
     if threshold <= 0.0:
         for attempt in range(_TRIES):
@@ -197,10 +161,8 @@ def complete(
         Present factor rows of the block, and of the whole other side, shape (rows, stride).
     rank, mean, alpha
         Number of factors; the global mean μ; precision of the noise.
-    ends
-        Of the scale.
-    noise
-        Random numbers: a rating's depend on its row and column alone.
+    ends, noise
+        Of the scale; random numbers: a rating's depend on its row and column alone.
 
     Returns
     -------

@@ -97,10 +97,8 @@ def draw_rows(
 
     Parameters
     ----------
-    block
-        The rows' ratings.
-    other
-        Factor rows of the other side, shape (rows, stride).
+    block, other
+        The rows' ratings; factor rows of the other side, shape (rows, stride).
     rank, mean
         Number of factors; the global mean μ.
     alpha

@@ -10,14 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.kernels.gibbs.noise import RowNoise
-from daskals.kernels.half_step.batch import (
-    LANES,
-    Workspace,
-    gram_batch,
-    make_fit,
-    make_workspace,
-    row_status,
-)
+from daskals.kernels.half_step.batch import LANES, Workspace, gram_batch, make_fit, make_workspace, row_status
 from daskals.kernels.half_step.block import BlockInput, BlockOutput
 from daskals.kernels.half_step.cholesky import solve_interleaved
 from daskals.kernels.half_step.fit import Fit, fit_interleaved
@@ -33,14 +26,8 @@ from daskals.types import Float32
 class Posterior(NamedTuple):
     """What the rows' conditional posterior has beside their ratings.
 
-    Attributes
-    ----------
-    alpha
-        Precision of the ratings' noise.
-    precision
-        Λ, shape (rank + 1, rank + 1), lower triangle: float32, in the plain form float64.
-    pulls
-        Λm of each row, shape (rows, rank + 1), of the same type.
+    `alpha`: precision of the ratings' noise; `precision`: Λ, shape (rank + 1, rank + 1), lower triangle:
+    float32, in the plain form float64; `pulls`: Λm of each row, shape (rows, rank + 1), of the same type.
     """
 
     alpha: float
@@ -91,13 +78,7 @@ def _keep_drawn(rank: int, work: Workspace, fit: Fit, first: int, count: int, ou
 
 @lru_cache
 def draw_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Posterior, RowNoise], None]:
-    """Return the kernel behind `draw_rows`, made for a rank; Λ and Λm are single precision.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
-    """
+    """Return the kernel behind `draw_rows`, made for a rank; Λ and Λm are single precision."""
     size = rank + 1
     sum_batch = gram_batch(rank)
 

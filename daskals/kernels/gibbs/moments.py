@@ -33,13 +33,7 @@ class Moments(NamedTuple):
     counted: Float64
 
     def plus(self, other: Moments) -> Moments:
-        """Return the sums over both sets of rows.
-
-        Parameters
-        ----------
-        other
-            Of rows of the same side.
-        """
+        """Return the sums over both sets of rows."""
         return Moments(
             self.n + other.n,
             self.first + other.first,
@@ -50,15 +44,7 @@ class Moments(NamedTuple):
 
 
 def row_vectors(rows: FactorRows, rank: int) -> Float64:
-    """Return [factors, bias] of factor rows as float64, shape (rows, rank + 1).
-
-    Parameters
-    ----------
-    rows
-        Factor rows, shape (rows, stride).
-    rank
-        Number of factors.
-    """
+    """Return [factors, bias] of factor rows, shape (rows, stride), as float64, shape (rows, rank + 1)."""
     x = rows[:, : rank + 1].astype(np.float64)
     x[:, rank] = rows[:, rank + 1]
     return x
@@ -132,12 +118,7 @@ def sum_moments(
 def prior_pull(moments: Moments, mean: Float64, precision: Float64) -> float:
     """Return Σ(x − m)ᵀΛ(x − m) over the rows with ratings, m = μ + fW, by way of their moments.
 
-    Parameters
-    ----------
-    moments
-        Of the rows.
-    mean, precision
-        μ, shape (size,), and Λ, shape (size, size); of Λ the lower triangle is read.
+    `mean`, `precision`: μ, shape (size,), and Λ, shape (size, size); of Λ the lower triangle is read.
     """
     crossed = np.outer(mean, moments.first)
     second = moments.second - crossed - crossed.T + moments.n * np.outer(mean, mean)

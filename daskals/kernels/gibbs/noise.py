@@ -17,12 +17,7 @@ _GAMMA_TRIES = 64
 class Noise(NamedTuple):
     """Where the random numbers of a draw of rows come from.
 
-    Attributes
-    ----------
-    seed, stream
-        Of the chain and of the side.
-    sweep
-        Which draw of the chain, from 0.
+    `seed`, `stream`: of the chain and of the side; `sweep`: which draw of the chain, from 0.
     """
 
     seed: int
@@ -33,14 +28,8 @@ class Noise(NamedTuple):
 class RowNoise(NamedTuple):
     """The random numbers of a block's rows, as kernels take them.
 
-    Attributes
-    ----------
-    key
-        That of the seed and the stream.
-    sweep
-        Which draw of the chain, negative for no noise.
-    start
-        The block's first row on its side.
+    `key`: that of the seed and the stream; `sweep`: which draw of the chain, negative for no noise; `start`:
+    the block's first row on its side.
     """
 
     key: np.uint64
@@ -49,39 +38,14 @@ class RowNoise(NamedTuple):
 
 
 def row_noise(noise: Noise | None, start: int) -> RowNoise:
-    """Return the random numbers of a block for a kernel.
-
-    Parameters
-    ----------
-    noise
-        Where they come from; None for no noise.
-    start
-        The block's first row on its side.
-
-    Returns
-    -------
-    RowNoise
-        With a sweep of −1 where there is no noise.
-    """
+    """Return the random numbers of a block for a kernel; without noise the sweep is −1."""
     if noise is None:
         return RowNoise(np.uint64(0), -1, start)
     return RowNoise(key_of(noise.seed, noise.stream), noise.sweep, start)
 
 
 def normal_rows(noise: Noise, start: int, rows: FactorRows, rank: int) -> Float64:
-    """Draw standard normals for rows `start` and following, float64, shape (rows, rank + 1).
-
-    Parameters
-    ----------
-    noise
-        Where the numbers come from.
-    start
-        The first row on its side.
-    rows
-        Shape (rows, …): as many are drawn.
-    rank
-        Number of factors.
-    """
+    """Draw standard normals for as many rows from `start` as `rows` has, float64, shape (rows, rank + 1)."""
     out = np.empty((len(rows), rank + 1))
     with np.errstate(over="ignore"):
         _fill_rows(key_of(noise.seed, noise.stream), start, noise.sweep, out)
@@ -111,13 +75,7 @@ def _gamma(key: np.uint64, column: int, shape: float) -> float:
 
 
 class Draws:
-    """Random numbers of one step of a chain, taken one after the other.
-
-    Parameters
-    ----------
-    seed, stream, row
-        Where they start; another row is another, independent sequence.
-    """
+    """Random numbers of one step of a chain, taken one after the other; each row is a sequence of its own."""
 
     def __init__(self, seed: int, stream: int, row: int) -> None:
         with np.errstate(over="ignore"):
@@ -125,13 +83,7 @@ class Draws:
         self._column = 0
 
     def normals(self, *shape: int) -> Float64:
-        """Draw standard normals in the given shape.
-
-        Parameters
-        ----------
-        *shape
-            Lengths of the axes.
-        """
+        """Draw standard normals in the given shape."""
         n = int(np.prod(shape))
         out = np.empty(n)
         with np.errstate(over="ignore"):
@@ -140,13 +92,7 @@ class Draws:
         return out.reshape(shape)
 
     def gamma(self, shape: float) -> float:
-        """Draw from the gamma distribution of a positive shape and scale 1.
-
-        Parameters
-        ----------
-        shape
-            The distribution's shape.
-        """
+        """Draw from the gamma distribution of a positive shape and scale 1."""
         with np.errstate(over="ignore"):
             boost = 1.0
             if shape < 1.0:

@@ -63,13 +63,7 @@ class Workspace(NamedTuple):
 
 @exact_jit
 def aligned_floats(count: int) -> Float32:
-    """Return scratch memory, shape (count,), that starts on a cache line.
-
-    Parameters
-    ----------
-    count
-        How many numbers.
-    """
+    """Return scratch memory, shape (count,), that starts on a cache line."""
     raw = np.empty(count + LINE_FLOATS, np.float32)
     skip = (-raw.ctypes.data % (4 * LINE_FLOATS)) // 4
     return raw[skip : skip + count]
@@ -77,15 +71,7 @@ def aligned_floats(count: int) -> Float32:
 
 @exact_jit
 def make_workspace(rank: int, tile_floats: int) -> Workspace:
-    """Allocate a workspace for a rank whose Gram matrix takes `tile_floats` numbers in tiles.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
-    tile_floats
-        How many numbers a row's Gram matrix takes in tiles.
-    """
+    """Allocate a workspace for a rank whose Gram matrix takes `tile_floats` numbers in tiles."""
     entries = (rank + 2) * (rank + 3) // 2
     return Workspace(
         aligned_floats(LANES * tile_floats),
@@ -108,31 +94,13 @@ def make_fit() -> Fit:
 
 @exact_jit
 def row_at(block: BlockInput, place: int) -> int:
-    """Return the row that has a place in the batches.
-
-    Parameters
-    ----------
-    block
-        The block.
-    place
-        From 0, batch after batch.
-    """
+    """Return the row that has a place, from 0, in the batches."""
     return int(block.order[place]) if len(block.order) > 0 else place
 
 
 @exact_jit
 def indices_in_range(indices: Int32, lower: int, upper: int, n_rows: int) -> bool:
-    """Tell whether indices lower, …, upper − 1 name rows; a negative index is a huge unsigned one.
-
-    Parameters
-    ----------
-    indices
-        Shape (ratings,).
-    lower, upper
-        First and stop rating.
-    n_rows
-        Rows of the other side.
-    """
+    """Tell whether indices lower, …, upper − 1 of shape (ratings,) name rows; negative ones are huge."""
     highest = np.uint32(0)
     for j in range(lower, upper):
         highest = max(highest, np.uint32(indices[j]))
@@ -156,15 +124,7 @@ def weight_lanes(block: BlockInput, first: int, count: int, weights: Float32) ->
     """Lay the batch's ridge weights side by side: max(n, 1)^ν times τ on factors, γ on the bias.
 
     Rows without ratings get 1 instead, which makes their systems solvable; they are set to the prior after.
-
-    Parameters
-    ----------
-    block
-        The block.
-    first, count
-        Place of the batch's first row, and how many rows it has.
-    weights
-        Shape ((rank + 1)·LANES,): receives the weights.
+    The batch has `count` rows from place `first` on; `weights`, shape ((rank + 1)·LANES,), receives them.
     """
     for lane in range(LANES):
         n = 0
@@ -179,13 +139,7 @@ def weight_lanes(block: BlockInput, first: int, count: int, weights: Float32) ->
 
 @exact_jit
 def copy_systems(work: Workspace) -> None:
-    """Start the systems as the Gram matrices (a loop compiles in a tenth of a slice assignment's time).
-
-    Parameters
-    ----------
-    work
-        The batch's memory.
-    """
+    """Start the systems as the Gram matrices (a loop compiles in a tenth of a slice assignment's time)."""
     for k in range(len(work.systems)):
         work.systems[k] = work.grams[k]
 
@@ -200,10 +154,8 @@ def direct_sse_of_lane(block: BlockInput, lower: int, upper: int, x: Float32, la
         The block.
     lower, upper
         First and stop rating of the row.
-    x
-        Solutions of the batch, shape ((rank + 1)·LANES,).
-    lane
-        The row's number in the batch.
+    x, lane
+        Solutions of the batch, shape ((rank + 1)·LANES,); the row's number in the batch.
     """
     rank = block.rank
     coded = len(block.table) > 0
@@ -220,17 +172,7 @@ def direct_sse_of_lane(block: BlockInput, lower: int, upper: int, x: Float32, la
 
 @exact_jit
 def row_status(trace: float, positive: int, objective: float) -> int:
-    """Judge a solved row by its Gram matrix's trace, its pivots, and what it adds to the objective.
-
-    Parameters
-    ----------
-    trace
-        Of the Gram matrix: finite if all that went into it was.
-    positive
-        0 if a pivot was not above zero.
-    objective
-        What the row adds to it.
-    """
+    """Judge a solved row by its Gram matrix's trace, its pivots (0 if not above zero), and its objective."""
     if not np.isfinite(trace):
         return NOT_FINITE
     if positive == 0:
@@ -256,11 +198,6 @@ def gram_batch(rank: int) -> Callable[[BlockInput, Workspace, int, int, BlockOut
 
     It takes the block, a workspace, the place of the batch's first row, how many rows it has, and the output,
     whose partial sums it reads and whose status it sets.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
     """
     tile_floats = len(plan_tiles(rank, current_target()).tiles) * LANES
 

@@ -30,14 +30,10 @@ class BlockInput(NamedTuple):
         Where rows start, and rows of the other side, as in `daskals.types.RatingsBlock`.
     values
         uint8 codes into `table`, or float32 ratings from which `mean` is to be taken if `table` is empty.
-    table
-        For each of 256 codes the rating less μ.
-    mean
-        The mean rating μ.
-    places
-        `half_step.gram_tiles.tile_places` of the rank.
-    other
-        Factor rows of the other side, shape (rows, stride).
+    table, mean
+        For each of 256 codes the rating less μ; the mean rating μ.
+    places, other
+        `half_step.gram_tiles.tile_places` of the rank; factor rows of the other side, shape (rows, stride).
     priors
         Prior means [factors, bias] of the rows, shape (rows, rank + 1); no rows stand for zero.
     current
@@ -72,16 +68,9 @@ class BlockInput(NamedTuple):
 class BlockOutput(NamedTuple):
     """What a kernel writes.
 
-    Attributes
-    ----------
-    rows
-        Factor rows.
-    stats
-        Each row's SSE and penalty, shape (rows, 2).
-    status
-        What can be said of each row (see `half_step.status`).
-    segment_tiles
-        Partial Gram sums, shape (segments, floats of a row's tiles).
+    `rows`: factor rows; `stats`: each row's SSE and penalty, shape (rows, 2); `status`: what can be said of
+    each row (see `half_step.status`); `segment_tiles`: partial Gram sums, shape (segments, floats of a row's
+    tiles).
     """
 
     rows: FactorRows
@@ -95,10 +84,8 @@ def make_input(block: RatingsBlock, other: FactorRows, rank: int, mean: float, r
 
     Parameters
     ----------
-    block
-        The rows' ratings.
-    other
-        Factor rows of the other side, shape (rows, stride).
+    block, other
+        The rows' ratings; factor rows of the other side, shape (rows, stride).
     rank, mean
         Number of factors; the mean rating μ.
     ridge
@@ -138,20 +125,7 @@ def make_input(block: RatingsBlock, other: FactorRows, rank: int, mean: float, r
 
 
 def make_output(block: BlockInput, *, solved: bool = True) -> BlockOutput:
-    """Make room for what a kernel writes of a block.
-
-    Parameters
-    ----------
-    block
-        What it is given.
-    solved
-        Whether it writes factor rows and statistics; if not, there is room for statuses only.
-
-    Returns
-    -------
-    BlockOutput
-        Rows of zeros, and statuses of OK.
-    """
+    """Make room for what a kernel writes of a block, or where it is not `solved`, for its statuses alone."""
     n_rows = len(block.indptr) - 1
     n_solved = n_rows if solved else 0
     return BlockOutput(
@@ -163,40 +137,14 @@ def make_output(block: BlockInput, *, solved: bool = True) -> BlockOutput:
 
 
 def frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
-    """Make an array read-only and C-ordered: with one kind of array, kernels are compiled once.
-
-    Parameters
-    ----------
-    array
-        Of any shape and dtype.
-    dtype
-        The type that it is to have.
-
-    Returns
-    -------
-    NDArray
-        A view, or a copy of this dtype, of the same shape.
-    """
+    """Make an array of any shape and dtype read-only and C-ordered: kernels are compiled for one kind."""
     view = np.ascontiguousarray(array, dtype).view()
     view.flags.writeable = False
     return view
 
 
 def check_rows(rows: FactorRows, rank: int) -> None:
-    """Refuse factor rows that are not of a rank.
-
-    Parameters
-    ----------
-    rows
-        Factor rows, to be of shape (rows, `row_stride(rank)`).
-    rank
-        Number of factors.
-
-    Raises
-    ------
-    DataError
-        If their shape is another.
-    """
+    """Refuse, with DataError, factor rows whose shape is not (rows, `row_stride(rank)`)."""
     if rows.ndim != 2 or rows.shape[1] != row_stride(rank):
         raise DataError(
             f"factor rows have shape {rows.shape}", expected=f"(rows, {row_stride(rank)}) for rank {rank}"

@@ -139,14 +139,10 @@ def solve_interleaved(_typing: Any, systems: Any, solutions: Any, positive: Any,
 
     Parameters
     ----------
-    _typing
-        Numba's typing context.
-    systems
-        float32, shape ((size + 1)(size + 2)/2·lanes,).
-    solutions
-        float32, shape (size·lanes,).
-    positive
-        int64, shape (lanes,).
+    _typing, systems
+        Numba's typing context; float32, shape ((size + 1)(size + 2)/2·lanes,).
+    solutions, positive
+        float32, shape (size·lanes,); int64, shape (lanes,).
     size
         Unknowns of a system, a literal.
     """

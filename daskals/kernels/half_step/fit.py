@@ -16,16 +16,8 @@ from daskals.types import Float64
 class Fit(NamedTuple):
     """What the solved rows of a batch add to the objective, one number a lane, float64.
 
-    Attributes
-    ----------
-    squares
-        Σy².
-    sse
-        Σ (y − xᵀz)² by way of the Gram matrix: Σy² − 2xᵀv + xᵀSx.
-    penalty
-        w·(x − m)ᵀT(x − m).
-    trace
-        Sum of the Gram matrix's diagonal, which is finite if all that went into it was.
+    `squares`: Σy²; `sse`: Σ (y − xᵀz)² by way of the Gram matrix: Σy² − 2xᵀv + xᵀSx; `penalty`: w·(x −
+    m)ᵀT(x − m); `trace`: sum of the Gram matrix's diagonal, which is finite if all that went into it was.
     """
 
     squares: Float64
@@ -94,16 +86,12 @@ def fit_interleaved(_typing: Any, grams: Any, x: Any, weights: Any, priors: Any,
 
     Parameters
     ----------
-    _typing
-        Numba's typing context.
-    grams
-        float32, packed Gram matrices side by side.
+    _typing, grams
+        Numba's typing context; float32, packed Gram matrices side by side.
     x, weights, priors
         float32, shape (size·lanes,).
-    fit
-        A `Fit`, which receives the sums.
-    size
-        Unknowns of a row, a literal.
+    fit, size
+        A `Fit`, which receives the sums; unknowns of a row, a literal.
     """
     target = current_target()
     signature = types.void(grams, x, weights, priors, fit, size)

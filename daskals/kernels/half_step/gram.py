@@ -221,10 +221,8 @@ def row_gram(
 
     Parameters
     ----------
-    _typing
-        Numba's typing context.
-    block
-        A `half_step.block.BlockInput` whose indices are in range.
+    _typing, block
+        Numba's typing context; a `half_step.block.BlockInput` whose indices are in range.
     tiles, offset
         float32, and the place in it where the row's tiles start.
     panel
@@ -260,16 +258,12 @@ def interleave_grams(_typing: Any, tiles: Any, places: Any, grams: Any, rank: An
 
     Parameters
     ----------
-    _typing
-        Numba's typing context.
-    tiles
-        float32, the rows' tiles one row after the other.
+    _typing, tiles
+        Numba's typing context; float32, the rows' tiles one row after the other.
     places
         int64, what `tile_places` returns.
-    grams
-        float32: entry e of row l's packed matrix goes to grams[e·lanes + l].
-    rank
-        Number of factors, a literal.
+    grams, rank
+        float32: entry e of row l's packed matrix goes to grams[e·lanes + l]; number of factors, a literal.
     """
     plan = plan_tiles(rank.literal_value, current_target())
     signature = types.void(tiles, places, grams, rank)

@@ -76,30 +76,14 @@ class Plan(NamedTuple):
 
 
 def tiles_of(shape: Shape) -> list[Tile]:
-    """Return a pass's tiles in their order, vectors and elements counted from the pass's first ones.
-
-    Parameters
-    ----------
-    shape
-        Of the pass.
-    """
+    """Return a pass's tiles in their order, vectors and elements counted from the pass's first ones."""
     if shape.elements:
         return [Tile(v, e, rotated=False) for e in range(shape.elements) for v in range(shape.vectors)]
     return [Tile(v, s, rotated=True) for v in range(shape.vectors) for s in range(shape.width // 2 + 1)]
 
 
 def rotation(shift: int, width: int, lanes: int) -> list[int]:
-    """Return for each lane the one it is multiplied with in the tile of a rotation.
-
-    Parameters
-    ----------
-    shift
-        By how many lanes.
-    width
-        Lanes in use.
-    lanes
-        Lanes of a vector.
-    """
+    """Return for each lane the one it is multiplied with in the tile of a rotation."""
     return [(lane + shift) % width if lane < width else lane for lane in range(lanes)]
 
 
@@ -134,15 +118,7 @@ def _product_shapes(
 
 @lru_cache
 def plan_tiles(rank: int, target: Target) -> Plan:
-    """Lay out the tiles of a rank's Gram matrix for a target.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
-    target
-        The CPU.
-    """
+    """Lay out the tiles of a rank's Gram matrix for a target."""
     size = rank + 2
     tiles: list[Tile] = []
     passes = []
@@ -161,13 +137,6 @@ def tile_places(rank: int, target: Target) -> Int64:
 
     Entry (a, b), a ≥ b, is packed at a(a + 1)/2 + b. Lanes that hold nothing, or a pair that another lane
     holds too, point one past the end.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
-    target
-        The CPU.
     """
     plan = plan_tiles(rank, target)
     nowhere = plan.size * (plan.size + 1) // 2

@@ -134,18 +134,8 @@ class _Inversion:
 def invert_interleaved(_typing: Any, systems: Any, inverses: Any, size: Any) -> Any:
     """Form the inverses of factorised systems side by side; `systems` is overwritten by L⁻¹.
 
-    `inverses` gets the packed lower triangles of L⁻ᵀL⁻¹.
-
-    Parameters
-    ----------
-    _typing
-        Numba's typing context.
-    systems
-        float32, factors as `solve_interleaved` leaves them.
-    inverses
-        float32, shape (size(size + 1)/2·lanes,).
-    size
-        Unknowns of a system, a literal.
+    `systems` are float32, as `solve_interleaved` leaves them, `size` (a literal) unknowns each; `inverses`,
+    shape (size(size + 1)/2·lanes,), gets the packed lower triangles of L⁻ᵀL⁻¹.
     """
     lanes = current_target().lanes
     signature = types.void(systems, inverses, size)
@@ -170,10 +160,8 @@ def add_noise_interleaved(_typing: Any, systems: Any, noise: Any, solutions: Any
 
     Parameters
     ----------
-    _typing
-        Numba's typing context.
-    systems
-        float32, factors as `solve_interleaved` leaves them.
+    _typing, systems
+        Numba's typing context; float32, factors as `solve_interleaved` leaves them.
     noise, solutions
         float32, shape (size·lanes,).
     size
@@ -213,10 +201,8 @@ def multiply_interleaved(_typing: Any, matrices: Any, vectors: Any, products: An
 
     Parameters
     ----------
-    _typing
-        Numba's typing context.
-    matrices
-        float32, shape (size(size + 1)/2, lanes).
+    _typing, matrices
+        Numba's typing context; float32, shape (size(size + 1)/2, lanes).
     vectors, products
         float64, shape (size, lanes).
     size

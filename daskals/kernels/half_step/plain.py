@@ -18,13 +18,7 @@ from daskals.types import Float64
 
 @exact_jit
 def factorise(matrix: Float64) -> bool:
-    """Replace the lower triangle of a symmetric matrix by its Cholesky factor; False if not positive.
-
-    Parameters
-    ----------
-    matrix
-        Shape (n, n); the lower triangle is read and written.
-    """
+    """Replace the lower triangle of a matrix, shape (n, n), by its Cholesky factor; False if not positive."""
     size = len(matrix)
     for column in range(size):
         pivot = matrix[column, column]
@@ -44,15 +38,7 @@ def factorise(matrix: Float64) -> bool:
 
 @exact_jit
 def substitute_forward(factor: Float64, vector: Float64) -> None:
-    """Solve L x = vector in place, L the lower triangle of `factor`.
-
-    Parameters
-    ----------
-    factor
-        Shape (n, n).
-    vector
-        Shape (n,).
-    """
+    """Solve L x = vector, shape (n,), in place, L the lower triangle of `factor`, shape (n, n)."""
     for row in range(len(vector)):
         for k in range(row):
             vector[row] -= factor[row, k] * vector[k]
@@ -61,15 +47,7 @@ def substitute_forward(factor: Float64, vector: Float64) -> None:
 
 @exact_jit
 def substitute_back(factor: Float64, vector: Float64) -> None:
-    """Solve Lᵀ x = vector in place, L the lower triangle of `factor`.
-
-    Parameters
-    ----------
-    factor
-        Shape (n, n).
-    vector
-        Shape (n,).
-    """
+    """Solve Lᵀ x = vector, shape (n,), in place, L the lower triangle of `factor`, shape (n, n)."""
     size = len(vector)
     for row in range(size - 1, -1, -1):
         for k in range(row + 1, size):
@@ -79,30 +57,14 @@ def substitute_back(factor: Float64, vector: Float64) -> None:
 
 @exact_jit
 def substitute(factor: Float64, vector: Float64) -> None:
-    """Solve L Lᵀ x = vector in place, L the lower triangle of `factor`.
-
-    Parameters
-    ----------
-    factor
-        Shape (n, n).
-    vector
-        Shape (n,).
-    """
+    """Solve L Lᵀ x = vector, shape (n,), in place, L the lower triangle of `factor`, shape (n, n)."""
     substitute_forward(factor, vector)
     substitute_back(factor, vector)
 
 
 @exact_jit
 def residual_at(block: BlockInput, j: int) -> float:
-    """Return the j-th rating less μ; a code that the scale does not have is NaN.
-
-    Parameters
-    ----------
-    block
-        The block.
-    j
-        Place of the rating.
-    """
+    """Return the j-th rating less μ; a code that the scale does not have is NaN."""
     if len(block.table) > 0:
         return float(block.table[np.uint8(block.values[j])])
     return float(block.values[j] - block.mean)
@@ -112,14 +74,7 @@ def residual_at(block: BlockInput, j: int) -> float:
 def row_gram(block: BlockInput, row: int, gram: Float64) -> int:
     """Write the lower triangle of Σ zzᵀ, z = [q, 1, y], of a row's ratings; return the row's status.
 
-    Parameters
-    ----------
-    block
-        The block.
-    row
-        From 0 in it.
-    gram
-        Shape (rank + 2, rank + 2): receives the sums, and zeros above the diagonal.
+    `gram`, shape (rank + 2, rank + 2), receives it, and zeros above the diagonal.
     """
     other, rank = block.other, block.rank
     size = rank + 2
@@ -142,17 +97,7 @@ def row_gram(block: BlockInput, row: int, gram: Float64) -> int:
 
 @exact_jit
 def direct_sse(block: BlockInput, row: int, x: Float64) -> float:
-    """Return Σ (y − xᵀz)² rating by rating.
-
-    Parameters
-    ----------
-    block
-        The block.
-    row
-        From 0 in it.
-    x
-        [factors, bias], shape (rank + 1,).
-    """
+    """Return Σ (y − xᵀz)² of a row rating by rating, x = [factors, bias] of shape (rank + 1,)."""
     rank = block.rank
     sse = 0.0
     for j in range(block.indptr[row], block.indptr[row + 1]):
@@ -168,14 +113,7 @@ def direct_sse(block: BlockInput, row: int, x: Float64) -> float:
 def solve_jointly(gram: Float64, weights: Float64, prior: Float64, x: Float64) -> int:
     """Write the minimiser over factors and bias together into x, shape (rank + 1,).
 
-    Parameters
-    ----------
-    gram
-        Shape (rank + 2, rank + 2).
-    weights, prior
-        wT and m, shape (rank + 1,).
-    x
-        Shape (rank + 1,).
+    `gram` has shape (rank + 2, rank + 2); `weights` and `prior`, wT and m, that of x.
     """
     size = len(x)
     matrix = gram[:size, :size].copy()
@@ -192,14 +130,7 @@ def solve_jointly(gram: Float64, weights: Float64, prior: Float64, x: Float64) -
 def solve_by_coordinates(gram: Float64, weights: Float64, prior: Float64, x: Float64) -> int:
     """Update x = [factors, bias] as the papers do (paper 1, Eq. 7-8): the bias, then the factors.
 
-    Parameters
-    ----------
-    gram
-        Shape (rank + 2, rank + 2).
-    weights, prior
-        wT and m, shape (rank + 1,).
-    x
-        Shape (rank + 1,).
+    `gram` has shape (rank + 2, rank + 2); `weights` and `prior`, wT and m, that of x, (rank + 1,).
     """
     rank = len(x) - 1
     error = gram[rank + 1, rank]
@@ -236,10 +167,8 @@ def solve_row(
         Shape (rank + 2, rank + 2).
     weights, prior
         wT and m, shape (rank + 1,).
-    x
-        Shape (rank + 1,).
-    coordinate
-        Whether by the papers' two steps.
+    x, coordinate
+        Shape (rank + 1,); whether by the papers' two steps.
     """
     if not np.isfinite(np.trace(gram)):
         return NOT_FINITE
@@ -250,17 +179,7 @@ def solve_row(
 
 @exact_jit
 def solve_block(block: BlockInput, output: BlockOutput, coordinate: bool) -> None:  # noqa: FBT001
-    """Solve every row of a block: the whole half-step.
-
-    Parameters
-    ----------
-    block
-        The block.
-    output
-        Receives factor rows, statistics and statuses.
-    coordinate
-        Whether by the papers' two steps.
-    """
+    """Solve every row of a block: the whole half-step, by the papers' two steps where `coordinate`."""
     rank = block.rank
     gram = np.empty((rank + 2, rank + 2))
     for row in range(len(block.indptr) - 1):

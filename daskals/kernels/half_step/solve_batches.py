@@ -124,15 +124,6 @@ def strips_solver(
 
     The serial and the parallel form are compiled from this one source. Its threads share out the segments of
     heavy rows first, then the strips.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
-    coordinate
-        Whether by the papers' two steps.
-    parallel
-        Whether for several threads.
     """
     unknowns = rank + 1
     size = rank if coordinate else unknowns

@@ -34,10 +34,8 @@ def solve_rows(
 
     Parameters
     ----------
-    block
-        The rows' ratings.
-    other
-        Factor rows of the other side, shape (rows of the other side, stride).
+    block, other
+        The rows' ratings; factor rows of the other side, shape (rows of the other side, stride).
     rank
         Number of factors, 0 to 256.
     mean

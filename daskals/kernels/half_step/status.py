@@ -17,20 +17,7 @@ STATUS_TEXTS = {
 
 
 def raise_first(status: Int64, start: int) -> None:
-    """Raise the error of the first row whose status is not OK, if there is one.
-
-    Parameters
-    ----------
-    status
-        int64, shape (rows,).
-    start
-        The block's first row on its side.
-
-    Raises
-    ------
-    RowError
-        Of that row.
-    """
+    """Raise the RowError of the first row whose status, shape (rows,), is not OK, if there is one."""
     bad = np.flatnonzero(status)
     if len(bad):
         raise RowError(STATUS_TEXTS[int(status[bad[0]])], row=start + int(bad[0]))

@@ -17,13 +17,7 @@ HEAVY_RATINGS = 16 * SEGMENT_RATINGS
 
 
 def heavy_segments(indptr: Int64) -> Int64:
-    """Return row, first and stop rating of each segment of the heavy rows, shape (segments, 3).
-
-    Parameters
-    ----------
-    indptr
-        Shape (rows + 1,).
-    """
+    """Return row, first and stop rating of each segment of the heavy rows, shape (segments, 3)."""
     segments = [
         (row, start, min(start + SEGMENT_RATINGS, int(indptr[row + 1])))
         for row in np.flatnonzero(np.diff(indptr) > HEAVY_RATINGS)
@@ -36,15 +30,6 @@ def work_cuts(indptr: Int64, rank: int, threads: int) -> Int64:
     """Return where to cut a block's rows into strips of equal work, one a thread: shape (threads + 1,).
 
     A rating costs about (rank + 2)² multiplications, a row (rank + 2)³/3; heavy rows count as one segment.
-
-    Parameters
-    ----------
-    indptr
-        Shape (rows + 1,).
-    rank
-        Number of factors.
-    threads
-        Number of strips.
     """
     size = rank + 2
     ratings = np.diff(indptr)
@@ -59,16 +44,8 @@ def work_cuts(indptr: Int64, rank: int, threads: int) -> Int64:
 def numba_threads(threads: int) -> Iterator[None]:
     """Let Numba use that many threads inside, on a layer that is safe to enter from several threads.
 
-    Parameters
-    ----------
-    threads
-        How many.
-
-    Raises
-    ------
-    ConfigError
-        If Numba has fewer threads, or no layer but `workqueue`, which aborts the process when two threads
-        enter it.
+    Raises ConfigError if Numba has fewer threads, or no layer but `workqueue`, which aborts the process when
+    two threads enter it.
     """
     if threads == 1:
         yield

@@ -28,13 +28,7 @@ from daskals.types import FactorRows, Float32, Float64, Int64, RatingsBlock, Rid
 
 @exact_jit
 def invert_factor(factor: Float64) -> None:
-    """Replace the lower triangle L by L⁻¹.
-
-    Parameters
-    ----------
-    factor
-        Shape (n, n).
-    """
+    """Replace the lower triangle L, shape (n, n), by L⁻¹."""
     size = len(factor)
     for column in range(size):
         factor[column, column] = 1.0 / factor[column, column]
@@ -97,10 +91,8 @@ def eliminate_rows(
 
     Parameters
     ----------
-    block
-        The rows' ratings.
-    other
-        Factor rows of the other side, shape (rows, stride).
+    block, other
+        The rows' ratings; factor rows of the other side, shape (rows, stride).
     rank, mean
         Number of factors; the global mean μ.
     ridge

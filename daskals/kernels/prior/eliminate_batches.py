@@ -46,11 +46,6 @@ def elimination_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Eliminat
     """Return the kernel behind `eliminate_rows`, made for a rank.
 
     It takes the block with the order of its rows, room for their statuses, and room for what is kept of them.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
     """
     size = rank + 1
     sum_batch = gram_batch(rank)

@@ -16,14 +16,10 @@ class FeatureRows(NamedTuple):
 
     Attributes
     ----------
-    indptr
-        int64, shape (rows + 1,), starting at 0.
-    indices
-        int32: features of a row, ascending.
-    values
-        float32: their values.
-    n_features
-        Columns of the matrix.
+    indptr, indices
+        int64, shape (rows + 1,), starting at 0; int32: features of a row, ascending.
+    values, n_features
+        float32: their values; columns of the matrix.
     patterns
         int64, shape (rows,): equal for rows with equal features, numbered from 0 in order of first
         appearance; empty where not counted.
@@ -42,13 +38,7 @@ class FeatureRows(NamedTuple):
 
 
 def join_columns(parts: Sequence[FeatureRows]) -> FeatureRows:
-    """Put groups of features side by side; all have the same rows.
-
-    Parameters
-    ----------
-    parts
-        The groups.
-    """
+    """Put groups of features side by side; all have the same rows."""
     if len(parts) == 1:
         return parts[0]
     n_rows = parts[0].n_rows
@@ -71,12 +61,7 @@ def join_columns(parts: Sequence[FeatureRows]) -> FeatureRows:
 def mean_of_rows(indptr: Int64, indices: Int32, other: FeatureRows) -> FeatureRows:
     """Return, for each row, the mean of the `other` rows that its ratings name; no ratings, no features.
 
-    Parameters
-    ----------
-    indptr, indices
-        The ratings, shape (rows + 1,) and (ratings,).
-    other
-        Features of the other side.
+    `indptr` and `indices` are the ratings', shape (rows + 1,) and (ratings,).
     """
     n_rows = len(indptr) - 1
     sums = np.zeros((n_rows, other.n_features))
@@ -111,13 +96,7 @@ def _sum_rows(
 
 
 def number_patterns(rows: FeatureRows) -> FeatureRows:
-    """Give rows with equal features equal numbers, in order of first appearance.
-
-    Parameters
-    ----------
-    rows
-        The rows' features.
-    """
+    """Give rows with equal features equal numbers, in order of first appearance."""
     numbers: dict[bytes, int] = {}
     patterns = np.empty(rows.n_rows, dtype=np.int64)
     for row in range(rows.n_rows):
@@ -128,13 +107,7 @@ def number_patterns(rows: FeatureRows) -> FeatureRows:
 
 
 def first_rows(patterns: Int64) -> Int64:
-    """Return the first row of each pattern, shape (patterns,), in the order of their numbers.
-
-    Parameters
-    ----------
-    patterns
-        Shape (rows,), as `number_patterns` counts them.
-    """
+    """Return the first row of each pattern of `number_patterns`, in order, shape (patterns,)."""
     first = np.empty(int(patterns.max(initial=-1)) + 1, dtype=np.int64)
     _find_first(patterns, first)
     return first
@@ -171,17 +144,7 @@ def _transposed_times(indptr: Int64, indices: Int32, values: Float32, rows: Floa
 
 
 def times(features: FeatureRows, weights: Float64, rows: Int64 | None = None) -> Float64:
-    """Return F·W, float64, shape (rows, columns of W), of all rows or of some.
-
-    Parameters
-    ----------
-    features
-        F.
-    weights
-        W, shape (features, columns).
-    rows
-        Shape (some rows,); all if absent.
-    """
+    """Return F·W, float64, shape (rows, columns of W), of all rows or of some, shape (some rows,)."""
     rows = np.arange(features.n_rows) if rows is None else rows
     out = np.zeros((len(rows), weights.shape[1]))
     _times(features.indptr, features.indices, features.values, np.ascontiguousarray(weights), rows, out)
@@ -189,30 +152,14 @@ def times(features: FeatureRows, weights: Float64, rows: Int64 | None = None) ->
 
 
 def kinds_times(features: FeatureRows, weights: Float64) -> tuple[Float64, Int64]:
-    """Return the different rows of F·W, shape (kinds, columns), and which each row has, shape (rows,).
-
-    Parameters
-    ----------
-    features
-        F; without counted patterns every row is a kind of its own.
-    weights
-        W, shape (features, columns).
-    """
+    """Return the different rows of F·W, shape (kinds, columns), and which each row has, shape (rows,)."""
     if len(features.patterns) < features.n_rows:
         return times(features, weights), np.arange(features.n_rows)
     return times(features, weights, first_rows(features.patterns)), features.patterns
 
 
 def transposed_times(features: FeatureRows, rows: Float64) -> Float64:
-    """Return Fᵀ·X, float64, shape (features, columns of X), summed in row order.
-
-    Parameters
-    ----------
-    features
-        F.
-    rows
-        X, shape (rows, columns).
-    """
+    """Return Fᵀ·X, X the rows, float64, shape (features, columns of X), summed in row order."""
     out = np.zeros((features.n_features, rows.shape[1]))
     _transposed_times(features.indptr, features.indices, features.values, np.ascontiguousarray(rows), out)
     return out
@@ -229,28 +176,12 @@ def _feature_gram(indptr: Int64, indices: Int32, values: Float32, counted: Int64
 
 
 def feature_gram(features: FeatureRows, counted: Int64) -> Float64:
-    """Return FᵀF over the rows whose `counted` is not 0, float64, shape (features, features).
-
-    Parameters
-    ----------
-    features
-        F.
-    counted
-        Shape (rows,).
-    """
+    """Return FᵀF over the rows whose `counted`, shape (rows,), is not 0, shape (features, features)."""
     out = np.zeros((features.n_features, features.n_features))
     _feature_gram(features.indptr, features.indices, features.values, counted, out)
     return out
 
 
 def squared_transposed_times(features: FeatureRows, rows: Float64) -> Float64:
-    """Return (F∘F)ᵀ·X, shape (features, columns of X), which the diagonal of FᵀAF needs.
-
-    Parameters
-    ----------
-    features
-        F.
-    rows
-        X, shape (rows, columns).
-    """
+    """Return (F∘F)ᵀ·X, shape (features, columns of X), which the diagonal of FᵀAF needs."""
     return transposed_times(features._replace(values=np.square(features.values)), rows)

@@ -38,14 +38,10 @@ def pull_lanes(priors: Float64, weights: Float64, rows: Int64, places: Int64, pu
 
     Parameters
     ----------
-    priors
-        m, shape (kinds, rank + 1).
-    weights
-        T of factors and bias, shape (rows of the block, 2).
-    rows
-        Shape (rows of the batch,).
-    places
-        Shape (rows of the block,).
+    priors, weights
+        m, shape (kinds, rank + 1); T of factors and bias, shape (rows of the block, 2).
+    rows, places
+        Shape (rows of the batch,); shape (rows of the block,).
     pull
         Shape (rank + 1, LANES): receives Tm.
     """
@@ -170,10 +166,8 @@ def fill_rows(
 
     Parameters
     ----------
-    eliminated
-        The block's rows, of `eliminate_rows`.
-    features
-        F of these rows.
+    eliminated, features
+        The block's rows, of `eliminate_rows`; F of these rows.
     weights
         W, float64, shape (features, rank + 1).
     block

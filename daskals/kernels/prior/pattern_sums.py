@@ -91,11 +91,6 @@ def pattern_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Float64, Flo
 
     To its block the patterns are rows, and whitened ratings the other side's rows, of rank + 1. It takes the
     block, an output, and the matrices and right sides of all patterns.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
     """
     size = rank + 1
     entries = size * (size + 1) // 2
@@ -135,16 +130,9 @@ def _sum_whitened(eliminated: Eliminated, patterns: Int64, matrices: Float64, ri
 
 
 def sum_patterns(eliminated: Eliminated, patterns: Int64) -> tuple[Float64, Float64]:
-    """Return ΣA, lower triangles entry by entry, and ΣTx⁰ over the rows of each pattern.
+    """Return ΣA, lower triangles entry by entry, and ΣTx⁰ over the rows of each pattern, shape (rows,).
 
     Both are float64, shape (patterns, (rank + 1)(rank + 2)/2) and (patterns, rank + 1).
-
-    Parameters
-    ----------
-    eliminated
-        The rows.
-    patterns
-        Shape (rows,), as `number_patterns` counts them.
     """
     size, n_patterns = eliminated.x0.shape[1], int(patterns.max(initial=-1)) + 1
     matrices, rights = np.zeros((n_patterns, size * (size + 1) // 2)), np.zeros((n_patterns, size))

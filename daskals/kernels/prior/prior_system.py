@@ -69,13 +69,6 @@ def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
     """Sum a block's part of W's equations, Σ ffᵀ ⊗ A and Σ f ⊗ Tx⁰, without η.
 
     Rows with equal features are added up first, so that the features' products are formed once a kind.
-
-    Parameters
-    ----------
-    eliminated
-        The block's rows.
-    features
-        F of these rows, patterns counted.
     """
     size, n_features = eliminated.x0.shape[1], features.n_features
     n_entries = size * (size + 1) // 2
@@ -89,13 +82,7 @@ def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
 
 
 def add_systems(parts: Iterable[WSystem]) -> WSystem:
-    """Add parts of W's equations up in the order of their rows.
-
-    Parameters
-    ----------
-    parts
-        Those of the blocks of a side, in any order.
-    """
+    """Add the blocks' parts of W's equations, in any order, up in the order of their rows."""
     first, *rest = sorted(parts, key=lambda part: part.start)
     total = WSystem(first.start, first.pairs.copy(), first.right.copy())
     for part in rest:
@@ -105,13 +92,7 @@ def add_systems(parts: Iterable[WSystem]) -> WSystem:
 
 
 def lower_triangle(system: WSystem) -> Float64:
-    """Return the lower triangle of the equations' matrix, float64, shape (unknowns, unknowns).
-
-    Parameters
-    ----------
-    system
-        The equations.
-    """
+    """Return the lower triangle of the equations' matrix, float64, shape (unknowns, unknowns)."""
     n_unknowns = len(system.right)
     matrix = np.zeros((n_unknowns, n_unknowns))
     _unpack_pairs(system.pairs, matrix)

@@ -19,12 +19,8 @@ from daskals.types import FactorRows, Float64, Int64
 class RatedRows(NamedTuple):
     """Rows whose A is the identity, where they have ratings: what W is drawn from, given the rows.
 
-    Attributes
-    ----------
-    counts
-        Ratings of each row.
-    right
-        float64, shape (rows, rank + 1): what Fᵀ is to be applied to for the right side; zero without ratings.
+    `counts`: ratings of each row; `right`: float64, shape (rows, rank + 1): what Fᵀ is to be applied to for
+    the right side; zero without ratings.
     """
 
     counts: Int64
@@ -86,15 +82,7 @@ def _apply_whitened(eliminated: Eliminated, rows: Float64, constant: float, out:
 
 
 def apply_schur(eliminated: Eliminated | RatedRows, rows: Float64) -> Float64:
-    """Return A·u for each row u, A = T − T(S + T)⁻¹T: what W's equations do to F·W.
-
-    Parameters
-    ----------
-    eliminated
-        The block's rows.
-    rows
-        u, shape (rows, rank + 1).
-    """
+    """Return A·u for each row u, shape (rows, rank + 1), A = T − T(S + T)⁻¹T: what W's system does to F·W."""
     if isinstance(eliminated, RatedRows):
         out = rows.copy()
         out[eliminated.counts == 0] = 0.0
@@ -106,13 +94,7 @@ def apply_schur(eliminated: Eliminated | RatedRows, rows: Float64) -> Float64:
 
 
 def right_rows(eliminated: Eliminated | RatedRows) -> Float64:
-    """Return Tx⁰ of each row, shape (rows, rank + 1): Fᵀ times it is the right side of W's equations.
-
-    Parameters
-    ----------
-    eliminated
-        The block's rows.
-    """
+    """Return Tx⁰ of each row, shape (rows, rank + 1): Fᵀ times it is the right side of W's equations."""
     if isinstance(eliminated, RatedRows):
         return eliminated.right
     scaled = eliminated.x0.astype(np.float64)
@@ -123,13 +105,7 @@ def right_rows(eliminated: Eliminated | RatedRows) -> Float64:
 
 
 def schur_diagonals(eliminated: Eliminated | RatedRows) -> Float64:
-    """Return the diagonal of each row's A, shape (rows, rank + 1).
-
-    Parameters
-    ----------
-    eliminated
-        The block's rows.
-    """
+    """Return the diagonal of each row's A, shape (rows, rank + 1)."""
     if isinstance(eliminated, RatedRows):
         return apply_schur(eliminated, np.ones_like(eliminated.right))
     size = eliminated.x0.shape[1]

@@ -31,11 +31,6 @@ def most_whitened(rank: int) -> int:
     """Return the most ratings of a row that is whitened, for a T above zero.
 
     With as many ratings as unknowns, a row's own equations are the smaller and the better conditioned.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
     """
     return min(FEW, (rank + 1) // 2)
 
@@ -44,16 +39,8 @@ def most_whitened(rank: int) -> int:
 def whiten_plain(block: BlockInput, result: Eliminated, status: Int64) -> None:
     """Whiten the ratings of rows one by one; the plain twin of `prior.whiten_batches`.
 
-    `result` has the rows' weights, and room for their whitened ratings, none for most rows.
-
-    Parameters
-    ----------
-    block
-        The block.
-    result
-        Has the rows' weights, and room for their whitened ratings, none for most rows.
-    status
-        Shape (rows,): receives the statuses.
+    `result` has the rows' weights, and room for their whitened ratings, none for most rows; `status`, shape
+    (rows,), receives the statuses.
     """
     size, starts = block.rank + 1, result.starts
     for row in range(len(status)):

@@ -131,11 +131,6 @@ def whitening_kernel(rank: int) -> Callable[[BlockInput, Int64, Eliminated, Int6
 
     It takes the block, the rows by ascending number of ratings, room for what is kept of them, where each
     row's whitened ratings start already being known, and room for the status of all rows.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
     """
     vectors = _vectors(rank)
     width = vectors * LANES

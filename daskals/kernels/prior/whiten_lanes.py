@@ -125,14 +125,10 @@ def whiten_interleaved(
 
     Parameters
     ----------
-    _typing
-        Numba's typing context.
-    panel
-        float32, the rows' ratings.
-    scales
-        float32, T⁻¹ as the turned ratings lie.
-    _count
-        Ratings of each row.
+    _typing, panel
+        Numba's typing context; float32, the rows' ratings.
+    scales, _count
+        float32, T⁻¹ as the turned ratings lie; ratings of each row.
     traces, positive
         float32 and int64, shape (lanes,).
     vectors

@@ -98,11 +98,6 @@ def whitened_product(rank: int) -> Callable[[FactorRows, int, int, Float64, Floa
 
     It takes the whitened ratings of all rows, the row's first and stop, and room for `product_floats` numbers
     twice: [m, 0, 1, 0, …], whose product with a rating [y, 1, −u, 0, …] is −w, and for Yᵀw.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
     """
     size = rank + 1
 
@@ -114,11 +109,5 @@ def whitened_product(rank: int) -> Callable[[FactorRows, int, int, Float64, Floa
 
 
 def product_floats(rank: int) -> int:
-    """Return how many numbers a row's prior mean and sums take where its whitened ratings are multiplied.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
-    """
+    """Return how many numbers a row's prior mean and sums take where its whitened ratings are multiplied."""
     return row_stride(rank + 1)

@@ -43,15 +43,7 @@ def _sift_down(scores: Float32, items: Int32, size: int) -> None:
 
 @jit
 def sort_heap(scores: Float32, items: Int32, size: int) -> None:
-    """Order a heap of `size` items, the best first.
-
-    Parameters
-    ----------
-    scores, items
-        Shape (n,).
-    size
-        Items in the heap.
-    """
+    """Order a heap of `size` items, scores and items of shape (n,), the best first."""
     # the worst is at the root: taking it away again and again leaves the best first
     for last in range(size - 1, 0, -1):
         _swap(scores, items, 0, last)

@@ -14,12 +14,8 @@ from daskals.types import FactorRows, Float32, Float64, Int64
 def stack_samples(rows: Float32, scale: float) -> FactorRows:
     """Lay samples out as factor rows of rank samples·rank whose products add the samples' up.
 
-    Parameters
-    ----------
-    rows
-        float32, shape (rows, samples, rank + 1): [factors, bias] of each sample.
-    scale
-        What factors are multiplied by: 1 on one side, 1/samples on the other, for the mean.
+    `rows` is float32, shape (rows, samples, rank + 1), [factors, bias] of each sample. For their mean,
+    `scale` multiplies factors by 1 on one side and 1/samples on the other.
     """
     n_rows, n_samples, size = rows.shape
     factors = rows[:, :, :-1].reshape(n_rows, n_samples * (size - 1)) * np.float32(scale)
@@ -40,15 +36,7 @@ def _project(rows: Float32, basis: Float64, out: Float64) -> None:
 
 
 def project(rows: Float32, basis: Float64) -> Float64:
-    """Return X·B, shape (rows, columns), X the rows' factors of all samples side by side.
-
-    Parameters
-    ----------
-    rows
-        Shape (rows, samples, rank + 1).
-    basis
-        B, shape (samples·rank, columns).
-    """
+    """Return X·B, shape (rows, columns), X the rows' factors of all samples side by side."""
     out = np.zeros((len(rows), basis.shape[1]))
     _project(rows, basis, out)
     return out
@@ -67,15 +55,7 @@ def _collect(rows: Float32, left: Float64, out: Float64) -> None:
 
 
 def collect(rows: Float32, left: Float64) -> Float64:
-    """Return Xᵀ·L, shape (samples·rank, columns), summed in row order; see `project`.
-
-    Parameters
-    ----------
-    rows
-        Shape (rows, samples, rank + 1).
-    left
-        L, shape (rows, columns).
-    """
+    """Return Xᵀ·L, shape (samples·rank, columns), summed in row order; see `project`."""
     out = np.zeros((rows.shape[1] * (rows.shape[2] - 1), left.shape[1]))
     _collect(rows, left, out)
     return out
@@ -157,17 +137,8 @@ def _variances(users: Int64, items: Int64, samples: BothSides, out: Float64) -> 
 def sample_variances(users: Int64, items: Int64, samples: BothSides) -> Float64:
     """Return the posterior variance of the prediction of each pair of rows, the ratings' noise apart.
 
-    Parameters
-    ----------
-    users, items
-        Shape (pairs,): rows; −1 for someone or something unknown, who adds the variance of their prior.
-    samples
-        The posterior.
-
-    Returns
-    -------
-    Float64
-        Shape (pairs,).
+    `users`, `items` and the variances have shape (pairs,); row −1 is someone or something unknown, who adds
+    the variance of their prior.
     """
     out = np.empty(len(users))
     _variances(users, items, samples, out)

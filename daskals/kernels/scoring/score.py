@@ -13,14 +13,8 @@ from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlo
 class ErrorSums(NamedTuple):
     """Sums over ratings from which every error figure follows; they add up over blocks.
 
-    Attributes
-    ----------
-    n
-        Number of ratings.
-    squared, squared_clipped
-        Σ(r − r̂)², with r̂ as it is and with r̂ clipped to the rating scale.
-    absolute
-        Σ|r − r̂|, unclipped.
+    `n`: number of ratings; `squared`, `squared_clipped`: Σ(r − r̂)², with r̂ as it is and with r̂ clipped to
+    the rating scale; `absolute`: Σ|r − r̂|, unclipped.
     """
 
     n: int
@@ -29,13 +23,7 @@ class ErrorSums(NamedTuple):
     absolute: float
 
     def plus(self, other: ErrorSums) -> ErrorSums:
-        """Return the sums over both sets of ratings.
-
-        Parameters
-        ----------
-        other
-            Of other ratings.
-        """
+        """Return the sums over both sets of ratings."""
         return ErrorSums(
             self.n + other.n,
             self.squared + other.squared,
@@ -108,10 +96,8 @@ def score_block(
 
     Parameters
     ----------
-    block
-        Ratings of the rows in `rows`.
-    rows
-        Factor rows of the block, shape (block.n_rows, stride).
+    block, rows
+        Ratings of the rows in `rows`; factor rows of the block, shape (block.n_rows, stride).
     other
         Factor rows of the whole other side, shape (rows, stride).
     rank, mean

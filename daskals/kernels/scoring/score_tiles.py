@@ -41,13 +41,7 @@ class TileShape(NamedTuple):
 
 
 def tile_shape(target: Target) -> TileShape:
-    """Choose the tile that fills the registers: users × vectors of sums, the items, one broadcast.
-
-    Parameters
-    ----------
-    target
-        The CPU.
-    """
+    """Choose the tile that fills the registers: users × vectors of sums, the items, one broadcast."""
     return TileShape(6, 4 if target.registers == 32 else 2, target.lanes)
 
 

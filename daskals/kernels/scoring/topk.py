@@ -51,12 +51,8 @@ class ItemPanels(NamedTuple):
 class TopItems(NamedTuple):
     """The best items of some users, best first; equal scores are ordered by the item's row.
 
-    Attributes
-    ----------
-    items
-        int32, shape (users, n): rows of the items, −1 where a user has fewer than n.
-    scores
-        float32, shape (users, n): their scores, −∞ where a user has fewer than n.
+    `items`: int32, shape (users, n): rows of the items, −1 where a user has fewer than n; `scores`: float32,
+    shape (users, n): their scores, −∞ where a user has fewer than n.
     """
 
     items: Int32
@@ -66,12 +62,7 @@ class TopItems(NamedTuple):
 class SeenItems(NamedTuple):
     """Items each user must not be given: those of user u are indices[indptr[u]:indptr[u + 1]].
 
-    Attributes
-    ----------
-    indptr
-        int64, shape (users + 1,), starting at 0.
-    indices
-        int32: item rows, in any order.
+    `indptr`: int64, shape (users + 1,), starting at 0; `indices`: int32: item rows, in any order.
     """
 
     indptr: Int64
@@ -79,21 +70,11 @@ class SeenItems(NamedTuple):
 
 
 def pack_items(factors: Float32, offsets: Float32, allowed: NDArray[np.bool_] | None = None) -> ItemPanels:
-    """Lay items out for scoring.
+    """Lay items out for scoring: factors, float32, shape (items, rank), and offsets, shape (items,).
 
-    Parameters
-    ----------
-    factors
-        float32, shape (items, rank).
-    offsets
-        float32, shape (items,): what an item scores with everyone, its weighted bias.
-    allowed
-        bool, shape (items,): items that may be recommended; all if absent.
-
-    Raises
-    ------
-    DataError
-        If a factor or an offset is not finite, or shapes do not fit.
+    An offset is what an item scores with everyone, its weighted bias; only items that are `allowed`, bool,
+    shape (items,), are ever recommended. Raises DataError if a factor or an offset is not finite, or shapes
+    do not fit.
     """
     n_items, rank = factors.shape
     if offsets.shape != (n_items,) or (allowed is not None and allowed.shape != (n_items,)):
@@ -231,35 +212,13 @@ def _select(
 
 
 def top_items(items: ItemPanels, factors: Float32, n: int, seen: SeenItems | None = None) -> TopItems:
-    """Find each user's n best items by offset + p·q.
+    """Find the n best items by offset + p·q for each user p of `factors`, float32, shape (users, rank).
 
-    Parameters
-    ----------
-    items
-        The items, as `pack_items` lays them out.
-    factors
-        float32, shape (users, rank): the users' factors.
-    n
-        Items a user gets at most.
-    seen
-        What to leave out for each user.
+    The result is the same whatever the number of users in a call: each pair is summed in the same order.
+    Costs users · items · rank multiply-adds; where no item of a panel beats a user's n-th best, scores never
+    leave the registers. Memory beyond the result is a bit for each item and `BLOCK_GROUPS` groups.
 
-    Returns
-    -------
-    TopItems
-        The same whatever the number of users in a call: each pair is summed in the same order.
-
-    Raises
-    ------
-    ConfigError
-        If n is below 1.
-    DataError
-        If factors are not finite, or shapes do not fit.
-
-    Notes
-    -----
-    Costs users · items · rank multiply-adds; where no item of a panel beats a user's n-th best, scores
-    never leave the registers. Memory beyond the result is a bit for each item and `BLOCK_GROUPS` groups.
+    Raises ConfigError if n is below 1, and DataError if factors are not finite or shapes do not fit.
     """
     n_users = len(factors)
     if n < 1:

@@ -30,14 +30,9 @@ _SHARE = 1.0
 class SittingRatings(NamedTuple):
     """Ratings by account and sitting.
 
-    Attributes
-    ----------
-    sittings
-        int64, shape (accounts + 1,): where the sittings of each account start.
-    bounds
-        int64, shape (sittings + 1,): where the ratings of each sitting start.
-    indices, values
-        int32 and float64, shape (ratings,): item and y of each rating.
+    `sittings`: int64, shape (accounts + 1,): where the sittings of each account start; `bounds`: int64,
+    shape (sittings + 1,): where the ratings of each sitting start; `indices`, `values`: int32 and float64,
+    shape (ratings,): item and y of each rating.
     """
 
     sittings: Int64
@@ -263,24 +258,16 @@ def _compare(
 
 
 def compare_profiles(
-    rows: Int64,
-    rated: SittingRatings,
-    tastes: Float64,
-    prior: PersonPrior,
-    shares: Float64,
+    rows: Int64, rated: SittingRatings, tastes: Float64, prior: PersonPrior, shares: Float64
 ) -> Float64:
     """Compare two profiles with one for some accounts.
 
     Parameters
     ----------
-    rows
-        The accounts to look at, each with two sittings at least.
-    rated
-        Ratings of all accounts.
-    tastes
-        x of each item, float64, shape (items, tastes).
-    prior
-        Of a person's θ, σ² and moods.
+    rows, rated
+        The accounts to look at, each with two sittings at least; ratings of all accounts.
+    tastes, prior
+        x of each item, float64, shape (items, tastes); of a person's θ, σ² and moods.
     shares
         float64, shape (sittings,): receives the probability that a sitting is of the first profile.
 

@@ -39,14 +39,7 @@ class RowRatings(NamedTuple):
 def take_moods(gram: Float64, right: Float64, stiffness: float) -> float:
     """Turn A and c into A − AMA and c − AMc, M = (A + stiffness·I)⁻¹; return cᵀMc.
 
-    Parameters
-    ----------
-    gram
-        A, shape (n, n).
-    right
-        c, shape (n,).
-    stiffness
-        κ/ρ.
+    `gram` is A, shape (n, n); `right` c, shape (n,); `stiffness` κ/ρ.
     """
     size = len(right)
     factor, below, column = gram.copy(), gram.copy(), right.copy()
@@ -72,14 +65,10 @@ def sum_sitting(x: Float64, y: Float64, prior: PersonPrior, gram: Float64, right
 
     Parameters
     ----------
-    x
-        Shape (ratings, tastes).
-    y
-        Shape (ratings,).
-    prior
-        Of a person.
-    gram
-        Shape (tastes, tastes).
+    x, y
+        Shape (ratings, tastes); shape (ratings,).
+    prior, gram
+        Of a person; shape (tastes, tastes).
     right
         Shape (tastes,).
     """
@@ -106,14 +95,10 @@ def fit(
 
     Parameters
     ----------
-    gram
-        G, shape (n, n).
-    right
-        Shape (n,).
-    precision
-        κ.
-    factor
-        Shape (n, n): receives the Cholesky factor.
+    gram, right
+        G, shape (n, n); shape (n,).
+    precision, factor
+        κ; shape (n, n): receives the Cholesky factor.
     theta
         Shape (n,): receives the solution.
     """
@@ -135,15 +120,7 @@ def fit(
 
 @jit
 def inverse_of(factor: Float64, out: Float64) -> None:
-    """Set out = (LLᵀ)⁻¹.
-
-    Parameters
-    ----------
-    factor
-        L, shape (n, n).
-    out
-        Shape (n, n): receives the inverse.
-    """
+    """Set out = (LLᵀ)⁻¹, both of shape (n, n)."""
     out[:] = 0.0
     for k in range(len(factor)):
         out[k, k] = 1.0
@@ -179,21 +156,13 @@ def _evidences(
         )
 
 
-def evidences(
-    rows: range,
-    rated: RowRatings,
-    tastes: Float64,
-    prior: PersonPrior,
-    out: Float64,
-) -> None:
+def evidences(rows: range, rated: RowRatings, tastes: Float64, prior: PersonPrior, out: Float64) -> None:
     """Write the log evidence of one profile for some rows: log p(y), θ and σ² integrated out.
 
     Parameters
     ----------
-    rows
-        The rows to look at.
-    rated
-        Ratings of all rows.
+    rows, rated
+        The rows to look at; ratings of all rows.
     tastes
         x of each item, float64, shape (items, tastes).
     prior

@@ -45,13 +45,7 @@ def _imported(path: Path) -> tuple[Path, ...]:
 
 @lru_cache
 def sources_stamp(path: Path) -> str:
-    """Return a hash of a kernel module's source and of all kernel modules that it builds on.
-
-    Parameters
-    ----------
-    path
-        Of the module.
-    """
+    """Return a hash of a kernel module's source and of all kernel modules that it builds on."""
     found = {path}
     waiting = [path]
     while waiting:
@@ -73,13 +67,7 @@ def _describe(value: object) -> str:
 
 
 def describe_closure(function: Callable[..., Any]) -> str:
-    """Describe all that a kernel closes over, the same in every process; empty if it is no closure.
-
-    Parameters
-    ----------
-    function
-        The kernel as written.
-    """
+    """Describe all that a kernel closes over, the same in every process; empty if it is no closure."""
     cells = function.__closure__ or ()
     return ", ".join(_describe(cell.cell_contents) for cell in cells)
 
@@ -110,12 +98,7 @@ class _FilePerForm(IndexDataCacheFile):  # type: ignore[misc]
 class KernelCache(FunctionCache):  # type: ignore[misc]
     """Numba's cache of one function, kept in a file per compiled form.
 
-    Parameters
-    ----------
-    py_func
-        The kernel as written.
-    form
-        What tells it apart from other kernels of the same source: how it is compiled, what it closes over.
+    `form` tells it apart from other kernels of the same source: how it is compiled, what it closes over.
     """
 
     def __init__(self, py_func: Callable[..., Any], form: str) -> None:

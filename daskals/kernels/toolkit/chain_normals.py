@@ -67,27 +67,13 @@ Words = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
 
 @exact_jit
 def whole_groups(columns: int) -> int:
-    """Return a number of columns rounded up to whole groups.
-
-    Parameters
-    ----------
-    columns
-        How many.
-    """
+    """Return a number of columns rounded up to whole groups."""
     return (columns + GROUP - 1) // GROUP * GROUP
 
 
 @exact_jit
 def philox(counter: Words, key: np.uint64) -> Words:
-    """Return the four words of a counter's four words under a key, its low word first.
-
-    Parameters
-    ----------
-    counter
-        Four words of 32 bits.
-    key
-        Two words in one.
-    """
+    """Return the four words of a counter's four words of 32 bits under a key, its low word first."""
     c0, c1, c2, c3 = counter
     k0, k1 = key & _WORD, key >> _WORD_BITS
     for _ in range(ROUNDS):
@@ -124,13 +110,7 @@ def _root_of_log(word: np.uint64) -> np.float32:
 
 @exact_jit
 def normal_pair(first: np.uint64, second: np.uint64) -> tuple[np.float32, np.float32]:
-    """Return the two normals of two words of 32 bits.
-
-    Parameters
-    ----------
-    first, second
-        The words.
-    """
+    """Return the two normals of two words of 32 bits."""
     signed = np.uint64(second << _TO_ANGLE).view(np.int64) >> 32
     psi = np.float32(signed) * EIGHTH_TURN
     square = psi * psi
@@ -143,19 +123,7 @@ def normal_pair(first: np.uint64, second: np.uint64) -> tuple[np.float32, np.flo
 
 @exact_jit
 def fill_row(key: np.uint64, row: int, sweep: int, out: Float64) -> None:
-    """Draw a row's standard normals, columns 0, …, len(out) − 1.
-
-    Parameters
-    ----------
-    key
-        That of (seed, stream).
-    row
-        On its side.
-    sweep
-        Its last 32 bits count.
-    out
-        Shape (columns,): receives the numbers.
-    """
+    """Draw a row's standard normals, shape (columns,); of `sweep` the last 32 bits count."""
     low, high = np.uint64(row) & _WORD, np.uint64(row) >> _WORD_BITS
     for start in range(0, len(out), GROUP):
         counter = (low, high, np.uint64(start // GROUP), np.uint64(sweep) & _WORD)

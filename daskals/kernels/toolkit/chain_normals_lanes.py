@@ -131,14 +131,10 @@ def draw_interleaved(_typing: Any, noise: Any, key: Any, row: Any, sweep: Any) -
 
     Parameters
     ----------
-    _typing
-        Numba's typing context.
-    noise
-        float32, shape (whole groups of columns·lanes,): receives the numbers.
-    key
-        That of (seed, stream).
-    row
-        The first of the rows.
+    _typing, noise
+        Numba's typing context; float32, shape (whole groups of columns·lanes,): receives the numbers.
+    key, row
+        That of (seed, stream); the first of the rows.
     sweep
         Its last 32 bits count.
     """

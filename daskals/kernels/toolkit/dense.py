@@ -14,15 +14,10 @@ _JACOBI_SWEEPS = 12
 
 @exact_jit
 def factorise_wide(matrix: Float64) -> bool:
-    """Replace the lower triangle by its Cholesky factor; False if it is not positive.
+    """Replace the lower triangle, shape (n, n), by its Cholesky factor; False if it is not positive.
 
     Four columns at a time: what is left of the matrix is then read a quarter as often. Each entry is changed
     by one column after the other, so that its bits are those of a column at a time.
-
-    Parameters
-    ----------
-    matrix
-        Shape (n, n).
     """
     size = len(matrix)
     columns = np.empty((4, size))
@@ -61,15 +56,7 @@ def _factorise_columns(matrix: Float64, first: int, last: int) -> bool:
 
 @exact_jit
 def forward_in_place(factor: Float64, right: Float64) -> None:
-    """Replace each column of `right` by the solution of L·x = column, L lower triangular.
-
-    Parameters
-    ----------
-    factor
-        L, shape (n, n).
-    right
-        Shape (n, columns).
-    """
+    """Replace each column of `right`, shape (n, columns), by the solution of L·x = column, L lower."""
     for row in range(len(factor)):
         for k in range(row):
             for c in range(right.shape[1]):
@@ -80,15 +67,7 @@ def forward_in_place(factor: Float64, right: Float64) -> None:
 
 @exact_jit
 def backward_in_place(factor: Float64, right: Float64) -> None:
-    """Replace each column of `right` by the solution of Lᵀ·x = column, L lower triangular.
-
-    Parameters
-    ----------
-    factor
-        L, shape (n, n).
-    right
-        Shape (n, columns).
-    """
+    """Replace each column of `right`, shape (n, columns), by the solution of Lᵀ·x = column, L lower."""
     for row in range(len(factor) - 1, -1, -1):
         for c in range(right.shape[1]):
             right[row, c] /= factor[row, row]
@@ -118,17 +97,7 @@ def _multiply(a: Float64, b: Float64, out: Float64) -> None:
 def cholesky(matrix: Float64, name: str) -> Float64:
     """Return the lower Cholesky factor, shape (n, n); only the lower triangle is read.
 
-    Parameters
-    ----------
-    matrix
-        Shape (n, n).
-    name
-        What the message calls it.
-
-    Raises
-    ------
-    NumericalError
-        If the matrix, called `name` in the message, is not positive definite.
+    Raises NumericalError if the matrix, called `name` in the message, is not positive definite.
     """
     factor = np.tril(matrix)
     if not factorise_wide(factor):
@@ -139,47 +108,21 @@ def cholesky(matrix: Float64, name: str) -> Float64:
 
 
 def forward(factor: Float64, right: Float64) -> Float64:
-    """Solve L·x = right for each column; return the solutions, of the shape of `right`.
-
-    Parameters
-    ----------
-    factor
-        L, lower triangular, shape (n, n).
-    right
-        Shape (n,) or (n, columns).
-    """
+    """Solve L·x = right for each column; both have the shape (n,) or (n, columns)."""
     out = np.array(right, dtype=np.float64, order="C")
     forward_in_place(factor, out.reshape(len(out), -1))
     return out
 
 
 def backward(factor: Float64, right: Float64) -> Float64:
-    """Solve Lᵀ·x = right for each column; return the solutions, of the shape of `right`.
-
-    Parameters
-    ----------
-    factor
-        L, lower triangular, shape (n, n).
-    right
-        Shape (n,) or (n, columns).
-    """
+    """Solve Lᵀ·x = right for each column; both have the shape (n,) or (n, columns)."""
     out = np.array(right, dtype=np.float64, order="C")
     backward_in_place(factor, out.reshape(len(out), -1))
     return out
 
 
 def solve_positive(matrix: Float64, right: Float64, name: str) -> Float64:
-    """Solve a symmetric positive definite system; return the solutions, of the shape of `right`.
-
-    Parameters
-    ----------
-    matrix
-        Shape (n, n), of which the lower triangle is read.
-    right
-        Shape (n,) or (n, columns).
-    name
-        What the message of `cholesky` calls the matrix.
-    """
+    """Solve a positive definite system, `right` of shape (n,) or (n, columns); errors as of `cholesky`."""
     factor = cholesky(matrix, name)
     return backward(factor, forward(factor, right))
 
@@ -213,13 +156,7 @@ def _diagonalise(matrix: Float64, vectors: Float64, sweeps: int) -> None:
 
 
 def symmetric_eigen(matrix: Float64) -> tuple[Float64, Float64]:
-    """Return eigenvalues, largest first, shape (n,), and eigenvectors, the columns, shape (n, n) (Jacobi).
-
-    Parameters
-    ----------
-    matrix
-        Shape (n, n), symmetric.
-    """
+    """Return eigenvalues, largest first, shape (n,), and eigenvectors, the columns, shape (n, n) (Jacobi)."""
     work, vectors = np.array(matrix, np.float64), np.eye(len(matrix))
     with np.errstate(over="ignore"):  # an entry that is nearly zero is hardly turned
         _diagonalise(work, vectors, _JACOBI_SWEEPS)
@@ -229,13 +166,7 @@ def symmetric_eigen(matrix: Float64) -> tuple[Float64, Float64]:
 
 
 def product(a: Float64, b: Float64) -> Float64:
-    """Return the matrix product, shape (n, m), terms added in the order of the inner index.
-
-    Parameters
-    ----------
-    a, b
-        Shape (n, k) and (k, m).
-    """
+    """Return the matrix product, shape (n, m), terms added in the order of the inner index."""
     out = np.zeros((a.shape[0], b.shape[1]))
     _multiply(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
     return out

@@ -28,35 +28,17 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
 def jit(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a serial kernel that may reorder sums but keeps NaN and infinity.
-
-    Parameters
-    ----------
-    function
-        The kernel as written.
-    """
+    """Compile a serial kernel that may reorder sums but keeps NaN and infinity."""
     return _compiled(function, "serial", fastmath=FAST)
 
 
 def exact_jit(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a serial kernel whose every operation rounds as written, the same on every CPU.
-
-    Parameters
-    ----------
-    function
-        The kernel as written.
-    """
+    """Compile a serial kernel whose every operation rounds as written, the same on every CPU."""
     return _compiled(function, "serial")
 
 
 def parallel_jit(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a kernel like `exact_jit`, its `prange` loops shared out over Numba's threads.
-
-    Parameters
-    ----------
-    function
-        The kernel as written.
-    """
+    """Compile a kernel like `exact_jit`, its `prange` loops shared out over Numba's threads."""
     return _compiled(function, "parallel", parallel=True)
 
 

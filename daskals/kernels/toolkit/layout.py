@@ -12,37 +12,19 @@ ALIGNMENT_BYTES = 64
 
 
 def row_stride(rank: int) -> int:
-    """Return the floats a row takes: rank + 2 (constant and bias), rounded up to a multiple of 16.
-
-    Parameters
-    ----------
-    rank
-        Number of factors.
-    """
+    """Return the floats a row takes: rank + 2 (constant and bias), rounded up to a multiple of 16."""
     return -(-(rank + 2) // LINE_FLOATS) * LINE_FLOATS
 
 
 def aligned_empty(n_rows: int, stride: int) -> FactorRows:
-    """Make uninitialised float32 rows, shape (n_rows, stride), whose first byte is 64-byte aligned.
-
-    Parameters
-    ----------
-    n_rows, stride
-        How many rows, and floats of a row.
-    """
+    """Make uninitialised float32 rows, shape (n_rows, stride), whose first byte is 64-byte aligned."""
     raw = np.empty(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8)
     offset = -raw.ctypes.data % ALIGNMENT_BYTES
     return raw[offset : offset + n_rows * stride * 4].view(np.float32).reshape(n_rows, stride)
 
 
 def empty_rows(n_rows: int, rank: int) -> FactorRows:
-    """Make aligned rows, shape (n_rows, row_stride(rank)), zero but for the constant 1.
-
-    Parameters
-    ----------
-    n_rows, rank
-        How many rows, and factors of a row.
-    """
+    """Make aligned rows, shape (n_rows, row_stride(rank)), zero but for the constant 1."""
     rows = aligned_empty(n_rows, row_stride(rank))
     rows[:] = 0.0
     rows[:, rank] = 1.0
@@ -50,15 +32,7 @@ def empty_rows(n_rows: int, rank: int) -> FactorRows:
 
 
 def pack_rows(factors: Float32, biases: Float32) -> FactorRows:
-    """Lay factors and biases out as factor rows, shape (rows, stride).
-
-    Parameters
-    ----------
-    factors
-        Shape (rows, rank).
-    biases
-        Shape (rows,).
-    """
+    """Lay factors, shape (rows, rank), and biases, shape (rows,), out as rows, shape (rows, stride)."""
     n_rows, rank = factors.shape
     rows = empty_rows(n_rows, rank)
     rows[:, :rank] = factors
@@ -67,29 +41,15 @@ def pack_rows(factors: Float32, biases: Float32) -> FactorRows:
 
 
 def unpack_rows(rows: FactorRows, rank: int) -> tuple[Float32, Float32]:
-    """Return contiguous copies of the factors (rows, rank) and biases (rows,) of factor rows.
-
-    Parameters
-    ----------
-    rows
-        Factor rows, shape (rows, stride).
-    rank
-        Number of factors.
-    """
+    """Return contiguous copies of the factors (rows, rank) and biases (rows,) of factor rows."""
     return np.ascontiguousarray(rows[:, :rank]), np.ascontiguousarray(rows[:, rank + 1])
 
 
 def aligned_rows(rows: FactorRows, rank: int) -> FactorRows:
     """Return the rows as they are, or an aligned copy where address, strides or type would not do.
 
-    Arrays that crossed a process boundary start at any address, and kernels load whole aligned vectors.
-
-    Parameters
-    ----------
-    rows
-        Factor rows, shape (rows, stride).
-    rank
-        Number of factors.
+    Arrays, here of shape (rows, stride), that crossed a process boundary start at any address, and kernels
+    load whole aligned vectors.
     """
     aligned = rows.ctypes.data % ALIGNMENT_BYTES == 0
     if aligned and rows.flags.c_contiguous and rows.dtype == np.float32:

@@ -68,18 +68,9 @@ _LOOPS: dict[int, Callable[[int], float]] = {4: _loop_4, 8: _loop_8, 16: _loop_1
 
 
 def measured_peak(threads: int) -> float:
-    """Measure the machine's single-precision peak with `threads` threads at once.
+    """Measure the machine's single-precision peak with `threads` threads at once, in operations a second.
 
-    Parameters
-    ----------
-    threads
-        How many.
-
-    Returns
-    -------
-    float
-        Floating-point operations a second, a multiply-add counted as two: the best of several runs with
-        vectors of 4, 8 and 16 floats, all in registers.
+    A multiply-add counts as two. The best of several runs with vectors of 4, 8 and 16 floats in registers.
     """
     return max(_rate(loop, lanes, threads) for lanes, loop in _LOOPS.items())
 

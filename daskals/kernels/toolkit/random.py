@@ -65,13 +65,7 @@ _HALF_EXPONENT = np.int64(1022 << 52)
 
 @exact_jit
 def mix(value: np.uint64) -> np.uint64:
-    """Return the SplitMix64 finaliser of a 64-bit value, a bijection that flips half the bits.
-
-    Parameters
-    ----------
-    value
-        64 bits.
-    """
+    """Return the SplitMix64 finaliser of a 64-bit value, a bijection that flips half the bits."""
     value = (value ^ (value >> _SHIFT_1)) * _MULTIPLY_1
     value = (value ^ (value >> _SHIFT_2)) * _MULTIPLY_2
     return value ^ (value >> _SHIFT_3)
@@ -79,55 +73,25 @@ def mix(value: np.uint64) -> np.uint64:
 
 @exact_jit
 def stream_key(seed: np.uint64, stream: np.uint64) -> np.uint64:
-    """Return the key of one stream of one seed.
-
-    Parameters
-    ----------
-    seed, stream
-        64 bits each.
-    """
+    """Return the key of one stream of one seed."""
     return mix(mix(seed + _GOLDEN) + stream * _GOLDEN)
 
 
 @exact_jit
 def row_key(key: np.uint64, row: int) -> np.uint64:
-    """Return the key of one row of a stream; `row` is not negative.
-
-    Parameters
-    ----------
-    key
-        Key of the stream.
-    row
-        Not negative.
-    """
+    """Return the key of one row of a stream; `row` is not negative."""
     return mix(key ^ mix((np.uint64(row) + _ONE) * _GOLDEN))
 
 
 @exact_jit
 def random_bits(key: np.uint64, column: int) -> np.uint64:
-    """Return the 64 random bits at a column (not negative) of the row whose key is given.
-
-    Parameters
-    ----------
-    key
-        Key of a row.
-    column
-        Not negative.
-    """
+    """Return the 64 random bits at a column (not negative) of the row whose key is given."""
     return mix(key + (np.uint64(column) + _ONE) * _GOLDEN)
 
 
 @exact_jit
 def uniform_at(key: np.uint64, column: int) -> float:
-    """Return a uniform number at a column of the row, (k + 1/2) / 2⁵²: never 0, never 1.
-
-    Parameters
-    ----------
-    key
-        Key of a row.
-    column
-        Not negative.
-    """
+    """Return a uniform number at a column of the row, (k + 1/2) / 2⁵²: never 0, never 1."""
     return (np.float64(random_bits(key, column) >> _TO_52_BITS) + 0.5) * 2.0**-52
 
 
@@ -136,11 +100,6 @@ def software_log(x: float) -> float:
     """Return the natural logarithm of a positive, finite, normal float64, to 2 units in the last place.
 
     x = 2ᵉ·m with √½ ≤ m < √2, and log m = 2 artanh((m − 1)/(m + 1)) by its series.
-
-    Parameters
-    ----------
-    x
-        The number.
     """
     bits = np.float64(x).view(np.int64)
     exponent = (bits >> 52) - 1022
@@ -159,13 +118,7 @@ def software_log(x: float) -> float:
 
 @exact_jit
 def normal_quantile(p: float) -> float:
-    """Return the standard normal quantile of p in (0, 1), to about 1e-15 relative (AS 241, PPND16).
-
-    Parameters
-    ----------
-    p
-        The probability.
-    """
+    """Return the standard normal quantile of p in (0, 1), to about 1e-15 relative (AS 241, PPND16)."""
     q = p - 0.5
     if abs(q) <= 0.425:
         r = 0.180625 - q * q
@@ -234,15 +187,7 @@ def _far_tail(r: float) -> float:
 
 @exact_jit
 def normal_at(key: np.uint64, column: int) -> float:
-    """Return a standard normal number at a column of the row whose key is given.
-
-    Parameters
-    ----------
-    key
-        Key of a row.
-    column
-        Not negative.
-    """
+    """Return a standard normal number at a column (not negative) of the row whose key is given."""
     return normal_quantile(uniform_at(key, column))
 
 
@@ -263,13 +208,7 @@ def _fill_normals(key: np.uint64, first_row: int, out: Float64) -> None:
 
 
 def key_of(seed: int, stream: int) -> np.uint64:
-    """Return the key of one stream of one seed, any Python integer (taken modulo 2⁶⁴).
-
-    Parameters
-    ----------
-    seed, stream
-        Any integers, taken modulo 2⁶⁴.
-    """
+    """Return the key of one stream of one seed, any Python integer (taken modulo 2⁶⁴)."""
     with np.errstate(over="ignore"):
         return np.uint64(stream_key(np.uint64(seed & _MASK_64), np.uint64(stream & _MASK_64)))
 

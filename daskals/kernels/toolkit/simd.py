@@ -32,17 +32,7 @@ DOUBLE = ir.DoubleType()
 
 
 def data_pointer(context: Context, builder: ir.IRBuilder, kind: Any, array: Value) -> Value:
-    """Return the address of an array's first element.
-
-    Parameters
-    ----------
-    context, builder
-        Numba's, of the kernel being compiled.
-    kind
-        Numba's type of the array.
-    array
-        The array.
-    """
+    """Return the address of an array's first element; `kind` is Numba's type of the array."""
     return cgutils.create_struct_proxy(kind)(context, builder, value=array).data
 
 
@@ -52,13 +42,6 @@ def unowned(_typing: Any, record: Any) -> Any:
 
     Numba counts one whenever it takes an array out of a tuple, an atomic operation that costs as much as a
     rating. The caller must keep the arrays alive itself.
-
-    Parameters
-    ----------
-    _typing
-        Numba's typing context.
-    record
-        A named tuple of arrays and numbers.
     """
 
     def codegen(context: Context, builder: ir.IRBuilder, signature: Any, args: list[Value]) -> Value:
@@ -75,17 +58,7 @@ def unowned(_typing: Any, record: Any) -> Any:
 
 
 class Emitter:
-    """Emits instructions on vectors of `lanes` numbers of one element type.
-
-    Parameters
-    ----------
-    builder
-        Where the instructions go.
-    lanes
-        Numbers in a vector.
-    element
-        LLVM type of a number, single precision by default.
-    """
+    """Emits instructions on vectors of `lanes` numbers of one element type, single precision by default."""
 
     def __init__(self, builder: ir.IRBuilder, lanes: int, element: ir.Type = FLOAT) -> None:
         self.builder = builder
@@ -96,63 +69,27 @@ class Emitter:
     # --- memory -------------------------------------------------------------------------------------------
 
     def address(self, pointer: Value, index: Value | int, element: ir.Type | None = None) -> Value:
-        """Return the address of the index-th number behind a pointer.
-
-        Parameters
-        ----------
-        pointer, index
-            The pointer, and which number behind it.
-        element
-            Type of the numbers, the emitter's own by default.
-        """
+        """Return the address of the index-th number behind a pointer, the emitter's own or `element`."""
         index = INT(index) if isinstance(index, int) else index
         element = element or self.element
         return self.builder.gep(self.builder.bitcast(pointer, element.as_pointer()), [index])
 
     def scalar(self, pointer: Value, index: Value | int, element: ir.Type | None = None) -> Value:
-        """Load one number.
-
-        Parameters
-        ----------
-        pointer, index
-            The pointer, and which number behind it.
-        element
-            Type of the numbers, the emitter's own by default.
-        """
+        """Load the index-th number behind a pointer, of the emitter's own type or of `element`."""
         return self.builder.load(self.address(pointer, index, element))
 
     def load(self, pointer: Value, index: Value | int) -> Value:
-        """Load the vector that starts at the index-th number, at any address.
-
-        Parameters
-        ----------
-        pointer, index
-            The pointer, and which number behind it.
-        """
+        """Load the vector that starts at the index-th number, at any address."""
         place = self.builder.bitcast(self.address(pointer, index), self.vector.as_pointer())
         return self.builder.load(place, align=4)
 
     def store(self, value: Value, pointer: Value, index: Value | int) -> None:
-        """Store a vector from the index-th number on, at any address.
-
-        Parameters
-        ----------
-        value
-            The vector.
-        pointer, index
-            The pointer, and which number behind it.
-        """
+        """Store a vector from the index-th number on, at any address."""
         place = self.builder.bitcast(self.address(pointer, index), self.vector.as_pointer())
         self.builder.store(value, place, align=4)
 
     def prefetch(self, address: Value) -> None:
-        """Ask for the cache line at an address; a wrong address does no harm.
-
-        Parameters
-        ----------
-        address
-            Of any byte of it.
-        """
+        """Ask for the cache line at an address; a wrong address does no harm."""
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, INT32, INT32, INT32])
         function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
@@ -161,73 +98,31 @@ class Emitter:
     # --- vectors ------------------------------------------------------------------------------------------
 
     def constant(self, number: float) -> Value:
-        """Return a vector with the same known number in every lane.
-
-        Parameters
-        ----------
-        number
-            The number.
-        """
+        """Return a vector with the same known number in every lane."""
         return ir.Constant(self.vector, [self.element(number)] * self.lanes)
 
     def splat(self, scalar: Value) -> Value:
-        """Return a vector with the same number in every lane.
-
-        Parameters
-        ----------
-        scalar
-            The number.
-        """
+        """Return a vector with the same number in every lane."""
         undefined = ir.Constant(self.vector, ir.Undefined)
         single = self.builder.insert_element(undefined, scalar, INT32(0))
         return self.shuffle(single, undefined, [0] * self.lanes)
 
     def broadcast(self, pointer: Value, index: Value | int) -> Value:
-        """Load one number into every lane.
-
-        Parameters
-        ----------
-        pointer, index
-            The pointer, and which number behind it.
-        """
+        """Load one number into every lane."""
         return self.splat(self.scalar(pointer, index))
 
     def shuffle(self, first: Value, second: Value, lanes: Sequence[int]) -> Value:
-        """Choose lanes, known now, of two vectors put end to end.
-
-        Parameters
-        ----------
-        first, second
-            The vectors.
-        lanes
-            Numbers of the lanes to choose, those of the second vector following those of the first.
-        """
+        """Choose lanes, known now, of two vectors put end to end."""
         mask = ir.Constant(ir.VectorType(INT32, len(lanes)), [INT32(lane) for lane in lanes])
         return self.builder.shuffle_vector(first, second, mask)
 
     def insert_lane(self, value: Value, lane: int, source: Value) -> Value:
-        """Replace one lane by the same lane of another vector.
-
-        Parameters
-        ----------
-        value
-            The vector.
-        lane
-            Which lane.
-        source
-            The other vector.
-        """
+        """Replace one lane by the same lane of another vector."""
         chosen = [self.lanes + k if k == lane else k for k in range(self.lanes)]
         return self.shuffle(value, source, chosen)
 
     def transpose(self, rows: Sequence[Value]) -> list[Value]:
-        """Return the columns of the square that `lanes` vectors make, by exchanges at distance 1, 2, 4, 8.
-
-        Parameters
-        ----------
-        rows
-            The vectors.
-        """
+        """Return the columns of the square that `lanes` vectors make, by exchanges at distance 1, 2, 4, 8."""
         square = list(rows)
         distance = 1
         while distance < self.lanes:
@@ -245,13 +140,7 @@ class Emitter:
     # --- arithmetic ---------------------------------------------------------------------------------------
 
     def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
-        """Return a·b + c, rounded once where the CPU can, twice where it cannot.
-
-        Parameters
-        ----------
-        a, b, c
-            Vectors of one type.
-        """
+        """Return a·b + c, rounded once where the CPU can, twice where it cannot."""
         vector = a.type
         suffix = f"v{vector.count}f{32 if vector.element == FLOAT else 64}"
         kind = ir.FunctionType(vector, [vector] * 3)
@@ -259,13 +148,7 @@ class Emitter:
         return self.builder.call(function, [a, b, c])
 
     def square_root(self, value: Value) -> Value:
-        """Return the square roots, correctly rounded.
-
-        Parameters
-        ----------
-        value
-            A vector.
-        """
+        """Return the square roots, correctly rounded."""
         suffix = f"v{value.type.count}f{32 if self.element == FLOAT else 64}"
         kind = ir.FunctionType(value.type, [value.type])
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.sqrt.{suffix}")
@@ -274,45 +157,21 @@ class Emitter:
     # --- control ------------------------------------------------------------------------------------------
 
     def variable(self, value: Value) -> Value:
-        """Return a place for a value that changes in a loop; LLVM keeps it in a register.
-
-        Parameters
-        ----------
-        value
-            What it starts with.
-        """
+        """Return a place for a value that changes in a loop; LLVM keeps it in a register."""
         place = cgutils.alloca_once(self.builder, value.type)
         self.builder.store(value, place)
         return place
 
     @contextmanager
     def loop(self, start: Value, stop: Value, step: Value | None = None) -> Iterator[Value]:
-        """Emit the body for index = start, start + step, …, below stop; the step is 1 unless given.
-
-        Parameters
-        ----------
-        start, stop, step
-            Integers known when the compiled code runs.
-        """
+        """Emit the body for index = start, start + step, …, below stop; the step is 1 unless given."""
         with cgutils.for_range_slice(self.builder, start, stop, step or INT(1), intp=INT) as (index, _):
             yield index
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def prefetch_row(_typing: Any, rows: Any, _row: Any, floats: Any) -> Any:
-    """Ask for the first `floats` of a row, a literal; a row that is none does no harm.
-
-    Parameters
-    ----------
-    _typing
-        Numba's typing context.
-    rows
-        Factor rows.
-    _row
-        Which of them.
-    floats
-        How many numbers, a literal.
-    """
+    """Ask for the first `floats` of a row, a literal; a row that is none does no harm."""
     signature = types.void(rows, types.int64, floats)
 
     def codegen(context: Context, builder: ir.IRBuilder, signature: Any, args: list[Value]) -> Value:

@@ -24,14 +24,10 @@ class Target(NamedTuple):
 
     Attributes
     ----------
-    name
-        What users call it.
-    lanes
-        Single-precision numbers in a vector register.
-    registers
-        Vector registers.
-    features
-        CPU features it needs, in LLVM's names.
+    name, lanes
+        What users call it; Single-precision numbers in a vector register.
+    registers, features
+        Vector registers; CPU features it needs, in LLVM's names.
     cpu
         LLVM's name of the CPU to compile for where the host offers more than these features.
     """
@@ -74,32 +70,16 @@ def _requested(name: str | None) -> Target:
 
 
 def current_target() -> Target:
-    """Return the target that this process compiles for.
-
-    Raises
-    ------
-    ConfigError
-        If DASKALS_CPU names a target that is unknown or that the host cannot run.
-    """
+    """Return the target of this process's kernels; ConfigError if DASKALS_CPU names none of this host."""
     return _requested(os.environ.get(VARIABLE) or None)
 
 
 def select_target(name: str | None = None) -> str:
-    """Choose the CPU that kernels are compiled for, here and in processes started from here.
+    """Choose the CPU that kernels are compiled for, here and in processes started from here; return its name.
 
-    Parameters
-    ----------
-    name
-        `avx512`, `avx2`, `x86-64` or `generic`; None keeps DASKALS_CPU, or else takes the best the host has.
-
-    Returns
-    -------
-    The target's name.
-
-    Raises
-    ------
-    ConfigError
-        If the target is unknown, if the host cannot run it, or if Numba is already set to another.
+    `name` is `avx512`, `avx2`, `x86-64` or `generic`; None keeps DASKALS_CPU, or else takes the best the host
+    has. Raises ConfigError if the target is unknown, if the host cannot run it, or if Numba is already set to
+    another.
     """
     target = _requested(name or os.environ.get(VARIABLE) or None)
     best = target == _host_targets()[0]

@@ -37,15 +37,7 @@ class PlacedRatings:
 
 
 class RatingsPlan:
-    """How the ratings of a split are cut, and what each block takes in memory.
-
-    Parameters
-    ----------
-    store, split
-        The ratings.
-    rank
-        Number of factors, which the work of a row depends on.
-    """
+    """How the ratings of a split are cut for a rank, and what each block takes in memory."""
 
     def __init__(self, store: RatingsStore, split: Split, rank: int) -> None:
         self._store = store
@@ -67,16 +59,7 @@ class RatingsPlan:
     ) -> PlacedRatings:
         """Start loading every block at its home, to stay there if it fits; see `choose_resident`.
 
-        Parameters
-        ----------
-        cluster
-            Where to.
-        ratings_memory
-            Bytes each worker process may use for ratings, or None for half of its machine's memory.
-        key
-            Makes the names of these tasks unique.
-        previous
-            The same ratings as they lay before: only blocks that have another home are loaded.
+        `ratings_memory` is the bytes each worker may use for ratings; None is half of its machine's memory.
         """
         budgets = memory_budgets(cluster, ratings_memory)
         threads = cluster.workers

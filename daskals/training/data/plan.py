@@ -31,20 +31,10 @@ class BlockRange(NamedTuple):
 
 
 def plan_blocks(counts: Int64, rank: int) -> list[BlockRange]:
-    """Cut a side into contiguous blocks of about equal work.
+    """Cut a side into contiguous blocks of about equal work, given the training ratings of each row (rows,).
 
-    Parameters
-    ----------
-    counts
-        Training ratings of each row, shape (rows,).
-    rank
-        Number of factors.
-
-    Returns
-    -------
-    list of BlockRange
-        Non-empty ranges that cover all rows in order. They depend on the arguments alone, never on
-        workers or threads, because sums are folded in block order and must not change with either.
+    The ranges are not empty and cover all rows in order. They depend on the arguments alone, never on workers
+    or threads, because sums are folded in block order and must not change with either.
     """
     order = rank + 1
     work = np.cumsum(counts * float(order * order) / 2 + ROW_WORK * (order**3 / 6 + order**2 + 1.0))

@@ -44,25 +44,11 @@ def block_bytes(counts: Int64, ranges: Sequence[BlockRange], value_bytes: int) -
 def choose_resident(
     demands: Sequence[Demand], budgets: Mapping[str, int], threads: Mapping[str, int]
 ) -> list[bool]:
-    """Choose the blocks that stay in memory.
+    """Choose the blocks that stay in memory; return for each block whether it stays.
 
-    Parameters
-    ----------
-    demands
-        All blocks of all parts, in the order in which they are preferred.
-    budgets
-        Bytes each worker may hold.
-    threads
-        Threads of each worker: one block for each is in use at a time, and one more is being read.
-
-    Returns
-    -------
-    For each block, whether it stays.
-
-    Raises
-    ------
-    ConfigError
-        If a budget does not hold the blocks in use; the message names the smallest that does.
+    `demands` are all blocks of all parts, the preferred ones first. A worker has one block for each of its
+    `threads` in use at a time, and reads one more. Raises ConfigError if a budget does not hold the blocks in
+    use; the message names the smallest that does.
     """
     held = dict.fromkeys(budgets, 0)
     for worker, size in demands:

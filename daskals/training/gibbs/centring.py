@@ -26,7 +26,17 @@ class Centred(NamedTuple):
 def centre(
     user_rows: FactorRows, item_rows: FactorRows, priors: dict[Side, SidePrior], mean: float, rank: int
 ) -> Centred:
-    """Centre the rows of users and items by the means of their priors, the features' part left in."""
+    """Centre the rows of users and items by the means of their priors, the features' part left in.
+
+    Parameters
+    ----------
+    user_rows, item_rows
+        Float32, shape (rows, rank + 2).
+    priors
+        By side, as the rows were drawn from them.
+    mean, rank
+        Global mean μ; number of factors.
+    """
     users, items = (row_vectors(rows, rank) for rows in (user_rows, item_rows))
     of_users, of_items = priors["user"].mean, priors["item"].mean
     users -= of_users

@@ -61,7 +61,17 @@ class SmallValues(NamedTuple):
 def submit_sweep(
     cluster: Cluster, sides: Mapping[Side, SideChain], chain: Chain, spec: SweepSpec, n_train: int, key: str
 ) -> Chain:
-    """Start one sweep: users, their prior, items, their prior, noise."""
+    """Start one sweep: users, their prior, items, their prior, noise.
+
+    Parameters
+    ----------
+    cluster, sides
+        Where the tasks run; what stays the same in all sweeps, by side.
+    chain, spec
+        The present values, and what the tasks of this sweep share.
+    n_train, key
+        Training ratings; tells tasks apart.
+    """
     priors = dict(chain.priors)
     given = Given(chain.items, chain.users, priors["user"], chain.alpha)
     users = submit_rows(cluster, sides["user"], given, spec, key)
@@ -76,7 +86,17 @@ def submit_sweep(
 def submit_tallies(
     cluster: Cluster, test: HeldOut, chain: Chain, spec: SweepSpec, key: str
 ) -> tuple[Task | None, ...]:
-    """Start adding the present predictions of the test ratings to those before."""
+    """Start adding the present predictions of the test ratings to those before.
+
+    Parameters
+    ----------
+    cluster, test
+        Where the tasks run; the test ratings, cut as the users are.
+    chain, spec
+        The present values, and what the tasks of this sweep share.
+    key
+        Tells tasks apart.
+    """
     arguments = [
         (tally, test.blocks[n], chain.users.slabs[n], chain.items.near(cluster.home(n)), spec)
         for n, tally in enumerate(chain.tallies)
@@ -91,10 +111,8 @@ def hand_out_chain(
 
     Parameters
     ----------
-    cluster
-        Where to.
-    state
-        What to hand out.
+    cluster, state
+        Where to; what to hand out.
     starts
         First row of each block, by side.
     test_cuts
@@ -143,7 +161,17 @@ def fetch_tally(cluster: Cluster, chain: Chain) -> Tally | None:
 
 
 def fetch_sample(cluster: Cluster, chain: Chain, mean: float, rank: int, key: str) -> Sample:
-    """Fetch the present rows and priors, centred."""
+    """Fetch the present rows and priors, centred.
+
+    Parameters
+    ----------
+    cluster, chain
+        Where the values are.
+    mean, rank
+        Global mean μ; number of factors.
+    key
+        Tells tasks apart.
+    """
     users, items = (fetch_rows(cluster, side, key) for side in (chain.users, chain.items))
     priors = fetch_priors(cluster, chain)
     centred = centre(users, items, priors, mean, rank)

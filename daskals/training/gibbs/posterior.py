@@ -29,10 +29,8 @@ class Hyperprior:
 
     Attributes
     ----------
-    strength
-        β₀: rows' worth of belief that a side's mean μ is 0.
-    degrees
-        ν₀ of the Wishart prior beyond the size of a row.
+    strength, degrees
+        β₀: rows' worth of belief that a side's mean μ is 0; ν₀ of the Wishart prior beyond the size of a row.
     scatter
         Its inverse scale matrix is this times the identity: as a row whose squares add up to it.
     eta_shape, eta_rate
@@ -53,16 +51,8 @@ class Hyperprior:
 class SidePrior(NamedTuple):
     """What a side's rows are drawn to in one sweep.
 
-    Attributes
-    ----------
-    mean
-        μ, shape (size,), size = rank + 1, the bias last.
-    precision
-        Λ, shape (size, size).
-    weights
-        W, shape (features, size).
-    eta
-        Precision of W relative to Λ.
+    `mean`: μ, shape (size,), size = rank + 1, the bias last; `precision`: Λ, shape (size, size); `weights`:
+    W, shape (features, size); `eta`: precision of W relative to Λ.
     """
 
     mean: Float64
@@ -79,7 +69,7 @@ def prior_draws(seed: int, sweep: int, step: str) -> Draws:
 def draw_wishart(draws: Draws, degrees: float, inverse_scale: Float64) -> Float64:
     """Draw from the Wishart distribution with scale matrix V, given V⁻¹ (Bartlett's decomposition).
 
-    With V⁻¹ = CCᵀ and Bartlett's factor A, the draw is (C⁻ᵀA)(C⁻ᵀA)ᵀ.
+    With V⁻¹ = CCᵀ and Bartlett's factor A, the draw is (C⁻ᵀA)(C⁻ᵀA)ᵀ; all of shape (size, size).
     """
     size = len(inverse_scale)
     factor = np.tril(draws.normals(size, size), -1)
@@ -108,7 +98,17 @@ def draw_mean_and_precision(
 def draw_weights(
     draws: Draws, moments: Moments, feature_gram: Float64, drawn: tuple[Float64, Float64], eta: float
 ) -> Float64:
-    """Draw W given the rows, (μ, Λ) = `drawn` and η: MN((FᵀF + ηI)⁻¹Fᵀ(X − 1μᵀ), (FᵀF + ηI)⁻¹, Λ⁻¹)."""
+    """Draw W given the rows: MN((FᵀF + ηI)⁻¹Fᵀ(X − 1μᵀ), (FᵀF + ηI)⁻¹, Λ⁻¹), shape (features, size).
+
+    Parameters
+    ----------
+    draws, moments
+        Random numbers, and what the rows tell.
+    feature_gram, drawn
+        FᵀF over rows with ratings, shape (features, features); μ, shape (size,), and Λ, shape (size, size).
+    eta
+        η, precision of W relative to Λ.
+    """
     mean, precision = drawn
     factor = cholesky(feature_gram + eta * np.eye(len(feature_gram)), "the features' Gram matrix")
     right = moments.projected - np.outer(moments.counted, mean)
@@ -117,7 +117,7 @@ def draw_weights(
 
 
 def draw_eta(draws: Draws, weights: Float64, precision: Float64, hyperprior: Hyperprior) -> float:
-    """Draw W's precision η given W and Λ: Gamma."""
+    """Draw W's precision η given W, shape (features, size), and Λ, shape (size, size): Gamma."""
     rate = hyperprior.eta_rate + 0.5 * float(np.sum(product(weights, precision) * weights))
     return draws.gamma(hyperprior.eta_shape + 0.5 * weights.size) / rate
 
@@ -134,7 +134,17 @@ def draw_side_prior(
     hyperprior: Hyperprior,
     feature_gram: Float64,
 ) -> SidePrior:
-    """Draw μ, Λ, then W, then η of a side given its rows; `feature_gram` is FᵀF over rows with ratings."""
+    """Draw μ, Λ, then W, then η of a side given its rows.
+
+    Parameters
+    ----------
+    draws, moments
+        Random numbers, and what the rows tell.
+    prior, hyperprior
+        The one before, and the fixed numbers at the top.
+    feature_gram
+        FᵀF over rows with ratings, shape (features, features).
+    """
     mean, precision = draw_mean_and_precision(draws, moments, prior, hyperprior)
     if not len(prior.weights):
         return SidePrior(mean, precision, prior.weights, prior.eta)
@@ -143,7 +153,7 @@ def draw_side_prior(
 
 
 def start_prior(moments: Moments, weights: Float64, hyperprior: Hyperprior) -> SidePrior:
-    """Start a chain from rows that a short ALS left: their mean and their spread, W as it was fitted."""
+    """Start a chain from rows that a short ALS left: mean, spread, and its W, shape (features, size)."""
     size = len(moments.first)
     n = max(moments.n, 1)
     center = moments.first / (n + hyperprior.strength)
@@ -155,10 +165,7 @@ def start_prior(moments: Moments, weights: Float64, hyperprior: Hyperprior) -> S
 def check_alpha(alpha: float, spread: float, sweep: int) -> None:
     """Stop a chain whose noise is none, or drowns the ratings, `spread` being their range.
 
-    Raises
-    ------
-    NumericalError
-        Naming the sweep and the precision.
+    Raises NumericalError naming the sweep and the precision.
     """
     low, high = 1e-4 / spread**2, 1e8 / spread**2
     if not low <= alpha <= high:
@@ -172,6 +179,6 @@ def check_alpha(alpha: float, spread: float, sweep: int) -> None:
 
 
 def spread(normals: Float64, precision: Float64) -> Float64:
-    """Turn rows of standard normals into rows with the given precision."""
+    """Turn standard normals, shape (rows, size), into rows with the given precision, shape (size, size)."""
     factor = cholesky(precision, "a side's precision")
     return np.ascontiguousarray(backward(factor, np.ascontiguousarray(normals.T)).T)

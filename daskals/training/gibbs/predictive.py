@@ -42,9 +42,16 @@ class PredictiveFigures:
 def predictive_figures(
     ratings: Float64, tally: Tally, n_sweeps: int, noise_variance: float, ends: Ends | None
 ) -> PredictiveFigures:
-    """Compare predictions added up over `n_sweeps` sweeps with the ratings, in the same order.
+    """Compare predictions added up over sweeps with the ratings.
 
-    `ends` are those of the scale where ratings are cut off: predictions then are of the latent values.
+    Parameters
+    ----------
+    ratings, tally
+        Held-out ratings, shape (ratings,), and the predictions in the same order.
+    n_sweeps, noise_variance
+        Sweeps in the tally; 1/α, mean over the sweeps.
+    ends
+        Of the scale, where ratings are cut off: predictions then are of the latent values.
     """
     mean = tally.total / n_sweeps
     variance = np.maximum(tally.squares / n_sweeps - mean**2, 0.0)

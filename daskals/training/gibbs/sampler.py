@@ -54,12 +54,8 @@ class GibbsSampler:
     def run(self) -> Posterior:
         """Start from a short ALS, or from a checkpoint, and sweep to the end.
 
-        Raises
-        ------
-        ClusterError
-            If a worker does not fit, the scheduler goes away, or workers keep dying.
-        NumericalError
-            If the noise precision collapses or explodes, or a row or a prior cannot be drawn.
+        Raises ClusterError if a worker does not fit, the scheduler goes away, or workers keep dying;
+        NumericalError if the noise precision collapses or explodes, or a row or a prior cannot be drawn.
         """
         with self._problem.cluster.watched():
             return self._run()

@@ -45,14 +45,10 @@ class GibbsState:
 
     Attributes
     ----------
-    history
-        The sweeps so far.
-    rows
-        Factor rows of both sides.
-    priors
-        Priors of both sides.
-    alpha
-        Noise precision.
+    history, rows
+        The sweeps so far; factor rows of both sides.
+    priors, alpha
+        Priors of both sides; noise precision.
     samples
         The kept samples so far, oldest first.
     tally

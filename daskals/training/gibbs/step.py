@@ -54,10 +54,8 @@ class Posterior:
     trained
         The run as any training leaves it, but for rows, weights and error sums: the rows are those of the
         last sweep, and the rest is empty. What stands for the samples is for whoever summarises them.
-    samples
-        The kept samples, oldest first.
-    noise_variance
-        Mean of 1/α over the sweeps after the burn-in.
+    samples, noise_variance
+        The kept samples, oldest first; mean of 1/α over the sweeps after the burn-in.
     predictive
         Figures of the whole chain on the test ratings, None without any.
     ends
@@ -74,16 +72,8 @@ class Posterior:
 class GibbsStep:
     """The posterior of one configuration, by sweeps; a `loop.Step`.
 
-    Parameters
-    ----------
-    problem
-        What is sampled.
-    ends
-        Of the rating scale, where ratings are cut off there.
-    warm
-        The short ALS that the chain starts from; None for a chain that goes on from a state.
-    ratings_memory
-        Bytes each worker process may use for ratings, or None for half of its machine's memory.
+    `ends` are those of the rating scale, where ratings are cut off there; `warm` is the short ALS that the
+    chain starts from, None for a chain that goes on from a state; `ratings_memory` is as for `AlsStep`.
     """
 
     phase = "sample"

@@ -86,10 +86,8 @@ class SweepSpec:
         Number of factors; the global mean μ.
     seed, sweep
         What the random numbers depend on beside side and row.
-    hyperprior
-        The fixed numbers at the top.
-    ends
-        Of the rating scale, where ratings are cut off there.
+    hyperprior, ends
+        The fixed numbers at the top; of the rating scale, where ratings are cut off there.
     """
 
     rank: int
@@ -127,7 +125,17 @@ def submit_rows(
     spec: SweepSpec,
     key: str,
 ) -> Generation:
-    """Start drawing all rows of a side."""
+    """Start drawing all rows of a side.
+
+    Parameters
+    ----------
+    cluster, chain
+        Where the tasks run, and the side.
+    given
+        What the rows are drawn from.
+    spec, key
+        What the tasks of a sweep share; what tells them apart.
+    """
     side = chain.data.side
     features = None if chain.features is None else chain.features.blocks
     arguments = [
@@ -150,7 +158,17 @@ def submit_rows(
 def submit_prior(
     cluster: Cluster, chain: SideChain, rows: Generation, prior: Task, spec: SweepSpec, key: str
 ) -> Task:
-    """Start drawing a side's next prior from its rows."""
+    """Start drawing a side's next prior from its rows.
+
+    Parameters
+    ----------
+    cluster, chain
+        Where the tasks run, and the side.
+    rows, prior
+        The side's rows, and its prior so far.
+    spec, key
+        What the tasks of a sweep share; what tells them apart.
+    """
     side = chain.data.side
     moments = cluster.submit(fold_moments, list(rows.slabs), key=f"reduce-{side}-moments-{key}")
     if chain.features is None or chain.gram is not None:
@@ -184,6 +202,19 @@ def draw_slab(
     """Draw the rows of one block, and sum what they tell of their prior.
 
     Where ratings are cut off, their latent values are drawn first, given the rows `current`.
+
+    Parameters
+    ----------
+    block, other
+        The rows' ratings; the other side's rows.
+    features
+        The rows' features, if they have any.
+    prior, alpha
+        What rows and ratings are drawn from: their prior, and the precision α of the noise.
+    side, spec
+        Whose rows, and what the tasks of a sweep share.
+    current
+        The rows as they are.
     """
     ratings = block_of(block)
     if spec.ends is not None and current is not None:
@@ -222,12 +253,12 @@ def fold_moments(slabs: Sequence[DrawnSlab]) -> Moments:
 
 
 def block_gram(block: AnyBlock, features: FeatureRows) -> Float64:
-    """Return FᵀF over one block's rows with ratings."""
+    """Return FᵀF over one block's rows with ratings, shape (features, features)."""
     return feature_gram(features, np.diff(block_of(block).indptr))
 
 
 def add_arrays(parts: Sequence[Float64]) -> Float64:
-    """Add arrays up in block order."""
+    """Add arrays of one shape up in block order."""
     total = parts[0].copy()
     for part in parts[1:]:
         total += part
@@ -237,7 +268,17 @@ def add_arrays(parts: Sequence[Float64]) -> Float64:
 def next_prior(
     moments: Moments, prior: SidePrior, gram: Float64 | None, side: Side, spec: SweepSpec
 ) -> SidePrior:
-    """Draw a side's prior, W by its normal equations."""
+    """Draw a side's prior, W by its normal equations.
+
+    Parameters
+    ----------
+    moments, prior
+        What the rows tell, and the prior they were drawn from.
+    gram
+        FᵀF over rows with ratings, shape (features, features), if there are features.
+    side, spec
+        Whose prior, and what the tasks of a sweep share.
+    """
     return draw_side_prior(
         prior_draws(spec.seed, spec.sweep, side),
         moments,
@@ -257,7 +298,17 @@ def next_mean(moments: Moments, prior: SidePrior, side: Side, spec: SweepSpec) -
 def perturb_rows(
     slab: DrawnSlab, block: AnyBlock, prior: SidePrior, side: Side, spec: SweepSpec
 ) -> RatedRows:
-    """Return x − μ + e, e ~ N(0, Λ⁻¹), of the rows with ratings: the right side that draws W."""
+    """Return x − μ + e, e ~ N(0, Λ⁻¹), of the rows with ratings: the right side that draws W.
+
+    Parameters
+    ----------
+    slab, block
+        Rows as drawn, and their ratings.
+    prior
+        With the μ and Λ of this sweep.
+    side, spec
+        Whose rows, and what the tasks of a sweep share.
+    """
     noise = normal_rows(Noise(spec.seed, _FEATURES[side], spec.sweep), slab.start, slab.rows, spec.rank)
     x = slab.rows[:, : spec.rank + 1].astype(np.float64)
     x[:, spec.rank] = slab.rows[:, spec.rank + 1]
@@ -285,7 +336,7 @@ def read_weights(prior: SidePrior) -> Weights:
 
 
 def finish_prior(prior: SidePrior, values: Float64, side: Side, spec: SweepSpec) -> SidePrior:
-    """Put the drawn W in place and draw η."""
+    """Put the drawn W, shape (features, size), in place and draw η."""
     draws = prior_draws(spec.seed, spec.sweep, f"{side}-eta")
     eta = draw_eta(draws, values, prior.precision, spec.hyperprior)
     return prior._replace(weights=values, eta=eta)
@@ -299,7 +350,17 @@ def next_alpha(stats: BlockStats, n: int, spec: SweepSpec) -> float:
 def tally_slab(
     tally: Tally | None, block: AnyBlock, users: DrawnSlab, items: Gathered, spec: SweepSpec
 ) -> Tally:
-    """Add one sweep's predictions of a block's held-out ratings."""
+    """Add one sweep's predictions of a block's held-out ratings.
+
+    Parameters
+    ----------
+    tally, block
+        Of the sweeps before, if any; the held-out ratings.
+    users, items
+        Rows as drawn.
+    spec
+        What the tasks of a sweep share.
+    """
     predicted = predict_block(block_of(block), users.rows, items.rows, rank=spec.rank, mean=spec.mean).astype(
         np.float64
     )
@@ -311,7 +372,17 @@ def tally_slab(
 def start_slab(
     slab: Slab, block: AnyBlock, features: FeatureRows | None, weights: Float64, rank: int
 ) -> DrawnSlab:
-    """Sum the moments of rows that a short ALS left."""
+    """Sum the moments of rows that a short ALS left.
+
+    Parameters
+    ----------
+    slab, block
+        The rows and their ratings.
+    features, weights
+        The rows' features, if they have any; W, shape (features, rank + 1).
+    rank
+        Number of factors.
+    """
     counts = np.diff(block_of(block).indptr)
     moments = sum_moments(slab.rows, counts, features, weights, rank)
     return DrawnSlab(slab.start, slab.rows, slab.stats, moments)

@@ -23,12 +23,8 @@ from daskals.training.prior.gradients import Weights
 class EliminatedPart(NamedTuple):
     """One block's eliminated rows, and what they add to W's equations.
 
-    Attributes
-    ----------
-    rows
-        In memory, aside on the worker's disk, or None: to be made anew.
-    system
-        Their part of W's equations.
+    `rows`: in memory, aside on the worker's disk, or None: to be made anew; `system`: their part of W's
+    equations.
     """
 
     rows: Eliminated | OnDisk[Eliminated] | None
@@ -74,7 +70,19 @@ def fill_slab(
     other: Gathered,
     spec: SolveSpec,
 ) -> Slab:
-    """Finish the rows of one block; the task that ends a half-step with features."""
+    """Finish the rows of one block; the task that ends a half-step with features.
+
+    Parameters
+    ----------
+    found
+        Its eliminated rows, wherever they are.
+    features, weights
+        The rows' features, and W as solved.
+    block, other
+        The ratings, and the other side's rows.
+    spec
+        What shapes the solve.
+    """
     block = block_of(block)
     rows = eliminated_rows(found, block, other, spec)
     solved, stats = fill_rows(

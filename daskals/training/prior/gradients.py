@@ -66,7 +66,16 @@ def start_gradients(
 ) -> Task:
     """Start from the previous W, or from zero: residual, diagonal and first direction.
 
-    `extra` is what the right side has beside the blocks' parts.
+    Parameters
+    ----------
+    cluster
+        Where the tasks run.
+    eliminated, features
+        Of each block.
+    current, context
+        The previous W, if any; side, η and key.
+    extra
+        What the right side has beside the blocks' parts.
     """
     side, eta, key = context
     arguments = [(rows, features[n], current) for n, rows in enumerate(eliminated)]
@@ -85,6 +94,15 @@ def take_gradients(
 
     The client learns after every step whether another is needed. An error in a block ends the loop; whoever
     awaits the result meets it.
+
+    Parameters
+    ----------
+    cluster
+        Where the tasks run.
+    eliminated, features
+        Of each block.
+    start, context
+        The state to start from; side, η and key.
     """
     side, eta, key = context
     state = start
@@ -101,7 +119,7 @@ def take_gradients(
 
 
 def start_part(rows: Eliminated | RatedRows, features: FeatureRows, current: Weights | None) -> Float64:
-    """Return a block's part of the right side, the diagonal, and the product with the present W, stacked."""
+    """Stack a block's right side, diagonal and product with the present W, shape (3, features, rank + 1)."""
     right = transposed_times(features, right_rows(rows))
     diagonal = squared_transposed_times(features, schur_diagonals(rows))
     applied = np.zeros_like(right)
@@ -113,7 +131,10 @@ def start_part(rows: Eliminated | RatedRows, features: FeatureRows, current: Wei
 def start_directions(
     parts: Sequence[Float64], current: Weights | None, eta: float, extra: Float64 | None
 ) -> Directions:
-    """Fold the blocks' parts in block order into the state before the first step."""
+    """Fold the blocks' parts in block order into the state before the first step.
+
+    `extra`, shape (features, rank + 1), is added to the right side.
+    """
     right, diagonal, applied = add_up(parts)
     if extra is not None:
         right = right + extra
@@ -132,7 +153,7 @@ def is_done(state: Directions) -> bool:
 
 
 def product_part(rows: Eliminated | RatedRows, features: FeatureRows, state: Directions) -> Float64:
-    """Return a block's part of the product with the direction."""
+    """Return a block's part of the product with the direction, shape (features, rank + 1)."""
     return transposed_times(features, apply_schur(rows, times(features, state.direction)))
 
 
@@ -152,12 +173,12 @@ def take_step(parts: Sequence[Float64], state: Directions, eta: float) -> Direct
 
 
 def read_values(state: Directions) -> Float64:
-    """Return W."""
+    """Return W, shape (features, rank + 1)."""
     return state.values
 
 
 def add_up(parts: Sequence[Float64]) -> Float64:
-    """Add arrays up in block order."""
+    """Add arrays of one shape up in block order."""
     total = parts[0].copy()
     for part in parts[1:]:
         total += part

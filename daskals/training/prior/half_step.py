@@ -40,14 +40,8 @@ PARTS_BYTES = 64e6
 class Prior:
     """What the rows of one side are drawn to.
 
-    Attributes
-    ----------
-    spec
-        The features.
-    blocks
-        A loading task for the features of each block, re-creatable anywhere.
-    eta
-        Regularisation of W relative to λ.
+    `spec`: the features; `blocks`: a loading task for the features of each block, re-creatable anywhere;
+    `eta`: regularisation of W relative to λ.
     """
 
     spec: FeatureSpec
@@ -119,7 +113,17 @@ class PriorHalfStep:
 def load_prior(
     cluster: Cluster, store_path: str, data: SideData, spec: FeatureSpec, eta: float, key: str
 ) -> Prior:
-    """Start loading the features of one side's blocks."""
+    """Start loading the features of one side's blocks.
+
+    Parameters
+    ----------
+    cluster, store_path
+        Where the tasks run, and the store they read.
+    data, spec
+        The side's blocks, and its features.
+    eta, key
+        Regularisation of W relative to λ; tells tasks apart.
+    """
     arguments = [(store_path, spec, *data.ranges[n], block) for n, block in enumerate(data.blocks)]
     blocks = cluster.map_blocks(load_features, arguments, key=f"load-{spec.side}-features-{key}")
     return Prior(spec, tuple(blocks), eta)
@@ -137,9 +141,18 @@ def fold_in_order(
     fan_in: int,
     key: str,
 ) -> list[Task]:
-    """Add parts up in their order, `fan_in` at a time, until so few are left for whoever needs their sum.
+    """Add parts up in their order, until so few are left for whoever needs their sum.
 
     The tree depends on the number of parts alone.
+
+    Parameters
+    ----------
+    cluster, parts
+        Where the tasks run, and the parts in order.
+    add, fan_in
+        Adds a list of them up; as many at a time.
+    key
+        Tells tasks apart.
     """
     few, level = list(parts), 0
     while len(few) > fan_in:
@@ -197,7 +210,7 @@ def solve_system(lists: Sequence[list[WSystem] | EliminatedPart], size: int, eta
 
 
 def read_gradients(values: Float64, eta: float) -> Weights:
-    """Take W from conjugate gradients."""
+    """Take W, shape (features, rank + 1), from conjugate gradients."""
     return Weights(values, eta * float(np.sum(np.square(values))))
 
 
