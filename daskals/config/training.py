@@ -167,6 +167,11 @@ class ModelConfig(Section):
 class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
     """All that `daskals.fit` takes: reading, split and model."""
 
+    order: Literal["affinity", "rating"] = Field(
+        "affinity",
+        description="What lists go by: what people would choose, learnt after the ratings, or the predicted "
+        "rating, for which nothing more is learnt.",
+    )
     monitor_test: bool = Field(
         default=False, description="Also report the test RMSE of every epoch (it decides nothing)."
     )

@@ -14,6 +14,7 @@ from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ConfigError
 from daskals.evaluation.prediction_error import evaluate_split
+from daskals.fitting.order import add_order
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
 from daskals.fitting.report import build_report, data_section, history_section
 from daskals.ingest import RatingsSource, open_ratings
@@ -101,7 +102,8 @@ def cross_validate(
         for fold in range(config.folds):
             if on_fold is not None:
                 on_fold(fold)
-            one = config.model_copy(update={"split": "kfold", "fold": fold})
+            # the models are dropped: nobody will ask them for lists
+            one = config.model_copy(update={"split": "kfold", "fold": fold, "order": "rating"})
             options = run.part(f"fold-{fold}")
             reports.append(_fit_store(cluster, store, one, callbacks, options).report)
     summary: dict[str, Any] = {"config": config.as_report(), "folds": reports}
@@ -217,7 +219,7 @@ def train_split(
         model.report.update(evaluate_split(model, store, split))
         model.report.update(posterior_section(posterior, samples))
     model.report["factors_sha256"] = model.factors_sha256()
-    return model
+    return add_order(model, store, split, config)
 
 
 def _choose_epochs(

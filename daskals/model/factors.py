@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from daskals.errors import DataError
 from daskals.kernels.scoring.score import predict_pairs
 from daskals.kernels.toolkit.layout import aligned_empty, pack_rows, unpack_rows
+from daskals.model.order.learnt import Order
 from daskals.model.samples import Samples, Scored
 from daskals.store.atomic_folder import Existing
 from daskals.store.model_files import StoredModel, read_model, write_model
@@ -71,6 +72,8 @@ class FactorModel:
         samples cannot be averaged: what recommends, compares, explains and exports uses those. Where
         ratings count as cut off at the ends of their scale (`samples.ends`), the rows are about the liking
         before it is cut off; `predict` and `predict_rows` tell the rating that it leads to.
+    order
+        What the model learnt of the order of its lists; None of models that were trained without one.
     """
 
     rank: int
@@ -86,6 +89,7 @@ class FactorModel:
     report: dict[str, Any]
     weights: dict[Side, Float64] = field(default_factory=dict)
     samples: Samples | None = None
+    order: Order | None = None
 
     def __repr__(self) -> str:
         users, items = len(self.user_ids), len(self.item_ids)
@@ -218,6 +222,7 @@ class FactorModel:
                     "limits": list(self.limits),
                     "report": self.report,
                     **({} if self.samples is None else self.samples.attributes()),
+                    **({} if self.order is None else self.order.attributes()),
                 },
                 arrays={
                     "users/factors": user_factors,
@@ -228,6 +233,7 @@ class FactorModel:
                     "items/counts": self.item_counts,
                     **{f"{side}s/prior": weights for side, weights in self.weights.items()},
                     **({} if self.samples is None else self.samples.arrays()),
+                    **({} if self.order is None else self.order.arrays()),
                 },
                 user_ids=self.user_ids,
                 item_ids=self.item_ids,
@@ -263,6 +269,7 @@ class FactorModel:
             report=attributes["report"],
             weights={side: arrays[f"{side}s/prior"] for side in SIDES if f"{side}s/prior" in arrays},
             samples=Samples.from_stored(arrays, attributes) if "samples/users" in arrays else None,
+            order=Order.from_stored(arrays, attributes) if "order/items" in arrays else None,
         )
 
 

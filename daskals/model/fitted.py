@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,13 +13,13 @@ import pyarrow as pa
 from daskals.kernels.scoring.topk import ItemPanels
 from daskals.model.filters import Filters
 from daskals.model.list_order import Scoring
-from daskals.model.lookup import LookupModel
 from daskals.model.new_items import ColdStart, anchor_mean, genre_weights, new_traits
+from daskals.model.ordered import ListOrder, OrderedModel
 from daskals.model.prior_mean import rating_parts, trait_part
 from daskals.model.profile import Explanation, Profile, explain
 from daskals.model.profile_ratings import ProfileRatings, read_profile_ratings
 from daskals.model.tables import Frame, Output, as_output, item_table
-from daskals.model.top_items import best_rows, pack_units, pack_with_bias, unit_rows
+from daskals.model.top_items import best_rows, best_scores, pack_units, pack_with_bias, unit_rows
 from daskals.model.training_ratings import open_history, own_ratings
 from daskals.types import Float32, Float64, Int64, Side
 
@@ -26,9 +27,10 @@ Person: TypeAlias = Any
 """An original user id, or the `Profile` of somebody folded in."""
 
 NO_FILTERS = Filters()
+NOTHING: Mapping[str, Float32] = MappingProxyType({})
 
 
-class Model(LookupModel):
+class Model(OrderedModel):
     """A fitted model.
 
     Users and items are named by their original ids, items also by title; somebody who is not in the model
@@ -185,6 +187,7 @@ class Model(LookupModel):
         user: Person,
         n: int = 10,
         *,
+        order: ListOrder | None = None,
         alpha: float | None = None,
         bias_weight: float | None = None,
         filters: Filters = NO_FILTERS,
@@ -199,8 +202,11 @@ class Model(LookupModel):
             A user id or a profile.
         n
             Length of the list; it is shorter where filters leave less.
+        order
+            "affinity", what the person would choose, or "rating", what they would rate highest; affinity
+            where the model has learnt it, unless `alpha` or `bias_weight` is given.
         alpha, bias_weight
-            Order by paper 2's Eq. 10 or by paper 1's Eq. 9 instead of by predicted rating; see `Scoring`.
+            Order by paper 2's Eq. 10 or by paper 1's Eq. 9; see `Scoring`.
         filters
             What may be recommended.
         include_seen
@@ -211,8 +217,10 @@ class Model(LookupModel):
         Returns
         -------
         Frame
-            `item`, `title`, `year`, `genres` and links (as the catalogue has them), `score`, `n_ratings`
-            (training ratings); the best first, equal scores in the order of the items' rows.
+            `item`, `title`, `year`, `genres` and links (as the catalogue has them), `score` (what orders
+            the list), `stars` (the predicted rating, within the scale), of a Bayesian model's own users
+            `stars_deviation`, `n_ratings` (training ratings); the best first, equal scores in the order of
+            the items' rows.
 
         Raises
         ------
@@ -226,24 +234,46 @@ class Model(LookupModel):
         allowed = self.allowed(filters)
         if not include_seen:
             allowed[profile.seen] = False
-        vector = np.append(profile.factors, np.float32(scoring.item_weight))
-        rows, scores = best_rows(self._items_with_bias, vector, n, allowed, "items")
-        return self._listed(rows, "score", scores + scoring.constant(self.mean, profile.bias), output)
+        if self.list_order(order, scoring) == "affinity":
+            rows, scores = best_scores(self.affinities(profile), n, allowed)
+        else:
+            vector = np.append(profile.factors, np.float32(scoring.item_weight))
+            rows, scores = best_rows(self._items_with_bias, vector, n, allowed, "items")
+            scores = scores + np.float32(scoring.constant(self.mean, profile.bias))
+        return self._listed(rows, "score", scores, output, self._stars(user, profile, rows))
+
+    def _stars(self, user: Person, profile: Profile, rows: Int64) -> dict[str, Float32]:
+        row = None if isinstance(user, Profile) else self.row_of("user", user)
+        if row is None or self.samples is None:
+            return {"stars": self.expected(profile, rows)}
+        users = np.full(len(rows), row, np.int64)
+        rating, deviation = self.samples.recorded(self._predicted(users, rows), users, rows)
+        return {"stars": np.clip(rating, *self.limits).astype(np.float32), "stars_deviation": deviation}
 
     def scores(
         self,
         user: Person,
         items: Sequence[Any] | None = None,
         *,
+        order: ListOrder | None = None,
         alpha: float | None = None,
         bias_weight: float | None = None,
     ) -> Float32:
         """Score items for a person, float32, shape (items,): what `recommend` orders by.
 
-        `items` are ids or titles; all items by row if absent. See `Scoring` for the options.
+        Parameters
+        ----------
+        user
+            A user id or a profile.
+        items
+            Ids or titles; all items by row if absent.
+        order, alpha, bias_weight
+            As in `recommend`.
         """
         profile, scoring = self.person(user), Scoring(alpha, bias_weight)
         rows = slice(None) if items is None else np.array([self.find_item(item) for item in items], np.int64)
+        if self.list_order(order, scoring) == "affinity":
+            return self.affinities(profile)[rows]
         taste = self.item_factors[rows] @ profile.factors
         popularity = np.float32(scoring.item_weight) * self.item_biases[rows]
         return (taste + popularity + np.float32(scoring.constant(self.mean, profile.bias))).astype(np.float32)
@@ -327,8 +357,16 @@ class Model(LookupModel):
     def _unit_users(self) -> ItemPanels:
         return pack_units(self.user_factors)
 
-    def _listed(self, rows: Int64, name: str, figure: Float32, output: Output) -> Frame:
+    def _listed(
+        self, rows: Int64, name: str, figure: Float32, output: Output, beside: Mapping[str, Float32] = NOTHING
+    ) -> Frame:
         table = item_table(
-            rows, name, figure, item_ids=self.item_ids, counts=self.item_counts, catalogue=self.catalogue
+            rows,
+            name,
+            figure,
+            item_ids=self.item_ids,
+            counts=self.item_counts,
+            catalogue=self.catalogue,
+            beside=beside,
         )
         return as_output(table, output)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -26,6 +28,7 @@ def item_table(
     item_ids: pa.Array,
     counts: Int64,
     catalogue: pa.Table | None,
+    beside: Mapping[str, Float32] = MappingProxyType({}),
 ) -> pa.Table:
     """List items: `item`, what the catalogue has of them, the figure, and `n_ratings`.
 
@@ -37,6 +40,8 @@ def item_table(
         What orders them, and its values, shape (listed,).
     item_ids, counts, catalogue
         The model's; counts have shape (items,).
+    beside
+        More figures by name, each of shape (listed,).
     """
     places = pa.array(rows)
     columns = {"item": item_ids.take(places)}
@@ -44,6 +49,7 @@ def item_table(
         taken = catalogue.take(places)
         columns |= {name: taken[name] for name in CATALOGUE_COLUMNS if name in catalogue.column_names}
     columns[name] = pa.array(np.asarray(figure, np.float32))
+    columns |= {more: pa.array(np.asarray(values, np.float32)) for more, values in beside.items()}
     columns["n_ratings"] = pa.array(counts[rows])
     return pa.table(columns)
 

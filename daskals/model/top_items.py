@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from daskals.errors import ConfigError, DataError
 from daskals.kernels.scoring.topk import ItemPanels, SeenItems, pack_items, top_items
+from daskals.kernels.scoring.weighted_rows import best_of
 from daskals.types import Float32, Int64
 
 
@@ -53,6 +54,26 @@ def best_rows(
     DataError
         If nothing is allowed.
     """
+    _check_wanted(n, allowed, what)
+    left_out = np.flatnonzero(~allowed).astype(np.int32)
+    seen = SeenItems(np.array([0, len(left_out)], np.int64), left_out)
+    found = top_items(panels, vector[None], n, seen)
+    count = min(n, len(allowed) - len(left_out))
+    return found.items[0, :count].astype(np.int64), found.scores[0, :count]
+
+
+def best_scores(scores: Float32, n: int, allowed: NDArray[np.bool_]) -> tuple[Int64, Float32]:
+    """Find the n best allowed items by their scores; fewer if fewer are allowed.
+
+    `scores` are float32, shape (items,), `allowed` bool, the same. Returns rows, int64, and their scores,
+    float32, both of shape (found,). Raises as `best_rows` does.
+    """
+    _check_wanted(n, allowed, "items")
+    rows = best_of(scores, allowed, n)
+    return rows, scores[rows]
+
+
+def _check_wanted(n: int, allowed: NDArray[np.bool_], what: str) -> None:
     if not 1 <= n <= len(allowed):
         raise ConfigError(
             f"found {n}", where="n", expected=f"1 to {len(allowed)}, as many as there are {what}"
@@ -64,8 +85,3 @@ def best_rows(
             expected=f"conditions that some {what} meet",
             remedy="Lower the minimum of ratings, or widen genres, years and lists",
         )
-    left_out = np.flatnonzero(~allowed).astype(np.int32)
-    seen = SeenItems(np.array([0, len(left_out)], np.int64), left_out)
-    found = top_items(panels, vector[None], n, seen)
-    count = min(n, len(allowed) - len(left_out))
-    return found.items[0, :count].astype(np.int64), found.scores[0, :count]

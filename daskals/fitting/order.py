@@ -1,0 +1,188 @@
+"""Learning the order of a model's lists from its training ratings: the closed form, where it fits.
+
+Interactions are 1 for liked ratings and ½ for others; Z stacks the users' rows and, weighed, the genres'.
+B minimises ‖Z − ZB‖² + λ‖B‖² with a diagonal of zeros: B_ji = −P_ji/P_ii, P = (ZᵀZ + λ)⁻¹. Where there are
+fewer users and genres than items, P = (1 − AᵀA)/λ with A = L⁻¹Z, LLᵀ = ZZᵀ + λ, and A is kept instead.
+All sums of interactions are exact, and dense systems are solved by `kernels.toolkit.dense`: the same bits
+on any number of threads.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from daskals.config import TrainConfig
+from daskals.kernels.toolkit.dense import backward, cholesky, forward
+from daskals.model.fitted import Model
+from daskals.model.order.learnt import Order, OrderSettings, interactions
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split, load_block
+from daskals.types import TRAIN, Float32, Float64, Int64, RatingsBlock
+
+LEAST_RATINGS = 5
+"""Training ratings of an item that is regressed on others; rarer ones have the other parts of the order."""
+
+MOST_ITEMS = 20_000
+LEAST_WORK = 2e10
+"""Multiplications that are spent on any order: some seconds."""
+
+COLUMNS = 128
+"""Columns that are solved at a time, so that they stay in the cache."""
+
+
+class OrderData(NamedTuple):
+    """What an order is learnt from.
+
+    Attributes
+    ----------
+    x
+        Interactions, sparse float64, shape (users, items).
+    genres
+        Which genres an item is of, float64, shape (items, genres).
+    counts
+        Training ratings of each item, int64, shape (items,).
+    """
+
+    x: scipy.sparse.csr_array
+    genres: Float64
+    counts: Int64
+
+
+def gather_interactions(
+    block: RatingsBlock, n_items: int, genres: Float64, limits: tuple[float, float], unliked: float
+) -> OrderData:
+    """Turn the training ratings of all users into what an order is learnt from.
+
+    Parameters
+    ----------
+    block
+        All users' training ratings.
+    n_items
+        All items.
+    genres
+        Shape (items, genres).
+    limits
+        Of the rating scale.
+    unliked
+        See `OrderSettings`.
+    """
+    values = interactions(block.ratings, limits, unliked).astype(np.float64)
+    x = scipy.sparse.csr_array((values, block.indices, block.indptr), shape=(block.n_rows, n_items))
+    return OrderData(x, genres, np.bincount(block.indices, minlength=n_items).astype(np.int64))
+
+
+def learn_order(data: OrderData, settings: OrderSettings, work: float) -> Order:
+    """Learn an order.
+
+    Parameters
+    ----------
+    data
+        What from.
+    settings
+        Weights of its parts.
+    work
+        Multiplications that may be spent; the most rated items are regressed on one another, as many as fit.
+    """
+    items = choose_items(data, max(work, LEAST_WORK))
+    popularity = np.asarray(data.x.sum(axis=0)).ravel() / max(data.x.shape[0], 1)
+    x = data.x[:, items]
+    per_genre = np.maximum(data.genres.sum(axis=0), 1.0)
+    by_genre = (data.genres[items] * (settings.genre_rows / np.sqrt(per_genre))).T
+    if is_dual(data, len(items)):
+        products, scale = _by_users(x, by_genre, settings.ridge)
+    else:
+        products, scale = _by_items(x, by_genre, settings.ridge), np.empty(0, np.float32)
+    return Order(settings, items, products, scale, popularity.astype(np.float32))
+
+
+def is_dual(data: OrderData, n_items: int) -> bool:
+    """Tell whether users and genres are fewer than the items to regress on one another."""
+    return bool(data.x.shape[0] + data.genres.shape[1] < n_items)
+
+
+def choose_items(data: OrderData, work: float) -> Int64:
+    """Return the rows of the items to regress on one another, int64, ascending.
+
+    Those with `LEAST_RATINGS`; if their products take more than `work` multiplications, the most rated.
+    """
+    n_items = min(int(np.count_nonzero(data.counts >= LEAST_RATINGS)), MOST_ITEMS)
+    rows = data.x.shape[0] + data.genres.shape[1]
+    fitting = max(int((2.0 * work) ** (1 / 3)), int(2.0 * work / rows**2) if rows**3 < 6.0 * work else 0)
+    chosen = np.argsort(-data.counts, kind="stable")[: min(n_items, fitting)]
+    return np.sort(chosen).astype(np.int64)
+
+
+def _by_users(x: scipy.sparse.csr_array, by_genre: Float64, ridge: float) -> tuple[Float32, Float32]:
+    """Return A, float32, shape (users + genres, items), and its scale, shape (items,)."""
+    n_users, n_items = x.shape
+    gram = np.zeros((n_users + len(by_genre),) * 2)
+    gram[:n_users, :n_users] = (x @ x.T).toarray()
+    gram[n_users:, :n_users] = (x @ by_genre.T).T
+    gram[n_users:, n_users:] = (by_genre[:, None, :] * by_genre[None, :, :]).sum(axis=2)
+    gram[np.diag_indices(len(gram))] += ridge
+    factor = cholesky(gram, "the users' products")
+    products = np.empty((len(gram), n_items), np.float32)
+    scale = np.empty(n_items, np.float32)
+    columns = x.tocsc()
+    for start in range(0, n_items, COLUMNS):
+        some = slice(start, min(start + COLUMNS, n_items))
+        solved = forward(factor, np.vstack([columns[:, some].toarray(), by_genre[:, some]]))
+        products[:, some] = solved
+        scale[some] = 1.0 / (1.0 - (solved**2).sum(axis=0))
+    return products, scale
+
+
+def _by_items(x: scipy.sparse.csr_array, by_genre: Float64, ridge: float) -> Float32:
+    """Return B, float32, shape (items, items)."""
+    n_items = x.shape[1]
+    gram = (x.T @ x).toarray()
+    for row in by_genre:
+        here = np.flatnonzero(row)
+        gram[np.ix_(here, here)] += np.outer(row[here], row[here])
+    gram[np.diag_indices(n_items)] += ridge
+    factor = cholesky(gram, "the items' products")
+    products = np.empty((n_items, n_items), np.float32)
+    variances = np.empty(n_items)
+    for start in range(0, n_items, COLUMNS):
+        # rows above are known from the columns before: P is symmetric
+        stop = min(start + COLUMNS, n_items)
+        lower = np.ascontiguousarray(factor[start:, start:])
+        inverse = backward(lower, forward(lower, np.eye(n_items - start, stop - start)))
+        variances[start:stop] = np.diag(inverse)
+        products[start:, start:stop] = inverse
+        products[start:stop, start:] = inverse.T
+    products /= -variances.astype(np.float32)
+    products[np.diag_indices(n_items)] = 0.0
+    return products
+
+
+def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConfig) -> Model:
+    """Return a trained model with the order of its lists, and the report's section `order`.
+
+    What may be spent is counted in multiplications, not seconds, so that nothing depends on the machine:
+    about as many as the training took.
+    """
+    if config.order == "rating":
+        return replace(model, report={**model.report, "order": {"by": "rating"}})
+    started = time.perf_counter()
+    passes = config.sweeps if config.model == "bayes" else len(model.report["history"])
+    work = 2.0 * passes * split.n_train * (model.rank + 2) ** 2
+    settings = OrderSettings()
+    block = load_block(str(store.path), "user", 0, store.n_users, split.key, TRAIN)
+    data = gather_interactions(block, store.n_items, model.genre_matrix, model.limits, settings.unliked)
+    order = learn_order(data, settings, work)
+    section = {
+        "by": "affinity",
+        **asdict(settings),
+        "items": len(order.items),
+        "items_that_could": int(np.count_nonzero(data.counts >= LEAST_RATINGS)),
+        "form": "factors" if len(order.scale) else "products",
+        "bytes": order.n_bytes,
+        "seconds": time.perf_counter() - started,
+    }
+    return replace(model, order=order, report={**model.report, "order": section})

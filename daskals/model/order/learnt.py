@@ -1,0 +1,118 @@
+"""What a model learnt of the order of its lists, as saved: weights, products of items, popularity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daskals.types import Float32, Int64
+
+LIKED_PLACE = 2 / 3
+"""Where on the scale a rating begins to count as liked: the place of 3.5 on half stars from 0.5 to 5."""
+
+HALF_STARS = 4.5
+"""Spread of half stars, the unit in which the predicted rating's share is told."""
+
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class OrderSettings:
+    """How the parts of an order are weighed; see `daskals.model.order.scoring` for the formula.
+
+    Attributes
+    ----------
+    ridge
+        λ of the items' regression on one another.
+    genre_rows
+        Weight of a genre in that regression, beside users; a genre with n items counts as its square over n.
+    genre_weight, genre_exponent
+        Weight c of the genre term, and how much it follows an item's popularity, β.
+    popularity_weight
+        Weight of popularity by itself.
+    rating_weight
+        Weight of the predicted rating, told for half stars.
+    unliked
+        What a rating that is not liked counts, beside 1 for one that is.
+    """
+
+    ridge: float = 100.0
+    genre_rows: float = 10.0
+    genre_weight: float = 0.4
+    genre_exponent: float = 1.0
+    popularity_weight: float = 0.01
+    rating_weight: float = 0.01
+    unliked: float = 0.5
+
+
+def interactions(ratings: Float32, limits: tuple[float, float], unliked: float) -> Float32:
+    """Return what ratings count as in an order, float32, of their shape: 1 if liked, else `unliked`.
+
+    Parameters
+    ----------
+    ratings
+        Shape (ratings,).
+    limits
+        Lowest and highest rating of the scale; where they are the same, every rating is liked.
+    unliked
+        See `OrderSettings`.
+    """
+    low, high = limits
+    least = low + (high - low) * (LIKED_PLACE - _TOLERANCE)
+    return np.where(ratings >= least, np.float32(1.0), np.float32(unliked)).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """The order of a model's lists.
+
+    Attributes
+    ----------
+    settings
+        Weights of its parts.
+    items
+        int64, shape (core,): rows of the items that are regressed on one another, ascending.
+    products
+        float32. Where `scale` is empty, B itself, shape (core, core): what rating one item says of another.
+        Else A, shape (users + genres, core), with B_ji = scale_i·A_j·A_i for j ≠ i.
+    scale
+        float32, shape (core,) or empty.
+    popularity
+        float32, shape (items,): mean interaction of an item over all users.
+    """
+
+    settings: OrderSettings
+    items: Int64
+    products: Float32
+    scale: Float32
+    popularity: Float32
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the arrays in memory."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays by name, as a model folder holds them."""
+        return {
+            "order/items": self.items,
+            "order/products": self.products,
+            "order/scale": self.scale,
+            "order/popularity": self.popularity,
+        }
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a model's manifest holds of the order."""
+        return {"order": asdict(self.settings)}
+
+    @classmethod
+    def from_stored(cls, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> Self:
+        """Build from what a model folder holds; see `arrays` and `attributes`."""
+        return cls(
+            OrderSettings(**attributes["order"]),
+            *(arrays[f"order/{name}"] for name in ("items", "products", "scale", "popularity")),
+        )

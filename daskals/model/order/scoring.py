@@ -1,0 +1,171 @@
+"""Scores of the order `affinity`: of a person who rated these items, every item.
+
+x_j is 1 for a liked rating, ½ for another, m their sum, P_i an item's popularity (mean x over all users),
+f_ig whether item i is of genre g, |G_i| its genres, b_g the usual share of a genre (Σ P_i f_ig / Σ P_i):
+
+    score(i) = Σ_j x_j B_ji + c·P_i^β·Σ_g lift_g f_ig/√|G_i| + p·P_i + r·(p_u·q_i + b_i)
+    lift_g   = Σ_j x_j (f_jg − b_g) / ((m + 5)·√b_g)
+
+B is the regression of items on one another (EASE, Steck 2019, with rows for genres): minimising
+‖Z − ZB‖² + λ‖B‖² with no item explaining itself. No solve is needed for somebody new.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.kernels.scoring.weighted_rows import add_rows
+from daskals.model.order.learnt import HALF_STARS, Order, interactions
+from daskals.types import Float32, Float64, Int64
+
+FEW = 5.0
+"""Ratings that a person's genres are as uncertain as: their lift is drawn to 0."""
+
+
+class RatingParts(NamedTuple):
+    """The predicted rating's part of every item.
+
+    Attributes
+    ----------
+    factors
+        float32, shape (items, rank).
+    biases
+        float32, shape (items,).
+    limits
+        Lowest and highest rating of the scale.
+    """
+
+    factors: Float32
+    biases: Float32
+    limits: tuple[float, float]
+
+
+class OrderScorer:
+    """Scores every item for one person after the other.
+
+    Parameters
+    ----------
+    order
+        What was learnt.
+    genres
+        Which genres an item is of, 0 or 1, float64, shape (items, genres); no columns if none are known.
+    rating
+        The predicted rating's part.
+    """
+
+    def __init__(self, order: Order, genres: Float64, rating: RatingParts) -> None:
+        settings = order.settings
+        self._order = order
+        self._limits = rating.limits
+        self._genres = genres
+        popularity = order.popularity.astype(np.float64)
+        self._usual = np.maximum(popularity @ genres / max(float(popularity.sum()), 1e-9), 1e-9)
+        spread = rating.limits[1] - rating.limits[0]
+        self._rating = settings.rating_weight * HALF_STARS / spread if spread > 0 else 0.0
+        self._by_genre = self.genre_part(genres, popularity)
+        # one row a genre, then one a factor: what a person's lifts and factors are multiplied with
+        self._shared = np.ascontiguousarray(
+            np.vstack([self._by_genre.T, self._rating * rating.factors.T.astype(np.float64)])
+        ).astype(np.float32)
+        self._offsets = self.base(popularity, rating.biases.astype(np.float64)).astype(np.float32)
+        self._place = np.full(len(popularity), -1, np.int64)
+        self._place[order.items] = np.arange(len(order.items))
+
+    def genre_part(self, genres: Float64, popularity: Float64) -> Float64:
+        """Return c·P_i^β·f_ig/√|G_i|, float64, shape (items, genres), of the genres and popularity of items.
+
+        `genres` has shape (items, genres), `popularity` (items,).
+        """
+        settings = self._order.settings
+        weight = settings.genre_weight * popularity**settings.genre_exponent
+        return weight[:, None] * genres / np.maximum(np.sqrt(genres.sum(axis=1, keepdims=True)), 1.0)
+
+    def base(self, popularity: Float64, biases: Float64) -> Float64:
+        """Return what items score with everybody, p·P_i + r·b_i, float64, shape (items,) as both."""
+        return self._order.settings.popularity_weight * popularity + self._rating * biases
+
+    def interactions(self, ratings: Float32) -> Float32:
+        """Return what a person's ratings count as, float32, shape (ratings,) as they are."""
+        return interactions(ratings, self._limits, self._order.settings.unliked)
+
+    def scores(self, rated: Int64, ratings: Float32, factors: Float32) -> Float32:
+        """Score all items for a person, float32, shape (items,).
+
+        Parameters
+        ----------
+        rated, ratings
+            Rows of the items the person rated, and how, shape (ratings,).
+        factors
+            The person's factors, shape (rank,).
+        """
+        x = self.interactions(ratings)
+        lift = self.lifts(rated, x).sum(axis=0)
+        out = self._offsets.copy()
+        shared = np.concatenate([lift, factors.astype(np.float64)]).astype(np.float32)
+        add_rows(shared, np.arange(len(shared)), self._shared, out)
+        out[self._order.items] += self._regressed(rated, x)
+        return out
+
+    def lifts(self, rated: Int64, x: Float32) -> Float64:
+        """Return each rating's part of the lift of every genre, float64, shape (ratings, genres).
+
+        `rated` and `x` have shape (ratings,).
+        """
+        above = self._genres[rated] - self._usual
+        strength = float(x.sum(dtype=np.float64)) + FEW
+        lifts: Float64 = x[:, None].astype(np.float64) * above / (strength * np.sqrt(self._usual))
+        return lifts
+
+    def _regressed(self, rated: Int64, x: Float32) -> Float32:
+        """Return Σ_j x_j B_ji of the core's items, float32, shape (core,)."""
+        order = self._order
+        known = self._place[rated] >= 0
+        places, weights = self._place[rated][known], x[known]
+        out = np.zeros(len(order.items), np.float32)
+        if not len(order.scale):
+            add_rows(weights, places, order.products, out)
+            return out
+        taste = (order.products[:, places].astype(np.float64) * weights).sum(axis=1).astype(np.float32)
+        add_rows(taste, np.arange(len(taste)), order.products, out)
+        out *= order.scale
+        out[places] -= weights * (order.scale[places] - 1)  # no item speaks for itself
+        return out
+
+    def contributions(self, rated: Int64, ratings: Float32, target: int) -> tuple[Float64, Float64]:
+        """Share a score out among the ratings it comes from.
+
+        Parameters
+        ----------
+        rated, ratings
+            Shape (ratings,), as in `scores`.
+        target
+            Row of the item.
+
+        Returns
+        -------
+        tuple of float64
+            Both of shape (ratings,): what each rating says of the item as that very item, and by its genres.
+        """
+        order, x = self._order, self.interactions(ratings)
+        by_genre = self.lifts(rated, x) @ self._by_genre[target]
+        by_item = np.zeros(len(rated))
+        places, place = self._place[rated], int(self._place[target])
+        known = (places >= 0) & (rated != target)
+        if place >= 0 and not len(order.scale):
+            by_item[known] = x[known] * order.products[places[known], place].astype(np.float64)
+        elif place >= 0:
+            others = order.products[:, places[known]].astype(np.float64)
+            own = order.products[:, place].astype(np.float64)
+            by_item[known] = x[known] * (others * own[:, None]).sum(axis=0) * float(order.scale[place])
+        return by_item, by_genre
+
+    def popularity_part(self, target: int) -> float:
+        """Return p·P_i of an item."""
+        return self._order.settings.popularity_weight * float(self._order.popularity[target])
+
+    @property
+    def rating_weight(self) -> float:
+        """Weight of p_u·q_i + b_i."""
+        return self._rating

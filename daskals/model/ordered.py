@@ -1,0 +1,85 @@
+"""Which order a list is in, and scores by the one that the model has learnt."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from daskals.errors import ConfigError
+from daskals.model.list_order import Scoring
+from daskals.model.lookup import LookupModel
+from daskals.model.order.scoring import OrderScorer, RatingParts
+from daskals.model.profile import Profile
+from daskals.types import Float32, Float64, Int64
+
+ListOrder: TypeAlias = Literal["affinity", "rating"]
+"""By what a person would choose, or by what they would rate highest."""
+
+OLD_MODEL = "this model was trained before models learnt an order: its lists go by predicted rating"
+
+
+class OrderedModel(LookupModel):
+    """A fitted model that puts items in order. See `FactorModel` for the attributes."""
+
+    def list_order(self, asked: ListOrder | None = None, scoring: Scoring | None = None) -> ListOrder:
+        """Settle the order of a list: `affinity` where the model has learnt it and nothing else is asked for.
+
+        A model of the version before, which has learnt none, orders by rating and warns of it.
+
+        Raises
+        ------
+        ConfigError
+            If the order is not known, the model has not learnt it, or weights of the rating come with it.
+        """
+        weighed = scoring is not None and scoring != Scoring()
+        if asked not in (None, "affinity", "rating"):
+            raise ConfigError(f"found {asked!r}", where="order", expected="affinity or rating")
+        if asked == "affinity" and weighed:
+            raise ConfigError(
+                "found affinity together with alpha or bias_weight",
+                where="order",
+                expected="one of them: the weights are of the order by rating",
+            )
+        if asked == "affinity" and self.order is None:
+            raise ConfigError(
+                "the model has learnt no affinity",
+                where="order",
+                expected="rating",
+                remedy="Train it anew, without --order rating",
+            )
+        if asked is None and not weighed and self.is_older_than_orders:
+            warnings.warn(OLD_MODEL, UserWarning, stacklevel=3)
+        return "rating" if asked == "rating" or weighed or self.order is None else "affinity"
+
+    @property
+    def is_older_than_orders(self) -> bool:
+        """Whether the model is of a version that learnt no order, rather than trained without one."""
+        return self.order is None and "order" not in self.report.get("config", {"order": None})
+
+    @cached_property
+    def order_scorer(self) -> OrderScorer:
+        """What scores items by affinity; only where `order` is there."""
+        assert self.order is not None
+        rating = RatingParts(self.item_factors, self.item_biases, self.limits)
+        return OrderScorer(self.order, self.genre_matrix, rating)
+
+    @property
+    def genre_matrix(self) -> Float64:
+        """Which genres an item is of, 0 or 1, float64, shape (items, genres), genres as `traits` has them."""
+        if self.catalogue is None or "genres" not in self.catalogue.column_names:
+            return np.zeros((len(self.item_ids), 0))
+        return (self.traits.genres > 0).astype(np.float64)
+
+    def affinities(self, profile: Profile) -> Float32:
+        """Score all items for a person by affinity, float32, shape (items,)."""
+        return self.order_scorer.scores(profile.rated, profile.ratings, profile.factors)
+
+    def expected(self, profile: Profile, rows: Int64) -> Float32:
+        """Predict a person's ratings of items at rows, within the scale, float32, shape (rows,) as they."""
+        items = self.item_rows[rows]
+        taste = items[:, : self.rank] @ profile.factors
+        rating = taste + items[:, self.rank + 1] + np.float32(self.mean + profile.bias)
+        return np.clip(rating, *self.limits).astype(np.float32)
