@@ -19,6 +19,7 @@ from daskals.config import JobConfig, ReadConfig
 from daskals.errors import ConfigError, DataError, OutputError
 from daskals.ratings.datasets import DATASETS, fetch_dataset, suggest_name
 from daskals.ratings.dates import last_moment
+from daskals.ratings.exact_ids import exact_id, exact_ids
 from daskals.ratings.frames import from_frame, from_sparse
 from daskals.ratings.source import read_ratings
 from daskals.ratings.synthetic import SYNTHETIC_NAMES, generate, synthetic_version
@@ -136,13 +137,20 @@ def forget_listed(store: str | Path, file: Path) -> RatingsStore:
     opened = open_latest(store)
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-        ids = pa.array([line for line in lines if line], pa.string()).cast(opened.user_ids.type)
-    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"cannot be read as user ids ({error})",
             where=str(file),
             expected=f"one id a line, of type {opened.user_ids.type}",
         ) from None
+    ids = exact_ids(pa.array([line for line in lines if line], pa.string()), opened.user_ids.type)
+    if ids.null_count:
+        foreign = next(place for place, line in enumerate(lines) if line and exact_id(line, ids.type) is None)
+        raise DataError(
+            f"'{lines[foreign]}' is no id as the store's are",
+            where=f"{file}, line {foreign + 1}",
+            expected=f"one id a line, of type {ids.type}, such as {opened.user_ids[0].as_py()}",
+        )
     return forget_users(store, ids)
 
 

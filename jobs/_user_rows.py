@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from daskals.model.fitted import Model
     from daskals.types import Int64
 
-USER_COLUMNS = ("user", "user_id", "userId")
-
 
 def user_rows(model: Model, path: Path | None, named: tuple[str, ...]) -> Int64 | None:
     """Return the rows of the users of a file or of the command line, None for all users.
@@ -42,18 +40,14 @@ def user_rows(model: Model, path: Path | None, named: tuple[str, ...]) -> Int64 
 
 
 def _read_users(path: Path) -> list[Any]:
-    import pyarrow as pa
-    import pyarrow.csv as arrow_csv
-    import pyarrow.parquet as pq
+    from daskals.ratings.columns import KNOWN_NAMES, find_column
+    from daskals.ratings.text_table import read_text_table
 
-    expected = f"a CSV or Parquet file with a column {', '.join(USER_COLUMNS[:-1])} or {USER_COLUMNS[-1]}"
-    if not path.is_file():
-        raise DataError("does not exist", where=str(path), expected=expected)
-    try:
-        table = pq.read_table(path) if path.suffix in {".parquet", ".pq"} else arrow_csv.read_csv(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"cannot be read ({error})", where=str(path), expected=expected) from None
-    for name in USER_COLUMNS:
-        if name in table.column_names:
-            return list(table[name].to_pylist())
-    raise DataError(f"has the columns {', '.join(table.column_names)}", where=str(path), expected=expected)
+    expected = f"a CSV or Parquet file with a column {', '.join(KNOWN_NAMES['user'][:2])} or the like"
+    table = read_text_table(path, expected)
+    name = find_column(table.column_names, "user")
+    if name is None:
+        raise DataError(
+            f"has the columns {', '.join(table.column_names)}", where=str(path), expected=expected
+        )
+    return list(table[name].to_pylist())

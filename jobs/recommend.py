@@ -68,8 +68,8 @@ def _filters(options: dict[str, Any]) -> Filters:
         options["min_ratings"],
         tuple(name.strip() for name in options["genres"].split(",") if name.strip()),
         _years(options["years"]),
-        tuple(map(_key, options["allow"])) or None,
-        tuple(map(_key, options["deny"])),
+        options["allow"] or None,
+        options["deny"],
     )
 
 
@@ -83,11 +83,6 @@ def _years(text: str) -> tuple[int | None, int | None]:
         )
     low = int(first) if first else None
     return low, (int(last) if last else None) if dash else low
-
-
-def _key(text: str) -> int | str:
-    """Take digits for an id; anything else is a title, or an id that is text."""
-    return int(text) if text.isdecimal() else text
 
 
 def _for_one(

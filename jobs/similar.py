@@ -42,7 +42,7 @@ def _print_one(model: Model, item: str, n: int, options: dict[str, Any]) -> None
     from jobs._item_tables import print_items, records
     from jobs._json_file import write_json
 
-    row = model.find_item(int(item) if item.isdecimal() else item)
+    row = model.find_item(item)
     click.echo(f"most like {model.item_name(row)}")
     table = model.similar_items(
         model.item_ids[row].as_py(), n, filters=Filters(min_ratings=options["min_ratings"])

@@ -18,6 +18,7 @@ from daskals.kernels.scoring.score import predict_pairs
 from daskals.kernels.toolkit.layout import aligned_empty, pack_rows, unpack_rows
 from daskals.model.order.learnt import Order
 from daskals.model.samples import Samples, Scored
+from daskals.ratings.exact_ids import exact_ids
 from daskals.store.atomic_folder import Existing
 from daskals.store.model_files import StoredModel, read_model, write_model
 from daskals.types import SIDES, FactorRows, Float32, Float64, Int64, Side
@@ -116,17 +117,9 @@ class FactorModel:
         return self.item_rows[:, self.rank + 1]
 
     def rows_of(self, side: Side, ids: pa.Array | Sequence[Any]) -> Int64:
-        """Return the row of each original id, −1 where the model does not know it."""
+        """Return the row of each original id, int64, shape (ids,); −1 where the model does not know it."""
         own = self.user_ids if side == "user" else self.item_ids
-        try:
-            wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids)
-            if not pa.types.is_floating(wanted.type):
-                wanted = wanted.cast(own.type)
-        except pa.ArrowException as error:
-            raise _unlike(side, own.type, str(error)) from None
-        if wanted.type != own.type:
-            raise _unlike(side, own.type, "they are floating-point numbers")
-        rows = pc.index_in(wanted, value_set=own)
+        rows = pc.index_in(exact_ids(ids, own.type), value_set=own)
         return np.asarray(pc.fill_null(rows, -1)).astype(np.int64)
 
     def predict(
@@ -137,7 +130,7 @@ class FactorModel:
         Parameters
         ----------
         users, items
-            Original ids, equally many. Ids the model never saw are allowed.
+            Original ids, equally many. Ids the model never saw, or that no id of it can be, are unknown.
         clip
             Keep predictions within the rating scale.
 
@@ -149,7 +142,7 @@ class FactorModel:
         Raises
         ------
         DataError
-            If the lengths differ, or ids are of a type that cannot be the model's.
+            If the lengths differ.
         """
         if len(users) != len(items):
             raise DataError(
@@ -271,12 +264,6 @@ class FactorModel:
             samples=Samples.from_stored(arrays, attributes) if "samples/users" in arrays else None,
             order=Order.from_stored(arrays, attributes) if "order/items" in arrays else None,
         )
-
-
-def _unlike(side: Side, own: pa.DataType, reason: str) -> DataError:
-    return DataError(
-        f"{side} ids that cannot be compared with the model's ({reason})", expected=f"ids of type {own}"
-    )
 
 
 def _append_unknown(rows: FactorRows) -> FactorRows:

@@ -16,7 +16,8 @@ from daskals.model.filters import Filters, allowed_items
 from daskals.model.new_items import ItemTraits, read_traits
 from daskals.model.prior_mean import Group, read_groups
 from daskals.model.profile import Fold
-from daskals.model.titles import TitleIndex
+from daskals.model.titles import TitleIndex, is_bare_number
+from daskals.ratings.exact_ids import exact_id
 from daskals.types import SIDES, Ridge, Side
 
 
@@ -32,7 +33,7 @@ class LookupModel(FactorModel):
         DataError
             If the ratings came without titles.
         """
-        if self.catalogue is None or "title" not in self.catalogue.column_names:
+        if not self.has_titles or self.catalogue is None:
             raise DataError(
                 "the model has no titles",
                 where="title",
@@ -63,7 +64,9 @@ class LookupModel(FactorModel):
         return Fold(side, other, self.rank, self.mean, self.ridge)
 
     def find_item(self, item: Any) -> int:
-        """Return the row of an item, named by original id or by title.
+        """Return the row of an item, named by original id or, where the text is no id, by title.
+
+        A bare number is an id and nothing else, so that no title with a number in it is taken for it.
 
         Raises
         ------
@@ -73,9 +76,25 @@ class LookupModel(FactorModel):
         row = self.row_of("item", item)
         if row is not None:
             return row
-        if isinstance(item, str) and self.catalogue is not None:
+        if isinstance(item, str) and not is_bare_number(item) and self.has_titles:
             return self.titles.resolve(item).row
         raise unknown_id("item", item, self.item_ids)
+
+    def find_item_by_id(self, item: Any) -> int:
+        """Return the row of an item, named by original id; raise DataError if there is none."""
+        row = self.row_of("item", item)
+        if row is None:
+            raise unknown_id("item", item, self.item_ids)
+        return row
+
+    def find_item_by_title(self, title: Any) -> int:
+        """Return the row of an item, named by title, though it were a number; raise DataError if none."""
+        return self.titles.resolve(str(title)).row
+
+    @property
+    def has_titles(self) -> bool:
+        """Whether the catalogue tells titles."""
+        return self.catalogue is not None and "title" in self.catalogue.column_names
 
     def find_user(self, user: Any) -> int:
         """Return the row of a user, named by original id; raise DataError if there is none."""
@@ -106,7 +125,7 @@ class LookupModel(FactorModel):
     def item_name(self, row: int) -> str:
         """Return an item's title, or its id where it has none."""
         title = None
-        if self.catalogue is not None and "title" in self.catalogue.column_names:
+        if self.catalogue is not None and self.has_titles:
             title = self.catalogue["title"][row].as_py()
         return title or f"item {self.item_ids[row].as_py()}"
 
@@ -121,11 +140,13 @@ class LookupModel(FactorModel):
         return allowed
 
     def row_of(self, side: Side, key: Any) -> int | None:
-        """Return the row of one original id, None where the model does not know it."""
-        try:
-            return self._row_by_id[side].get(key)
-        except TypeError:  # unhashable, so no id
-            return None
+        """Return the row of one original id, None where the model does not know it.
+
+        A key is read in the type of the model's ids: see `daskals.ratings.exact_ids.exact_id`.
+        """
+        ids = self.user_ids if side == "user" else self.item_ids
+        found = exact_id(key, ids.type)
+        return None if found is None else self._row_by_id[side].get(found)
 
 
 def unknown_id(side: Side, key: Any, ids: pa.Array, remedy: str = "") -> DataError:

@@ -8,13 +8,11 @@ from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
-import pyarrow.parquet as pq
 
-from daskals.errors import ConfigError, DataError
+from daskals.errors import ConfigError
 from daskals.model.filters import Filters, genre_names
 from daskals.model.fitted import NO_FILTERS, Model
-from daskals.model.profile_ratings import KEY_COLUMNS
+from daskals.ratings.text_table import read_text_table
 
 EXAMPLES: dict[str, dict[str, float]] = {
     "One film: Toy Story (Nagi et al., section 7.1)": {"Toy Story (1995)": 5.0},
@@ -50,7 +48,7 @@ class TypedRating(NamedTuple):
 
 
 def parse_typed_ratings(model: Model, texts: Sequence[str]) -> list[TypedRating]:
-    """Read ratings typed as TITLE=RATING.
+    """Read ratings typed as TITLE=RATING or ID=RATING; what is a whole title is one, though it were an id.
 
     Raises
     ------
@@ -70,9 +68,17 @@ def parse_typed_ratings(model: Model, texts: Sequence[str]) -> list[TypedRating]
             raise ConfigError(
                 f"found {text!r}", where="--rate", expected='TITLE=RATING, as "Toy Story (1995)=5"'
             )
-        match = model.titles.resolve(title)
-        taken.append(TypedRating(title.strip(), match.row, match.title, rating, match.is_exact))
+        taken.append(_understood(model, title.strip(), rating))
     return taken
+
+
+def _understood(model: Model, text: str, rating: float) -> TypedRating:
+    """Take a text for the title it is, else for the id it is, else for a title like it."""
+    row = model.row_of("item", text)
+    if row is not None and not (model.has_titles and model.titles.is_title(text)):
+        return TypedRating(text, row, model.item_name(row), rating, is_exact=True)
+    match = model.titles.resolve(text)
+    return TypedRating(text, match.row, match.title, rating, match.is_exact)
 
 
 def read_profile_file(path: Path) -> pa.Table:
@@ -81,15 +87,9 @@ def read_profile_file(path: Path) -> pa.Table:
     Raises
     ------
     DataError
-        If the file is missing, cannot be read, or lacks a column.
+        If the file is missing or cannot be read.
     """
-    expected = f"a CSV or Parquet file with a column rating and one of {', '.join(KEY_COLUMNS)}"
-    if not path.is_file():
-        raise DataError("does not exist", where=str(path), expected=expected)
-    try:
-        return pq.read_table(path) if path.suffix in {".parquet", ".pq"} else arrow_csv.read_csv(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"cannot be read ({error})", where=str(path), expected=expected) from None
+    return read_text_table(path, "a CSV or Parquet file with a column rating, and one of item ids or titles")
 
 
 def popular_by_genre(model: Model, per_genre: int = 3, filters: Filters = NO_FILTERS) -> pd.DataFrame:

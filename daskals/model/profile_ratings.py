@@ -11,42 +11,45 @@ import pandas as pd
 import pyarrow as pa
 
 from daskals.errors import DataError
-from daskals.types import Float32, Int64
+from daskals.model.lookup import LookupModel
+from daskals.ratings.columns import KNOWN_NAMES, find_column
+from daskals.types import Float32, Int64, Side
 
 ProfileRatings: TypeAlias = Mapping[Any, float] | Iterable[tuple[Any, float]] | pd.DataFrame | pa.Table
 """Ratings of one person or item: what was rated (an original id or a title), and the rating."""
 
-KEY_COLUMNS = ("item", "item_id", "movieId", "title", "user", "user_id", "userId", "id")
+ANY_ID = ("id",)
+"""Names of a column of ids that do not say whose."""
+
+TITLES = ("title",)
 
 
-def read_profile_ratings(
-    given: ProfileRatings,
-    row_of: Callable[[Any], int],
-    limits: tuple[float, float],
-    name_of: Callable[[int], str],
-) -> tuple[Int64, Float32]:
+def read_profile_ratings(given: ProfileRatings, model: LookupModel, side: Side) -> tuple[Int64, Float32]:
     """Check ratings and find their rows; both come by ascending row, shape (ratings,).
 
     Parameters
     ----------
     given
-        The ratings. A frame has a column `rating` and one of `KEY_COLUMNS`.
-    row_of
-        Finds the row of an id or a title, or raises DataError.
-    limits
-        Lowest and highest rating of the scale.
-    name_of
-        Names a row in messages.
+        The ratings. A frame has a column of ratings and one of ids of the side, or of titles: a column of
+        ids holds nothing else, nor does one of titles. A mapping's or a pair's key may be either; a text
+        that is written like an id is one.
+    model
+        Finds the rows, and tells the scale.
+    side
+        What was rated with: "item" for a person's ratings, "user" for an item's.
 
     Raises
     ------
     DataError
-        If a key is not known, a rating is off the scale, or something is rated twice.
+        If a key is not known, a rating is off the scale, something is rated twice, or a frame holds the
+        ratings of several people (or items).
     """
     rows: dict[int, float] = {}
-    low, high = limits
-    for key, value in _pairs(given):
-        row = row_of(key)
+    low, high = model.limits
+    name_of = model.item_name if side == "item" else model.user_name
+    find, pairs = _keyed(given, model, side)
+    for key, value in pairs:
+        row = find(key)
         try:
             rating = float(value)
         except (TypeError, ValueError):
@@ -67,22 +70,56 @@ def read_profile_ratings(
     )
 
 
-def _pairs(given: ProfileRatings) -> Iterable[tuple[Any, Any]]:
-    if isinstance(given, Mapping):
-        return given.items()
+def _keyed(
+    given: ProfileRatings, model: LookupModel, side: Side
+) -> tuple[Callable[[Any], int], Iterable[tuple[Any, Any]]]:
+    """Return what finds the row of a key, and the pairs of key and rating."""
     if isinstance(given, pd.DataFrame | pa.Table):
-        names = list(given.columns) if isinstance(given, pd.DataFrame) else given.column_names
-        key = next((name for name in KEY_COLUMNS if name in names), None)
-        if key is None or "rating" not in names:
-            raise DataError(
-                f"the columns {', '.join(map(str, names)) or 'of nothing'}",
-                where="ratings",
-                expected=f"a column rating, and one of {', '.join(KEY_COLUMNS)}",
-            )
-        columns = [given[name].tolist() if isinstance(given, pd.DataFrame) else given[name].to_pylist()
-                   for name in (key, "rating")]  # fmt: skip
-        return zip(*columns, strict=True)
-    return _checked_pairs(given)
+        return _of_frame(given, model, side)
+    find = model.find_item if side == "item" else model.find_user
+    return find, given.items() if isinstance(given, Mapping) else _checked_pairs(given)
+
+
+def _of_frame(
+    given: pd.DataFrame | pa.Table, model: LookupModel, side: Side
+) -> tuple[Callable[[Any], int], Iterable[tuple[Any, Any]]]:
+    names = [str(name) for name in (given.columns if isinstance(given, pd.DataFrame) else given.column_names)]
+    rating, ids = find_column(names, "rating"), find_column(names, side)
+    ids = ids or next((name for name in names if name.casefold() in ANY_ID), None)
+    title = next((name for name in names if side == "item" and name.casefold() in TITLES), None)
+    key = ids or title
+    if key is None or rating is None:
+        known = (*KNOWN_NAMES[side][:4], *ANY_ID, *(TITLES if side == "item" else ()))
+        raise DataError(
+            f"the columns {', '.join(names) or 'of nothing'}",
+            where="ratings",
+            expected=f"a column rating, and one of {', '.join(known)}",
+        )
+    _require_one(given, names, "user" if side == "item" else "item")
+    find: Callable[[Any], int] = model.find_item_by_title
+    if ids is not None:
+        find = model.find_item_by_id if side == "item" else model.find_user
+    return find, zip(_values(given, key), _values(given, rating), strict=True)
+
+
+def _require_one(given: pd.DataFrame | pa.Table, names: list[str], side: Side) -> None:
+    """Refuse the ratings of several people as one person's, and of several items as one's."""
+    column = find_column(names, side)
+    if column is None:
+        return
+    several = dict.fromkeys(value for value in _values(given, column) if value is not None)
+    if len(several) > 1:
+        first = ", ".join(repr(value) for value in list(several)[:2])
+        raise DataError(
+            f"the ratings of {len(several):,} {side}s, {first} and so on",
+            where=f"ratings, column '{column}'",
+            expected=f"the ratings of one {side}",
+            remedy=f"Keep the rows of one {side}",
+        )
+
+
+def _values(given: pd.DataFrame | pa.Table, name: str) -> list[Any]:
+    return list(given[name].tolist() if isinstance(given, pd.DataFrame) else given[name].to_pylist())
 
 
 def _checked_pairs(given: Iterable[tuple[Any, float]]) -> Iterable[tuple[Any, Any]]:

@@ -27,6 +27,7 @@ _PART = 0.95
 _YEAR = re.compile(r"\s*\(?\b(1[89]\d\d|20\d\d)\)?\s*$")
 _TRAILING_ARTICLE = re.compile(rf"^(.*), ({ARTICLES})$")
 _LEADING_ARTICLE = re.compile(rf"^({ARTICLES}) (?=.)")
+_BARE_NUMBER = re.compile(r"\s*[+-]?\d+(?:[.,]\d+)*\s*")
 _NO_WORD = re.compile(r"[^\w]+")
 
 
@@ -60,6 +61,11 @@ def plain_title(title: str) -> str:
     main = _TRAILING_ARTICLE.sub(r"\2 \1", main.strip())
     words = _NO_WORD.sub(" ", (main + parenthesis + rest).replace("'", "")).strip()
     return _LEADING_ARTICLE.sub("", words)
+
+
+def is_bare_number(text: str) -> bool:
+    """Tell whether a text is nothing but a number, which may be an id and is no part of a title."""
+    return _BARE_NUMBER.fullmatch(text) is not None
 
 
 def year_typed(text: str) -> int | None:
@@ -152,6 +158,8 @@ class TitleIndex:
     def resolve(self, text: str) -> TitleMatch:
         """Find the one item a typed title means.
 
+        A bare number is a title only as a whole: `300` is "300 (2006)", but `1` is not "Kill Bill: Vol. 1".
+
         Raises
         ------
         DataError
@@ -161,6 +169,8 @@ class TitleIndex:
         if exact is not None:
             return TitleMatch(exact, self.titles[exact], is_exact=True)
         row = self._best_known(self._same_words(text))
+        if row is None and is_bare_number(text):
+            raise self.unknown(text)
         if row is None:
             row = self._best_known(np.flatnonzero(self._containing(text, whole_words=True)))
         if row is None:
@@ -168,6 +178,10 @@ class TitleIndex:
         if row is None:
             raise self.unknown(text)
         return TitleMatch(row, self.titles[row], is_exact=False)
+
+    def is_title(self, text: str) -> bool:
+        """Tell whether a text is a whole title, case, year, accents and article aside."""
+        return text.strip().casefold() in self._exact or bool(len(self._same_words(text)))
 
     def unknown(self, text: str) -> DataError:
         """Make the error for a title that nothing is like."""

@@ -76,10 +76,12 @@ def assemble(
         )
     rows = _Rows(raw.users, raw.items, raw.values, raw.timestamps, raw.positions())
     rows, dropped = _judge(raw, rows, invalid)
-    n_usable = len(rows.values)
+    n_later, first_later = 0, None
     if until is not None:
-        rows = _known_until(raw, rows, until)
-    n_later = n_usable - len(rows.values)
+        known = _known_until(raw, rows, until)
+        n_later = int(np.count_nonzero(~known))
+        first_later = raw.origin.place(int(rows.positions[np.argmin(known)])) if n_later else None
+        rows = rows.where(known)
     rows, n_duplicates = _settle(raw, rows, duplicates)
     users, items = rows.users.compact(), rows.items.compact()
     _require_two(users, items, raw, dropped)
@@ -99,11 +101,12 @@ def assemble(
         duplicates=n_duplicates,
         dropped=dropped,
         n_later=n_later,
+        first_later=first_later,
     )
 
 
-def _known_until(raw: RawRatings, rows: _Rows, until: int) -> _Rows:
-    """Leave out what was rated later."""
+def _known_until(raw: RawRatings, rows: _Rows, until: int) -> NDArray[np.bool_]:
+    """Tell what was rated by then."""
     if rows.timestamps is None:
         raise DataError(
             "the ratings have no timestamps",
@@ -120,7 +123,7 @@ def _known_until(raw: RawRatings, rows: _Rows, until: int) -> _Rows:
             expected=f"ratings up to {dt.datetime.fromtimestamp(until, dt.UTC):%Y-%m-%d %H:%M:%S} UTC",
             remedy="Name a later date with --as-of",
         )
-    return rows.where(known)
+    return known
 
 
 def _judge(raw: RawRatings, rows: _Rows, invalid: Invalid) -> tuple[_Rows, dict[str, int]]:

@@ -11,12 +11,19 @@ REQUIRED = ("user", "item", "rating")
 ROLES = (*REQUIRED, "timestamp")
 
 KNOWN_NAMES: dict[str, tuple[str, ...]] = {
-    "user": ("userId", "user", "user_id", "userid"),
-    "item": ("movieId", "item", "itemId", "item_id", "itemid", "movie_id", "movieid"),
-    "rating": ("rating", "score"),
-    "timestamp": ("timestamp", "ts"),
-}
-"""Names that are understood without being told, in order of preference."""
+    "user": (
+        "userId", "user", "user_id", "userid", "reviewerID", "customer_id", "member_id", "account_id", "uid",
+    ),
+    "item": (
+        "movieId", "item", "itemId", "item_id", "itemid", "movie_id", "movieid", "book_id", "isbn",
+        "parent_asin", "asin", "business_id", "game_id", "track_id", "song_id", "artist_id", "product_id",
+        "anime_id", "recipe_id", "joke_id", "iid",
+    ),
+    "rating": ("rating", "score", "stars", "overall", "book_rating", "user_rating"),
+    "timestamp": ("timestamp", "ts", "unixReviewTime", "rating_timestamp"),
+}  # fmt: skip
+"""Names that are understood without being told, in order of preference, in whatever case and with `_`, `-`,
+blanks or nothing between their words."""
 
 _EXAMPLE = "user=…,item=…,rating=…[,timestamp=…]"
 
@@ -52,6 +59,23 @@ def check_columns(columns: Mapping[str, str]) -> None:
         raise _column_error("one column named for two things")
 
 
+def find_column(found: Sequence[str], role: str) -> str | None:
+    """Return the column that is known to hold a role, as the input spells it; None where there is none.
+
+    A name in its usual spelling goes before one that only reads the same, as `USER ID` for `user_id`.
+    """
+    known = KNOWN_NAMES.get(role, (role,))
+    exact = next((name for name in known if name in found), None)
+    if exact is not None:
+        return exact
+    spelled = {_plain(name): name for name in reversed([str(name) for name in found])}
+    return next((spelled[_plain(name)] for name in known if _plain(name) in spelled), None)
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.casefold() if c not in "_- .")
+
+
 def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, where: str) -> ColumnNames:
     """Choose the columns of an input.
 
@@ -75,7 +99,7 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
             name = wanted.get(role)
             expected = f"the column '{name}' for the {role}"
         else:
-            name = next((known for known in KNOWN_NAMES[role] if known in found), None)
+            name = find_column(found, role)
             expected = f"a column for the {role}, one of {', '.join(KNOWN_NAMES[role])}"
         absent = name not in found
         if absent and (role in REQUIRED or name is not None):

@@ -6,8 +6,9 @@ import pyarrow as pa
 
 from daskals.ratings.columns import ColumnNames
 from daskals.ratings.ids import number_ids
-from daskals.ratings.numbers import convert_ratings, convert_timestamps, missing_ids
+from daskals.ratings.numbers import convert_ratings, missing_ids
 from daskals.ratings.raw import Fault, Origin, RawRatings
+from daskals.ratings.times import convert_timestamps
 
 
 def convert_table(

@@ -10,9 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daskals.errors import DataError
+from daskals.ratings.exact_ids import INTEGER_TEXT
 from daskals.types import Int32
-
-_INTEGER = r"^(0|-?[1-9][0-9]{0,18})$"
 
 
 class NumberedIds(NamedTuple):
@@ -95,7 +94,7 @@ def as_integers_if_all(ids: pa.Array) -> pa.Array:
     if pa.types.is_integer(ids.type):
         return ids
     trimmed = pc.utf8_trim_whitespace(ids)
-    if not pc.all(pc.match_substring_regex(trimmed, _INTEGER), min_count=0).as_py():
+    if not pc.all(pc.match_substring_regex(trimmed, INTEGER_TEXT), min_count=0).as_py():
         return ids
     try:
         numbers = trimmed.cast(pa.int64())

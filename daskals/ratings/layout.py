@@ -14,6 +14,7 @@ from daskals.errors import DataError
 
 _HEAD_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 24
+_PARQUET = b"PAR1"
 _DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", ":": "colon"}
 
 
@@ -90,6 +91,27 @@ def read_head(path: Path, layout: Layout) -> Head:
             remedy="Check that the file is complete",
         )
     return Head(tuple(field.strip() for field in fields), index + 1)
+
+
+def table_head(path: Path) -> tuple[str, Head]:
+    """Return the delimiter and the head of a small table, which may have one column only."""
+    layout = layout_of(path)
+    delimiter = layout.delimiter if layout.step == 1 else ","
+    lines = _first_lines(path).splitlines()
+    index = next((index for index, line in enumerate(lines) if line.strip()), None)
+    if index is None:
+        raise unreadable(path, "it is empty")
+    fields = next(csv.reader([lines[index]], delimiter=delimiter))
+    return delimiter, Head(tuple(field.strip() for field in fields), index + 1)
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file is Parquet: by its first bytes, whatever it is called."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_PARQUET)) == _PARQUET
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def open_stream(path: Path) -> Any:

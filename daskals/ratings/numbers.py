@@ -1,4 +1,4 @@
-"""Number columns, ratings and timestamps, turned into arrays, with the rows that cannot be."""
+"""Ratings, numbers or texts, turned into an array, with the rows that cannot be; times: see `times`."""
 
 from __future__ import annotations
 
@@ -12,28 +12,17 @@ from numpy.typing import NDArray
 from daskals.errors import DataError
 from daskals.ratings.ids import NumberedIds
 from daskals.ratings.raw import Fault
-from daskals.types import Float32, Int64
+from daskals.types import Float32
 
 _RATING_TEXT = r"^(?i)([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|-?(nan|inf|infinity))$"
-_SECONDS_TEXT = r"^-?[0-9]{1,18}(\.[0-9]*)?$"
-_DATE_TEXT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?Z?$"
-_DATE_FORMS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 
 A_RATING = "a finite number"
-A_TIME = "whole seconds since 1970 or a date like 2015-03-01 12:00:00"
 
 
 class Ratings(NamedTuple):
     """Ratings and what is wrong with them."""
 
     values: Float32
-    faults: tuple[Fault, ...]
-
-
-class Timestamps(NamedTuple):
-    """Timestamps and what is wrong with them."""
-
-    values: Int64
     faults: tuple[Fault, ...]
 
 
@@ -45,50 +34,22 @@ def convert_ratings(column: pa.ChunkedArray, *, where: str, name: str) -> Rating
     DataError
         Where the column is neither.
     """
-    column = _plain(column)
-    if _is_text(column.type):
+    column = plain_column(column)
+    if is_text(column.type):
         numbers = _parse_ratings(column)
-    elif _is_number(column.type):
+    elif is_number(column.type):
         numbers = column.cast(pa.float32(), safe=False)
     else:
-        raise _type_error(column, where, name, A_RATING)
+        raise type_error(column, where, name, A_RATING)
     values: Float32 = numbers.to_numpy().astype(np.float32, copy=False)
     endless = ~np.isfinite(values)
     if not endless.any():
         return Ratings(values, ())
-    absent, blank = _mask(pc.is_null(numbers)), _blank(column)
-    faults = _fault("rating is empty", column, blank, name, A_RATING)
-    faults += _fault("rating is no number", column, absent & ~blank, name, A_RATING)
-    faults += _fault("rating is not finite", column, endless & ~absent, name, A_RATING)
+    absent, blank = mask_of(pc.is_null(numbers)), blank_of(column)
+    faults = fault_of("rating is empty", column, blank, name, A_RATING)
+    faults += fault_of("rating is no number", column, absent & ~blank, name, A_RATING)
+    faults += fault_of("rating is not finite", column, endless & ~absent, name, A_RATING)
     return Ratings(values, faults)
-
-
-def convert_timestamps(column: pa.ChunkedArray, *, where: str, name: str) -> Timestamps:
-    """Turn numbers, texts or points in time into seconds since 1970, 0 where that is not possible.
-
-    Fractions of a second are left out.
-
-    Raises
-    ------
-    DataError
-        Where the column is none of these.
-    """
-    column = _plain(column)
-    if _is_text(column.type):
-        numbers = _parse_times(column)
-    elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        seconds = pa.timestamp("s", tz=getattr(column.type, "tz", None))
-        numbers = column.cast(seconds, safe=False).cast(pa.int64())
-    elif _is_number(column.type):
-        numbers = _whole_seconds(column)
-    else:
-        raise _type_error(column, where, name, A_TIME)
-    if not numbers.null_count:
-        return Timestamps(numbers.to_numpy().astype(np.int64, copy=False), ())
-    absent, blank = _mask(pc.is_null(numbers)), _blank(column)
-    faults = _fault("timestamp is empty", column, blank, name, A_TIME)
-    faults += _fault("timestamp is no time", column, absent & ~blank, name, A_TIME)
-    return Timestamps(numbers.fill_null(0).to_numpy(), faults)
 
 
 def missing_ids(numbered: NumberedIds, *, side: str, name: str) -> tuple[Fault, ...]:
@@ -109,54 +70,35 @@ def _parse_ratings(texts: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.if_else(number, trimmed, None).cast(pa.float32())
 
 
-def _parse_times(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Parse texts as whole seconds or as dates, null where they are neither."""
-    try:
-        return texts.cast(pa.int64())
-    except pa.ArrowInvalid:
-        trimmed = pc.utf8_trim_whitespace(texts)
-    plain = pc.if_else(pc.match_substring_regex(trimmed, _SECONDS_TEXT), trimmed, None)
-    seconds = pc.replace_substring_regex(plain, r"\..*$", "").cast(pa.int64())
-    dated = pc.if_else(pc.match_substring_regex(trimmed, _DATE_TEXT), trimmed, None)
-    local = pc.replace_substring(dated, "Z", "")
-    dates = [pc.strptime(local, format=form, unit="s", error_is_null=True) for form in _DATE_FORMS]
-    return pc.coalesce(seconds, *(date.cast(pa.int64()) for date in dates))
-
-
-def _whole_seconds(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Cut numbers to int64, null where they are not finite or too large."""
-    if pa.types.is_decimal(numbers.type):
-        numbers = numbers.cast(pa.float64())
-    if pa.types.is_floating(numbers.type):
-        numbers = pc.if_else(pc.less(pc.abs(numbers), 2.0**62), numbers, None)
-    elif pa.types.is_uint64(numbers.type):
-        numbers = pc.if_else(pc.less(numbers, pa.scalar(2**62, pa.uint64())), numbers, None)
-    return numbers.cast(pa.int64(), safe=False)
-
-
-def _fault(
+def fault_of(
     reason: str, column: pa.ChunkedArray, mask: NDArray[np.bool_], name: str, expected: str
 ) -> tuple[Fault, ...]:
+    """Return the fault of masked rows, named by the first of them; none where there are none."""
     rows = np.flatnonzero(mask)
     if not len(rows):
         return ()
-    value = column[int(rows[0])].as_py()
+    try:
+        value = column[int(rows[0])].as_py()
+    except (OverflowError, ValueError):  # a time beyond Python's calendar
+        value = column[int(rows[0])].cast(pa.string()).as_py()
     found = "nothing" if value is None else f"'{value}'"
     return (Fault(reason, name, expected, rows, found),)
 
 
-def _mask(condition: pa.ChunkedArray) -> NDArray[np.bool_]:
+def mask_of(condition: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Return a condition as booleans, shape (rows,), with null for no."""
     mask: NDArray[np.bool_] = pc.fill_null(condition, fill_value=False).to_numpy().astype(np.bool_)
     return mask
 
 
-def _blank(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+def blank_of(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     """Tell which values are null or, in texts, nothing but whitespace."""
-    null = _mask(pc.is_null(column))
-    return null | _mask(pc.equal(pc.utf8_trim_whitespace(column), "")) if _is_text(column.type) else null
+    null = mask_of(pc.is_null(column))
+    return null | mask_of(pc.equal(pc.utf8_trim_whitespace(column), "")) if is_text(column.type) else null
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a dictionary, string view or null column as what it stands for."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_string_view(column.type) or pa.types.is_null(column.type):
@@ -164,7 +106,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _type_error(column: pa.ChunkedArray, where: str, name: str, expected: str) -> DataError:
+def type_error(column: pa.ChunkedArray, where: str, name: str, expected: str) -> DataError:
+    """Return the error for a column whose type cannot hold what it should."""
     return DataError(
         f"values of type {column.type}",
         where=f"{where}, column '{name}'",
@@ -173,9 +116,11 @@ def _type_error(column: pa.ChunkedArray, where: str, name: str, expected: str) -
     )
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
+    """Tell whether a type is of integers, floats or decimals."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a type is of texts."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -11,10 +11,13 @@ from pyarrow import parquet
 from daskals.errors import DataError
 from daskals.ratings.columns import choose_columns
 from daskals.ratings.convert import convert_table
+from daskals.ratings.folders import partition_values
 from daskals.ratings.raw import Origin, RawRatings
 
 
-def read_parquet(paths: Sequence[Path], wanted: Mapping[str, str] | None) -> RawRatings:
+def read_parquet(
+    paths: Sequence[Path], wanted: Mapping[str, str] | None, root: Path | None = None
+) -> RawRatings:
     """Read Parquet files as one input, in the order given.
 
     Parameters
@@ -23,20 +26,35 @@ def read_parquet(paths: Sequence[Path], wanted: Mapping[str, str] | None) -> Raw
         The files, with the same columns.
     wanted
         Role → name of the column, or None for the usual names.
+    root
+        Folder below which folders like `year=2015` are columns; None: they say nothing.
 
     Raises
     ------
     DataError
         Where a file cannot be read, lacks a column, or has it in another type than the others.
     """
-    names = [choose_columns(_columns(path), wanted, where=str(path)) for path in paths]
+    said = [{} if root is None else partition_values(path, root) for path in paths]
+    own = [_columns(path) for path in paths]
+    names = [
+        choose_columns([*found, *(name for name in parts if name not in found)], wanted, where=str(path))
+        for path, found, parts in zip(paths, own, said, strict=True)
+    ]
     tables: list[pa.Table] = []
-    for path, name in zip(paths, names, strict=True):
+    for path, name, found, parts in zip(paths, names, own, said, strict=True):
         chosen = name.by_role()
+        stored = [column for column in chosen.values() if column in found]
         try:
-            table = parquet.read_table(str(path), columns=list(chosen.values()), partitioning=None)
+            table = parquet.read_table(
+                str(path),
+                columns=stored,
+                partitioning=None,
+                coerce_int96_timestamp_unit="us",  # nanoseconds end in 2262, and would wrap around unseen
+            )
         except (pa.ArrowInvalid, OSError) as error:
             raise _unreadable(path, error) from None
+        for column in (column for column in chosen.values() if column not in found):
+            table = table.append_column(column, pa.array([parts[column]] * len(table), pa.string()))
         tables.append(table.select(list(chosen.values())).rename_columns(list(chosen)))
     origin = Origin(tuple((str(path), len(table)) for path, table in zip(paths, tables, strict=True)))
     try:

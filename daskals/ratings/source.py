@@ -15,6 +15,7 @@ from daskals.ratings.assemble import assemble
 from daskals.ratings.columns import check_columns
 from daskals.ratings.delimited import read_delimited
 from daskals.ratings.duplicates import Duplicates
+from daskals.ratings.folders import data_files, refuse_table
 from daskals.ratings.layout import layout_of
 from daskals.ratings.movielens import RATINGS_FILES, catalogue_files, read_catalogue
 from daskals.ratings.parquet import read_parquet
@@ -67,6 +68,7 @@ def read_ratings(
         invalid=invalid,
         until=until,
         n_base_files=n_base_files,
+        root=path if path.is_dir() else None,
     )
 
 
@@ -108,6 +110,7 @@ def read_files(
     invalid: Invalid = "error",
     until: int | None = None,
     n_base_files: int | None = None,
+    root: Path | None = None,
 ) -> RatingsTable:
     """Read files of one layout as one input; the first is the one whose catalogue is looked for.
 
@@ -119,6 +122,8 @@ def read_files(
         As in `read_ratings`.
     n_base_files
         The ratings of all but so many are those that the source itself tests; None: it has no split.
+    root
+        Folder below which the names of folders are columns, as `year=2015`; None: they say nothing.
     """
     if columns is not None:
         check_columns(columns)
@@ -126,7 +131,7 @@ def read_files(
     with ThreadPoolExecutor(1) as pool:
         fingerprints = pool.submit(_fingerprints, [*files, *beside.values()])
         if files[0].suffix == ".parquet":
-            raw = read_parquet(files, columns)
+            raw = read_parquet(files, columns, root)
         else:
             raw = read_delimited(files, layout_of(files[0]), columns)
         catalogue = read_catalogue(beside)
@@ -145,10 +150,11 @@ def ratings_files(path: Path) -> list[Path]:
     if not path.is_dir():
         _require_file(path)
         return [path]
+    refuse_table(path)
     for name in RATINGS_FILES:
         if (path / name).is_file():
             return [path / name]
-    parts = sorted(part for part in path.rglob("*.parquet") if part.is_file())
+    parts = [part for part in data_files(path) if part.suffix == ".parquet"]
     if parts:
         return parts
     inside = sorted(entry.name for entry in path.iterdir())

@@ -47,6 +47,8 @@ class RatingsTable:
         Rows dropped as invalid, by reason.
     n_later
         Usable rows of the input left out because they are later than the reader was to know.
+    first_later
+        File and row of the first of these; None where there are none.
     sources
         `name`, `bytes` and `sha256` of every file read, and `rows` of those that hold ratings.
     predefined_test
@@ -66,6 +68,7 @@ class RatingsTable:
     duplicates: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     n_later: int = 0
+    first_later: str | None = None
     sources: list[dict[str, Any]] = field(default_factory=list)
     predefined_test: NDArray[np.bool_] | None = None
 

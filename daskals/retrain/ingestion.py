@@ -12,6 +12,7 @@ from daskals.store.append import append
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.versions import is_store, open_latest
 from daskals.store.writer import write_store
+from daskals.training.events import Notice
 
 REMEDY = "Put the file right or take it away: the next night takes in what is then there"
 
@@ -28,6 +29,12 @@ def take_in(night: Context) -> list[Check]:
     try:
         night.log.phase("take in")
         incoming = read_incoming(night.config, base)
+        if incoming is not None and incoming.table.n_later:
+            n_later, first = incoming.table.n_later, incoming.table.first_later
+            left_out = (
+                f"{n_later:,} {'row is' if n_later == 1 else 'rows are'} later than {night.config.as_of}"
+            )
+            night.log(Notice(f"{left_out}, the first in {first}: left for the next night"))
         if incoming is None or not incoming.n_new:
             return _nothing_new(night, base)
         night.log.phase("validate")

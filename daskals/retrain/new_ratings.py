@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from daskals.errors import ConfigError
 from daskals.ingest import COMPANIONS
 from daskals.ratings.dates import last_moment
+from daskals.ratings.folders import data_files
 from daskals.ratings.movielens import RATINGS_FILES
 from daskals.ratings.source import read_files
 from daskals.ratings.table import RatingsTable
@@ -82,6 +83,7 @@ def read_incoming(config: RetrainConfig, store: RatingsStore | None) -> Incoming
         duplicates=config.duplicates,
         invalid=config.invalid,
         until=last_moment(config.as_of),
+        root=config.data if config.data.is_dir() else None,
     )
     if table.n_later:
         # what is left out now has to be read again
@@ -107,11 +109,9 @@ def incoming_files(path: Path) -> list[Path]:
     for name in RATINGS_FILES:
         if (path / name).is_file():
             return [path / name]
-    return sorted(
-        entry
-        for entry in path.rglob("*")
-        if entry.is_file() and entry.name.endswith(SUFFIXES) and entry.name not in COMPANIONS
-    )
+    return [
+        entry for entry in data_files(path) if entry.name.endswith(SUFFIXES) and entry.name not in COMPANIONS
+    ]
 
 
 def _digest(path: Path) -> str:

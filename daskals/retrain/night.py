@@ -46,7 +46,7 @@ class Check:
     passed
         Whether it did.
     reason
-        Why not, a clause; empty where it passed.
+        Why not, a clause; where it passed what else to know, mostly nothing.
     """
 
     name: str

@@ -54,6 +54,12 @@ def validate(
         _at_least("new ratings", float(incoming.n_new), config.min_new_ratings, "too few"),
         _at_most("share of bad rows", dropped, config.max_dropped_share, "too many rows are unusable"),
     ]
+    if table.n_later:
+        why = f"the first is {table.first_later}; the next night reads them again"
+        left_out = float(table.n_later)
+        checks.append(
+            Check(name="rows left out as later", value=left_out, limit=None, passed=True, reason=why)
+        )
     if store is None or not incoming.n_new:
         return checks
     known = Known(store, *_histogram(store), champion)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from daskals.config import ReadConfig
 from daskals.errors import ANOTHER_NAME, DataError, OutputError
 from daskals.model.fitted import Model
-from daskals.ratings.columns import KNOWN_NAMES
+from daskals.ratings.columns import KNOWN_NAMES, find_column
+from daskals.ratings.exact_ids import exact_ids
+from daskals.ratings.text_table import read_text_table
 from daskals.types import SIDES, Side
 
 
@@ -77,33 +78,17 @@ def predict_file(
 
 
 def read_pairs(model: Model, path: Path, config: ReadConfig) -> pa.Table:
-    """Read the user and the item column of a file, with ids in the model's types.
+    """Read the user and the item column of a file, in the model's types where all ids can be the model's.
 
     Raises
     ------
     DataError
-        If the file cannot be read, lacks a column, or holds ids that are empty or cannot be the model's.
+        If the file cannot be read, lacks a column, or holds ids that are empty.
     """
-    types: dict[Side, pa.DataType] = {"user": model.user_ids.type, "item": model.item_ids.type}
-    if not path.is_file():
-        raise DataError("does not exist", where=str(path), expected="a CSV, TSV or Parquet file of pairs")
-    try:
-        if path.suffix in {".parquet", ".pq"}:
-            found = pq.read_schema(path).names
-            names = [_choose(found, config, side, path) for side in SIDES]
-            table = pq.read_table(path, columns=names)
-            table = table.cast(
-                pa.schema([(name, types[side]) for name, side in zip(names, SIDES, strict=True)])
-            )
-        else:
-            table = _read_text(path, config, types)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise DataError(
-            f"cannot be read as pairs ({error})",
-            where=str(path),
-            expected=f"user ids of type {types['user']} and item ids of type {types['item']}",
-        ) from None
-    for name in table.column_names:
+    whole = read_text_table(path, "a CSV, TSV or Parquet file of pairs")
+    names = [_choose(whole.column_names, config, side, path) for side in SIDES]
+    table = whole.select(names)
+    for name in names:
         if table[name].null_count:
             row = table[name].is_null().index(value=True).as_py() + 1
             raise DataError(
@@ -111,36 +96,22 @@ def read_pairs(model: Model, path: Path, config: ReadConfig) -> pa.Table:
                 where=f"{path}, row {row}, column '{name}'",
                 expected="an id in every row",
             )
+    for place, (name, own) in enumerate(zip(names, (model.user_ids, model.item_ids), strict=True)):
+        ids = exact_ids(table[name], own.type)
+        if not ids.null_count:  # else some are foreign: the column stays as it was read
+            table = table.set_column(place, name, ids)
     return table
-
-
-def _read_text(path: Path, config: ReadConfig, types: dict[Side, pa.DataType]) -> pa.Table:
-    parsing = arrow_csv.ParseOptions(delimiter="\t" if ".tsv" in path.suffixes else ",")
-    with arrow_csv.open_csv(path, parse_options=parsing) as reader:
-        found = reader.schema.names
-    names = [_choose(found, config, side, path) for side in SIDES]
-    return arrow_csv.read_csv(
-        path,
-        parse_options=parsing,
-        convert_options=arrow_csv.ConvertOptions(
-            include_columns=names,
-            column_types={name: types[side] for name, side in zip(names, SIDES, strict=True)},
-            null_values=[""],
-            strings_can_be_null=True,
-        ),
-    )
 
 
 def _choose(found: Sequence[str], config: ReadConfig, side: Side, path: Path) -> str:
     named = (config.columns or {}).get(side)
-    candidates = KNOWN_NAMES[side] if named is None else (named,)
-    for name in candidates:
-        if name in found:
-            return name
+    name = find_column(found, side) if named is None else named
+    if name is not None and name in found:
+        return name
     raise DataError(
         f"the column for the {side} is missing; columns found: {', '.join(found)}",
         where=str(path),
-        expected=f"one of {', '.join(candidates)}",
+        expected=f"one of {', '.join(KNOWN_NAMES[side] if named is None else (named,))}",
         remedy="Name the columns with --columns user=…,item=…",
     )
 

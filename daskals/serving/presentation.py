@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pandas as pd
@@ -57,24 +58,27 @@ def year_limits(model: Model) -> tuple[int, int]:
 
 
 def write_ratings(ratings: dict[Any, float]) -> str:
-    """Write ratings as a page's address can hold them: id~rating joined by dots, without spaces."""
-    return "_".join(f"{key}~{rating:g}" for key, rating in ratings.items())
+    """Write ratings as a page's address can hold them: id~rating, joined by `_`, which ids are rid of."""
+    return "_".join(f"{_quoted(key)}~{rating:g}" for key, rating in ratings.items())
+
+
+def _quoted(key: Any) -> str:
+    return quote(str(key), safe="").replace("_", "%5F").replace("~", "%7E")
 
 
 def read_ratings(text: str, model: Model) -> dict[Any, float]:
     """Read what `write_ratings` wrote; leave out what is damaged or of items the model does not have."""
     found: dict[Any, float] = {}
     low, high = model.limits
-    as_number = pa.types.is_integer(model.item_ids.type)
     for part in text.split("_"):
         key, _, number = part.rpartition("~")
         try:
-            item: Any = int(key) if as_number else key
             rating = float(number)
         except ValueError:
             continue
-        if model.row_of("item", item) is not None and low <= rating <= high:
-            found[item] = rating
+        row = model.row_of("item", unquote(key))
+        if row is not None and low <= rating <= high:
+            found[model.item_ids[row].as_py()] = rating
     return found
 
 
