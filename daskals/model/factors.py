@@ -17,6 +17,7 @@ from daskals.errors import DataError
 from daskals.kernels.scoring.score import predict_pairs
 from daskals.kernels.toolkit.layout import aligned_empty, pack_rows, unpack_rows
 from daskals.model.samples import Samples, Scored
+from daskals.model.training_ratings import KeptRatings
 from daskals.store.atomic_folder import Existing
 from daskals.store.model_files import StoredModel, read_model, write_model
 from daskals.types import SIDES, FactorRows, Float32, Float64, Int64, Side
@@ -71,6 +72,9 @@ class FactorModel:
         samples cannot be averaged: what recommends, compares, explains and exports uses those. Where
         ratings count as cut off at the ends of their scale (`samples.ends`), the rows are about the liking
         before it is cut off; `predict` and `predict_rows` tell the rating that it leads to.
+    kept
+        What its users rated, or None where there is too much of it to be carried (`keep_ratings`); then it is
+        read from the store that the report names.
     """
 
     rank: int
@@ -86,6 +90,7 @@ class FactorModel:
     report: dict[str, Any]
     weights: dict[Side, Float64] = field(default_factory=dict)
     samples: Samples | None = None
+    kept: KeptRatings | None = None
 
     def __repr__(self) -> str:
         users, items = len(self.user_ids), len(self.item_ids)
@@ -228,6 +233,7 @@ class FactorModel:
                     "items/counts": self.item_counts,
                     **{f"{side}s/prior": weights for side, weights in self.weights.items()},
                     **({} if self.samples is None else self.samples.arrays()),
+                    **({} if self.kept is None else self.kept.arrays()),
                 },
                 user_ids=self.user_ids,
                 item_ids=self.item_ids,
@@ -263,6 +269,7 @@ class FactorModel:
             report=attributes["report"],
             weights={side: arrays[f"{side}s/prior"] for side in SIDES if f"{side}s/prior" in arrays},
             samples=Samples.from_stored(arrays, attributes) if "samples/users" in arrays else None,
+            kept=KeptRatings.from_stored(arrays) if "ratings/indptr" in arrays else None,
         )
 
 
