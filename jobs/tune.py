@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 VALIDATION_FRACTION = 0.1
 PATIENCE = 3
 BEST = "best.json"
-_HIDDEN = {"resume", "overwrite", "checkpoint_every", "monitor_test", "quiet", "log_level", "out"}
+_HIDDEN = {
+    "resume",
+    "overwrite",
+    "checkpoint_every",
+    "monitor_test",
+    "keep_ratings",
+    "quiet",
+    "log_level",
+    "out",
+}
 _OPTIONS = [name for name in JobConfig.model_fields if name not in _HIDDEN]
 
 

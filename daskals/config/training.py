@@ -175,6 +175,12 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
     monitor_test: bool = Field(
         default=False, description="Also report the test RMSE of every epoch (it decides nothing)."
     )
+    keep_ratings: int = Field(
+        25_000_000,
+        ge=0,
+        description="Ratings that a model carries at most, 5 bytes each, so that it knows anywhere what its "
+        "users have seen; with more, or 0, it reads them from the store. A frame's are carried unless 0.",
+    )
 
     @model_validator(mode="after")
     def _validates(self) -> Self:

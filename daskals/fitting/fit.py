@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from distributed import Client
@@ -20,9 +21,10 @@ from daskals.fitting.report import build_report, data_section, history_section
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.model.fitted import Model
 from daskals.model.samples import Samples
+from daskals.model.training_ratings import KeptRatings
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
-from daskals.store.splits import ensure_split
+from daskals.store.splits import Split, ensure_split
 from daskals.training.events import Callback, Notice, PhaseStarted
 from daskals.training.features import chosen_section, resolve_model
 from daskals.training.gibbs.sampler import GibbsSampler
@@ -75,6 +77,10 @@ def fit(
             remedy="Name one, or use cross_validate",
         )
     with _prepared(ratings, config, client, callbacks) as (cluster, store):
+        if config.keep_ratings and not isinstance(ratings, str | Path | RatingsStore):
+            # the store of a frame is gone when this ends: nothing else could tell what its users rated
+            keep = max(config.keep_ratings, store.n_ratings)
+            config = config.model_copy(update={"keep_ratings": keep})
         return _fit_store(cluster, store, config, callbacks, run)
 
 
@@ -213,6 +219,7 @@ def train_split(
         },
         weights=trained.weights,
         samples=samples,
+        kept=_kept_ratings(store, split, config, callbacks),
     )
     if samples is not None:
         # of the samples that are saved; the trainer's are those of the short ALS before the chain
@@ -220,6 +227,23 @@ def train_split(
         model.report.update(posterior_section(posterior, samples))
     model.report["factors_sha256"] = model.factors_sha256()
     return add_order(model, store, split, config)
+
+
+def _kept_ratings(
+    store: RatingsStore, split: Split, config: TrainConfig, callbacks: Sequence[Callback]
+) -> KeptRatings | None:
+    """Read what the model shall carry of its ratings; say so where it is too much."""
+    if store.n_ratings <= config.keep_ratings:
+        return KeptRatings.of(store, split)
+    if config.keep_ratings:
+        megabytes = 5 * store.n_ratings / 1e6
+        notice = (
+            f"the model does not carry its {store.n_ratings:,} ratings ({megabytes:,.0f} MB): it reads from "
+            f"{store.path} what its users have seen; --keep-ratings {store.n_ratings} changes that"
+        )
+        for callback in callbacks:
+            callback(Notice(notice))
+    return None
 
 
 def _choose_epochs(

@@ -18,6 +18,7 @@ from daskals.kernels.scoring.score import predict_pairs
 from daskals.kernels.toolkit.layout import aligned_empty, pack_rows, unpack_rows
 from daskals.model.order.learnt import Order
 from daskals.model.samples import Samples, Scored
+from daskals.model.training_ratings import KeptRatings
 from daskals.ratings.exact_ids import exact_ids
 from daskals.store.atomic_folder import Existing
 from daskals.store.model_files import StoredModel, read_model, write_model
@@ -75,6 +76,9 @@ class FactorModel:
         before it is cut off; `predict` and `predict_rows` tell the rating that it leads to.
     order
         What the model learnt of the order of its lists; None of models that were trained without one.
+    kept
+        What its users rated, or None where there is too much of it to be carried (`keep_ratings`); then it is
+        read from the store that the report names.
     """
 
     rank: int
@@ -91,6 +95,7 @@ class FactorModel:
     weights: dict[Side, Float64] = field(default_factory=dict)
     samples: Samples | None = None
     order: Order | None = None
+    kept: KeptRatings | None = None
 
     def __repr__(self) -> str:
         users, items = len(self.user_ids), len(self.item_ids)
@@ -227,6 +232,7 @@ class FactorModel:
                     **{f"{side}s/prior": weights for side, weights in self.weights.items()},
                     **({} if self.samples is None else self.samples.arrays()),
                     **({} if self.order is None else self.order.arrays()),
+                    **({} if self.kept is None else self.kept.arrays()),
                 },
                 user_ids=self.user_ids,
                 item_ids=self.item_ids,
@@ -263,6 +269,7 @@ class FactorModel:
             weights={side: arrays[f"{side}s/prior"] for side in SIDES if f"{side}s/prior" in arrays},
             samples=Samples.from_stored(arrays, attributes) if "samples/users" in arrays else None,
             order=Order.from_stored(arrays, attributes) if "order/items" in arrays else None,
+            kept=KeptRatings.from_stored(arrays) if "ratings/indptr" in arrays else None,
         )
 
 

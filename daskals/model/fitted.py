@@ -20,7 +20,7 @@ from daskals.model.profile import Explanation, Profile, explain
 from daskals.model.profile_ratings import ProfileRatings, read_profile_ratings
 from daskals.model.tables import Frame, Output, as_output, item_table
 from daskals.model.top_items import best_rows, best_scores, pack_units, pack_with_bias, unit_rows
-from daskals.model.training_ratings import open_history, own_ratings
+from daskals.model.training_ratings import History, StoredRatings, open_history
 from daskals.types import Float32, Float64, Int64, Side
 
 Person: TypeAlias = Any
@@ -48,14 +48,12 @@ class Model(OrderedModel):
         DataError
             If the model does not know the user.
         StoreError
-            If the ratings it was trained on are gone.
+            If the model does not carry the ratings it was trained on, and they are gone.
         """
         if isinstance(user, Profile):
             return user
         row = self.find_user(user)
-        data = self.report["data"]
-        store = open_history(data, "Restore it, or fold the person's ratings in with fold_in")
-        own = own_ratings(store, data["split"], row)
+        own = self.history("fold the person's ratings in with fold_in").own(row)
         return Profile(
             "user",
             self.user_rows[row : row + 1],
@@ -66,6 +64,25 @@ class Model(OrderedModel):
             self._person_priors(own.rated),
             own.seen,
         )
+
+    def history(self, remedy: str) -> History:
+        """Return what the users rated, for their profiles and what they have seen.
+
+        Parameters
+        ----------
+        remedy
+            What else can be done, for the error's message.
+
+        Raises
+        ------
+        StoreError
+            If the model does not carry its ratings and the store it was trained on is gone.
+        """
+        if self.kept is not None:
+            return self.kept
+        data = self.report["data"]
+        again = "train with a higher --keep-ratings, so that the model carries them"
+        return StoredRatings(open_history(data, f"Restore it; {again}; or {remedy}"), data["split"])
 
     def fold_in(self, ratings: ProfileRatings) -> Profile:
         """Place a person who is not in the model, by the solve and ridge of a training half-step.

@@ -1,16 +1,21 @@
-"""Training ratings of one person, read from the store a model was trained on."""
+"""What the people of a model rated: carried by the model, or read from the store it was trained on."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daskals.errors import StoreError
+from daskals.kernels.data.csr import count_part
+from daskals.kernels.scoring.topk import SeenItems
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore, open_store
-from daskals.store.splits import ensure_split
-from daskals.types import TRAIN, Float32, Int64
+from daskals.store.splits import Split, ensure_split
+from daskals.types import TRAIN, Float32, Int32, Int64, UInt8
 
 
 class OwnRatings(NamedTuple):
@@ -27,6 +32,157 @@ class OwnRatings(NamedTuple):
     rated: Int64
     ratings: Float32
     seen: Int64
+
+
+class History(Protocol):
+    """What the people of a model rated, by row."""
+
+    def own(self, row: int) -> OwnRatings:
+        """Return what the user at one row rated."""
+        ...
+
+    def counts(self) -> Int64:
+        """Return how many items each user has seen, int64, shape (users,)."""
+        ...
+
+    def seen(self, rows: Int64) -> SeenItems:
+        """Return what users have seen; `rows` int64, shape (users,), ascending."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class KeptRatings:
+    """Ratings that a model carries: 5 bytes a training rating, 4 one held out, 16 a user.
+
+    Attributes
+    ----------
+    indptr, items
+        Training items by user in compressed-row form: int64, shape (users + 1,), and int32, shape (ratings,),
+        ascending in a row.
+    values, scale
+        Their ratings, shape (ratings,): uint8 codes into `scale` (float32), or float32 where that is empty.
+    held_indptr, held_items
+        The same of the items of the other parts, whose ratings are not kept.
+    """
+
+    indptr: Int64
+    items: Int32
+    values: UInt8 | Float32
+    scale: Float32
+    held_indptr: Int64
+    held_items: Int32
+
+    @classmethod
+    def of(cls, store: RatingsStore, split: Split) -> Self:
+        """Read the ratings of a store, by the part that a split gives each."""
+        block = store.read("user", 0, store.n_users).block
+        parts = split.parts("user", 0, store.n_ratings)
+        train = parts == TRAIN
+        indptr = starts_of(count_part(block.indptr, parts, TRAIN))
+        return cls(
+            indptr=indptr,
+            items=block.indices[train],
+            values=block.values[train],
+            scale=block.scale,
+            held_indptr=block.indptr - indptr,
+            held_items=block.indices[~train],
+        )
+
+    @classmethod
+    def from_stored(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Take them from a model's arrays; see `arrays`."""
+        indptr = arrays["ratings/indptr"]
+        return cls(
+            indptr=indptr,
+            items=arrays["ratings/items"],
+            values=arrays["ratings/values"],
+            scale=arrays.get("ratings/scale", np.empty(0, np.float32)),
+            held_indptr=arrays.get("held_out/indptr", np.zeros(len(indptr), np.int64)),
+            held_items=arrays.get("held_out/items", np.empty(0, np.int32)),
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a model's folder holds of them: arrays by name, none of them empty."""
+        arrays: dict[str, NDArray[Any]] = {
+            "ratings/indptr": self.indptr,
+            "ratings/items": self.items,
+            "ratings/values": self.values,
+        }
+        if len(self.scale):
+            arrays["ratings/scale"] = self.scale
+        if len(self.held_items):
+            arrays |= {"held_out/indptr": self.held_indptr, "held_out/items": self.held_items}
+        return arrays
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the arrays, uncompressed."""
+        return sum(values.nbytes for values in self.arrays().values())
+
+    def own(self, row: int) -> OwnRatings:
+        """Return what the user at one row rated."""
+        mine = slice(self.indptr[row], self.indptr[row + 1])
+        held = self.held_items[self.held_indptr[row] : self.held_indptr[row + 1]]
+        values = self.scale[self.values[mine]] if len(self.scale) else self.values[mine]
+        rated = self.items[mine].astype(np.int64)
+        seen = np.sort(np.concatenate([rated, held.astype(np.int64)]))
+        return OwnRatings(rated, values.astype(np.float32), seen)
+
+    def counts(self) -> Int64:
+        """Return how many items each user has seen, int64, shape (users,)."""
+        return np.diff(self.indptr) + np.diff(self.held_indptr)
+
+    def seen(self, rows: Int64) -> SeenItems:
+        """Return what users have seen, their training items first; `rows` int64, shape (users,)."""
+        train, held = np.diff(self.indptr)[rows], np.diff(self.held_indptr)[rows]
+        indptr = starts_of(train + held)
+        indices = np.empty(indptr[-1], np.int32)
+        indices[runs(indptr[:-1], train)] = self.items[runs(self.indptr[rows], train)]
+        indices[runs(indptr[:-1] + train, held)] = self.held_items[runs(self.held_indptr[rows], held)]
+        return SeenItems(indptr, indices)
+
+
+@dataclass(frozen=True)
+class StoredRatings:
+    """Ratings of the store that a model was trained on, under the protocol of its report."""
+
+    store: RatingsStore
+    split: dict[str, Any]
+
+    def own(self, row: int) -> OwnRatings:
+        """Read what the user at one row rated."""
+        block = self.store.read("user", row, row + 1).block
+        ratings = block.ratings
+        first = self.store.indptr_at("user", row)
+        split = ensure_split(self.store, SplitSpec(**self.split))
+        train = split.parts("user", first, first + len(ratings)) == TRAIN
+        seen = block.indices.astype(np.int64)
+        return OwnRatings(seen[train], ratings[train], seen)
+
+    def counts(self) -> Int64:
+        """Return how many items each user has seen, int64, shape (users,)."""
+        return np.diff(self.store.indptr("user"))
+
+    def seen(self, rows: Int64) -> SeenItems:
+        """Read what users have seen; `rows` int64, shape (users,), ascending."""
+        first = int(rows[0])
+        block = self.store.read("user", first, int(rows[-1]) + 1).block
+        counts = np.diff(block.indptr)[rows - first]
+        indptr = starts_of(counts)
+        if len(rows) == block.n_rows:
+            return SeenItems(indptr, block.indices)
+        return SeenItems(indptr, block.indices[runs(block.indptr[rows - first], counts)])
+
+
+def starts_of(counts: Int64) -> Int64:
+    """Return where runs of these lengths begin when they follow one another, int64, shape (runs + 1,)."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def runs(starts: Int64, counts: Int64) -> Int64:
+    """Return the places of runs that begin at `starts`, `counts` long each, int64, shape (Σ counts,)."""
+    ends = starts_of(counts)
+    return np.repeat(starts - ends[:-1], counts) + np.arange(ends[-1])
 
 
 def open_history(data: dict[str, Any], remedy: str) -> RatingsStore:
@@ -54,14 +210,3 @@ def open_history(data: dict[str, Any], remedy: str) -> RatingsStore:
             remedy=remedy,
         )
     return store
-
-
-def own_ratings(store: RatingsStore, split: dict[str, Any], row: int) -> OwnRatings:
-    """Read the ratings of the user at one row; `split` is the protocol of the model's report."""
-    block = store.read("user", row, row + 1).block
-    ratings = block.ratings
-    first = store.indptr_at("user", row)
-    parts = ensure_split(store, SplitSpec(**split)).parts("user", first, first + len(ratings))
-    seen = block.indices.astype(np.int64)
-    train = parts == TRAIN
-    return OwnRatings(seen[train], ratings[train], seen)

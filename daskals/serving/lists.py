@@ -24,10 +24,9 @@ from daskals.model.filters import Filters
 from daskals.model.fitted import NO_FILTERS, Model
 from daskals.model.list_order import Scoring
 from daskals.model.top_items import unit_rows
-from daskals.model.training_ratings import open_history
+from daskals.model.training_ratings import History, starts_of
 from daskals.store.atomic_folder import Existing, staged_directory
-from daskals.store.reader import RatingsStore
-from daskals.types import Int32, Int64
+from daskals.types import Int64
 
 ROWS_A_PART = 8192
 RATINGS_AT_ONCE = 4_000_000
@@ -210,8 +209,8 @@ def _check(request: ListRequest) -> int:
     return n_items if request.neighbours else len(model.user_ids)
 
 
-def _history(model: Model) -> RatingsStore:
-    return open_history(model.report["data"], "Restore it, or add --include-seen")
+def _history(model: Model) -> History:
+    return model.history("add --include-seen")
 
 
 def _runs(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int64, SeenItems]]:
@@ -222,26 +221,14 @@ def _runs(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int
     if request.include_seen:
         yield rows, SeenItems(np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32))
         return
-    store = _history(model)
-    indptr = store.indptr("user")
+    history = _history(model)
+    indptr = starts_of(history.counts())
     start = 0
     while start < len(rows):
         limit = indptr[rows[start]] + RATINGS_AT_ONCE
         stop = max(start + 1, int(np.searchsorted(indptr[rows + 1], limit, side="right")))
-        yield rows[start:stop], _seen(store, rows[start:stop])
+        yield rows[start:stop], history.seen(rows[start:stop])
         start = stop
-
-
-def _seen(store: RatingsStore, rows: Int64) -> SeenItems:
-    first = int(rows[0])
-    block = store.read("user", first, int(rows[-1]) + 1).block
-    counts = np.diff(block.indptr)[rows - first]
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    if len(rows) == block.n_rows:
-        return SeenItems(indptr, block.indices)
-    places = np.repeat(block.indptr[rows - first] - indptr[:-1], counts) + np.arange(indptr[-1])
-    indices: Int32 = block.indices[places]
-    return SeenItems(indptr, indices)
 
 
 def _lists(request: ListRequest, model: Model, panels: ItemPanels, rows: Int64, seen: SeenItems) -> pa.Table:

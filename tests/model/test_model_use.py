@@ -336,10 +336,11 @@ def test_model__without_catalogue_goes_by_ids(model):
 
 def test_model__says_when_its_ratings_are_gone_or_changed(model):
     data = model.report["data"]
-    gone = replace(model, report={**model.report, "data": {**data, "store": "/nowhere/store"}})
+    bare = replace(model, kept=None)
+    gone = replace(bare, report={**model.report, "data": {**data, "store": "/nowhere/store"}})
     with pytest.raises(StoreError, match="ratings the model was trained on cannot be opened: does not"):
         gone.recommend(1)
-    changed = replace(model, report={**model.report, "data": {**data, "content_hash": "0" * 64}})
+    changed = replace(bare, report={**model.report, "data": {**data, "content_hash": "0" * 64}})
     with pytest.raises(StoreError, match="the store holds other ratings than the model was trained on"):
         changed.explain(1, 1)
     assert len(gone.recommend(gone.fold_in({1: 5}))) == 10
