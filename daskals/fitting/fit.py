@@ -14,6 +14,7 @@ from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ConfigError
 from daskals.evaluation.prediction_error import evaluate_split
+from daskals.fitting.held_out_users import with_held_out_users
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
 from daskals.fitting.report import build_report, data_section, history_section
 from daskals.ingest import RatingsSource, open_ratings
@@ -212,6 +213,8 @@ def train_split(
         weights=trained.weights,
         samples=samples,
     )
+    if split.n_fold_in:
+        model = with_held_out_users(model, store, split)
     if samples is not None:
         # of the samples that are saved; the trainer's are those of the short ALS before the chain
         model.report.update(evaluate_split(model, store, split))

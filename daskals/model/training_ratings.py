@@ -10,7 +10,7 @@ from daskals.errors import StoreError
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import ensure_split
-from daskals.types import TRAIN, Float32, Int64
+from daskals.types import FOLD_IN, TRAIN, Float32, Int64
 
 
 class OwnRatings(NamedTuple):
@@ -19,7 +19,7 @@ class OwnRatings(NamedTuple):
     Attributes
     ----------
     rated, ratings
-        Item rows (int64, ascending) and ratings (float32) of the training part.
+        Item rows (int64, ascending) and ratings (float32) that train, or fold the person in.
     seen
         Item rows of all parts.
     """
@@ -63,5 +63,5 @@ def own_ratings(store: RatingsStore, split: dict[str, Any], row: int) -> OwnRati
     first = store.indptr_at("user", row)
     parts = ensure_split(store, SplitSpec(**split)).parts("user", first, first + len(ratings))
     seen = block.indices.astype(np.int64)
-    train = parts == TRAIN
+    train = (parts == TRAIN) | (parts == FOLD_IN)
     return OwnRatings(seen[train], ratings[train], seen)
