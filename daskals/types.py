@@ -26,8 +26,11 @@ A row holds its `rank` factors, then the constant 1, then its bias, then zeros u
 multiple of 16: one read of a row brings all that the other side's equations need.
 """
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
-"""Codes of the parts of a split, as stored: one byte a rating."""
+TRAIN, VALIDATION, TEST, FOLD_IN = 0, 1, 2, 3
+"""Codes of the parts of a split, as stored: one byte a rating.
+
+FOLD_IN are ratings of users held out of training, from which they are folded in.
+"""
 
 
 class RatingsBlock(NamedTuple):

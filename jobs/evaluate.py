@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from daskals.config import ReadConfig
+from daskals.errors import ConfigError
 from jobs._command import field_options, given, model_argument, shared_options
 
 if TYPE_CHECKING:
+    from daskals.evaluation.ranking_scores import Lists
     from daskals.model.fitted import Model
 
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 @field_options(ReadConfig)
 @click.option("--buckets", is_flag=True, help="Also by training ratings of user and item: 0, 1-2 … 30+.")
 @click.option("--ranking", is_flag=True, help="Also precision, recall and their kin at K, beside baselines.")
-@click.option("--k", default=10, show_default=True, help="Length of a list in --ranking.")
+@click.option("--k", default="10", show_default=True, metavar="N[,N…]", help="Lengths of lists in --ranking.")
+@click.option(
+    "--relevant", type=float, help="Lowest rating that is relevant; default: what 3.5 is on half stars."
+)
 @click.option("--users", default=3000, show_default=True, help="Most test users that --ranking scores.")
 @click.option("--ranking-seed", default=42, show_default=True, help="Seed of their sample.")
 @shared_options(json_file="Also write the figures to a file.")
@@ -34,7 +38,8 @@ def main(
     *,
     buckets: bool,
     ranking: bool,
-    k: int,
+    k: str,
+    relevant: float | None,
     users: int,
     ranking_seed: int,
     **options: Any,
@@ -45,22 +50,41 @@ def main(
     ratings all of them count as test ratings, matched by original ids.
 
     --ranking lists each test user's K best items among all but those of their training ratings (paper 2):
-    by predicted rating, by the papers' blends, by affinity, and by baselines that know no taste.
+    by predicted rating, by the papers' blends, by affinity, and by baselines: popularity, most liked, biases,
+    item neighbourhoods and EASE. It prints a table for each K, the best first.
     """
-    config = ReadConfig.parse(given(options))
+    config, lengths = ReadConfig.parse(given(options)), _lengths(k)
     from daskals.evaluation.prediction_error import evaluate
+    from daskals.evaluation.ranking_scores import Lists
     from daskals.registry.open_model import load_model
     from jobs._json_file import write_json
+    from jobs._ranking_table import make_console, print_buckets, print_errors, print_ranking
 
     loaded = load_model(model)
     figures = evaluate(loaded, data, config)
     if buckets or ranking:
-        figures |= _judge(
-            loaded, data, config, buckets=buckets, ranking=(k, users, ranking_seed) if ranking else None
-        )
+        lists = Lists(lengths, users, ranking_seed, relevant) if ranking else None
+        figures |= _judge(loaded, data, config, buckets=buckets, lists=lists)
     if json_file is not None:
         write_json(json_file, figures)
-    click.echo(json.dumps(figures, indent=2))
+    console = make_console()
+    print_errors(console, figures)
+    if buckets:
+        print_buckets(console, figures["by_training_ratings"])
+    if ranking:
+        print_ranking(console, figures["ranking"])
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    try:
+        lengths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        lengths = ()
+    if not lengths or min(lengths) < 1:
+        raise ConfigError(
+            f"found {text!r}", where="--k", expected="lengths of 1 or more, such as 10 or 10,20,50,100"
+        )
+    return lengths
 
 
 def _judge(
@@ -69,7 +93,7 @@ def _judge(
     config: ReadConfig,
     *,
     buckets: bool,
-    ranking: tuple[int, int, int] | None,
+    lists: Lists | None,
 ) -> dict[str, Any]:
     from daskals.cluster.connect import connect
     from daskals.config import ClusterConfig
@@ -80,10 +104,9 @@ def _judge(
     with own_ratings(model, data, config) as (store, split):
         if buckets:
             found["by_training_ratings"] = error_by_count(model, store, split)
-        if ranking is not None:
-            k, sample, seed = ranking
+        if lists is not None:
             with connect(ClusterConfig(dashboard_address=None)) as cluster:
-                found["ranking"] = evaluate_ranking(model, store, cluster, k=k, sample=sample, seed=seed)
+                found["ranking"] = evaluate_ranking(model, store, cluster, lists=lists, tell=click.echo)
     return found
 
 

@@ -130,6 +130,12 @@ def _accuracy(report: dict[str, Any]) -> list[str]:
             f"test RMSE {report['test_rmse']:.5f} (clipped {report['test_rmse_clipped']:.5f}, "
             f"MAE {report['test_mae']:.5f}) on {report['n_test']:,} ratings"
         )
+    held_out, lost = (report["data"].get(name, 0) for name in ("held_out_users", "untestable_users"))
+    if held_out:
+        lines.append(
+            f"{held_out:,} users were held out and folded in with 80 % of their ratings"
+            + (f"; {lost:,} have one rating and cannot be tested" if lost else "")
+        )
     return lines
 
 

@@ -32,11 +32,11 @@ class ReadConfig(Section):
 class SplitConfig(Section):
     """Which ratings train, validate and test."""
 
-    split: Literal["random", "per-user", "last", "time", "kfold", "none", "predefined"] = Field(
+    split: Literal["random", "per-user", "last", "time", "kfold", "none", "predefined", "users"] = Field(
         "random",
         description="Test ratings: a random share of all (paper 1), of every user's (paper 2), every user's "
         "latest, the latest of all, one fold of --folds, none, or the source's own (u1.base with u1.test; "
-        "then the default).",
+        "then the default); users: a share of the users does not train, 80 % of each folds in, 20 % tests.",
     )
     test_fraction: float = Field(0.1, gt=0, lt=1, description="Share of the ratings held out for the test.")
     validation_fraction: float = Field(
@@ -188,4 +188,6 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
             raise ValueError("patience: no ratings to validate on; add --validation-fraction")
         if self.patience is not None and self.model == "bayes":
             raise ValueError("patience: the Gibbs sampler has no epochs to choose; leave it out")
+        if self.split == "users" and self.model == "bayes":
+            raise ValueError("split users: samples of a Gibbs sampler fold nobody in; choose another model")
         return self

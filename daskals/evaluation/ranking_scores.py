@@ -9,28 +9,40 @@ equally likely to be chosen. Its share is tried on a validation part cut from th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from daskals.cluster.exchange import Gathered
 from daskals.cluster.workers import Cluster
+from daskals.evaluation.baselines import Baseline, Tell, baseline_scorers, neighbour_scorers
+from daskals.evaluation.known_ratings import read_known, read_part
 from daskals.evaluation.ranking import (
     SAMPLE,
     K,
     RankingTask,
-    Scorer,
-    baseline_scorers,
     compare,
+    lengths_of,
     make_task,
     score_lists,
 )
+from daskals.evaluation.scorers import Ranker, Scorer
+from daskals.evaluation.traits import factor_traits
+from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.factors import FactorModel
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
-from daskals.store.splits import ensure_split
-from daskals.training.affinity import Affinity, AffinitySpec, train_affinity
-from daskals.types import TEST, VALIDATION
+from daskals.store.splits import Split, ensure_split
+from daskals.training.affinity import (
+    Affinity,
+    AffinitySpec,
+    affinity_slab,
+    factor_gram,
+    liked_block,
+    train_affinity,
+)
+from daskals.types import TEST, TRAIN, VALIDATION, BlockStats
 
 ALPHAS = (0.05, 0.5)
 """Paper 2's α (Table 3); 1 orders as the predicted rating does."""
@@ -48,11 +60,37 @@ VALIDATION_FRACTION = 0.2
 
 
 class Lists(NamedTuple):
-    """How lists are scored: their length, how many users at most, and the seed of their sample."""
+    """How lists are scored.
 
-    k: int
-    sample: int
-    seed: int
+    Attributes
+    ----------
+    ks
+        Their lengths.
+    sample, seed
+        How many users at most, and the seed of their sample.
+    relevant
+        Lowest rating that counts as relevant; what the scale says if None.
+    """
+
+    ks: tuple[int, ...] = (K,)
+    sample: int = SAMPLE
+    seed: int = 42
+    relevant: float | None = None
+
+    def task(self, store: RatingsStore, split: Split, part: int, k: int | None = None) -> RankingTask:
+        """Return the task of a part of a split, with lists of length k, or of the longest that is asked."""
+        return make_task(
+            store,
+            split,
+            part,
+            k=max(self.ks) if k is None else k,
+            sample=self.sample,
+            seed=self.seed,
+            relevant=self.relevant,
+        )
+
+
+DEFAULT_LISTS = Lists()
 
 
 class Chosen(NamedTuple):
@@ -100,14 +138,14 @@ def choose_affinity(
     model
         A model that has not seen the part.
     lists
-        What is scored; the best sum of Recall@K and NDCG@K wins.
+        What is scored; the best sum of Recall@K and NDCG@K at the shortest length wins.
     """
     split = ensure_split(store, spec)
-    task = make_task(store, split, VALIDATION, **lists._asdict())
+    task = lists.task(store, split, VALIDATION, min(lists.ks))
     best, tried = (-1.0, AffinitySpec(), 0.0), []
     for unseen in UNSEEN:
-        affinity_spec = AffinitySpec(unseen=unseen)
-        affinity = train_affinity(cluster, store, split, affinity_spec)
+        affinity_spec = AffinitySpec(unseen=unseen, threshold=task.relevant_from)
+        affinity = learn_affinity(cluster, store, split, affinity_spec)
         for share in SHARES:
             recall, ndcg = _recall_and_ndcg(task, affinity_scorer(model, affinity, share))
             tried.append({"unseen": unseen, "share": share, "recall": recall, "ndcg": ndcg})
@@ -121,15 +159,26 @@ def _recall_and_ndcg(task: RankingTask, scorer: Scorer) -> tuple[float, float]:
     return float(np.nanmean(figures.recall)), float(np.nanmean(figures.ndcg))
 
 
+def learn_affinity(cluster: Cluster, store: RatingsStore, split: Split, spec: AffinitySpec) -> Affinity:
+    """Learn affinity from the training ratings, and fold in users that are held out of it."""
+    affinity = train_affinity(cluster, store, split, spec)
+    if not split.n_fold_in:
+        return affinity
+    items = Gathered(pack_rows(affinity.items, np.zeros(len(affinity.items), np.float32)), BlockStats(0, 0))
+    known = read_known(store, split).block()
+    slab = affinity_slab(liked_block(known, spec.threshold), items, factor_gram(items, spec.rank), spec)
+    return Affinity(slab.rows[:, : spec.rank].copy(), affinity.items)
+
+
 def ranking_report(
     model: FactorModel,
     store: RatingsStore,
     cluster: Cluster | None = None,
     selector: FactorModel | None = None,
     *,
-    k: int = K,
-    sample: int = SAMPLE,
-    seed: int = 42,
+    lists: Lists = DEFAULT_LISTS,
+    served: Sequence[Ranker] = (),
+    tell: Tell = lambda _: None,
 ) -> dict[str, Any]:
     """Rank for the test users of the split that a model was trained on.
 
@@ -144,35 +193,49 @@ def ranking_report(
     selector
         A model of the same kind whose training left a validation part out, for choosing the rating's share;
         without one the share is 0 and affinity is learnt by the defaults.
-    k, sample, seed
-        Length of a list; most users that are scored; seed of their sample.
+    lists
+        Lengths of lists, users, and what is relevant.
+    served
+        Further orders to compare, such as the one a model serves.
+    tell
+        Called with a line about what is left out, and the memory that is taken.
     """
-    spec = SplitSpec(**model.report["data"]["split"])
-    split = ensure_split(store, spec)
-    task = make_task(store, split, TEST, k=k, sample=sample, seed=seed)
+    split = ensure_split(store, SplitSpec(**model.report["data"]["split"]))
+    task = lists.task(store, split, TEST)
+    if max(lists.ks) > task.k:
+        tell(f"lists end with the catalogue's {task.k:,} items: they are never padded")
+    if task.traits is None:
+        task = replace(task, traits=factor_traits(model.item_factors))
     config = model.report["config"]
-    scorers = [*baseline_scorers(store, split, config["gamma"] / config["lambda"]), *model_scorers(model)]
-    chosen = Chosen(AffinitySpec(), 0.0, [])
+    train, known = read_part(store, split, TRAIN), read_known(store, split)
+    data = Baseline(train, known, task.relevant_from, config["gamma"] / config["lambda"])
+    scorers: list[Ranker] = [*baseline_scorers(data), *neighbour_scorers(data, tell), *model_scorers(model)]
+    scorers += served
+    chosen = Chosen(AffinitySpec(threshold=task.relevant_from), 0.0, [])
     if cluster is not None:
         if selector is not None:
             held_out = SplitSpec(**selector.report["data"]["split"])
-            chosen = choose_affinity(cluster, store, held_out, selector, Lists(k, sample, seed))
-        affinity = train_affinity(cluster, store, split, chosen.spec)
+            chosen = choose_affinity(cluster, store, held_out, selector, lists)
+        affinity = learn_affinity(cluster, store, split, chosen.spec)
         scorers.append(affinity_scorer(model, affinity, chosen.share))
     return {
-        "k": k,
+        "k": lengths_of(task, lists.ks),
         "users": len(task.users),
         "users_with_relevant": int(task.has_relevant.sum()),
-        "relevant_from": 3.5,
-        "candidates": "all items but the user's training items",
+        "relevant_from": task.relevant_from,
+        "candidates": "all items but what is known of the user",
         "affinity": {**asdict(chosen.spec), "share": chosen.share, "tried": chosen.tried},
-        "scores": compare(task, scorers),
+        "scores": compare(task, scorers, lists.ks),
     }
 
 
 def mean_gains(
     reports: Sequence[dict[str, Any]], scorer: str, baseline: str, figure: str
 ) -> tuple[float, float]:
-    """Return the mean relative gain of a scorer over a baseline in several reports, and its deviation."""
-    gains = [r["scores"][scorer][figure] / r["scores"][baseline][figure] - 1.0 for r in reports]
+    """Return the mean relative gain of a scorer over a baseline in several reports, and its deviation.
+
+    The figure is that of the shortest lists.
+    """
+    at = [(report["scores"], str(report["k"][0])) for report in reports]
+    gains = [scores[scorer][k][figure] / scores[baseline][k][figure] - 1.0 for scores, k in at]
     return float(np.mean(gains)), float(np.std(gains, ddof=1)) if len(gains) > 1 else 0.0

@@ -19,7 +19,8 @@ import pandas as pd
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, NumericalError, RowError
-from daskals.evaluation.ranking import RankingTask, Scorer, figures_of, make_task, score_lists
+from daskals.evaluation.ranking import RankingTask, figures_of, make_task, score_lists
+from daskals.evaluation.scorers import Scorer
 from daskals.experiments.search_space import Axis, Grid, Point, config_of
 from daskals.experiments.trial import SharedData, TrialResult, run_trial
 from daskals.fitting.fit import split_spec

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from daskals.cluster.workers import Cluster
 from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import DataError
+from daskals.evaluation.baselines import Tell
 from daskals.evaluation.prediction_error import training_store
-from daskals.evaluation.ranking import SAMPLE, K
-from daskals.evaluation.ranking_scores import VALIDATION_FRACTION, ranking_report
+from daskals.evaluation.ranking_scores import DEFAULT_LISTS, VALIDATION_FRACTION, Lists, ranking_report
+from daskals.evaluation.scorers import Ranker
 from daskals.fitting.fit import fit
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.model.fitted import Model
@@ -47,7 +48,13 @@ def own_ratings(
 
 
 def evaluate_ranking(
-    model: Model, store: RatingsStore, cluster: Cluster, *, k: int = K, sample: int = SAMPLE, seed: int = 42
+    model: Model,
+    store: RatingsStore,
+    cluster: Cluster,
+    *,
+    lists: Lists = DEFAULT_LISTS,
+    served: Sequence[Ranker] = (),
+    tell: Tell = lambda _: None,
 ) -> dict[str, Any]:
     """Rank for a model's test users; see `ranking_report`.
 
@@ -58,8 +65,12 @@ def evaluate_ranking(
     ----------
     model, store, cluster
         The model, the ratings it was trained on, and where the other one is trained.
-    k, sample, seed
-        Length of a list; most users that are scored; seed of their sample.
+    lists
+        Lengths of lists, users, and what is relevant.
+    served
+        Further orders to compare, such as the one a model serves.
+    tell
+        Called with a line about what is left out, and the memory that is taken.
     """
     options = model.report["config"]
     selector = TrainConfig.from_report(
@@ -72,4 +83,4 @@ def evaluate_ranking(
         monitor_test=False,
     )
     chosen = fit(store, selector, cluster.client)
-    return ranking_report(model, store, cluster, chosen, k=k, sample=sample, seed=seed)
+    return ranking_report(model, store, cluster, chosen, lists=lists, served=served, tell=tell)

@@ -15,6 +15,7 @@ from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ConfigError
 from daskals.evaluation.prediction_error import evaluate_split
+from daskals.fitting.held_out_users import with_held_out_users
 from daskals.fitting.order import add_order
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
 from daskals.fitting.report import build_report, data_section, history_section
@@ -221,6 +222,8 @@ def train_split(
         samples=samples,
         kept=_kept_ratings(store, split, config, callbacks),
     )
+    if split.n_fold_in:
+        model = with_held_out_users(model, store, split)
     if samples is not None:
         # of the samples that are saved; the trainer's are those of the short ALS before the chain
         model.report.update(evaluate_split(model, store, split))

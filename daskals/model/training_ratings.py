@@ -15,7 +15,7 @@ from daskals.kernels.scoring.topk import SeenItems
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import Split, ensure_split
-from daskals.types import TRAIN, Float32, Int32, Int64, UInt8
+from daskals.types import FOLD_IN, TRAIN, Float32, Int32, Int64, UInt8
 
 
 class OwnRatings(NamedTuple):
@@ -24,7 +24,7 @@ class OwnRatings(NamedTuple):
     Attributes
     ----------
     rated, ratings
-        Item rows (int64, ascending) and ratings (float32) of the training part.
+        Item rows (int64, ascending) and ratings (float32) that train, or fold the person in.
     seen
         Item rows of all parts.
     """
@@ -77,8 +77,8 @@ class KeptRatings:
         """Read the ratings of a store, by the part that a split gives each."""
         block = store.read("user", 0, store.n_users).block
         parts = split.parts("user", 0, store.n_ratings)
-        train = parts == TRAIN
-        indptr = starts_of(count_part(block.indptr, parts, TRAIN))
+        train = (parts == TRAIN) | (parts == FOLD_IN)
+        indptr = starts_of(count_part(block.indptr, parts, TRAIN) + count_part(block.indptr, parts, FOLD_IN))
         return cls(
             indptr=indptr,
             items=block.indices[train],
@@ -155,7 +155,8 @@ class StoredRatings:
         ratings = block.ratings
         first = self.store.indptr_at("user", row)
         split = ensure_split(self.store, SplitSpec(**self.split))
-        train = split.parts("user", first, first + len(ratings)) == TRAIN
+        parts = split.parts("user", first, first + len(ratings))
+        train = (parts == TRAIN) | (parts == FOLD_IN)
         seen = block.indices.astype(np.int64)
         return OwnRatings(seen[train], ratings[train], seen)
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from daskals.errors import ConfigError, DataError
 from daskals.kernels.data.parts import mark_last, mark_random_share, mark_uniform
 from daskals.kernels.toolkit.random import key_of
-from daskals.types import TEST, TRAIN, VALIDATION, Int64, UInt8
+from daskals.types import FOLD_IN, TEST, TRAIN, VALIDATION, Int64, UInt8
 
 SplitMethod: TypeAlias = Literal[
-    "random", "per-user", "last", "time", "kfold", "none", "predefined", "recent"
+    "random", "per-user", "last", "time", "kfold", "none", "predefined", "recent", "users"
 ]
 
 STREAM_SPLIT_TEST = 16
@@ -30,9 +30,12 @@ STREAM_SPLIT_TEST = 16
 STREAM_SPLIT_VALIDATION = 17
 """Which ratings of the rest validate."""
 
+FOUND_SHARE = Fraction(1, 5)
+"""Share of a held-out user's ratings that test; from the others the user is folded in."""
+
 _PROTOCOL_VERSION = 1
-_HELD_OUT_METHODS = ("random", "per-user", "last", "time", "recent")
-_SET_ASIDE = 3
+_HELD_OUT_METHODS = ("random", "per-user", "last", "time", "recent", "users")
+_SET_ASIDE = 255
 _CHUNK = 1 << 20
 
 
@@ -48,9 +51,11 @@ class SplitSpec:
         ratings at random (paper 2). last: the latest max(1, ⌊fraction·n⌋) of every user's, but never
         all. time: the latest ⌊fraction·n⌋ of all ratings. kfold: fold `fold` of `folds`. none: no test.
         predefined: the source's own. recent: as last, but of the ratings at input positions from `since`
-        on alone, so that what was appended since is judged.
+        on alone, so that what was appended since is judged. users: ⌊fraction·users⌋ of all users, at
+        random, do not train; max(1, ⌊n/5⌋) of the n ratings of each test, the others fold them in
+        (strong generalisation). A user with one rating cannot be tested: it folds in.
     test_fraction
-        Share that tests, for the first four methods and recent; read as the decimal it is written as.
+        Share that tests, for the first four methods, recent and users; read as the decimal it is written as.
     validation_fraction
         Share of the remaining ratings that validates; 0 for no validation.
     folds, fold
@@ -141,27 +146,14 @@ def compute_parts(
 
     Returns
     -------
-        uint8, shape (ratings,): TRAIN, VALIDATION or TEST, in user order.
+        uint8, shape (ratings,): TRAIN, VALIDATION, TEST or FOLD_IN, in user order.
 
     Raises
     ------
     DataError
         If the ratings lack what the protocol needs, or a part that must not be empty is.
     """
-    if timestamps is None and spec.method == "time":
-        raise DataError(
-            "the ratings have no timestamps",
-            where="--split time",
-            expected="a timestamp for every rating",
-            remedy="Name a timestamp column, or choose another split",
-        )
-    if predefined_test is None and spec.method == "predefined":
-        raise DataError(
-            "the ratings bring no split of their own",
-            where="--split predefined",
-            expected="a source with test ratings of its own",
-            remedy="Choose another split",
-        )
+    _check_source(spec, has_timestamps=timestamps is not None, has_own=predefined_test is not None)
     parts = np.zeros(len(positions), dtype=np.uint8)
     if spec.method == "random":
         parts[_drawn_below(spec.seed, spec.test_fraction, n_input)[positions]] = TEST
@@ -174,6 +166,8 @@ def compute_parts(
         last = replace(spec, method="last")
         _mark_by_rule(parts, last, TEST, positions=positions, timestamps=timestamps, indptr=indptr)
         parts[parts == _SET_ASIDE] = TRAIN
+    elif spec.method == "users":
+        _hold_users_out(parts, spec, positions, indptr)
     elif spec.method != "none":
         _mark_by_rule(parts, spec, TEST, positions=positions, timestamps=timestamps, indptr=indptr)
     if spec.validation_fraction:
@@ -184,6 +178,36 @@ def compute_parts(
             mark_uniform(parts, positions, key, spec.validation_fraction, VALIDATION)
     _check_parts(spec, parts)
     return parts
+
+
+def _check_source(spec: SplitSpec, *, has_timestamps: bool, has_own: bool) -> None:
+    """Refuse a protocol that needs what the ratings do not bring."""
+    if not has_timestamps and spec.method == "time":
+        raise DataError(
+            "the ratings have no timestamps",
+            where="--split time",
+            expected="a timestamp for every rating",
+            remedy="Name a timestamp column, or choose another split",
+        )
+    if not has_own and spec.method == "predefined":
+        raise DataError(
+            "the ratings bring no split of their own",
+            where="--split predefined",
+            expected="a source with test ratings of its own",
+            remedy="Choose another split",
+        )
+
+
+def _hold_users_out(parts: UInt8, spec: SplitSpec, positions: Int64, indptr: Int64) -> None:
+    """Take all ratings of some users out of training: a fifth of each tests, the rest folds in."""
+    lengths = np.diff(indptr)
+    rated = np.flatnonzero(lengths)
+    n_held = max(1, _share(Fraction(str(spec.test_fraction)), len(rated)))
+    held_out = np.zeros(len(lengths), dtype=bool)
+    held_out[np.random.RandomState(spec.seed).permutation(rated)[:n_held]] = True
+    found = np.where(held_out, _shares(FOUND_SHARE, lengths, at_least=1), 0)
+    mark_random_share(parts, indptr, found, positions, key_of(spec.seed, STREAM_SPLIT_TEST), TEST)
+    parts[np.repeat(held_out, lengths) & (parts == TRAIN)] = FOLD_IN
 
 
 def _drawn_below(seed: int, fraction: float, n_input: int) -> NDArray[np.bool_]:
@@ -263,7 +287,7 @@ def _shares(fraction: Fraction, counts: Int64, *, at_least: int) -> Int64:
 
 
 def _check_parts(spec: SplitSpec, parts: UInt8) -> None:
-    counts = np.bincount(parts, minlength=3)
+    counts = np.bincount(parts, minlength=4)
     needed = [(TRAIN, "train")]
     if spec.method != "none":
         needed.append((TEST, "test"))

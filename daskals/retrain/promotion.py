@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from daskals.errors import DataError
-from daskals.evaluation.ranking import RankingTask, Scorer, figures_of, make_task, score_lists
+from daskals.evaluation.ranking import RankingTask, figures_of, make_task, score_lists
+from daskals.evaluation.scorers import Scorer
 from daskals.kernels.scoring.score import predict_pairs
 from daskals.model.fitted import Model
 from daskals.retrain.config import RetrainConfig

@@ -27,7 +27,19 @@ from daskals.store.atomic_folder import staged_directory
 from daskals.store.layout import CHUNK_RATINGS, FORMAT_VERSION, SPLIT_FORMAT, check_version, group_of
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import holds, is_url, put_folder
-from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Float32, Int32, Int64, RatingsBlock, Side, UInt8
+from daskals.types import (
+    FOLD_IN,
+    SIDES,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Float32,
+    Int32,
+    Int64,
+    RatingsBlock,
+    Side,
+    UInt8,
+)
 
 _CODES = 256
 _RATINGS_AT_ONCE = 1 << 22
@@ -58,6 +70,11 @@ class Split:
     def n_test(self) -> int:
         """Number of test ratings."""
         return int(self._attributes["n_test"])
+
+    @property
+    def n_fold_in(self) -> int:
+        """Number of ratings of held-out users from which they are folded in."""
+        return int(self._attributes.get("n_fold_in", 0))
 
     @property
     def mean(self) -> float:
@@ -105,7 +122,7 @@ def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
     values = store.read_column("user", "values", 0, store.n_ratings)
     item_positions = store.read_column("item", "positions", 0, store.n_ratings)
     by_side: dict[Side, UInt8] = {"user": parts, "item": by_place[item_positions]}
-    counts = np.bincount(parts, minlength=3)
+    counts = np.bincount(parts, minlength=4)
     attributes = {
         "format": SPLIT_FORMAT,
         "format_version": FORMAT_VERSION,
@@ -115,6 +132,8 @@ def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
         "n_test": int(counts[TEST]),
         "mean": _exact_mean(values[parts == TRAIN], store.scale),
     }
+    if counts[FOLD_IN]:
+        attributes["n_fold_in"] = int(counts[FOLD_IN])
     _write_parts(store, key, by_side, attributes)
     return Split(store, key)
 
@@ -129,7 +148,7 @@ def load_block(store_path: str, side: Side, start: int, stop: int, split_key: st
     start, stop
         Range of rows.
     split_key, part
-        Key of a split made by `ensure_split`; TRAIN, VALIDATION or TEST.
+        Key of a split made by `ensure_split`; TRAIN, VALIDATION, TEST or FOLD_IN.
 
     Returns
     -------
