@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 MAX_RANK = 256
 
+OF_RATINGS = frozenset({"lambda_", "gamma", "tau", "eta", "init_scale"})
+"""Options that mean what the papers mean where they are named: rating points."""
+
 
 class ReadConfig(Section):
     """How ratings files are read."""
@@ -83,6 +86,12 @@ class ModelConfig(Section):
     eta: float | None = Field(
         None, gt=0, description="Regularisation of the features' weights W, η; default: 5·λ."
     )
+    units: Literal["deviations", "ratings"] | None = Field(
+        None,
+        description="What --tau, --gamma, --eta and --init-scale are relative to: the ratings' standard "
+        "deviation, so that nothing depends on the scale of the ratings, or rating points, as in the papers; "
+        "default: deviations, and ratings where one of these or --lambda is named.",
+    )
     reg_exponent: float = Field(
         0.0,
         ge=0,
@@ -145,11 +154,25 @@ class ModelConfig(Section):
         return 0 if self.model == "bias" else self.rank
 
     @property
+    def taken_units(self) -> Literal["deviations", "ratings"]:
+        """What ridges and initial factors are relative to; see `units`."""
+        if self.units is not None:
+            return self.units
+        return "ratings" if self.model_fields_set & OF_RATINGS else "deviations"
+
+    @property
     def ridge(self) -> Ridge:
-        """Regularisation relative to λ, as the kernels take it."""
+        """Regularisation relative to λ, as the kernels take it, in `taken_units`."""
         from daskals.types import Ridge  # not above: it brings NumPy, which no --help needs
 
         return Ridge(self.tau / self.lambda_, self.gamma / self.lambda_, self.reg_exponent)
+
+    def ridge_as_rated(self, deviation: float) -> Ridge:
+        """Return the ridge in rating points, given the standard deviation of the training ratings."""
+        ridge = self.ridge
+        if self.taken_units == "ratings":
+            return ridge
+        return ridge._replace(factors=ridge.factors * deviation)
 
     @property
     def relative_eta(self) -> float:

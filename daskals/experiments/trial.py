@@ -45,7 +45,7 @@ class SharedData:
     store, split
         The ratings; the split must have a validation part.
     configs
-        Resolved configurations that cover the ranks and features of all trials.
+        Resolved configurations that cover the ranks and features of all trials, in the same units.
 
     Raises
     ------
@@ -65,7 +65,8 @@ class SharedData:
             )
         self.store = store
         self.split = split
-        self.plan = RatingsPlan(store, split, max(config.effective_rank for config in configs))
+        standard = Problem(cluster, store, split, configs[0]).standard
+        self.plan = RatingsPlan(store, split, max(config.effective_rank for config in configs), standard)
         self._cluster = cluster
         specs = (spec for config in configs for spec in side_features(store, config).values())
         self._specs = tuple(dict.fromkeys(specs))

@@ -15,7 +15,7 @@ from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ConfigError
 from daskals.evaluation.prediction_error import evaluate_split
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
-from daskals.fitting.report import build_report, data_section, history_section
+from daskals.fitting.report import build_report, data_section, history_section, standard_section
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.model.fitted import Model
 from daskals.model.samples import Samples
@@ -208,6 +208,7 @@ def train_split(
             **build_report(config, cluster, data_section(store, spec, split), trained),
             **chosen_section(store, config, config),
             "selection": None,
+            "standard": standard_section(config, split),
         },
         weights=trained.weights,
         samples=samples,

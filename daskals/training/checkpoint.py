@@ -27,6 +27,8 @@ from daskals.training.state import TrainingState
 FREE = {"epochs", "monitor_test"}
 """Options that may change between a checkpoint and the run that continues it."""
 
+UNITS = "--units"
+
 TARGET = "cpu target"
 """What a checkpoint calls the CPU that its kernels were compiled for."""
 
@@ -110,6 +112,14 @@ class Checkpoints:
         self._check(stored)
         return stored
 
+    def unit_of_last(self) -> str | None:
+        """Return what the ridges of the run to continue are relative to; None where there is none.
+
+        Runs that began before there was a choice took rating points.
+        """
+        stored = self._read_last() if self.resume else None
+        return None if stored is None else str(stored.attributes["identity"].get(UNITS, "ratings"))
+
     def write(self, epoch: int, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write a state, whole or not at all, and keep the last two.
 
@@ -165,6 +175,8 @@ def identity(config: TrainConfig, store: RatingsStore, split: Split) -> dict[str
         for name, value in config.as_report().items()
         if name.rstrip("_") in _shaping() and name not in FREE
     }
+    if options[UNITS] == "ratings":
+        del options[UNITS]  # there were no others before there was a choice
     return {
         **options,
         "ratings": store.content_hash,

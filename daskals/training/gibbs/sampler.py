@@ -71,7 +71,7 @@ class GibbsSampler:
             stored = checkpoints.open(problem.config, problem.store, problem.split)
             resumed = None if stored is None else GibbsState.from_stored(stored.attributes, stored.arrays)
         is_censored = problem.config.likelihood == "censored"
-        ends = ends_of(problem.store.scale, problem.limits) if is_censored else None
+        ends = ends_of(problem.scale, problem.limits) if is_censored else None
         compile_seconds = prepare_workers(problem, options.numba_threads, self._tell, ends=ends)
         warm = self._short_als() if resumed is None else None
         ran = Loop(
