@@ -68,11 +68,13 @@ class RatingsBlock(NamedTuple):
 class Standard(NamedTuple):
     """What ratings are measured from and in: y = (r - centre) / deviation.
 
-    Factors of y times √deviation, and its biases times deviation, are those of r.
+    Factors of y times √deviation, and its biases times deviation, are those of r. Ratings that are all the
+    same (`is_constant`) have no deviation, and are measured in 1.
     """
 
     centre: float
     deviation: float
+    is_constant: bool = False
 
     def of(self, rating: float) -> float:
         """Return a rating as it is measured."""

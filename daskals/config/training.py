@@ -67,7 +67,7 @@ class ModelConfig(Section):
     model: Literal["auto", "bias", "als", "hierarchical", "bayes"] = Field(
         "auto",
         description="Biases alone; biases and factors; the same drawn to what their features predict; the "
-        "posterior of that by Gibbs sampling; auto: hierarchical where genres are known, else als.",
+        "posterior of that by Gibbs sampling; auto: what validation ratings ask for, within --time-budget.",
     )
     solver: Literal["joint", "coordinate"] = Field(
         "joint",
@@ -190,6 +190,11 @@ class ModelConfig(Section):
 class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
     """All that `daskals.fit` takes: reading, split and model."""
 
+    time_budget: float = Field(
+        120.0,
+        ge=0,
+        description="Seconds that --model auto may take beyond a plain training of 50 epochs, about.",
+    )
     monitor_test: bool = Field(
         default=False, description="Also report the test RMSE of every epoch (it decides nothing)."
     )

@@ -104,6 +104,11 @@ class Split:
 
         return standard_of(training(), ratings.scale, self.mean, self.n_train)
 
+    @property
+    def has_one_rating(self) -> bool:
+        """Whether all training ratings are the same."""
+        return self.standard.is_constant
+
     def train_counts(self, side: Side) -> Int64:
         """Return each row's number of training ratings, int64, shape (n_rows,)."""
         indptr = self._ratings.indptr(side)

@@ -65,4 +65,5 @@ def decimals(scale: Float32) -> Float64:
 def _standard(centre: float, squares: float, n: int) -> Standard:
     deviation = math.sqrt(squares / n)
     # what rounding leaves of ratings that are all the same is no deviation
-    return Standard(centre, deviation if deviation > 1e-6 * abs(centre) else 1.0)
+    is_constant = deviation <= 1e-6 * abs(centre)
+    return Standard(centre, 1.0 if is_constant else deviation, is_constant)

@@ -112,13 +112,17 @@ class Checkpoints:
         self._check(stored)
         return stored
 
-    def unit_of_last(self) -> str | None:
-        """Return what the ridges of the run to continue are relative to; None where there is none.
+    def options_of_last(self) -> dict[str, Any] | None:
+        """Return the options of the run to continue, by the names of fields; None where there is none.
 
-        Runs that began before there was a choice took rating points.
+        Runs that began before there was a choice of units took rating points.
         """
         stored = self._read_last() if self.resume else None
-        return None if stored is None else str(stored.attributes["identity"].get(UNITS, "ratings"))
+        if stored is None:
+            return None
+        identity = {UNITS: "ratings", **stored.attributes["identity"]}
+        options = {name[2:].replace("-", "_"): value for name, value in identity.items() if name[:2] == "--"}
+        return {**options, "epochs": stored.attributes["history"][-1]["epochs"]}
 
     def write(self, epoch: int, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write a state, whole or not at all, and keep the last two.

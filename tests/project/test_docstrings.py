@@ -21,7 +21,7 @@ NOT_YET_HELD = (
     "daskals.training",
     "daskals.cluster",
     "daskals.config",
-    "daskals.experiments.trial",
+    "daskals.training.trial",
 )
 """Packages whose docstrings are still to be mended."""
 

@@ -44,8 +44,7 @@ class Ends(NamedTuple):
 
     def as_rated(self, standard: Standard) -> Ends:
         """Return the ends of standardised ratings in rating units."""
-        centre, deviation = standard
-        return Ends(*(centre + deviation * end for end in self))
+        return Ends(*(standard.centre + standard.deviation * end for end in self))
 
 
 def ends_of(scale: Float32, limits: tuple[float, float]) -> Ends:

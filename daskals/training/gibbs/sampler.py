@@ -19,6 +19,7 @@ from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem
 from daskals.training.run import NO_OPTIONS, RunOptions
 from daskals.training.trainer import Trainer
+from daskals.types import TEST
 
 
 class GibbsSampler:
@@ -36,6 +37,8 @@ class GibbsSampler:
         Called with every event, in this process.
     run
         Checkpoints and memory.
+    judged
+        TEST or VALIDATION: the part that the chain's figures are about.
     """
 
     def __init__(
@@ -46,10 +49,13 @@ class GibbsSampler:
         config: TrainConfig,
         callbacks: Sequence[Callback] = (),
         run: RunOptions = NO_OPTIONS,
+        *,
+        judged: int = TEST,
     ) -> None:
         self._problem = Problem(cluster, store, split, config)
         self._tell = teller(callbacks)
         self._options = run
+        self._judged = judged
 
     def run(self) -> Posterior:
         """Start from a short ALS, or from a checkpoint, and sweep to the end.
@@ -76,7 +82,7 @@ class GibbsSampler:
         warm = self._short_als() if resumed is None else None
         ran = Loop(
             problem.cluster,
-            GibbsStep(problem, ends, warm, options.ratings_memory),
+            GibbsStep(problem, ends, warm, options.ratings_memory, self._judged),
             problem.store.path,
             tell=self._tell,
             checkpoints=checkpoints,

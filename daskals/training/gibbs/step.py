@@ -85,6 +85,8 @@ class GibbsStep:
         The short ALS that the chain starts from; None for a chain that goes on from a state.
     ratings_memory
         Bytes each worker process may use for ratings, or None for half of its machine's memory.
+    judged
+        TEST or VALIDATION: the part whose predictions are added up.
     """
 
     phase = "sample"
@@ -98,6 +100,7 @@ class GibbsStep:
         ends: Ends | None,
         warm: TrainedFactors | None,
         ratings_memory: int | None = None,
+        judged: int = TEST,
     ) -> None:
         config = problem.config
         self.epochs = config.sweeps
@@ -110,6 +113,7 @@ class GibbsStep:
         self._plan = RatingsPlan(problem.store, problem.split, self._rank, problem.standard)
         self._ratings: PlacedRatings
         self._ratings_memory = ratings_memory
+        self._judged = judged
         self._sides: dict[Side, SideChain] = {}
 
     def place(self, key: str, *, again: bool) -> None:
@@ -172,7 +176,8 @@ class GibbsStep:
 
     def submit(self, position: Chain, epoch: Epoch) -> Chain:
         """Start a sweep, and after the burn-in the predictions of the test ratings."""
-        problem, test, sweep = self._problem, self._ratings.test, epoch.number - 1
+        problem, sweep = self._problem, epoch.number - 1
+        test = self._ratings.test if self._judged == TEST else self._ratings.validation
         key = epoch.key
         config, cluster = problem.config, problem.cluster
         spec = SweepSpec(self._rank, problem.mean, config.seed, sweep, Hyperprior(), self._ends)
@@ -254,9 +259,10 @@ class GibbsStep:
     @cached_property
     def _test_blocks(self) -> list[Float64]:
         problem, found = self._problem, []
-        for start, stop in self._plan.ranges["user"] if problem.split.n_test else ():
+        n = problem.split.n_test if self._judged == TEST else problem.split.n_validation
+        for start, stop in self._plan.ranges["user"] if n else ():
             source = BlockSource(
-                problem.store.path, "user", (start, stop), problem.split.key, TEST, problem.standard
+                problem.store.path, "user", (start, stop), problem.split.key, self._judged, problem.standard
             )
             values = source.read().ratings
             found.append(np.asarray(values, np.float64))
