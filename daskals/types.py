@@ -66,6 +66,26 @@ class RatingsBlock(NamedTuple):
         return values.astype(np.float32, copy=False)
 
 
+class Standard(NamedTuple):
+    """What ratings are measured from and in: y = (r - centre) / deviation.
+
+    Factors of y times √deviation, and its biases times deviation, are those of r. Ratings that are all the
+    same (`is_constant`) have no deviation, and are measured in 1.
+    """
+
+    centre: float
+    deviation: float
+    is_constant: bool = False
+
+    def of(self, rating: float) -> float:
+        """Return a rating as it is measured."""
+        return (rating - self.centre) / self.deviation
+
+
+AS_RATED = Standard(0.0, 1.0)
+"""Ratings as they are."""
+
+
 class Ridge(NamedTuple):
     """Regularisation of one side relative to the data weight λ (paper 1, Eq. 2).
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 MAX_RANK = 256
 
+OF_RATINGS = frozenset({"lambda_", "gamma", "tau", "eta", "init_scale"})
+"""Options that mean what the papers mean where they are named: rating points."""
+
 
 class ReadConfig(Section):
     """How ratings files are read."""
@@ -64,7 +67,7 @@ class ModelConfig(Section):
     model: Literal["auto", "bias", "als", "hierarchical", "bayes"] = Field(
         "auto",
         description="Biases alone; biases and factors; the same drawn to what their features predict; the "
-        "posterior of that by Gibbs sampling; auto: hierarchical where genres are known, else als.",
+        "posterior of that by Gibbs sampling; auto: what validation ratings ask for, within --time-budget.",
     )
     solver: Literal["joint", "coordinate"] = Field(
         "joint",
@@ -82,6 +85,12 @@ class ModelConfig(Section):
     tau: float = Field(0.05, ge=0, description="Regularisation of the factors, τ.")
     eta: float | None = Field(
         None, gt=0, description="Regularisation of the features' weights W, η; default: 5·λ."
+    )
+    units: Literal["deviations", "ratings"] | None = Field(
+        None,
+        description="What --tau, --gamma, --eta and --init-scale are relative to: the ratings' standard "
+        "deviation, so that nothing depends on the scale of the ratings, or rating points, as in the papers; "
+        "default: deviations, and ratings where one of these or --lambda is named.",
     )
     reg_exponent: float = Field(
         0.0,
@@ -145,11 +154,25 @@ class ModelConfig(Section):
         return 0 if self.model == "bias" else self.rank
 
     @property
+    def taken_units(self) -> Literal["deviations", "ratings"]:
+        """What ridges and initial factors are relative to; see `units`."""
+        if self.units is not None:
+            return self.units
+        return "ratings" if self.model_fields_set & OF_RATINGS else "deviations"
+
+    @property
     def ridge(self) -> Ridge:
-        """Regularisation relative to λ, as the kernels take it."""
+        """Regularisation relative to λ, as the kernels take it, in `taken_units`."""
         from daskals.types import Ridge  # not above: it brings NumPy, which no --help needs
 
         return Ridge(self.tau / self.lambda_, self.gamma / self.lambda_, self.reg_exponent)
+
+    def ridge_as_rated(self, deviation: float) -> Ridge:
+        """Return the ridge in rating points, given the standard deviation of the training ratings."""
+        ridge = self.ridge
+        if self.taken_units == "ratings":
+            return ridge
+        return ridge._replace(factors=ridge.factors * deviation)
 
     @property
     def relative_eta(self) -> float:
@@ -171,6 +194,11 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
         "affinity",
         description="What lists go by: what people would choose, learnt after the ratings, or the predicted "
         "rating, for which nothing more is learnt.",
+    )
+    time_budget: float = Field(
+        120.0,
+        ge=0,
+        description="Seconds that --model auto may take beyond a plain training of 50 epochs, about.",
     )
     monitor_test: bool = Field(
         default=False, description="Also report the test RMSE of every epoch (it decides nothing)."

@@ -22,13 +22,13 @@ from daskals.errors import ConfigError, NumericalError, RowError
 from daskals.evaluation.ranking import RankingTask, figures_of, make_task, score_lists
 from daskals.evaluation.scorers import Scorer
 from daskals.experiments.search_space import Axis, Grid, Point, config_of
-from daskals.experiments.trial import SharedData, TrialResult, run_trial
 from daskals.fitting.fit import split_spec
 from daskals.store.atomic_file import write_text_whole
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
 from daskals.training.features import resolve_model
 from daskals.training.stopping import check_validation
+from daskals.training.trial import SharedData, TrialResult, run_trial
 from daskals.types import VALIDATION
 
 RECORDS = "trials.json"

@@ -18,7 +18,8 @@ from daskals.evaluation.prediction_error import evaluate_split
 from daskals.fitting.held_out_users import with_held_out_users
 from daskals.fitting.order import add_order
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
-from daskals.fitting.report import build_report, data_section, history_section
+from daskals.fitting.report import build_report, data_section, history_section, standard_section
+from daskals.fitting.selection import Selection, chosen_before, learns
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.model.fitted import Model
 from daskals.model.samples import Samples
@@ -157,11 +158,46 @@ def _fit_store(
 ) -> Model:
     asked, config = config, resolve_model(store, config)
     selection: dict[str, Any] | None = None
-    if config.patience is not None:
+    before = None if run.checkpoints is None else run.checkpoints.options_of_last()
+    if before is not None:
+        config = config.model_copy(update={"units": before["units"]})
+    if learns(asked):
+        config, selection = _learn(cluster, store, config, callbacks, run, before)
+    elif config.patience is not None:
         config, selection = _choose_epochs(cluster, store, config, callbacks, run.part("selection"))
     model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
     model.report.update(chosen_section(store, asked, config), selection=selection)
+    if selection is not None and "forecast_seconds" in selection:
+        _compare_forecast(model, selection, callbacks)
     return model
+
+
+def _learn(
+    cluster: Cluster,
+    store: RatingsStore,
+    config: TrainConfig,
+    callbacks: Sequence[Callback],
+    run: RunOptions,
+    before: dict[str, Any] | None,
+) -> tuple[TrainConfig, dict[str, Any]]:
+    """Let the data choose the model, or take what a run that is continued, by its options, chose."""
+    if before is not None:
+        choice = chosen_before(config, before)
+    else:
+        choice = Selection(cluster, store, config, split_spec(config, store), callbacks, run).choose()
+    for callback in callbacks:
+        callback(Notice(choice.sentence))
+    return choice.config, choice.section
+
+
+def _compare_forecast(model: Model, selection: dict[str, Any], callbacks: Sequence[Callback]) -> None:
+    """Say where a chain took another time than was said before it began."""
+    taken = sum(record["seconds"] for record in model.report["history"])
+    forecast = selection["forecast_seconds"]
+    selection["taken_seconds"] = taken
+    if not 0.5 * forecast <= taken <= 1.5 * forecast:
+        for callback in callbacks:
+            callback(Notice(f"the sweeps took {taken:,.0f} s, {forecast:,.0f} s were forecast"))
 
 
 def train_split(
@@ -217,6 +253,7 @@ def train_split(
             **build_report(config, cluster, data_section(store, spec, split), trained),
             **chosen_section(store, config, config),
             "selection": None,
+            "standard": standard_section(config, split),
         },
         weights=trained.weights,
         samples=samples,

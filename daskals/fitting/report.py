@@ -44,6 +44,11 @@ def data_section(store: RatingsStore, spec: SplitSpec, split: Split) -> dict[str
     }
 
 
+def standard_section(config: TrainConfig, split: Split) -> dict[str, Any]:
+    """Tell mean and standard deviation of the training ratings, and what the ridges are relative to."""
+    return {**split.standard._asdict(), "units": config.taken_units}
+
+
 def environment_section(cluster: Cluster) -> dict[str, Any]:
     """Describe software and machine."""
     return {

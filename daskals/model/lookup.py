@@ -45,7 +45,8 @@ class LookupModel(FactorModel):
     @cached_property
     def ridge(self) -> Ridge:
         """The ridge of a half-step, relative to λ, from the configuration the model was trained with."""
-        return ModelConfig.from_report(self.report["config"]).ridge
+        config = ModelConfig.from_report(self.report["config"])
+        return config.ridge_as_rated(self.report.get("standard", {}).get("deviation", 1.0))
 
     @cached_property
     def _row_by_id(self) -> dict[Side, dict[Any, int]]:

@@ -101,7 +101,7 @@ def fold_in_rows(
     `wanted`, bool, shape (rows,), tells which.
     """
     features = side_features(target.store, target.config).get(side)
-    ridge, rank = target.config.ridge, target.config.effective_rank
+    ridge, rank = target.config.ridge_as_rated(target.split.standard.deviation), target.config.effective_rank
     other: Side = "item" if side == "user" else "user"
     for start, stop in target.blocks(side):
         if not wanted[start:stop].any():

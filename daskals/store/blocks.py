@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 from daskals.store.scratch import OnDisk, lay_aside
 from daskals.store.splits import load_block
-from daskals.types import RatingsBlock, Side
+from daskals.store.standard import standardise
+from daskals.types import AS_RATED, RatingsBlock, Side, Standard
 
 RowRange: TypeAlias = tuple[int, int]
 
@@ -28,6 +29,8 @@ class BlockSource:
         Key of a split made by `ensure_split`.
     part
         TRAIN, VALIDATION or TEST.
+    standard
+        What the ratings are measured from and in.
     """
 
     store: str
@@ -35,6 +38,7 @@ class BlockSource:
     rows: RowRange
     split: str
     part: int
+    standard: Standard = AS_RATED
 
     def read(self) -> RatingsBlock:
         """Read the block now.
@@ -44,7 +48,8 @@ class BlockSource:
         StoreError
             If the store or the split is missing or damaged.
         """
-        return load_block(self.store, self.side, *self.rows, self.split, self.part)
+        block = load_block(self.store, self.side, *self.rows, self.split, self.part)
+        return standardise(block, self.standard)
 
     def put_aside(self, folder: str) -> OnDisk[RatingsBlock] | BlockSource:
         """Read the block and lay it on a folder's disk; where that has no room, it stays in the store."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from daskals.store.atomic_folder import staged_directory
 from daskals.store.layout import CHUNK_RATINGS, FORMAT_VERSION, SPLIT_FORMAT, check_version, group_of
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import holds, is_url, put_folder
+from daskals.store.standard import standard_of
 from daskals.types import (
     FOLD_IN,
     SIDES,
@@ -38,6 +40,7 @@ from daskals.types import (
     Int64,
     RatingsBlock,
     Side,
+    Standard,
     UInt8,
 )
 
@@ -80,6 +83,24 @@ class Split:
     def mean(self) -> float:
         """Mean of the training ratings, correctly rounded."""
         return float(self._attributes["mean"])
+
+    @cached_property
+    def standard(self) -> Standard:
+        """Mean and standard deviation of the training ratings."""
+        ratings, n = self._ratings, self._ratings.n_ratings
+
+        def training() -> Iterator[UInt8 | Float32]:
+            for start in range(0, n, _RATINGS_AT_ONCE):
+                stop = min(start + _RATINGS_AT_ONCE, n)
+                values = ratings.read_column("user", "values", start, stop)
+                yield values[self.parts("user", start, stop) == TRAIN]
+
+        return standard_of(training(), ratings.scale, self.mean, self.n_train)
+
+    @property
+    def has_one_rating(self) -> bool:
+        """Whether all training ratings are the same."""
+        return self.standard.is_constant
 
     def train_counts(self, side: Side) -> Int64:
         """Return each row's number of training ratings, int64, shape (n_rows,)."""

@@ -19,6 +19,7 @@ from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
 from daskals.training.prior.half_step import Prior, PriorHalfStep, load_prior
 from daskals.training.problem import Problem
+from daskals.training.rating_units import factors_as_rated, record_as_rated
 from daskals.training.scoring import HeldOut, error_figures, submit_errors
 from daskals.training.state import TrainingState
 from daskals.types import SIDES, BlockStats, Side
@@ -61,7 +62,7 @@ class AlsStep:
         self.spec = spec
         self.epochs = problem.config.epochs
         self.tol, self.patience = problem.config.tol, problem.config.patience
-        self.plan = plan or RatingsPlan(problem.store, problem.split, spec.rank)
+        self.plan = plan or RatingsPlan(problem.store, problem.split, spec.rank, problem.standard)
         self.ratings: PlacedRatings
         self.priors: dict[Side, Prior] = {}
         self.keeps_rows = spec.needs_current
@@ -123,16 +124,18 @@ class AlsStep:
         users, items = (self._wait(generation) for generation in position.factors)
         seconds = time.perf_counter() - started
         config, n_train = self.problem.config, self.problem.split.n_train
+        sigma = self.problem.standard.deviation
         record = EpochFinished(
             epoch=epoch.number,
             epochs=self.epochs,
-            objective=config.lambda_ / 2 * (items.sse + users.penalty + items.penalty),
+            objective=config.lambda_ / 2 * sigma**2 * (items.sse + users.penalty + items.penalty),
             train_rmse=math.sqrt(max(items.sse, 0.0) / n_train),
             validation_rmse=self._rmse(position.validation),
             test_rmse=self._rmse(position.test),
             seconds=seconds,
             ratings_per_second=n_train / seconds,
         )
+        record = record_as_rated(record, self.problem.standard)
         return replace(state, history=(*state.history, record))
 
     def take_home(self, position: AlsPosition, state: AlsStateT, key: str) -> AlsStateT:
@@ -148,7 +151,7 @@ class AlsStep:
         self._wait(factors.users)
         user_rows, item_rows = (fetch_rows(cluster, generation, key) for generation in factors)
         train = HeldOut("train", self.ratings.sides["user"].blocks)
-        return TrainedFactors(
+        trained = TrainedFactors(
             user_rows=user_rows,
             item_rows=item_rows,
             spec=self.spec,
@@ -158,6 +161,7 @@ class AlsStep:
             test=self._errors(self.ratings.test, factors, key),
             weights=fetch_weights(cluster, factors),
         )
+        return factors_as_rated(trained, self.problem.standard)
 
     def _submit_half_step(self, other: Generation, current: Generation, key: str) -> Generation:
         side = current.side
@@ -171,8 +175,12 @@ class AlsStep:
         return submit_errors(self.problem.cluster, held_out, factors, self.problem.scoring(), key)
 
     def _errors(self, held_out: HeldOut | None, factors: Factors, key: str) -> ErrorSums:
-        task = self._submit_errors(held_out, factors, key)
-        sums: ErrorSums = NO_ERRORS if task is None else self.problem.cluster.result(task)
+        if held_out is None:
+            return NO_ERRORS
+        problem = self.problem
+        scoring, target = problem.final_scoring(), problem.as_rated
+        task = submit_errors(problem.cluster, held_out, factors, scoring, key, target)
+        sums: ErrorSums = problem.cluster.result(task)
         return sums
 
     def _rmse(self, task: Task | None) -> float | None:

@@ -27,6 +27,8 @@ from daskals.training.state import TrainingState
 FREE = {"epochs", "monitor_test"}
 """Options that may change between a checkpoint and the run that continues it."""
 
+UNITS = "--units"
+
 TARGET = "cpu target"
 """What a checkpoint calls the CPU that its kernels were compiled for."""
 
@@ -101,6 +103,18 @@ class Checkpoints:
         self._check(stored)
         return stored
 
+    def options_of_last(self) -> dict[str, Any] | None:
+        """Return the options of the run to continue, by the names of fields; None where there is none.
+
+        Runs that began before there was a choice of units took rating points.
+        """
+        stored = self._read_last() if self.resume else None
+        if stored is None:
+            return None
+        identity = {UNITS: "ratings", **stored.attributes["identity"]}
+        options = {name[2:].replace("-", "_"): value for name, value in identity.items() if name[:2] == "--"}
+        return {**options, "epochs": stored.attributes["history"][-1]["epochs"]}
+
     def write(self, epoch: int, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write a state, whole or not at all, and keep the last two.
 
@@ -156,6 +170,8 @@ def identity(config: TrainConfig, store: RatingsStore, split: Split) -> dict[str
         for name, value in config.as_report().items()
         if name.rstrip("_") in _shaping() and name not in FREE
     }
+    if options[UNITS] == "ratings":
+        del options[UNITS]  # there were no others before there was a choice
     return {
         **options,
         "ratings": store.content_hash,

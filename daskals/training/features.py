@@ -99,6 +99,7 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
     if model == "auto":
         wants_none = config.solver == "coordinate" or config.item_features == ()
         model = "hierarchical" if named or (has_genres and not wants_none) else "als"
+    config = config.model_copy(update={"units": config.taken_units})
     if model not in ("hierarchical", "bayes"):
         return config.model_copy(update={"model": model, "item_features": (), "user_features": ()})
     items = config.item_features

@@ -1,7 +1,7 @@
 """The training loop, the only one: epochs submitted ahead, states taken home, going back when workers die.
 
 What is trained is a `Step`: least squares (`als`), the Gibbs chain (`bayes`), a trial of a search
-(`experiments.trial`), affinity (`affinity`). A step says how one epoch is submitted and what it leaves; when
+(`training.trial`), affinity (`affinity`). A step says how one epoch is submitted and what it leaves; when
 that is awaited, kept, repeated or given up is known here alone. Two things go through its methods as values:
 
 position    what lies on the cluster between two epochs: tasks, still to come or done

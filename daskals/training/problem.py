@@ -11,10 +11,12 @@ from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
+from daskals.store.standard import standardised_scale
 from daskals.training.features import FeatureSpec, side_features
 from daskals.training.half_step import SolveSpec
+from daskals.training.rating_units import AsRated
 from daskals.training.scoring import Scoring
-from daskals.types import Side
+from daskals.types import AS_RATED, Float32, Side, Standard
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,30 @@ class Problem:
     split: Split
     config: TrainConfig
 
+    @cached_property
+    def standard(self) -> Standard:
+        """What blocks of ratings are measured from and in."""
+        if self.config.taken_units == "ratings":
+            return AS_RATED
+        found = self.split.standard
+        return found._replace(centre=0.0) if self.config.no_global_mean else found
+
     @property
     def mean(self) -> float:
-        """The global mean that ratings are centred on."""
-        return 0.0 if self.config.no_global_mean else self.split.mean
+        """The global mean that ratings are centred on as they come, already measured by `standard`."""
+        centred = self.config.no_global_mean or self.config.taken_units == "deviations"
+        return 0.0 if centred else self.split.mean
 
     @cached_property
     def limits(self) -> tuple[float, float]:
-        """Lowest and highest rating."""
-        return rating_limits(self.store)
+        """Lowest and highest rating, measured by `standard`."""
+        low, high = rating_limits(self.store)
+        return self.standard.of(low), self.standard.of(high)
+
+    @property
+    def scale(self) -> Float32:
+        """The distinct ratings, measured by `standard`, float32, shape (ratings,); empty without a scale."""
+        return standardised_scale(self.store.scale, self.standard)
 
     @cached_property
     def features(self) -> dict[Side, FeatureSpec]:
@@ -53,8 +70,18 @@ class Problem:
         )
 
     def scoring(self) -> Scoring:
-        """Return what shapes a prediction."""
+        """Return what shapes a prediction of ratings as they are measured."""
         return Scoring(self.config.effective_rank, self.mean, self.limits)
+
+    def final_scoring(self) -> Scoring:
+        """Return what shapes a prediction of ratings as they are."""
+        mean = self.mean if self.standard == AS_RATED else self.standard.centre
+        return Scoring(self.config.effective_rank, mean, rating_limits(self.store))
+
+    @property
+    def as_rated(self) -> AsRated | None:
+        """How final figures come back to rating units; None where they are in them."""
+        return None if self.standard == AS_RATED else AsRated(self.standard, self.store.scale)
 
 
 def rating_limits(store: RatingsStore) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from daskals.cluster.workers import Cluster, Task
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.training.half_step import submit_load
+from daskals.training.rating_units import AsRated, block_as_rated, scale_rows
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def submit_errors(
     factors: Factors,
     scoring: Scoring,
     key: str,
+    target: AsRated | None = None,
 ) -> Task:
-    """Start scoring a part.
+    """Start scoring a part, in the units that it is measured in or in those of `target`.
 
     Parameters
     ----------
@@ -78,19 +80,27 @@ def submit_errors(
         The part, and the rows of both sides.
     scoring, key
         What a prediction takes beside factors; tells tasks apart.
+    target
+        Units of the errors; those of the part if absent.
     """
     users, items = factors
     arguments = [
-        (block, users.slabs[number], items.near(cluster.home(number)), scoring)
+        (block, users.slabs[number], items.near(cluster.home(number)), scoring, target)
         for number, block in enumerate(held_out.blocks)
     ]
     parts = cluster.map_blocks(score_slab, arguments, key=f"score-{held_out.name}-{key}")
     return cluster.submit(fold_errors, parts, key=f"reduce-{held_out.name}-{key}")
 
 
-def score_slab(block: AnyBlock, users: Slab, items: Gathered, scoring: Scoring) -> ErrorSums:
-    """Compare one user block's held-out ratings with the model."""
-    return score_block(block_of(block), users.rows, items.rows, **scoring._asdict())
+def score_slab(
+    block: AnyBlock, users: Slab, items: Gathered, scoring: Scoring, target: AsRated | None = None
+) -> ErrorSums:
+    """Compare one user block's held-out ratings with the model; `scoring` is in the units of `target`."""
+    if target is None:
+        return score_block(block_of(block), users.rows, items.rows, **scoring._asdict())
+    ratings, sigma = block_as_rated(block_of(block), target), target.standard.deviation
+    user_rows, item_rows = (scale_rows(rows, scoring.rank, sigma) for rows in (users.rows, items.rows))
+    return score_block(ratings, user_rows, item_rows, **scoring._asdict())
 
 
 def fold_errors(parts: Sequence[ErrorSums]) -> ErrorSums:

@@ -15,6 +15,7 @@ from daskals.training.events import Callback
 from daskals.training.loop import Loop, teller
 from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem
+from daskals.training.rating_units import state_as_measured
 from daskals.training.run import NO_OPTIONS, RunOptions
 from daskals.training.state import TrainingState
 
@@ -73,7 +74,7 @@ class Trainer:
             problem.store.path,
             tell=self._tell,
             checkpoints=checkpoints,
-            state=resumed or self._start,
+            state=resumed or self._measured_start(),
         ).run()
         return replace(
             ran.result,
@@ -82,3 +83,9 @@ class Trainer:
             bytes_moved=ran.bytes_moved,
             resumed_from=None if resumed is None else resumed.epoch,
         )
+
+    def _measured_start(self) -> TrainingState | None:
+        problem, start = self._problem, self._start
+        if start is None:
+            return None
+        return state_as_measured(start, problem.config.effective_rank, problem.standard)

@@ -15,7 +15,7 @@ from daskals.training.data.plan import plan_blocks
 from daskals.training.data.residency import Demand, block_bytes, choose_resident, memory_budgets
 from daskals.training.half_step import SideData, load_side
 from daskals.training.scoring import HeldOut, load_held_out
-from daskals.types import SIDES, TEST, TRAIN, VALIDATION, Int64, Side
+from daskals.types import AS_RATED, SIDES, TEST, TRAIN, VALIDATION, Int64, Side, Standard
 
 _HELD_OUT = (("validation", VALIDATION), ("test", TEST))
 
@@ -37,9 +37,13 @@ class PlacedRatings:
 
 
 class RatingsPlan:
-    """How the ratings of a split are cut for a rank, and what each block takes in memory."""
+    """How the ratings of a split are cut for a rank, and what each block takes in memory.
 
-    def __init__(self, store: RatingsStore, split: Split, rank: int) -> None:
+    `standard` is what the ratings are measured from and in.
+    """
+
+    def __init__(self, store: RatingsStore, split: Split, rank: int, standard: Standard = AS_RATED) -> None:
+        self._standard = standard
         self._store = store
         self._split = split
         counts = {side: split.train_counts(side) for side in SIDES}
@@ -92,7 +96,7 @@ class RatingsPlan:
 
     def _sources(self, side: Side, part: int) -> list[BlockSource]:
         return [
-            BlockSource(self._store.path, side, (start, stop), self._split.key, part)
+            BlockSource(self._store.path, side, (start, stop), self._split.key, part, self._standard)
             for start, stop in self.ranges[side]
         ]
 

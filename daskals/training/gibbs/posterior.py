@@ -20,6 +20,9 @@ from daskals.kernels.toolkit.dense import backward, cholesky, forward, product, 
 from daskals.kernels.toolkit.random import STREAM_GIBBS_PRIOR
 from daskals.types import Float64
 
+FACTOR_VARIANCE, BIAS_VARIANCE = 0.1, 0.15
+"""Spread of a side's rows before the first sweep, the variance of the ratings being 1."""
+
 _STEPS = ("user", "item", "noise", "user-features", "item-features", "user-eta", "item-eta")
 
 
@@ -160,6 +163,12 @@ def start_prior(moments: Moments, weights: Float64, hyperprior: Hyperprior) -> S
     scatter = moments.second - n * np.outer(center, center) + np.eye(size)
     precision = solve_positive(scatter / n, np.eye(size), "the spread of a side's rows")
     return SidePrior(center, (precision + precision.T) / 2, weights, 1.0)
+
+
+def fixed_prior(rank: int, n_features: int) -> SidePrior:
+    """Start a chain on standardised ratings: rows that spread as taste and biases commonly do, W = 0."""
+    precision = np.diag([1.0 / FACTOR_VARIANCE] * rank + [1.0 / BIAS_VARIANCE])
+    return SidePrior(np.zeros(rank + 1), precision, np.zeros((n_features, rank + 1)), 1.0)
 
 
 def check_alpha(alpha: float, spread: float, sweep: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,10 @@ class PredictiveFigures:
     mae: float
     deviation: float
     coverage: dict[int, float]
+
+    def as_rated(self, sigma: float) -> PredictiveFigures:
+        """Return figures of ratings that were measured in `sigma` in rating units."""
+        return replace(self, rmse=sigma * self.rmse, mae=sigma * self.mae, deviation=sigma * self.deviation)
 
 
 def predictive_figures(

@@ -19,6 +19,7 @@ from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem
 from daskals.training.run import NO_OPTIONS, RunOptions
 from daskals.training.trainer import Trainer
+from daskals.types import TEST
 
 
 class GibbsSampler:
@@ -36,6 +37,8 @@ class GibbsSampler:
         Called with every event, in this process.
     run
         Checkpoints and memory.
+    judged
+        TEST or VALIDATION: the part that the chain's figures are about.
     """
 
     def __init__(
@@ -46,10 +49,13 @@ class GibbsSampler:
         config: TrainConfig,
         callbacks: Sequence[Callback] = (),
         run: RunOptions = NO_OPTIONS,
+        *,
+        judged: int = TEST,
     ) -> None:
         self._problem = Problem(cluster, store, split, config)
         self._tell = teller(callbacks)
         self._options = run
+        self._judged = judged
 
     def run(self) -> Posterior:
         """Start from a short ALS, or from a checkpoint, and sweep to the end.
@@ -67,12 +73,12 @@ class GibbsSampler:
             stored = checkpoints.open(problem.config, problem.store, problem.split)
             resumed = None if stored is None else GibbsState.from_stored(stored.attributes, stored.arrays)
         is_censored = problem.config.likelihood == "censored"
-        ends = ends_of(problem.store.scale, problem.limits) if is_censored else None
+        ends = ends_of(problem.scale, problem.limits) if is_censored else None
         compile_seconds = prepare_workers(problem, options.numba_threads, self._tell, ends=ends)
         warm = self._short_als() if resumed is None else None
         ran = Loop(
             problem.cluster,
-            GibbsStep(problem, ends, warm, options.ratings_memory),
+            GibbsStep(problem, ends, warm, options.ratings_memory, self._judged),
             problem.store.path,
             tell=self._tell,
             checkpoints=checkpoints,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from daskals.training.events import EpochFinished
 from daskals.training.gibbs.posterior import SidePrior
 from daskals.training.gibbs.sweep import Tally
-from daskals.types import SIDES, FactorRows, Float32, Float64, Side
+from daskals.training.rating_units import by_column
+from daskals.types import AS_RATED, SIDES, FactorRows, Float32, Float64, Side, Standard
 
 
 class Sample(NamedTuple):
@@ -37,6 +38,23 @@ class Sample(NamedTuple):
     item_precision: Float64
     user_weights: Float32
     item_weights: Float32
+
+    def as_rated(self, standard: Standard) -> Sample:
+        """Return a sample of standardised ratings in rating units."""
+        if standard == AS_RATED:
+            return self
+        rank, sigma = self.users.shape[1] - 1, standard.deviation
+        grown = by_column(rank, sigma)
+        rows, shrunk = grown.astype(np.float32), np.outer(1.0 / grown, 1.0 / grown)
+        return Sample(
+            users=self.users * rows,
+            items=self.items * rows,
+            mean=standard.centre + sigma * self.mean,
+            user_precision=self.user_precision * shrunk,
+            item_precision=self.item_precision * shrunk,
+            user_weights=self.user_weights * rows,
+            item_weights=self.item_weights * rows,
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from daskals.cluster.exchange import scatter_rows
 from daskals.kernels.gibbs.censored import Ends
 from daskals.kernels.scoring.score import NO_ERRORS
-from daskals.store.splits import load_block
+from daskals.store.blocks import BlockSource
 from daskals.training.data.placed import PlacedRatings, RatingsPlan
 from daskals.training.events import EpochFinished
 from daskals.training.gibbs.chain import (
@@ -28,7 +28,7 @@ from daskals.training.gibbs.chain import (
     submit_tallies,
     take_chain_home,
 )
-from daskals.training.gibbs.posterior import Hyperprior, SidePrior, check_alpha, start_prior
+from daskals.training.gibbs.posterior import Hyperprior, SidePrior, check_alpha, fixed_prior, start_prior
 from daskals.training.gibbs.predictive import PredictiveFigures, predictive_figures
 from daskals.training.gibbs.state import GibbsState, Sample, kept_sweeps
 from daskals.training.gibbs.sweep import SideChain, SweepSpec, Tally, fold_moments, prepare_side, start_slab
@@ -36,6 +36,7 @@ from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
 from daskals.training.prior.half_step import load_prior
 from daskals.training.problem import Problem
+from daskals.training.rating_units import record_as_rated, scale_rows
 from daskals.types import SIDES, TEST, BlockStats, FactorRows, Float64, Int64, Side
 
 STATE_SWEEPS = 20
@@ -73,7 +74,8 @@ class GibbsStep:
     """The posterior of one configuration, by sweeps; a `loop.Step`.
 
     `ends` are those of the rating scale, where ratings are cut off there; `warm` is the short ALS that the
-    chain starts from, None for a chain that goes on from a state; `ratings_memory` is as for `AlsStep`.
+    chain starts from, None for a chain that goes on from a state; `ratings_memory` is as for `AlsStep`. Predictions of the part `judged`, TEST or
+    VALIDATION, are added up.
     """
 
     phase = "sample"
@@ -87,6 +89,7 @@ class GibbsStep:
         ends: Ends | None,
         warm: TrainedFactors | None,
         ratings_memory: int | None = None,
+        judged: int = TEST,
     ) -> None:
         config = problem.config
         self.epochs = config.sweeps
@@ -96,9 +99,10 @@ class GibbsStep:
         self._ends = ends
         self._warm = warm
         self._kept = kept_sweeps(config.sweeps, config.burn_in, config.keep_samples)
-        self._plan = RatingsPlan(problem.store, problem.split, self._rank)
+        self._plan = RatingsPlan(problem.store, problem.split, self._rank, problem.standard)
         self._ratings: PlacedRatings
         self._ratings_memory = ratings_memory
+        self._judged = judged
         self._sides: dict[Side, SideChain] = {}
 
     def place(self, key: str, *, again: bool) -> None:
@@ -116,12 +120,23 @@ class GibbsStep:
             self._ratings.wait(cluster)
 
     def init(self, key: str) -> tuple[Chain, GibbsState]:
-        """Take the short ALS as the state before the first sweep, its rows' spread as their priors."""
+        """Take the short ALS as the state before the first sweep.
+
+        Standardised rows start from fixed priors: the spread of the rows of a short ALS, where its ridge
+        turned them to dust, holds the chain there for some sixty sweeps.
+        """
         warm = self._warm
         assert warm is not None, "a chain starts from a short ALS or from a state"
+        rank, sigma = self._rank, self._problem.standard.deviation
         rows: dict[Side, FactorRows] = {"user": warm.user_rows, "item": warm.item_rows}
-        priors = {side: self._first_prior(side, rows[side], warm.weights.get(side), key) for side in SIDES}
-        alpha = self._problem.split.n_train / max(warm.train.squared, 1e-12)
+        if self._problem.as_rated is None:
+            priors = {
+                side: self._first_prior(side, rows[side], warm.weights.get(side), key) for side in SIDES
+            }
+        else:
+            rows = {side: scale_rows(rows[side], rank, 1.0 / sigma) for side in SIDES}
+            priors = {side: self._fixed_prior(side) for side in SIDES}
+        alpha = self._problem.split.n_train / max(warm.train.squared / sigma**2, 1e-12)
         state = GibbsState((), rows, priors, alpha, [], None, 0.0)
         return self.hand_out(state, key), state
 
@@ -139,13 +154,19 @@ class GibbsStep:
         folded = cluster.submit(fold_moments, moments, key=f"start-{side}-prior-{key}")
         return start_prior(cluster.result(folded), weights, Hyperprior())
 
+    def _fixed_prior(self, side: Side) -> SidePrior:
+        chain = self._sides[side]
+        n_features = 0 if chain.features is None else chain.features.spec.n_features
+        return fixed_prior(self._rank, n_features)
+
     def hand_out(self, state: GibbsState, key: str) -> Chain:
         """Put a state on the cluster."""
         return hand_out_chain(self._problem.cluster, state, self._plan.starts, self._test_cuts, key)
 
     def submit(self, position: Chain, epoch: Epoch) -> Chain:
         """Start a sweep, and after the burn-in the predictions of the test ratings."""
-        problem, test, sweep = self._problem, self._ratings.test, epoch.number - 1
+        problem, sweep = self._problem, epoch.number - 1
+        test = self._ratings.test if self._judged == TEST else self._ratings.validation
         key = epoch.key
         config, cluster = problem.config, problem.cluster
         spec = SweepSpec(self._rank, problem.mean, config.seed, sweep, Hyperprior(), self._ends)
@@ -175,6 +196,7 @@ class GibbsStep:
             ratings_per_second=problem.split.n_train / seconds,
             noise_precision=alpha,
         )
+        record = record_as_rated(record, problem.standard)
         samples = state.samples
         if sweep in self._kept:
             samples = [
@@ -193,7 +215,8 @@ class GibbsStep:
         if tally is None:
             return None
         n = done - self._problem.config.burn_in
-        return predictive_figures(self._test_ratings, tally, n, noise_total / n, self._ends)
+        figures = predictive_figures(self._test_ratings, tally, n, noise_total / n, self._ends)
+        return figures.as_rated(self._problem.standard.deviation)
 
     def take_home(self, position: Chain, state: GibbsState, key: str) -> GibbsState:
         """Fetch what the next sweep depends on."""
@@ -211,16 +234,26 @@ class GibbsStep:
             validation=NO_ERRORS,
             test=NO_ERRORS,
         )
+        standard = self._problem.standard
         noise_variance = state.noise_total / (self.epochs - self._problem.config.burn_in)
         predictive = self._figures(state.tally, self.epochs, state.noise_total)
-        return Posterior(trained, state.samples, noise_variance, predictive, self._ends)
+        return Posterior(
+            trained,
+            [sample.as_rated(standard) for sample in state.samples],
+            noise_variance * standard.deviation**2,
+            predictive,
+            None if self._ends is None else self._ends.as_rated(standard),
+        )
 
     @cached_property
     def _test_blocks(self) -> list[Float64]:
         problem, found = self._problem, []
-        for start, stop in self._plan.ranges["user"] if problem.split.n_test else ():
-            block = load_block(str(problem.store.path), "user", start, stop, problem.split.key, TEST)
-            values = block.ratings
+        n = problem.split.n_test if self._judged == TEST else problem.split.n_validation
+        for start, stop in self._plan.ranges["user"] if n else ():
+            source = BlockSource(
+                problem.store.path, "user", (start, stop), problem.split.key, self._judged, problem.standard
+            )
+            values = source.read().ratings
             found.append(np.asarray(values, np.float64))
         return found
 

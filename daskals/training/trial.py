@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -45,7 +46,7 @@ class SharedData:
     store, split
         The ratings; the split must have a validation part.
     configs
-        Resolved configurations that cover the ranks and features of all trials.
+        Resolved configurations that cover the ranks and features of all trials, in the same units.
 
     Raises
     ------
@@ -65,7 +66,8 @@ class SharedData:
             )
         self.store = store
         self.split = split
-        self.plan = RatingsPlan(store, split, max(config.effective_rank for config in configs))
+        standard = Problem(cluster, store, split, configs[0]).standard
+        self.plan = RatingsPlan(store, split, max(config.effective_rank for config in configs), standard)
         self._cluster = cluster
         specs = (spec for config in configs for spec in side_features(store, config).values())
         self._specs = tuple(dict.fromkeys(specs))
@@ -104,7 +106,9 @@ class TrialResult:
     validation_rmse, train_rmse
         After it.
     user_rows, item_rows
-        Factors after it.
+        Factors after it, of ratings as they were measured.
+    epoch_seconds
+        Median over all epochs.
     """
 
     epoch: int
@@ -112,6 +116,7 @@ class TrialResult:
     train_rmse: float
     user_rows: FactorRows
     item_rows: FactorRows
+    epoch_seconds: float
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,8 @@ class TrialStep:
         assert best is not None
         record, (users, items) = best.record, best.rows
         assert record.validation_rmse is not None
-        return TrialResult(record.epoch, record.validation_rmse, record.train_rmse, users, items)
+        seconds = statistics.median(passed.seconds for passed in end.state.history)
+        return TrialResult(record.epoch, record.validation_rmse, record.train_rmse, users, items, seconds)
 
 
 def run_trial(cluster: Cluster, data: SharedData, config: TrainConfig) -> TrialResult:

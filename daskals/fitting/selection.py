@@ -1,0 +1,377 @@
+"""`--model auto`: which model and which hyperparameters, learnt from the training ratings alone.
+
+A tenth of them validates. Short trainings find the ridges of the biases, then of the factors, then of the
+features' weights; a Gibbs chain on the same ratings is judged by the same tenth. The chain is taken unless it
+is worse by a hundredth, or does not fit the time; else the simplest point estimate within half a hundredth of
+the best. All ridges are relative to the ratings' standard deviation, so that no choice depends on their unit.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from daskals.cluster.workers import Cluster
+from daskals.config import TrainConfig
+from daskals.errors import NumericalError, RowError
+from daskals.ratings.split import SplitSpec
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split, ensure_split
+from daskals.training.compiling import prepare_workers
+from daskals.training.events import Callback, Notice
+from daskals.training.gibbs.sampler import GibbsSampler
+from daskals.training.loop import teller
+from daskals.training.problem import Problem
+from daskals.training.run import RunOptions
+from daskals.training.trial import SharedData, run_trial
+from daskals.types import VALIDATION
+
+NAMED = frozenset(
+    {
+        "lambda_",
+        "gamma",
+        "tau",
+        "eta",
+        "init_scale",
+        "units",
+        "epochs",
+        "tol",
+        "patience",
+        "solver",
+        "damping",
+        "reg_exponent",
+        "no_global_mean",
+    }
+)
+"""Options of a point estimate: where one is named, `auto` learns nothing and takes it."""
+
+BIAS_RIDGES = (1.0, 2.0, 4.0, 8.0, 16.0)
+FACTOR_RIDGES = (25.0, 14.0, 8.0, 5.0)
+EXPONENTS = (0.0, 0.5)
+FEATURE_RIDGES = (10.0, 2.5, 0.6)
+"""Of W, relative to the factors' own."""
+
+USUAL_BIAS_RIDGE = 4.0
+FEWEST_RATINGS = 50
+"""Below as many training ratings nothing can be chosen: biases alone."""
+
+VALIDATION_SHARE = 0.1
+PLAIN_EPOCHS = 50
+TRIAL_EPOCHS, TRIAL_PATIENCE = 30, 2
+SEARCH_SECONDS = 20.0
+"""What a search may take beside the time of a plain training, within the budget."""
+
+EPOCHS_A_SWEEP = 3.0
+"""What a sweep takes, in epochs, until one is measured."""
+
+BURN_IN = 20
+WARM_EPOCHS = 3
+CHAINS = ((120, 240), (120, 120), (60, 100))
+"""Sweeps of the chain that is judged and of the one that is kept, the first pair that fits the time."""
+
+FEWEST_SWEEPS = 40
+WORSE, SIMPLER = 1.01, 1.005
+"""How much worse a chain may be than a point estimate, and a simpler point estimate than the best."""
+
+
+class Point(NamedTuple):
+    """A configuration that was tried, and its validation RMSE at its best epoch."""
+
+    config: TrainConfig
+    rmse: float
+    epochs: int
+
+    def as_report(self) -> dict[str, Any]:
+        """Return what a report tells of it."""
+        config = self.config
+        return {
+            "model": config.model,
+            "factors": config.ridge.factors if config.effective_rank else None,
+            "biases": config.ridge.bias,
+            "features": config.relative_eta if config.model == "hierarchical" else None,
+            "reg_exponent": config.reg_exponent,
+            "epochs": self.epochs,
+            "validation_rmse": self.rmse if math.isfinite(self.rmse) else None,
+        }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `auto` chose.
+
+    Attributes
+    ----------
+    config
+        A configuration in which nothing is left to the data.
+    section
+        What was tried, and why this was taken, for a report.
+    """
+
+    config: TrainConfig
+    section: dict[str, Any]
+
+    @property
+    def sentence(self) -> str:
+        """One line for the screen."""
+        return f"auto takes {self.config.model}: {self.section['why']}"
+
+
+def learns(asked: TrainConfig) -> bool:
+    """Tell whether a configuration leaves the choice to the data."""
+    return asked.model == "auto" and not (asked.model_fields_set & NAMED)
+
+
+def chosen_before(config: TrainConfig, options: Mapping[str, Any]) -> Choice:
+    """Return what a run that is continued had chosen, by the options in its checkpoint."""
+    update = {name: options[name] for name in _CHOSEN if name in options}
+    for name in ("item_features", "user_features"):
+        update[name] = tuple(update[name] or ())
+    section = {"taken": update["model"], "why": "so the run that is continued had chosen", "options": update}
+    return Choice(config.model_copy(update=update), section)
+
+
+class Selection:
+    """One choice.
+
+    Parameters
+    ----------
+    cluster, store
+        Where, and on what.
+    config
+        The options, resolved as if nothing were to learn.
+    spec
+        Which ratings train.
+    callbacks
+        Told what is going on, in lines.
+    run
+        Memory and threads.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: RatingsStore,
+        config: TrainConfig,
+        spec: SplitSpec,
+        callbacks: Sequence[Callback],
+        run: RunOptions,
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._config = config
+        self._tell = teller(callbacks)
+        self._run = replace(run, checkpoints=None)
+        if not spec.validation_fraction:
+            spec = replace(spec, validation_fraction=VALIDATION_SHARE)
+        self._split: Split = ensure_split(store, spec)
+        self._tried: list[Point] = []
+        self._started = time.perf_counter()
+        self._epoch_seconds = 0.0
+
+    def choose(self) -> Choice:
+        """Find the configuration to train."""
+        split = self._split
+        if split.n_train < FEWEST_RATINGS or not split.n_validation:
+            why = f"{split.n_train:,} ratings are too few to learn more from than biases"
+            return self._taken(self._point_config("bias", 0.0, USUAL_BIAS_RIDGE), why)
+        if split.has_one_rating:
+            return self._taken(self._point_config("bias", 0.0, USUAL_BIAS_RIDGE), "all ratings are the same")
+        configs = [
+            self._point_config(model, 1.0, 1.0)
+            for model in dict.fromkeys(("bias", "als", self._config.model))
+        ]
+        for config in (configs[0], configs[-1], self._chain_config(CHAINS[0][0])):
+            problem = Problem(self._cluster, self._store, split, config)
+            prepare_workers(problem, self._run.numba_threads, self._tell)
+        self._started = time.perf_counter()
+        data = SharedData(self._cluster, self._store, split, configs)
+        self._search(data)
+        point = self._simplest()
+        if self._config.effective_rank and all(tried.config.model == "bias" for tried in self._tried):
+            why = f"the time budget of {self._config.time_budget:g} s has room for no more"
+            return self._taken(self._refit(self._tried_best("bias")), why)
+        return self._judge_chain(point)
+
+    @property
+    def _spent(self) -> float:
+        return time.perf_counter() - self._started
+
+    @property
+    def _plain_seconds(self) -> float:
+        return PLAIN_EPOCHS * self._epoch_seconds
+
+    @property
+    def _budget(self) -> float:
+        """Seconds that may be spent beside those of a plain training."""
+        return self._config.time_budget
+
+    def _search(self, data: SharedData) -> None:
+        config = self._config
+        self._walk(data, [self._point_config("bias", 0.0, ridge) for ridge in BIAS_RIDGES])
+        if config.effective_rank == 0 or self._spent > self._budget:
+            return
+        bias = self._tried_best("bias").config.ridge.bias
+        users, items = self._store.n_users, self._store.n_rated_items
+        typical = self._split.n_train / math.sqrt(users * max(items, 1))
+        for exponent in EXPONENTS:
+            scale = typical**-exponent
+            self._walk(
+                data,
+                [self._point_config("als", scale * ridge, scale * bias, exponent) for ridge in FACTOR_RIDGES],
+            )
+        if config.model == "hierarchical":
+            ridge = self._tried_best("als").config.ridge
+            self._walk(
+                data,
+                [
+                    self._point_config(
+                        "hierarchical", ridge.factors, ridge.bias, ridge.exponent, share * ridge.factors
+                    )
+                    for share in FEATURE_RIDGES
+                ],
+            )
+
+    def _walk(self, data: SharedData, configs: Sequence[TrainConfig]) -> None:
+        """Try configurations in turn until one is worse than the one before it."""
+        last = math.inf
+        for config in configs:
+            if any(tried.config.model == config.model for tried in self._tried) and self._is_late():
+                return
+            try:
+                found = run_trial(self._cluster, data, config)
+            except (RowError, NumericalError):
+                self._tried.append(Point(config, math.inf, 1))
+                return
+            self._tried.append(Point(config, found.validation_rmse, found.epoch))
+            if config.effective_rank:
+                self._epoch_seconds = max(self._epoch_seconds, found.epoch_seconds)
+            if found.validation_rmse > last:
+                return
+            last = found.validation_rmse
+
+    def _is_late(self) -> bool:
+        return self._spent > min(self._budget, SEARCH_SECONDS + self._plain_seconds)
+
+    def _tried_best(self, model: str) -> Point:
+        return min((point for point in self._tried if point.config.model == model), key=lambda p: p.rmse)
+
+    def _simplest(self) -> Point:
+        """Return the simplest of the points that are hardly worse than the best."""
+        models = [
+            model
+            for model in ("bias", "als", "hierarchical")
+            if any(p.config.model == model for p in self._tried)
+        ]
+        best = min(point.rmse for point in self._tried)
+        return next(
+            self._tried_best(model) for model in models if self._tried_best(model).rmse <= SIMPLER * best
+        )
+
+    def _judge_chain(self, point: Point) -> Choice:
+        left = self._budget + self._plain_seconds - self._spent
+        best = min(self._tried, key=lambda tried: tried.rmse)
+        if self._config.effective_rank == 0:
+            return self._taken(self._refit(point), "there is no rank for more than biases")
+        forecast = EPOCHS_A_SWEEP * self._epoch_seconds
+        plan = next((pair for pair in CHAINS if sum(pair) * forecast <= left), None)
+        if plan is None:
+            why = (
+                f"a posterior would take some {sum(CHAINS[-1]) * forecast:,.0f} s, the time budget leaves "
+                f"{max(left, 0):,.0f} s; validation RMSE {point.rmse:.4f}"
+            )
+            return self._taken(self._refit(point), why)
+        self._tell(Notice(f"judging a chain of {plan[0]} sweeps, some {plan[0] * forecast:,.0f} s"))
+        chain = self._chain_config(plan[0])
+        try:
+            posterior = GibbsSampler(
+                self._cluster, self._store, self._split, chain, (), self._run, judged=VALIDATION
+            ).run()
+        except NumericalError as error:
+            return self._taken(self._refit(point), f"a chain failed ({error.found})")
+        assert posterior.predictive is not None
+        seconds = statistics.median(record.seconds for record in posterior.trained.history[1:6])
+        left = self._budget + self._plain_seconds - self._spent
+        sweeps = min(plan[1], int(left / max(seconds, 1e-9)) // 20 * 20)
+        figures = {"chain_validation_rmse": posterior.predictive.rmse, "sweep_seconds": seconds}
+        compared = f"validation RMSE {posterior.predictive.rmse:.4f}, {best.config.model} {best.rmse:.4f}"
+        if posterior.predictive.rmse > WORSE * best.rmse:
+            return self._taken(self._refit(point), f"the posterior is worse ({compared})", figures)
+        if sweeps < FEWEST_SWEEPS:
+            why = f"the time left has room for {max(sweeps, 0)} sweeps only ({compared})"
+            return self._taken(self._refit(point), why, figures)
+        figures["forecast_seconds"] = sweeps * seconds
+        why = f"{compared}; {sweeps} sweeps, some {sweeps * seconds:,.0f} s"
+        return self._taken(self._chain_config(sweeps), why, figures)
+
+    def _taken(self, config: TrainConfig, why: str, figures: dict[str, float] | None = None) -> Choice:
+        section: dict[str, Any] = {
+            "taken": config.model,
+            "why": why,
+            "n_validation": self._split.n_validation,
+            "trials": [point.as_report() for point in self._tried],
+            "seconds": self._spent,
+            "options": {name: getattr(config, name) for name in _CHOSEN},
+            **(figures or {}),
+        }
+        return Choice(config, section)
+
+    def _point_config(
+        self, model: str, factors: float, biases: float, exponent: float = 0.0, eta: float | None = None
+    ) -> TrainConfig:
+        """Return the configuration of a point estimate with these ridges, relative to λ."""
+        config = self._config
+        features = () if model != "hierarchical" else config.item_features
+        of_users = () if model != "hierarchical" else config.user_features
+        lambda_ = config.lambda_
+        update = {
+            "model": model,
+            "units": "deviations",
+            "tau": lambda_ * factors,
+            "gamma": lambda_ * biases,
+            "eta": None if eta is None else lambda_ * eta,
+            "reg_exponent": exponent,
+            "item_features": features,
+            "user_features": of_users,
+            "epochs": TRIAL_EPOCHS,
+            "patience": TRIAL_PATIENCE,
+            "monitor_test": False,
+        }
+        return config.model_copy(update=update)
+
+    def _refit(self, point: Point) -> TrainConfig:
+        update = {"epochs": point.epochs, "patience": None, "monitor_test": self._config.monitor_test}
+        return point.config.model_copy(update=update)
+
+    def _chain_config(self, sweeps: int) -> TrainConfig:
+        config = self._config
+        update = {
+            "model": "bayes",
+            "units": "deviations",
+            "tau": config.lambda_ * FACTOR_RIDGES[0],
+            "gamma": config.lambda_ * 5.0,
+            "sweeps": sweeps,
+            "burn_in": BURN_IN,
+            "warm_start": WARM_EPOCHS,
+        }
+        return config.model_copy(update=update)
+
+
+_CHOSEN = (
+    "model",
+    "units",
+    "tau",
+    "gamma",
+    "eta",
+    "reg_exponent",
+    "item_features",
+    "user_features",
+    "epochs",
+    "sweeps",
+    "burn_in",
+    "warm_start",
+)
+"""The options that a choice settles."""

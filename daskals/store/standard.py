@@ -1,0 +1,69 @@
+"""Ratings measured from their mean in their standard deviation, so that no result depends on their unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from daskals.types import AS_RATED, Float32, Float64, RatingsBlock, Standard, UInt8
+
+
+def standard_of(pieces: Iterable[UInt8 | Float32], scale: Float32, mean: float, n: int) -> Standard:
+    """Return mean and standard deviation of ratings.
+
+    Parameters
+    ----------
+    pieces
+        Their values, or codes into `scale`, some at a time; any shape.
+    scale
+        The distinct ratings, shape (ratings,), or empty where `pieces` hold values.
+    mean
+        Their mean, where there is no scale.
+    n
+        How many they are.
+
+    Returns
+    -------
+    Standard
+        Ratings that are all the same have no deviation: they are measured in 1.
+    """
+    if not len(scale):
+        squares = math.fsum(float(np.sum(np.square(piece.astype(np.float64) - mean))) for piece in pieces)
+        return _standard(mean, squares, n)
+    counts = np.zeros(len(scale), np.int64)
+    for piece in pieces:
+        counts += np.bincount(piece, minlength=len(counts))
+    levels = [(int(count), float(level)) for count, level in zip(counts, decimals(scale), strict=True)]
+    centre = math.fsum(count * level for count, level in levels) / n
+    return _standard(centre, math.fsum(count * (level - centre) ** 2 for count, level in levels), n)
+
+
+def standardise(block: RatingsBlock, standard: Standard) -> RatingsBlock:
+    """Return a block with its ratings measured by `standard`; itself where they stay as they are."""
+    if standard == AS_RATED:
+        return block
+    if len(block.scale):
+        return block._replace(scale=standardised_scale(block.scale, standard))
+    measured = (block.values.astype(np.float64) - standard.centre) / standard.deviation
+    return block._replace(values=measured.astype(np.float32))
+
+
+def standardised_scale(scale: Float32, standard: Standard) -> Float32:
+    """Return distinct ratings as `standard` measures them, float32, shape (ratings,)."""
+    if standard == AS_RATED:
+        return scale
+    return ((decimals(scale) - standard.centre) / standard.deviation).astype(np.float32)
+
+
+def decimals(scale: Float32) -> Float64:
+    """Return ratings as they were written, float64, shape (ratings,): float32 has lost digits of 100.0035."""
+    return np.array([float(str(value)) for value in scale])
+
+
+def _standard(centre: float, squares: float, n: int) -> Standard:
+    deviation = math.sqrt(squares / n)
+    # what rounding leaves of ratings that are all the same is no deviation
+    is_constant = deviation <= 1e-6 * abs(centre)
+    return Standard(centre, 1.0 if is_constant else deviation, is_constant)
