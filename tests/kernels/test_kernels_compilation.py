@@ -87,7 +87,7 @@ def test_cache__damaged_file_is_compiled_anew(tmp_path):
 
 
 def test_sources_stamp__covers_the_modules_that_a_kernel_builds_on(tmp_path, monkeypatch):
-    package = cache.__name__.rpartition(".")[0]
+    package = cache._PACKAGE
     monkeypatch.setattr(cache, "_FOLDER", tmp_path)
     outer, inner, beside = (tmp_path / f"{name}.py" for name in ("outer", "inner", "beside"))
     outer.write_text(f"from {package}.inner import f\n")
