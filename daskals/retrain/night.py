@@ -134,11 +134,7 @@ class NightFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise OutputError(
-                f"cannot be read ({error.strerror or error})",
-                where=str(self.path / name),
-                remedy="Check its permissions",
-            ) from error
+            raise OutputError.unreadable(self.path / name, error) from error
 
 
 def night_name(as_of: str) -> str:
