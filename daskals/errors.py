@@ -30,6 +30,11 @@ class DaskalsError(Exception):
         self.expected = expected
         self.remedy = remedy
 
+    @classmethod
+    def unreadable(cls, where: object, error: OSError, *, remedy: str = "Check its permissions") -> Self:
+        """Make the error for a file or folder that the system refused to read."""
+        return cls(f"cannot be read ({error.strerror or error})", where=str(where), remedy=remedy)
+
     def __str__(self) -> str:
         text = f"{self.where}: {self.found}" if self.where else self.found
         if self.expected:

@@ -5,6 +5,7 @@ None is asked to do what it does not offer: what its model lacks is said in its 
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 import time
@@ -22,26 +23,6 @@ from daskals.bench.memory import peak_memory_bytes
 from daskals.types import Float32, RatingsBlock
 
 SPARK_MEMORY_SHARE = 0.6
-
-
-def run_implicit_cg(data: BenchData, assignment: Assignment) -> Outcome:
-    """Run `implicit-cg`."""
-    return _run_implicit(data, assignment, use_cg=True)
-
-
-def run_implicit_cholesky(data: BenchData, assignment: Assignment) -> Outcome:
-    """Run `implicit-cholesky`."""
-    return _run_implicit(data, assignment, use_cg=False)
-
-
-def run_cmfrec_cg(data: BenchData, assignment: Assignment) -> Outcome:
-    """Run `cmfrec-cg`."""
-    return _run_cmfrec(data, assignment, use_cg=True)
-
-
-def run_cmfrec_cholesky(data: BenchData, assignment: Assignment) -> Outcome:
-    """Run `cmfrec-cholesky`."""
-    return _run_cmfrec(data, assignment, use_cg=False)
 
 
 def _run_implicit(data: BenchData, assignment: Assignment, *, use_cg: bool) -> Outcome:
@@ -110,6 +91,12 @@ def _run_cmfrec(data: BenchData, assignment: Assignment, *, use_cg: bool) -> Out
         order=None if use_cg else config.rank + 1,
         note="per epoch by the difference of two fits",
     )
+
+
+run_implicit_cg = functools.partial(_run_implicit, use_cg=True)
+run_implicit_cholesky = functools.partial(_run_implicit, use_cg=False)
+run_cmfrec_cg = functools.partial(_run_cmfrec, use_cg=True)
+run_cmfrec_cholesky = functools.partial(_run_cmfrec, use_cg=False)
 
 
 def run_spark(data: BenchData, assignment: Assignment) -> Outcome:

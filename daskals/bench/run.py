@@ -70,33 +70,25 @@ class Bench:
 
     def epoch(self, systems: Sequence[System]) -> list[Result]:
         """Measure an epoch of each system."""
-        return measure_systems(
-            systems, self._assignment, self._shape(self.split.n_train), self.machine["peak_gflops"], self.tell
-        )
+        return self._measure(systems, self.split.n_train)
 
     def evaluate(self) -> list[Result]:
         """Measure a pass over the test ratings."""
-        return measure_systems(
-            list(EVALUATIONS.values()),
-            self._assignment,
-            self._shape(self.split.n_test),
-            self.machine["peak_gflops"],
-            self.tell,
-        )
+        return self._measure(list(EVALUATIONS.values()), self.split.n_test)
+
+    def _measure(self, systems: Sequence[System], n_ratings: int) -> list[Result]:
+        peak = self.machine["peak_gflops"]
+        return measure_systems(systems, self._assignment, self._shape(n_ratings), peak, self.tell)
 
     def topk(self, *, peers: bool) -> list[Result]:
         """Measure everybody's ten best items; each result has its median `pairs_per_second`."""
         systems = [system for system in SELECTIONS.values() if peers or system.group != "peer"]
-        results = measure_systems(
-            systems, self._assignment, self._shape(self.split.n_train), self.machine["peak_gflops"], self.tell
-        )
+        results = self._measure(systems, self.split.n_train)
         for one in results:
             rates = one["extra"].get("pairs_per_second")
             # a pass goes over pairs, not over ratings
-            one |= {
-                "ratings_per_second": None,
-                "pairs_per_second": statistics.median(rates) if rates else None,
-            }
+            one["ratings_per_second"] = None
+            one["pairs_per_second"] = statistics.median(rates) if rates else None
         return results
 
     def scaling(self) -> list[Result]:

@@ -126,11 +126,8 @@ def check_files(manifest: Manifest, folder: Path, where: str) -> None:
     try:
         found = describe_files(folder)
     except OSError as error:
-        raise RegistryError(
-            f"cannot be read ({error.strerror or error})",
-            where=str(error.filename or where),
-            remedy="Check permissions, or roll back to another version",
-        ) from error
+        remedy = "Check permissions, or roll back to another version"
+        raise RegistryError.unreadable(error.filename or where, error, remedy=remedy) from error
     for name in sorted(manifest.files.keys() | found.keys()):
         if found.get(name) == manifest.files.get(name):
             continue

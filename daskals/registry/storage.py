@@ -70,11 +70,7 @@ class FolderStorage:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise RegistryError(
-                f"cannot be read ({error.strerror or error})",
-                where=str(self.root / key),
-                remedy="Check its permissions",
-            ) from error
+            raise RegistryError.unreadable(self.root / key, error) from error
 
     def create(self, key: str, content: bytes) -> bool:
         """Make an object that is there whole or not at all; return False where there is one already."""
@@ -104,11 +100,7 @@ class FolderStorage:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise RegistryError(
-                f"cannot be read ({error.strerror or error})",
-                where=str(self.root / prefix),
-                remedy="Check its permissions",
-            ) from error
+            raise RegistryError.unreadable(self.root / prefix, error) from error
         return sorted(name for name in found if not name.startswith("."))
 
     def put_tree(self, key: str, folder: Path) -> None:

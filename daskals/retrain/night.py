@@ -61,6 +61,19 @@ class Check:
         return self if self.passed else replace(self, reason=f"{self.reason} (in {file})")
 
 
+def at_most(name: str, value: float, limit: float, reason: str) -> Check:
+    """Return the check that a value is not above its limit; `reason` is told if it is."""
+    passed = value <= limit
+    return Check(name=name, value=value, limit=limit, passed=passed, reason="" if passed else reason)
+
+
+def at_least(name: str, value: float, limit: float, reason: str) -> Check:
+    """Return the check that a value is not below its limit; `reason` is told if it is."""
+    passed = value >= limit
+    why = "" if passed else reason
+    return Check(name=name, value=value, limit=limit, passed=passed, reason=why, at_least=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a night ended.
@@ -134,11 +147,7 @@ class NightFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise OutputError(
-                f"cannot be read ({error.strerror or error})",
-                where=str(self.path / name),
-                remedy="Check its permissions",
-            ) from error
+            raise OutputError.unreadable(self.path / name, error) from error
 
 
 def night_name(as_of: str) -> str:

@@ -18,7 +18,7 @@ from daskals.kernels.scoring.score import predict_pairs
 from daskals.model.fitted import Model
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.initial_state import Target, fold_in_rows, starting_rows
-from daskals.retrain.night import Check
+from daskals.retrain.night import Check, at_least, at_most
 from daskals.store.splits import load_block
 from daskals.types import TEST, FactorRows, Float64, Int64
 
@@ -126,40 +126,19 @@ def check_promotion(
 
 
 def _absolute(config: RetrainConfig, figures: dict[str, Any]) -> list[Check]:
-    own = figures["challenger"]
-    checks = []
+    own, checks = figures["challenger"], []
     if config.max_rmse is not None and own["rmse"] is not None:
-        passed = own["rmse"] <= config.max_rmse
-        checks.append(
-            Check(
-                name="RMSE",
-                value=own["rmse"],
-                limit=config.max_rmse,
-                passed=passed,
-                reason="" if passed else "the errors are too large",
-            )
-        )
-    coverage = own.get("coverage")
-    if coverage is not None:
-        passed = coverage >= config.min_coverage
-        checks.append(
-            Check(
-                name="coverage",
-                value=coverage,
-                limit=config.min_coverage,
-                passed=passed,
-                reason="" if passed else "the lists show too few items",
-                at_least=True,
-            )
-        )
+        checks.append(at_most("RMSE", own["rmse"], config.max_rmse, "the errors are too large"))
+    if own.get("coverage") is not None:
+        reason = "the lists show too few items"
+        checks.append(at_least("coverage", own["coverage"], config.min_coverage, reason))
     return checks
 
 
 def finite_check(model: Model, name: str) -> Check:
     """Tell whether a model is made of finite numbers."""
     bad = sum(int(np.count_nonzero(~np.isfinite(rows))) for rows in (model.user_rows, model.item_rows))
-    reason = "" if not bad else f"{bad:,} values are not finite"
-    return Check(name=name, value=float(bad), limit=0.0, passed=not bad, reason=reason)
+    return at_most(name, float(bad), 0.0, f"{bad:,} values are not finite")
 
 
 def _relative(config: RetrainConfig, figures: dict[str, Any], ndcg: dict[str, Float64]) -> list[Check]:
@@ -170,10 +149,7 @@ def _relative(config: RetrainConfig, figures: dict[str, Any], ndcg: dict[str, Fl
     ):
         ours, theirs = figures["challenger"][key], figures["champion"][key]
         if ours is not None and theirs is not None:
-            limit = theirs * (1 + margin)
-            passed = ours <= limit
-            reason = "" if passed else f"{ours:.4f} after {theirs:.4f}"
-            checks.append(Check(name=name, value=ours, limit=limit, passed=passed, reason=reason))
+            checks.append(at_most(name, ours, theirs * (1 + margin), f"{ours:.4f} after {theirs:.4f}"))
     if ndcg:
         gain = ndcg["challenger"] - ndcg["champion"]
         gain = gain[np.isfinite(gain)]

@@ -99,8 +99,3 @@ def effective_freedoms(counts: Any, standardised: Float64) -> Float64:
     squares = standardised.astype(np.float64) ** 2
     kurtosis = float(np.mean(squares**2) / np.mean(squares) ** 2) if len(squares) else 3.0
     return np.asarray(counts, np.float64) * 2.0 / max(kurtosis - 1.0, 0.5)
-
-
-def two_sided(z: Float64) -> Float64:
-    """Return the two-sided p-value of each standard normal figure, in the shape given."""
-    return np.asarray(2.0 * stats.norm.sf(np.abs(z)))

@@ -10,14 +10,6 @@ from daskals.types import TRAIN, Int64, UInt8
 
 
 @exact_jit
-def _mark_uniform(parts: UInt8, positions: Int64, key: np.uint64, fraction: float, part: int) -> None:
-    draws = row_key(key, 0)
-    for place in range(len(parts)):
-        if parts[place] == TRAIN and uniform_at(draws, positions[place]) < fraction:
-            parts[place] = part
-
-
-@exact_jit
 def _training_places(parts: UInt8, start: int, stop: int) -> Int64:
     count = 0
     for place in range(start, stop):
@@ -66,23 +58,8 @@ def mark_last(parts: UInt8, indptr: Int64, held: Int64, times: Int64, positions:
             parts[places[k]] = part
 
 
+@np.errstate(over="ignore")
 @exact_jit
-def _mark_random_share(
-    parts: UInt8, indptr: Int64, held: Int64, positions: Int64, key: np.uint64, part: int
-) -> None:
-    for row in range(len(held)):
-        if held[row] == 0:
-            continue
-        places = _sorted_by(_training_places(parts, indptr[row], indptr[row + 1]), positions)
-        draws = np.empty(len(places), dtype=np.uint64)
-        of_row = row_key(key, row)
-        for k in range(len(places)):
-            draws[k] = random_bits(of_row, k)
-        by_draw = np.argsort(draws, kind="mergesort")
-        for k in range(held[row]):
-            parts[places[by_draw[k]]] = part
-
-
 def mark_uniform(parts: UInt8, positions: Int64, key: np.uint64, fraction: float, part: int) -> None:
     """Move each training rating to `part` with a probability, in place.
 
@@ -95,10 +72,14 @@ def mark_uniform(parts: UInt8, positions: Int64, key: np.uint64, fraction: float
     part
         Code of the part.
     """
-    with np.errstate(over="ignore"):
-        _mark_uniform(parts, positions, key, fraction, part)
+    draws = row_key(key, 0)
+    for place in range(len(parts)):
+        if parts[place] == TRAIN and uniform_at(draws, positions[place]) < fraction:
+            parts[place] = part
 
 
+@np.errstate(over="ignore")
+@exact_jit
 def mark_random_share(
     parts: UInt8, indptr: Int64, held: Int64, positions: Int64, key: np.uint64, part: int
 ) -> None:
@@ -116,5 +97,14 @@ def mark_random_share(
     key, part
         Key of the random stream, from `toolkit.random.key_of`; code of the part.
     """
-    with np.errstate(over="ignore"):
-        _mark_random_share(parts, indptr, held, positions, key, part)
+    for row in range(len(held)):
+        if held[row] == 0:
+            continue
+        places = _sorted_by(_training_places(parts, indptr[row], indptr[row + 1]), positions)
+        draws = np.empty(len(places), dtype=np.uint64)
+        of_row = row_key(key, row)
+        for k in range(len(places)):
+            draws[k] = random_bits(of_row, k)
+        by_draw = np.argsort(draws, kind="mergesort")
+        for k in range(held[row]):
+            parts[places[by_draw[k]]] = part

@@ -236,21 +236,14 @@ def fill_uniforms(seed: int, stream: int, first_row: int, n_rows: int, n_cols: i
 
 
 def fill_normals(seed: int, stream: int, first_row: int, n_rows: int, n_cols: int) -> Float64:
-    """Draw rows `first_row` and following of a stream of standard normals; see `fill_uniforms`.
+    """Draw rows `first_row` and following of a stream of standard normals, shape (n_rows, n_cols).
+
+    The largest magnitude that can occur is 8.2.
 
     Parameters
     ----------
-    seed, stream
-        What to draw from; see the STREAM constants.
-    first_row
-        Row of the first result, counted over the whole stream, not negative.
-    n_rows, n_cols
-        Shape of the result.
-
-    Returns
-    -------
-        float64, shape (n_rows, n_cols); element (i, j) depends on (seed, stream, first_row + i, j) only.
-        The largest magnitude that can occur is 8.2.
+    seed, stream, first_row, n_rows, n_cols
+        As for `fill_uniforms`.
     """
     out = np.empty((n_rows, n_cols))
     with np.errstate(over="ignore"):
