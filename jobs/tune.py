@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 VALIDATION_FRACTION = 0.1
 PATIENCE = 3
 BEST = "best.json"
+_OWN = ("preset", "grid", "sweep", "search", "trials", "refine", "metric")
 _HIDDEN = {
     "resume",
     "overwrite",
@@ -43,6 +44,8 @@ _OPTIONS = [name for name in JobConfig.model_fields if name not in _HIDDEN]
     "--search", multiple=True, metavar="NAME=LOW:HIGH", help="A range for Optuna; default: the ridges."
 )
 @click.option("--trials", default=40, show_default=True, help="Trials of Optuna's search.")
+@click.option("--metric", default="rmse", show_default=True, metavar="rmse|ndcg@K|recall@K",
+              help="What the validation part is asked for, by trials and by --patience.")  # fmt: skip
 @click.option("--refine", is_flag=True, help="Then try a finer grid around the best point.")
 @click.option("--plots", is_flag=True, help="Draw the heatmap and the K curve (extra [plots]).")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/tune"), show_default=True,
@@ -52,10 +55,11 @@ _OPTIONS = [name for name in JobConfig.model_fields if name not in _HIDDEN]
 def main(file_options: dict[str, Any], out: Path, **options: Any) -> None:
     """Search for the hyperparameters that predict a validation part of the training ratings best.
 
-    The test part is never looked at. `trials.parquet` and `trials.csv` list every trial; `best.json` trains
-    the best one on all of train: python -m jobs.train --config OUT/best.json.
+    With --metric, that rank it best: lists by predicted rating against its relevant items. The test part is
+    never looked at. `trials.parquet` and `trials.csv` list every trial; `best.json` trains the best one on
+    all of train: python -m jobs.train --config OUT/best.json.
     """
-    own = {name: options.pop(name) for name in ("preset", "grid", "sweep", "search", "trials", "refine")}
+    own = {name: options.pop(name) for name in _OWN}
     plots, quiet = options.pop("plots"), options.pop("quiet")
     asked = {**file_options, **given(options)}
     if asked.get("model") == "bayes":
@@ -69,8 +73,11 @@ def main(file_options: dict[str, Any], out: Path, **options: Any) -> None:
     base = TrainConfig.parse(chosen)
     grid = _grid_of(own)
     from daskals.cluster.connect import connect
+    from daskals.experiments.metric import parse_metric
     from daskals.experiments.tuning import write_tables
     from daskals.ingest import job_store
+
+    own["metric"] = parse_metric(own["metric"])
 
     store = job_store(job, "synthetic-1m")
     out.mkdir(parents=True, exist_ok=True)
@@ -113,20 +120,21 @@ def _search(
         if not quiet:
             click.echo(_line(record))
 
-    search = Search(cluster, store, base, out, tell)
+    metric = own["metric"]
+    search = Search(cluster, store, base, out, tell, metric)
     if grid is None:
         axes = parse_axes(own["search"]) or DEFAULT_AXES
         records = search.run_optuna(axes, own["trials"], base.seed)
-        best = best_of(records)
+        best = best_of(records, metric)
     else:
         records = search.run_grid(grid)
-        best = best_of(records)
+        best = best_of(records, metric)
         for edge in grid.edges(best["point"]):
             click.echo(f"on the grid's edge: {edge}; the best may lie beyond")
         if own["refine"]:
             finer = grid.refined(best["point"])
             records = [*records, *search.run_grid(finer)]
-            best = best_of(records)
+            best = best_of(records, metric)
     (out / BEST).write_text(json.dumps(best_config(base, best), indent=2) + "\n", encoding="utf-8")
     return records, best
 
@@ -135,11 +143,18 @@ def _line(record: Mapping[str, Any]) -> str:
     point = "  ".join(f"{name} {value:.4g}" for name, value in record["point"].items())
     if record["failed"]:
         return f"{point}: {record['failed']}"
+    order = [name for name in record if name.startswith("validation_") and name != "validation_rmse"]
+    ranked = "".join(f"validation {_title(name)} {record[name]:.4f}, " for name in order)
     return (
-        f"{point}: validation RMSE {record['validation_rmse']:.5f} after {record['epochs']} epochs, "
+        f"{point}: {ranked}validation RMSE {record['validation_rmse']:.5f} after {record['epochs']} epochs, "
         f"train {record['train_rmse']:.5f}, P@10 {record['precision_at_10']:.4f}, "
         f"R@10 {record['recall_at_10']:.4f}"
     )
+
+
+def _title(key: str) -> str:
+    figure, k = key.removeprefix("validation_").split("_at_")
+    return f"{'NDCG' if figure == 'ndcg' else 'recall'}@{k}"
 
 
 def _report(best: Mapping[str, Any], job: JobConfig, out: Path) -> None:

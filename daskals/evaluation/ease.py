@@ -71,6 +71,6 @@ def ease_weights(matrix: csr_matrix, ridge: float = RIDGE) -> Float64:
         gram[start:stop, stop:] = gram[stop:, start:stop].T
         square = gram[start:stop, start:stop]
         square[:] = np.tril(square) + np.tril(square, -1).T
-    gram /= -np.diag(gram).copy()
+    gram /= -np.diag(gram).copy()[:, None]
     gram[places, places] = 0.0
-    return gram
+    return gram.T  # in C order, of which a sparse product makes no copy

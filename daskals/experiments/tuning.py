@@ -19,8 +19,8 @@ import pandas as pd
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, NumericalError, RowError
-from daskals.evaluation.ranking import RankingTask, figures_of, make_task, score_lists
-from daskals.evaluation.scorers import Scorer
+from daskals.evaluation.ranking import RankingTask, make_task
+from daskals.experiments.metric import RMSE, Metric, order_figures
 from daskals.experiments.search_space import Axis, Grid, Point, config_of
 from daskals.fitting.fit import split_spec
 from daskals.store.atomic_file import write_text_whole
@@ -28,10 +28,12 @@ from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
 from daskals.training.features import resolve_model
 from daskals.training.stopping import check_validation
-from daskals.training.trial import SharedData, TrialResult, run_trial
-from daskals.types import VALIDATION
+from daskals.training.trial import Judge, SharedData, run_trial
+from daskals.types import VALIDATION, FactorRows
 
 RECORDS = "trials.json"
+LIST_LENGTH = 10
+"""Of the lists whose precision and recall every record tells."""
 BATCH = 4
 """Trials that are asked for at once, whatever the cluster, so that a search does not depend on it."""
 
@@ -54,6 +56,8 @@ class Search:
         Where trials are recorded, and found again.
     on_trial
         Called with the record of each trial that ends, if given.
+    metric
+        What trials are chosen by, and the epochs of a trial.
     """
 
     def __init__(
@@ -63,12 +67,14 @@ class Search:
         base: TrainConfig,
         folder: Path,
         on_trial: OnTrial | None = None,
+        metric: Metric = RMSE,
     ) -> None:
         self.cluster = cluster
         self.store = store
         self.base = base
         self.folder = folder
         self.on_trial = on_trial
+        self.metric = metric
         self._split = ensure_split(store, split_spec(base, store))
         check_validation(store, self._split)
         self._records = _read_records(folder, self._identity())
@@ -97,21 +103,22 @@ class Search:
             asked = [study.ask(distributions) for _ in range(min(BATCH, n_trials - len(records)))]
             found = self._run([dict(trial.params) for trial in asked])
             for trial, record in zip(asked, found, strict=True):
-                score = record["validation_rmse"]
-                study.tell(trial, _WORST if score is None else score)
+                cost = self.metric.cost(record)
+                study.tell(trial, _WORST if cost is None else cost)
             records += found
         return records
 
     def _share(self, points: Sequence[Point]) -> None:
         configs = [resolve_model(self.store, config_of(self.base, point)) for point in points]
         self._data = SharedData(self.cluster, self.store, self._split, configs)
-        self._task = make_task(self.store, self._split, VALIDATION)
+        self._task = make_task(self.store, self._split, VALIDATION, k=max(LIST_LENGTH, self.metric.k))
 
     def _identity(self) -> dict[str, Any]:
         split = split_spec(self.base, self.store)
         return {
             "ratings": self.store.content_hash,
             "split": split.key(),
+            "metric": str(self.metric),
             "options": json.loads(json.dumps(self.base.as_report())),
         }
 
@@ -129,35 +136,43 @@ class Search:
     def _try(self, point: Point) -> dict[str, Any]:
         config = resolve_model(self.store, config_of(self.base, point))
         try:
-            result = run_trial(self.cluster, self._data, config)
+            result = run_trial(self.cluster, self._data, config, self._judge(config.effective_rank))
         except (RowError, NumericalError) as error:
             # a point that cannot be solved is a bad point, not the end of the search
             return {"point": dict(point), "validation_rmse": None, "failed": str(error)}
+        figures = self._order(result.user_rows, result.item_rows, config.effective_rank)
+        chosen = {self.metric.key: figures[self.metric.key]} if self.metric.k else {}
         return {
             "point": dict(point),
             "epochs": result.epoch,
             "validation_rmse": result.validation_rmse,
+            **chosen,
             "train_rmse": result.train_rmse,
-            **_rank(self._task, result, config.effective_rank),
+            "precision_at_10": figures["precision_at_10"],
+            "recall_at_10": figures["recall_at_10"],
             "failed": None,
         }
+
+    def _judge(self, rank: int) -> Judge | None:
+        if not self.metric.k:
+            return None
+        return lambda users, items: self._order(users, items, rank)[self.metric.key]
+
+    def _order(self, users: FactorRows, items: FactorRows, rank: int) -> dict[str, float]:
+        """Return the figures of the order by predicted rating that a record may tell."""
+        ten, own = order_figures(self._task, users, items, rank, (LIST_LENGTH, self.metric.k or LIST_LENGTH))
+        found = {
+            "precision_at_10": float(np.mean(ten.precision)),
+            "recall_at_10": float(np.nanmean(ten.recall)),
+        }
+        if self.metric.k:
+            found[self.metric.key] = float(np.nanmean(getattr(own, self.metric.figure)))
+        return found
 
     def _write(self) -> None:
         records = sorted(self._records.values(), key=lambda record: _key(record["point"]))
         text = json.dumps({"identity": self._identity(), "trials": records}, indent=1)
         write_text_whole(self.folder / RECORDS, text + "\n")
-
-
-def _rank(task: RankingTask, result: TrialResult, rank: int) -> dict[str, float]:
-    users, items = (rows[:, : max(rank, 1)] * (rank > 0) for rows in (result.user_rows, result.item_rows))
-    scorer = Scorer(
-        "rating",
-        np.ascontiguousarray(users, np.float32),
-        np.ascontiguousarray(items, np.float32),
-        np.ascontiguousarray(result.item_rows[:, rank + 1]),
-    )
-    figures = figures_of(task, *score_lists(task, scorer))
-    return {"precision_at_10": figures.precision, "recall_at_10": figures.recall}
 
 
 def _make_study(seed: int) -> tuple[Any, Callable[[Axis], Any]]:
@@ -192,11 +207,12 @@ def _read_records(folder: Path, identity: Mapping[str, Any]) -> dict[str, dict[s
         return {}
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        before, trials = stored["identity"], stored["trials"]
+        before, trials = dict(stored["identity"]), stored["trials"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"cannot be read as trials ({error})", where=str(path), remedy="Choose another --out"
         ) from None
+    before.setdefault("metric", str(RMSE))  # searches had no other once
     unlike = [name for name in identity if before.get(name) != identity[name]]
     if unlike:
         raise ConfigError(
@@ -208,8 +224,8 @@ def _read_records(folder: Path, identity: Mapping[str, Any]) -> dict[str, dict[s
     return {_key(record["point"]): record for record in trials}
 
 
-def best_of(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the record with the lowest validation RMSE, the first of equals.
+def best_of(records: Iterable[Mapping[str, Any]], metric: Metric = RMSE) -> Mapping[str, Any]:
+    """Return the record that a metric finds best, the first of equals.
 
     Raises
     ------
@@ -217,10 +233,10 @@ def best_of(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
         If every trial failed; the message is the first one's.
     """
     listed = list(records)
-    solved = [record for record in listed if record["validation_rmse"] is not None]
-    if not solved:
+    costs = {n: cost for n, record in enumerate(listed) if (cost := metric.cost(record)) is not None}
+    if not costs:
         raise ConfigError(f"every trial failed, the first one because {listed[0]['failed']}", where="tuning")
-    return min(solved, key=lambda record: float(record["validation_rmse"]))
+    return listed[min(costs, key=lambda n: costs[n])]
 
 
 def best_config(base: TrainConfig, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import NamedTuple
@@ -24,6 +24,9 @@ from daskals.training.problem import Problem
 from daskals.training.state import TrainingState
 from daskals.training.stopping import best_epoch
 from daskals.types import FactorRows
+
+Judge = Callable[[FactorRows, FactorRows], float]
+"""Tells from the rows of users and of items how good an epoch is; higher is better."""
 
 
 class Placement(NamedTuple):
@@ -121,7 +124,7 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class BestEpoch:
-    """The epoch with the lowest validation RMSE so far.
+    """The epoch with the lowest validation RMSE so far, or that was judged best.
 
     Its factors are on the cluster, or at home: of both sides, users first.
     """
@@ -129,6 +132,7 @@ class BestEpoch:
     record: EpochFinished
     factors: Factors | None
     rows: tuple[FactorRows, ...] = ()
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,8 @@ class TrialStep:
         The shared blocks.
     config
         The configuration, resolved; its `patience` and `epochs` end the trial.
+    judge
+        Tells which epoch is best, and what patience waits for; the validation RMSE if None.
     """
 
     phase = "train"
@@ -156,10 +162,13 @@ class TrialStep:
     checkpoint_epochs = 1
     tol = 0.0
 
-    def __init__(self, cluster: Cluster, data: SharedData, config: TrainConfig) -> None:
+    def __init__(
+        self, cluster: Cluster, data: SharedData, config: TrainConfig, judge: Judge | None = None
+    ) -> None:
         problem = Problem(cluster, data.store, data.split, config)
         self.epochs = config.epochs
-        self.patience = config.patience
+        self.patience = config.patience if judge is None else None
+        self._judge = judge
         self._problem = problem
         self._data = data
         self._placed: Placement | None = None
@@ -192,8 +201,23 @@ class TrialStep:
         """Await an epoch; note it if it is the best so far."""
         state = self._als.finish(position, state, epoch, started)
         record = state.history[-1]
+        if self._judge is not None:
+            return self._judged(self._judge, position, state, epoch)
         if best_epoch(state.history) == record.epoch:
             return replace(state, best=BestEpoch(record, position.factors))
+        return state
+
+    def _judged(self, judge: Judge, position: AlsPosition, state: TrialState, epoch: Epoch) -> TrialState:
+        """Judge an epoch; let it be the last where none was better for as long as patience lasts."""
+        record, best, patience = state.history[-1], state.best, self._problem.config.patience
+        rows = tuple(
+            fetch_rows(self._problem.cluster, side, f"{epoch.key}-judged") for side in position.factors
+        )
+        score = judge(*rows)
+        if best is None or best.score is None or score > best.score:
+            return replace(state, best=BestEpoch(record, None, rows, score))
+        if patience is not None and record.epoch - best.record.epoch >= patience:
+            self.epochs = record.epoch
         return state
 
     def take_home(self, position: AlsPosition, state: TrialState, key: str) -> TrialState:
@@ -214,12 +238,14 @@ class TrialStep:
         return TrialResult(record.epoch, record.validation_rmse, record.train_rmse, users, items, seconds)
 
 
-def run_trial(cluster: Cluster, data: SharedData, config: TrainConfig) -> TrialResult:
-    """Train one configuration; return the epoch with the lowest validation RMSE.
+def run_trial(
+    cluster: Cluster, data: SharedData, config: TrainConfig, judge: Judge | None = None
+) -> TrialResult:
+    """Train one configuration; return the epoch with the lowest validation RMSE, or that is judged best.
 
     Raises
     ------
     NumericalError
         If a row or W cannot be solved with this configuration, or the objective is not finite.
     """
-    return Loop(cluster, TrialStep(cluster, data, config), data.store.path).run().result
+    return Loop(cluster, TrialStep(cluster, data, config, judge), data.store.path).run().result

@@ -150,6 +150,18 @@ def top_items(item_factors, offsets, user_factors, n, allowed=None, seen=None):
     return items, scores
 
 
+def top_of_scores(scores, n, seen):
+    """Sort each row of scores by score, then by item, without what is seen or has no score, and cut."""
+    items = np.full((len(scores), n), -1, np.int32)
+    best = np.full((len(scores), n), -np.inf, np.float32)
+    for user, row in enumerate(scores):
+        kept = [i for i in range(len(row)) if i not in set(seen[user].tolist()) and row[i] > -np.inf]
+        order = sorted(kept, key=lambda i: (-row[i], i))[:n]
+        items[user, : len(order)] = order
+        best[user, : len(order)] = row[order]
+    return items, best
+
+
 # --- compressed rows (daskals.kernels.data.csr) -------------------------------------------------------------
 
 

@@ -14,17 +14,12 @@ from hypothesis import strategies as st
 from daskals.cluster.exchange import Gathered
 from daskals.config import JobConfig, ReadConfig, TrainConfig
 from daskals.errors import ConfigError, DataError
+from daskals.evaluation.baselines import Baseline, baseline_scorers
 from daskals.evaluation.error_by_count import error_by_count
-from daskals.evaluation.ranking import (
-    RankingTask,
-    Scorer,
-    baseline_scorers,
-    compare,
-    figures_of,
-    make_task,
-    score_lists,
-)
-from daskals.evaluation.ranking_scores import mean_gains
+from daskals.evaluation.known_ratings import read_known, read_part
+from daskals.evaluation.ranking import RankingTask, compare, make_task
+from daskals.evaluation.ranking_scores import Lists, mean_gains
+from daskals.evaluation.scorers import BatchScorer, Scorer
 from daskals.fitting.evaluate import evaluate_ranking, own_ratings
 from daskals.fitting.fit import fit, split_spec
 from daskals.ingest import resolve_store
@@ -33,32 +28,49 @@ from daskals.kernels.toolkit.layout import pack_rows
 from daskals.ratings.split import SplitSpec
 from daskals.store.splits import ensure_split
 from daskals.training.affinity import AffinitySpec, affinity_slab, factor_gram, liked_block, train_affinity
-from daskals.types import BlockStats, RatingsBlock
+from daskals.types import TRAIN, BlockStats, RatingsBlock
+
+USER_FIGURES = ("precision", "recall", "recall_capped", "ndcg", "map", "mrr", "hit_rate", "distance")
 
 
-def reference(scores, seen, relevant, popularity, n_users, k):
+def cosine(a, b):
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    return 0.0 if lengths == 0 else float(a @ b) / lengths
+
+
+def reference(scores, seen, relevant, popularity, n_users, k, traits):
     """Rank by a full sort, user by user, as the definitions read."""
-    figures = {name: [] for name in ("precision", "recall", "ndcg", "map", "mrr", "hit_rate")}
-    listed, novelty = set(), []
+    figures = {name: [] for name in USER_FIGURES}
+    listed, novelty, times = set(), [], [0] * scores.shape[1]
     for user, row in enumerate(scores):
         candidates = [item for item in range(len(row)) if item not in seen[user]]
         best = sorted(candidates, key=lambda item: (-row[item], item))[:k]
         hits = [item in relevant[user] for item in best]
         listed |= set(best)
+        for item in best:
+            times[item] += 1
+        pairs = [(a, b) for place, a in enumerate(best) for b in best[:place]]
+        if pairs:
+            figures["distance"].append(np.mean([1 - cosine(traits[a], traits[b]) for a, b in pairs]))
         novelty += [-math.log2(max(popularity[item], 1) / n_users) for item in best]
         figures["precision"].append(sum(hits) / k)
         n = len(relevant[user])
         if n == 0:
             continue
         figures["recall"].append(sum(hits) / n)
+        figures["recall_capped"].append(sum(hits) / min(n, k))
         gain = sum(hit / math.log2(place + 2) for place, hit in enumerate(hits))
         figures["ndcg"].append(gain / sum(1 / math.log2(place + 2) for place in range(min(n, k))))
         precisions = [sum(hits[: place + 1]) / (place + 1) for place, hit in enumerate(hits) if hit]
         figures["map"].append(sum(precisions) / min(n, k))
         figures["mrr"].append(1 / (hits.index(True) + 1) if any(hits) else 0.0)
         figures["hit_rate"].append(float(any(hits)))
-    means = {name: np.mean(values) for name, values in figures.items()}
-    return {**means, "coverage": len(listed) / scores.shape[1], "novelty": np.mean(novelty)}
+    means = {name: np.mean(values) if values else None for name, values in figures.items()}
+    # Gini by its definition: half the mean difference of all pairs over the mean
+    mean = np.mean(times)
+    differences = np.mean([abs(a - b) for a in times for b in times])
+    gini = differences / (2 * mean)
+    return {**means, "coverage": len(listed) / scores.shape[1], "gini": gini, "novelty": np.mean(novelty)}
 
 
 def as_rows(sets) -> SeenItems:
@@ -81,11 +93,20 @@ def test_figures_equal_the_reference_ties_included(seed, k, levels):
     if not any(relevant) or all(len(s) == n_items for s in seen):
         return
     popularity = rng.integers(0, n_users + 1, n_items)
-    task = RankingTask(np.arange(n_users), as_rows(seen), as_rows(relevant), popularity, n_users, k)
-    found = figures_of(task, *score_lists(task, Scorer("it", users, items, offsets)))
-    expected = reference(scores, seen, relevant, popularity, n_users, k)
-    for name, value in expected.items():
-        assert getattr(found, name) == pytest.approx(value, abs=1e-9), name
+    genres = rng.integers(0, 2, (n_items, 3)).astype(np.float32)  # some items have none
+    traits = genres / np.maximum(np.linalg.norm(genres, axis=1, keepdims=True), 1)
+    task = RankingTask(
+        np.arange(n_users), as_rows(seen), as_rows(relevant), popularity, n_users, k, traits=traits
+    )
+    dense = BatchScorer("dense", lambda rows: scores[rows], n_items)
+    ks = sorted({int(rng.integers(1, k + 1)), k})
+    report = compare(task, [Scorer("factors", users, items, offsets), dense], ks)
+    for length in ks:
+        expected = reference(scores, seen, relevant, popularity, n_users, length, genres)
+        for found in (report["factors"][str(length)], report["dense"][str(length)]):
+            assert set(found) == set(expected)
+            for name, value in expected.items():
+                assert found[name] == (None if value is None else pytest.approx(value, abs=1e-6)), name
 
 
 @pytest.fixture(scope="module")
@@ -111,15 +132,14 @@ def test_what_cannot_be_ranked(store, client):
     split = ensure_split(store, SplitSpec(method="none"))
     with pytest.raises(DataError, match="ranking: no held-out ratings; expected a model trained on part"):
         make_task(store, split)
-    with pytest.raises(ConfigError, match="k = 0 and a sample of 3000 users; expected k from 1 to 80"):
+    with pytest.raises(ConfigError, match="k = 0 and a sample of 3000 users; expected a length of 1 or more"):
         make_task(store, split, k=0)
     disliked = pd.DataFrame({"user": [1, 1, 2, 2] * 5, "item": range(20), "rating": 2.0})
     model = fit(disliked, TrainConfig(test_fraction=0.4, rank=1, epochs=1), client)
-    with (
-        own_ratings(model, disliked, ReadConfig()) as (other, its_split),
-        pytest.raises(DataError, match=r"no held-out rating is 3\.5 or more"),
-    ):
-        make_task(other, its_split)
+    with own_ratings(model, disliked, ReadConfig()) as (other, its_split):
+        assert make_task(other, its_split).relevant_from == 2.0  # all the same: all liked
+        with pytest.raises(DataError, match=r"no held-out rating is 3\.5 or more.*--relevant"):
+            make_task(other, its_split, relevant=3.5)
     with (
         pytest.raises(DataError, match="these are not the ratings the model was trained on"),
         own_ratings(model, store, ReadConfig()),
@@ -171,12 +191,18 @@ def test_affinity_beats_the_baselines(client):
         with own_ratings(model, frame, ReadConfig()) as (store, _):
             from daskals.cluster.workers import Cluster
 
-            reports.append(evaluate_ranking(model, store, Cluster(client), k=5))
+            lines: list[str] = []
+            lists = Lists((5, 20), relevant=3.5)
+            reports.append(evaluate_ranking(model, store, Cluster(client), lists=lists, tell=lines.append))
+        assert lines == ["EASE of 60 items takes 0.00 GiB of memory"]
     names = set(reports[0]["scores"])
     assert {"popularity", "liked-count", "bias-only", "rating", "alpha=0.05", "affinity"} <= names
+    assert {"item-kNN", "EASE"} <= names
+    assert reports[0]["k"] == [5, 20]
+    assert reports[0]["relevant_from"] == 3.5
     for figure in ("recall", "ndcg"):
         assert mean_gains(reports, "affinity", "liked-count", figure)[0] > 0.1
-        gain = reports[0]["scores"]["affinity"]["over_liked-count"][figure]
+        gain = reports[0]["scores"]["affinity"]["5"]["over_liked-count"][figure]
         assert gain["mean"] - gain["half_width"] > 0
     assert len(reports[0]["affinity"]["tried"]) == 15
 
@@ -189,13 +215,14 @@ def test_affinity_is_the_same_again(cluster, store):
 
 def test_baselines_order_by_what_they_say(store):
     split = ensure_split(store, SplitSpec(method="per-user", test_fraction=0.3, seed=5))
-    popularity, liked, bias = baseline_scorers(store, split, 7.5)
+    data = Baseline(read_part(store, split, TRAIN), read_known(store, split), 3.5, 7.5)
+    popularity, liked, bias = baseline_scorers(data)
     np.testing.assert_array_equal(popularity.offsets, split.train_counts("item"))
     assert np.all(liked.offsets <= popularity.offsets)
     assert np.all(bias.offsets[split.train_counts("item") == 0] == 0)
     report = compare(make_task(store, split, k=3), [popularity, liked])
-    assert "over_liked-count" in report["popularity"]
-    assert "over_liked-count" not in report["liked-count"]
+    assert "over_liked-count" in report["popularity"]["3"]
+    assert "over_liked-count" not in report["liked-count"]["3"]
 
 
 def test_buckets_add_up(client, store):
@@ -224,9 +251,24 @@ def test_command_reports_ranking_and_buckets(client, planted_folder, tmp_path, o
     settings = JobConfig.parse({"test_fraction": 0.3, "rank": 2, "epochs": 2, "lambda": 0.05, **job})
     fit(str(planted_folder), settings, client).save(tmp_path / "model")
     json_file = tmp_path / "figures.json"
-    arguments = [str(tmp_path / "model"), "--ranking", "--buckets", "--k", "3", "--json", str(json_file)]
+    arguments = [str(tmp_path / "model"), "--ranking", "--buckets", "--k", "3,200", "--json", str(json_file)]
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     figures = pd.read_json(json_file, typ="series")
-    assert figures["ranking"]["k"] == 3
+    assert figures["ranking"]["k"] == [3, 80]
+    assert "lists end with the catalogue's 80 items: they are never padded" in result.output
+    assert f"relevant is {figures['ranking']['relevant_from']:.4g} and more" in result.output
+    assert "test RMSE by training ratings" in result.output
+    table = result.output[result.output.index("order at K = 3 ") :].splitlines()[2:]
+    ndcg = [float(line.split()[-11]) for line in table[: len(figures["ranking"]["scores"])]]
+    assert ndcg == sorted(ndcg, reverse=True)
     assert set(figures["by_training_ratings"]["item"]) == {"0", "1-2", "3-7", "8-29", "30+"}
+
+
+@pytest.mark.parametrize("k", ["0", "ten", "10,", "-3"])
+def test_command_refuses_lengths(k, tmp_path):
+    from jobs.evaluate import main
+
+    result = CliRunner().invoke(main, [str(tmp_path), "--ranking", "--k", k])
+    assert result.exit_code == 1
+    assert f"--k: found {k!r}; expected lengths of 1 or more, such as 10 or 10,20,50,100" in result.output

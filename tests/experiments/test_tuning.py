@@ -11,11 +11,16 @@ from click.testing import CliRunner
 
 from daskals.config import TrainConfig, read_config_file
 from daskals.errors import ConfigError, DataError
+from daskals.evaluation.ranking import make_task, score_lists
+from daskals.evaluation.scorers import Scorer
+from daskals.experiments.metric import RMSE, Metric, parse_metric
 from daskals.experiments.papers import experiments, run_experiment
 from daskals.experiments.search_space import NAGI, SALAKO, Axis, Grid, config_of, parse_axes, parse_grid
 from daskals.experiments.tuning import Search, best_config, best_of
-from daskals.fitting.fit import fit
+from daskals.fitting.fit import fit, split_spec
 from daskals.ingest import resolve_store
+from daskals.store.splits import ensure_split
+from daskals.types import VALIDATION
 from jobs import reproduce, tune
 
 BASE = {
@@ -33,8 +38,8 @@ def store(planted_folder):
     return resolve_store(str(planted_folder))
 
 
-def search(cluster, store, folder, **values) -> Search:
-    return Search(cluster, store, TrainConfig.parse({**BASE, **values}), folder)
+def search(cluster, store, folder, metric=RMSE, **values) -> Search:
+    return Search(cluster, store, TrainConfig.parse({**BASE, **values}), folder, metric=metric)
 
 
 def test_the_papers_grids():
@@ -88,6 +93,64 @@ def test_trials_are_the_runs_that_training_makes(cluster, client, store, tmp_pat
     best = best_of(found)
     assert best["validation_rmse"] == min(record["validation_rmse"] for record in found)
     assert best_config(TrainConfig.parse(BASE), best)["epochs"] == best["epochs"]
+
+
+def ndcg_of(store, config, client) -> float:
+    """Return NDCG@3 of the validation part, ranked by the rating a model predicts."""
+    model = fit(store, config, client)
+    task = make_task(store, ensure_split(store, split_spec(config, store)), VALIDATION, k=3)
+    scorer = Scorer("rating", model.user_factors, model.item_factors, model.item_biases)
+    return float(np.nanmean(score_lists(task, scorer)[0].ndcg))
+
+
+def test_trials_and_their_epochs_are_chosen_by_a_metric(cluster, client, store, tmp_path):
+    metric = parse_metric("NDCG@3")
+    options = {"epochs": 12, "patience": 3, "rank": 3}
+    found = search(cluster, store, tmp_path, metric, **options).run_grid(Grid({"tau": (0.05, 0.4, 2.0)}))
+    by_hand = {}
+    for record in found:
+        key = "validation_ndcg_at_3"
+        assert list(record)[2:4] == ["validation_rmse", key]
+        chosen = {**BASE, **options, "tau": record["point"]["tau"], "patience": None}
+        epochs = {"epochs": record["epochs"]}
+        # users are solved once more at the end of training, which a trial's epochs are not
+        by_hand[record["point"]["tau"]] = ndcg_of(store, TrainConfig.parse({**chosen, **epochs}), client)
+        assert record[key] == pytest.approx(by_hand[record["point"]["tau"]], abs=0.08)
+    best = best_of(found, metric)
+    assert best["validation_ndcg_at_3"] == max(record["validation_ndcg_at_3"] for record in found)
+    assert {record["epochs"] for record in found} != {12}
+
+
+def test_patience_waits_for_the_metric(cluster, store, tmp_path, monkeypatch):
+    scores = iter([0.2, 0.5, 0.4, 0.3, 0.9])
+    judged = search(cluster, store, tmp_path, Metric("recall", 5), epochs=5, patience=2)
+    monkeypatch.setattr(judged, "_judge", lambda rank: lambda users, items: next(scores))
+    assert judged.run_grid(Grid({"tau": (0.2,)}))[0]["epochs"] == 2
+    assert next(scores) == 0.9  # two epochs without a better one ended the trial
+
+
+def test_a_search_by_another_metric_is_refused(cluster, store, tmp_path):
+    search(cluster, store, tmp_path, Metric("ndcg", 10)).run_grid(Grid({"tau": (0.1,)}))
+    assert json.loads((tmp_path / "trials.json").read_text())["identity"]["metric"] == "ndcg@10"
+    with pytest.raises(ConfigError, match=r"trials\.json: holds trials with other metric"):
+        search(cluster, store, tmp_path)
+    # what was searched before there was a choice was searched by RMSE
+    (tmp_path / "old").mkdir()
+    search(cluster, store, tmp_path / "old").run_grid(Grid({"tau": (0.1,)}))
+    journal = json.loads((tmp_path / "old" / "trials.json").read_text())
+    del journal["identity"]["metric"]
+    (tmp_path / "old" / "trials.json").write_text(json.dumps(journal))
+    again = search(cluster, store, tmp_path / "old")
+    again.on_trial = lambda record: pytest.fail("the trial is known")
+    again.run_grid(Grid({"tau": (0.1,)}))
+    with pytest.raises(ConfigError, match="other metric"):
+        search(cluster, store, tmp_path / "old", Metric("recall", 10))
+
+
+@pytest.mark.parametrize("text", ["ndcg", "ndcg@0", "map@10", "recall@", "recall@x", ""])
+def test_metrics_that_are_none(text):
+    with pytest.raises(ConfigError, match=f"--metric: found '{text}'; expected rmse, ndcg@K or recall@K"):
+        parse_metric(text)
 
 
 def test_search_continues_and_refuses_other_ratings(cluster, store, tmp_path, planted_folder):
@@ -173,6 +236,7 @@ def test_command_leaves_tables_figures_and_a_config(planted_folder, tmp_path):
     ("arguments", "text"),
     [
         (["--model", "bayes"], "a Gibbs sampler learns its own ridges"),
+        (["--metric", "mrr@10"], "--metric: found 'mrr@10'; expected rmse, ndcg@K or recall@K"),
         (["--preset", "nagi", "--grid", "tau=1,2"], "found --preset and --grid; expected one of them"),
     ],
 )
@@ -194,8 +258,11 @@ def test_sweep_draws_the_rank_curve(planted_folder, tmp_path):
         "--quiet",
     ]
     arguments += ["--epochs", "2", "--validation-fraction", "0.2", "--sweep", "rank=0,2,4", "--plots"]
-    result = CliRunner().invoke(tune.main, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(tune.main, [*arguments, "--metric", "recall@20"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
+    table = pd.read_parquet(tmp_path / "trials.parquet")
+    highest = table["validation_recall_at_20"].max()
+    assert f": validation recall@20 {highest:.4f}, validation RMSE" in result.output
     assert (tmp_path / "rank.svg").is_file()
 
 

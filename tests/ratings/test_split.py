@@ -16,7 +16,7 @@ from daskals.ratings.split import (
     SplitSpec,
     compute_parts,
 )
-from daskals.types import TEST, TRAIN, VALIDATION
+from daskals.types import FOLD_IN, TEST, TRAIN, VALIDATION
 from tests.cases import naive
 
 METHODS = ("random", "per-user", "last", "time", "kfold", "none", "predefined")
@@ -99,6 +99,42 @@ def test_rules_by_user_equal_the_twin(ratings, method, test, validation, seed) -
         assert {TRAIN, VALIDATION, TEST} - set(expected.tolist())
     else:
         np.testing.assert_array_equal(found, expected)
+
+
+@given(some_ratings, fractions, st.integers(0, 5))
+@settings(deadline=None)
+def test_users_are_held_out_whole(ratings, fraction, seed) -> None:
+    found = parts_or_none(ratings, SplitSpec("users", fraction, seed=seed))
+    lengths = np.diff(ratings.indptr)
+    rated = np.flatnonzero(lengths)
+    n_held = max(1, naive.exact_floor(fraction, len(rated)))
+    held_out = np.random.RandomState(seed).permutation(rated)[:n_held]
+    if found is None:
+        # nobody is left to train, or nobody has a rating to find beside one that folds in
+        assert n_held == len(rated) or lengths[held_out].max() == 1
+        return
+    for row, (start, stop) in enumerate(rows_of(ratings)):
+        own = found[start:stop]
+        if row not in held_out:
+            assert set(own.tolist()) <= {TRAIN}
+            continue
+        n = stop - start
+        assert np.count_nonzero(own == TEST) == (max(1, n // 5) if n > 1 else 0)
+        assert np.count_nonzero(own == FOLD_IN) == n - np.count_nonzero(own == TEST)
+
+
+def test_users_validate_on_those_that_train() -> None:
+    ratings = make_ratings([40] * 20)
+    spec = SplitSpec("users", 0.25, validation_fraction=0.2)
+    found = ratings.part(spec).reshape(20, 40)
+    held_out = (found == TEST).any(axis=1)
+    assert held_out.sum() == 5
+    assert np.all(np.isin(found[held_out], [TEST, FOLD_IN]))
+    assert np.all(np.isin(found[~held_out], [TRAIN, VALIDATION]))
+    assert 60 < np.count_nonzero(found == VALIDATION) < 180
+    np.testing.assert_array_equal(
+        found == TEST, ratings.part(SplitSpec("users", 0.25)).reshape(20, 40) == TEST
+    )
 
 
 @given(some_ratings, fractions, st.sampled_from([0.0, 0.1, 0.5]))
