@@ -24,6 +24,7 @@ from daskals.ratings.frames import from_frame, from_sparse
 from daskals.ratings.source import read_ratings
 from daskals.ratings.synthetic import SYNTHETIC_NAMES, generate, synthetic_version
 from daskals.ratings.table import RatingsTable
+from daskals.ratings.tables import ArrowStream, is_table
 from daskals.store.append import append
 from daskals.store.copying import copy_store
 from daskals.store.forget import forget_users
@@ -33,9 +34,10 @@ from daskals.store.versions import is_store, open_latest
 from daskals.store.writer import write_store
 
 RatingsSource: TypeAlias = (
-    str | Path | pd.DataFrame | pa.Table | scipy.sparse.sparray | scipy.sparse.spmatrix | RatingsStore
+    str | Path | pd.DataFrame | ArrowStream | scipy.sparse.sparray | scipy.sparse.spmatrix | RatingsStore
 )
-"""Ratings in a form that training takes: a path, an address, a name, a frame, a matrix, an open store."""
+"""Ratings in a form that training takes: a path, an address, a name, a table (a Dask frame too), a matrix, an
+open store."""
 
 COMPANIONS = ("movies.csv", "tags.csv", "links.csv", "movies.dat", "tags.dat", "u.item", "u.genre")
 """Files beside a ratings file that are read with it; an official test part is another."""
@@ -223,7 +225,7 @@ def _named_table(name: str, config: ReadConfig, until: int | None) -> RatingsTab
 
 
 def _table_of(source: RatingsSource, config: ReadConfig) -> RatingsTable:
-    if isinstance(source, pd.DataFrame | pa.Table):
+    if is_table(source):
         return from_frame(
             source, columns=config.columns, duplicates=config.duplicates, invalid=config.invalid
         )
@@ -231,7 +233,9 @@ def _table_of(source: RatingsSource, config: ReadConfig) -> RatingsTable:
         return from_sparse(source, duplicates=config.duplicates, invalid=config.invalid)
     raise DataError(
         f"ratings of type {type(source).__name__}",
-        expected="a path, a data set's name, a pandas or Arrow frame, a SciPy sparse matrix, or a store",
+        expected="a path, a data set's name, a table (pandas, Polars, Arrow, DuckDB, Dask), a SciPy sparse "
+        "matrix, or a store",
+        remedy="Collect what is lazy before",
     )
 
 

@@ -49,8 +49,9 @@ def fit(
     Parameters
     ----------
     ratings
-        A pandas or Arrow frame, a SciPy sparse matrix (rows are users), the path of a ratings file, folder
-        or store, the name of a data set, or an open store.
+        A pandas, Arrow, Polars or Dask frame, a DuckDB relation or another Arrow stream, a SciPy
+        sparse matrix (rows are users), the path of a ratings file, folder or store, the name of a data set,
+        or an open store.
     config
         Reading, split and model; the defaults are paper 1's.
     client

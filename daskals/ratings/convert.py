@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from daskals.ratings.columns import ColumnNames
 from daskals.ratings.ids import number_ids
 from daskals.ratings.numbers import convert_ratings, missing_ids
 from daskals.ratings.raw import Fault, Origin, RawRatings
 from daskals.ratings.times import convert_timestamps
+from daskals.types import Float32
+
+LOGGER = logging.getLogger(__name__)
+
+EXACT_UP_TO = 2.0**24
+"""Whole numbers up to here are kept as they are in float32."""
 
 
 def convert_table(
@@ -35,6 +45,7 @@ def convert_table(
     users = number_ids(table["user"], where=origin.name, name=names.user)
     items = number_ids(table["item"], where=origin.name, name=names.item)
     ratings = convert_ratings(table["rating"], where=origin.name, name=names.rating)
+    _note_rounded(table["rating"], ratings.values, f"{origin.name}, column '{names.rating}'")
     faults = [*missing_ids(users, side="user", name=names.user)]
     faults += missing_ids(items, side="item", name=names.item)
     faults += ratings.faults
@@ -44,3 +55,19 @@ def convert_table(
         timestamps = times.values
         faults += times.faults
     return RawRatings(users, items, ratings.values, timestamps, origin, tuple(faults), malformed)
+
+
+def _note_rounded(column: pa.ChunkedArray, values: Float32, where: str) -> None:
+    """Say so where ratings are so large that float32 changes them."""
+    if max(np.fmax.reduce(values, initial=0), -np.fmin.reduce(values, initial=0)) < EXACT_UP_TO:
+        return
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    exact = np.asarray(pc.fill_null(column.cast(kind).cast(pa.float64(), safe=False), np.nan))
+    changed = (exact != values) & (np.abs(values) >= EXACT_UP_TO) & np.isfinite(values)
+    if changed.any():
+        first = exact[np.argmax(changed)]
+        LOGGER.warning(
+            "%s: %d ratings above 2^24 are rounded to 24 bits, the first from %.17g to %.17g; "
+            "divide them by a number first if their differences matter",
+            where, changed.sum(), first, values[np.argmax(changed)],
+        )  # fmt: skip

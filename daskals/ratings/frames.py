@@ -1,4 +1,4 @@
-"""Data frames and sparse matrices of ratings in memory: pandas, Arrow, SciPy."""
+"""Tables and sparse matrices of ratings in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from daskals.errors import DataError
@@ -16,21 +15,23 @@ from daskals.ratings.convert import convert_table
 from daskals.ratings.duplicates import Duplicates
 from daskals.ratings.raw import Invalid, Origin
 from daskals.ratings.table import RatingsTable
+from daskals.ratings.tables import Table
 
 
 def from_frame(
-    frame: pd.DataFrame | pa.Table,
+    frame: Any,
     *,
     columns: Mapping[str, str] | None = None,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
 ) -> RatingsTable:
-    """Validate and number the ratings of a pandas or Arrow frame.
+    """Validate and number the ratings of a table in memory.
 
     Parameters
     ----------
     frame
-        One row a rating: user and item ids (integers or strings), ratings, and perhaps timestamps.
+        One row a rating: user and item ids (integers or strings), ratings, and perhaps timestamps; anything
+        that `ratings.tables.Table` opens: pandas, Arrow, Polars, DuckDB, Dask.
     columns, duplicates, invalid
         As in `read_ratings`.
 
@@ -43,10 +44,12 @@ def from_frame(
     """
     if columns is not None:
         check_columns(columns)
-    found = [str(name) for name in (frame.column_names if isinstance(frame, pa.Table) else frame.columns)]
-    names = choose_columns(found, columns, where="frame")
-    arrays = {role: _column(frame, found.index(name), name) for role, name in names.by_role().items()}
-    raw = convert_table(pa.table(arrays), names, Origin((("frame", len(frame)),)))
+    table = Table(frame)
+    names = choose_columns(table.names, columns, where="frame")
+    chosen = table.read(names.by_role())
+    for side, name in (("user", names.user), ("item", names.item)):
+        chosen = _with_whole_ids(chosen, side, name)
+    raw = convert_table(chosen, names, Origin((("frame", len(chosen)),)))
     return assemble(raw, duplicates=duplicates, invalid=invalid)
 
 
@@ -74,6 +77,14 @@ def from_sparse(
             expected="a sparse matrix of users by items",
             remedy="Make it one with scipy.sparse.csr_array",
         )
+    if matrix.ndim != 2:
+        raise DataError(
+            f"a matrix of {matrix.ndim} dimension{'' if matrix.ndim == 1 else 's'}",
+            where="matrix",
+            expected="two: users by items",
+        )
+    if np.iscomplexobj(matrix):
+        raise DataError(f"values of type {matrix.dtype}", where="matrix", expected="real numbers")
     entries = convert()
     frame = pa.table(
         {
@@ -85,16 +96,18 @@ def from_sparse(
     return from_frame(frame, duplicates=duplicates, invalid=invalid)
 
 
-def _column(frame: pd.DataFrame | pa.Table, index: int, name: str) -> pa.ChunkedArray:
-    if isinstance(frame, pa.Table):
-        return frame.column(index)
+def _with_whole_ids(table: pa.Table, side: str, name: str) -> pa.Table:
+    """Return ids that came as decimals without a fraction (DuckDB's HUGEINT) as the integers they are."""
+    column = table[side]
+    if not (pa.types.is_decimal(column.type) and column.type.scale == 0):
+        return table
     try:
-        array = pa.array(frame.iloc[:, index], from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        whole = column.cast(pa.int64())
+    except pa.ArrowInvalid as error:
         raise DataError(
-            f"values of mixed types ({error})",
+            f"ids of type {column.type} that do not fit ({error})",
             where=f"frame, column '{name}'",
-            expected="one type a column",
-            remedy="Convert the column to one type",
+            expected="integers below 2^63",
+            remedy="Convert the column to strings",
         ) from None
-    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    return table.set_column(table.column_names.index(side), side, whole)
