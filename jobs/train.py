@@ -130,6 +130,11 @@ def _accuracy(report: dict[str, Any]) -> list[str]:
             f"test RMSE {report['test_rmse']:.5f} (clipped {report['test_rmse_clipped']:.5f}, "
             f"MAE {report['test_mae']:.5f}) on {report['n_test']:,} ratings"
         )
+    from daskals.fitting.baseline import better_than_biases
+
+    compared = better_than_biases(report)
+    if compared is not None:
+        lines.append(compared)
     return lines
 
 
