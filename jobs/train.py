@@ -136,6 +136,11 @@ def _accuracy(report: dict[str, Any]) -> list[str]:
             f"{held_out:,} users were held out and folded in with 80 % of their ratings"
             + (f"; {lost:,} have one rating and cannot be tested" if lost else "")
         )
+    from daskals.fitting.baseline import better_than_biases
+
+    compared = better_than_biases(report)
+    if compared is not None:
+        lines.append(compared)
     return lines
 
 

@@ -15,6 +15,7 @@ from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ConfigError
 from daskals.evaluation.prediction_error import evaluate_split
+from daskals.fitting.baseline import baseline_notes, baseline_section
 from daskals.fitting.held_out_users import with_held_out_users
 from daskals.fitting.order import add_order
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
@@ -168,6 +169,13 @@ def _fit_store(
         config, selection = _choose_epochs(cluster, store, config, callbacks, run.part("selection"))
     model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
     model.report.update(chosen_section(store, asked, config), selection=selection)
+    report = model.report
+    report["baseline"] = baseline_section(cluster, store, split_spec(config, store), config, run)
+    found = baseline_notes(model)
+    report["notes"] += found
+    for callback in callbacks:
+        for note in found:
+            callback(Notice(note))
     if selection is not None and "forecast_seconds" in selection:
         _compare_forecast(model, selection, callbacks)
     return model

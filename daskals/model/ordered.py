@@ -82,4 +82,5 @@ class OrderedModel(LookupModel):
         items = self.item_rows[rows]
         taste = items[:, : self.rank] @ profile.factors
         rating = taste + items[:, self.rank + 1] + np.float32(self.mean + profile.bias)
-        return np.clip(rating, *self.limits).astype(np.float32)
+        clipped: Float32 = np.clip(rating, *self.limits).astype(np.float32)
+        return clipped

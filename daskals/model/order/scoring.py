@@ -80,7 +80,8 @@ class OrderScorer:
         """
         settings = self._order.settings
         weight = settings.genre_weight * popularity**settings.genre_exponent
-        return weight[:, None] * genres / np.maximum(np.sqrt(genres.sum(axis=1, keepdims=True)), 1.0)
+        spread: Float64 = np.maximum(np.sqrt(genres.sum(axis=1, keepdims=True)), 1.0)
+        return np.asarray(weight[:, None] * genres / spread, np.float64)
 
     def base(self, popularity: Float64, biases: Float64) -> Float64:
         """Return what items score with everybody, p·P_i + r·b_i, float64, shape (items,) as both."""

@@ -1,0 +1,98 @@
+"""A baseline beside every figure: the bias model on the same parts, and what a model adds to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from daskals.cluster.workers import Cluster
+from daskals.config import TrainConfig
+from daskals.kernels.toolkit.dense import product
+from daskals.model.fitted import Model
+from daskals.ratings.split import SplitSpec
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import ensure_split
+from daskals.training.run import RunOptions
+from daskals.training.scoring import error_figures
+from daskals.training.trainer import Trainer
+from daskals.types import Float32, Float64, Int64
+
+RIDGE = 4.0
+"""Of the biases, relative to λ: a bias of four ratings is half of what they say."""
+
+EPOCHS, TOLERANCE = 12, 1e-3
+"""Biases settle within some epochs; they end where the objective hardly falls."""
+
+DUST = 1e-4
+"""Share of the ratings' variance below which what the factors add is rounding, and nothing else."""
+
+PARTS = ("train", "validation", "test")
+
+
+def baseline_section(
+    cluster: Cluster, store: RatingsStore, spec: SplitSpec, config: TrainConfig, run: RunOptions
+) -> dict[str, Any]:
+    """Train the bias model on a split; return its RMSE on every part, None where one is empty."""
+    update = {
+        "model": "bias",
+        "units": "deviations",
+        "gamma": config.lambda_ * RIDGE,
+        "reg_exponent": 0.0,
+        "item_features": (),
+        "user_features": (),
+        "solver": "joint",
+        "damping": 1.0,
+        "likelihood": "gaussian",
+        "no_global_mean": False,
+        "epochs": EPOCHS,
+        "tol": TOLERANCE,
+        "patience": None,
+        "monitor_test": False,
+    }
+    biases = config.model_copy(update=update)
+    split = ensure_split(store, spec)
+    trained = Trainer(cluster, store, split, biases, (), replace(run, checkpoints=None)).train()
+    figures = {part: error_figures(getattr(trained, part)) for part in PARTS}
+    return {f"{part}_rmse": None if found is None else found.rmse for part, found in figures.items()}
+
+
+def baseline_notes(model: Model) -> list[str]:
+    """Say where factors add nothing to the biases, or a model is worse than they are."""
+    report, notes = model.report, []
+    baseline = report["baseline"]
+    own, theirs = report["test_rmse"], baseline["test_rmse"]
+    if own is not None and theirs and own > theirs:
+        notes.append(
+            f"the test RMSE, {own:.4f}, is above that of biases alone, {theirs:.4f}: raise --tau, or train "
+            "with --model auto"
+        )
+    share = taste_variance(model) / report["standard"]["deviation"] ** 2
+    if model.rank and share < DUST:
+        notes.append(
+            f"the factors add nothing: what they say of a rating has {share:.1g} of the ratings' variance; "
+            "lower --tau, or train with --model auto"
+        )
+    return notes
+
+
+def taste_variance(model: Model) -> float:
+    """Return the variance of p·q over users and items, each as often as they have training ratings."""
+    users = _second_moment(model.user_factors, model.user_counts)
+    items = _second_moment(model.item_factors, model.item_counts)
+    return float(np.sum(users * items))
+
+
+def better_than_biases(report: dict[str, Any]) -> str | None:
+    """Return how a model's test error compares with that of biases, for the screen; None without a test."""
+    own, theirs = report.get("test_rmse"), (report.get("baseline") or {}).get("test_rmse")
+    if own is None or not theirs:
+        return None
+    share = 100 * (1 - own / theirs)
+    return f"{'better' if share >= 0 else 'worse'} than biases ({theirs:.5f}) by {abs(share):.1f} %"
+
+
+def _second_moment(factors: Float32, counts: Int64) -> Float64:
+    weighted = factors.astype(np.float64) * np.sqrt(counts / max(int(counts.sum()), 1))[:, None]
+    return product(np.ascontiguousarray(weighted.T), weighted)
