@@ -19,11 +19,7 @@ from daskals.types import Side
 
 @dataclass(frozen=True)
 class Problem:
-    """One configuration on one split of one store.
-
-    `cluster`: where the tasks run; `store`, `split`: the ratings, and which of them train; `config`: the
-    model's configuration, resolved.
-    """
+    """One configuration, resolved, on one split of one store, and the cluster that runs it."""
 
     cluster: Cluster
     store: RatingsStore
