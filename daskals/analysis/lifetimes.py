@@ -39,10 +39,9 @@ _DAY = 86_400
 
 
 class Snapshot(NamedTuple):
-    """What was known at a date.
+    """What was known at a date: all ratings before `moment`, in seconds since 1970.
 
-    `moment`: seconds since 1970: ratings before it are known, the others are not; `folder`: folder that
-    `daskals.serving.export.export_model` (or `python -m jobs.export`) wrote.
+    `folder` is one that `daskals.serving.export.export_model` (or `python -m jobs.export`) wrote.
     """
 
     moment: int

@@ -22,10 +22,9 @@ Stamp: TypeAlias = tuple[str | int, ...]
 
 
 class OpenModel(NamedTuple):
-    """A model as it was found.
+    """A model as it was found, with the folder that workers can read it from while it is open.
 
-    `model`: the model; `folder`: where workers can read it from while it is open; `name`: what to call it:
-    its run's or folder's name, or its version's id.
+    `name` is its run's or folder's name, or its version's id.
     """
 
     model: Model

@@ -22,10 +22,9 @@ FEWEST_COMPARED = 200
 
 @dataclass(frozen=True)
 class Known:
-    """What the night knew before.
+    """What the night knew before: the store, its champion, if any, and how often it has each rating.
 
-    `store`: the ratings; `scale`, `counts`: distinct ratings, ascending, and how many there are of each;
-    `champion`: the champion, or None.
+    `scale` are the distinct ratings, ascending, and `counts` how many there are of each, shape (ratings,).
     """
 
     store: RatingsStore

@@ -11,11 +11,10 @@ from daskals.types import Int32, Int64
 
 
 class Genres(NamedTuple):
-    """Genres of each item.
+    """Genres of each item, as compressed rows.
 
-    `indptr`: int64, shape (n_items + 1,); `indices`: int32: genres of the items, ascending and distinct in
-    each row; `names`: names of the genres, in order of first appearance, so that later items keep the
-    earlier numbers.
+    `indptr` is int64, shape (n_items + 1,); `indices`, int32, are ascending and distinct in each row; `names`
+    come in order of first appearance, so that later items keep the earlier numbers.
     """
 
     indptr: Int64

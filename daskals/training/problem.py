@@ -21,11 +21,7 @@ from daskals.types import AS_RATED, Float32, Side, Standard
 
 @dataclass(frozen=True)
 class Problem:
-    """One configuration on one split of one store.
-
-    `cluster`: where the tasks run; `store`, `split`: the ratings, and which of them train; `config`: the
-    model's configuration, resolved.
-    """
+    """One configuration, resolved, on one split of one store, and the cluster that runs it."""
 
     cluster: Cluster
     store: RatingsStore

@@ -40,8 +40,8 @@ PARTS_BYTES = 64e6
 class Prior:
     """What the rows of one side are drawn to.
 
-    `spec`: the features; `blocks`: a loading task for the features of each block, re-creatable anywhere;
-    `eta`: regularisation of W relative to λ.
+    `blocks` are loading tasks for the features of each block, re-creatable anywhere; `eta` is the
+    regularisation of W relative to λ.
     """
 
     spec: FeatureSpec
