@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,18 +20,25 @@ import pyarrow.parquet as pq
 
 from daskals.cluster.workers import Cluster, Task
 from daskals.errors import ConfigError, DataError
-from daskals.kernels.scoring.topk import ItemPanels, SeenItems, TopItems, pack_items, top_items
+from daskals.kernels.scoring.topk import NOTHING, ItemPanels, SeenItems, TopItems, pack_items, top_items
+from daskals.kernels.scoring.weighted_rows import best_of
 from daskals.model.filters import Filters
 from daskals.model.fitted import NO_FILTERS, Model
 from daskals.model.list_order import Scoring
+from daskals.model.ordered import ListOrder
 from daskals.model.top_items import unit_rows
 from daskals.model.training_ratings import open_history
+from daskals.ratings.split import SplitSpec
 from daskals.store.atomic_folder import Existing, staged_directory
 from daskals.store.reader import RatingsStore
-from daskals.types import Int32, Int64
+from daskals.store.splits import ensure_split, load_block
+from daskals.types import TRAIN, Float32, Int64, RatingsBlock
 
 ROWS_A_PART = 8192
 RATINGS_AT_ONCE = 4_000_000
+
+LeaveOut: TypeAlias = Literal["all", "train", "none"]
+"""Which of a user's rated items are not listed: all, those of the training part, or none of them."""
 
 Progress = Callable[[int, int], None]
 """Told how many rows are done, and of how many."""
@@ -50,8 +58,12 @@ class ListRequest:
         Length of a list.
     scoring, filters
         How items are ordered, and which may be listed.
-    include_seen
-        Whether users are given what they rated.
+    order
+        As in `Model.recommend`.
+    leave_out
+        What of the items that users rated is not listed.
+    titles
+        Write the items' titles too.
     neighbours
         List each item's nearest items instead of users' best items.
     """
@@ -61,7 +73,9 @@ class ListRequest:
     n: int = 10
     scoring: Scoring = field(default_factory=Scoring)
     filters: Filters = NO_FILTERS
-    include_seen: bool = False
+    order: ListOrder | None = None
+    leave_out: LeaveOut = "all"
+    titles: bool = False
     neighbours: bool = False
 
 
@@ -83,8 +97,9 @@ def recommend_all(
     request
         What is asked for.
     out
-        Folder to write: `part-00000.parquet`, … with the columns `user`, `rank` (from 1), `item`, `score`, or
-        for neighbours `item`, `rank`, `similar_item`, `similarity`; users in the order of their rows.
+        Folder to write: `part-00000.parquet`, … with the columns `user`, `rank` (from 1), `item`, `score`,
+        `title` if asked for and `stars` (the predicted rating, within the scale), or for neighbours `item`,
+        `rank`, `similar_item`, `similarity`; users in the order of their rows.
     rows
         Rows to list, shape (rows,), distinct; all if absent.
     existing
@@ -108,9 +123,9 @@ def recommend_all(
     OutputError
         If `out` cannot be written or is taken.
     """
-    n_rows = _check(request) if rows is None else len(rows)
+    request, n_rows = _checked(request)
     if rows is not None:
-        _check(request)
+        n_rows = len(rows)
     with staged_directory(out.absolute(), existing=existing) as folder:
         chosen: str | None = None
         if rows is not None:
@@ -190,9 +205,11 @@ def _prepare(request: ListRequest) -> tuple[Model, ItemPanels]:
         return _load(request.model, request.version), _pack(request)
 
 
-def _check(request: ListRequest) -> int:
-    """Refuse, before any work, what cannot be asked of the model; return the number of rows it lists."""
+def _checked(request: ListRequest) -> tuple[ListRequest, int]:
+    """Refuse, before any work, what cannot be asked of the model; settle the order and count the rows."""
     model = _load(request.model, request.version)
+    if not request.neighbours:
+        request = replace(request, order=model.list_order(request.order, request.scoring))
     n_items = len(model.item_ids)
     if not 1 <= request.n <= n_items:
         raise ConfigError(
@@ -205,13 +222,17 @@ def _check(request: ListRequest) -> int:
             expected="conditions that some items meet",
             remedy="Lower the minimum of ratings, or widen genres, years and lists",
         )
-    if not (request.neighbours or request.include_seen):
+    if _needs_history(request):
         _history(model)
-    return n_items if request.neighbours else len(model.user_ids)
+    return request, n_items if request.neighbours else len(model.user_ids)
+
+
+def _needs_history(request: ListRequest) -> bool:
+    return not request.neighbours and (request.leave_out != "none" or request.order == "affinity")
 
 
 def _history(model: Model) -> RatingsStore:
-    return open_history(model.report["data"], "Restore it, or add --include-seen")
+    return open_history(model.report["data"], "Restore it, or add --include-seen --order rating")
 
 
 def _runs(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int64, SeenItems]]:
@@ -219,7 +240,7 @@ def _runs(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int
     if request.neighbours:
         yield rows, SeenItems(np.arange(len(rows) + 1), rows.astype(np.int32))
         return
-    if request.include_seen:
+    if not _needs_history(request):
         yield rows, SeenItems(np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32))
         return
     store = _history(model)
@@ -228,26 +249,58 @@ def _runs(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int
     while start < len(rows):
         limit = indptr[rows[start]] + RATINGS_AT_ONCE
         stop = max(start + 1, int(np.searchsorted(indptr[rows + 1], limit, side="right")))
-        yield rows[start:stop], _seen(store, rows[start:stop])
+        yield rows[start:stop], _left_out(request, model, store, rows[start:stop])
         start = stop
 
 
-def _seen(store: RatingsStore, rows: Int64) -> SeenItems:
-    first = int(rows[0])
-    block = store.read("user", first, int(rows[-1]) + 1).block
-    counts = np.diff(block.indptr)[rows - first]
+def _left_out(request: ListRequest, model: Model, store: RatingsStore, rows: Int64) -> SeenItems:
+    if request.leave_out == "none":
+        return SeenItems(np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32))
+    if request.leave_out == "train":
+        indptr, places, block = _picked(_training(model, store, rows), rows)
+    else:
+        indptr, places, block = _picked(store.read("user", int(rows[0]), int(rows[-1]) + 1).block, rows)
+    return SeenItems(indptr, block.indices[places])
+
+
+def _training(model: Model, store: RatingsStore, rows: Int64) -> RatingsBlock:
+    """Read the training ratings of users from the first row to the last."""
+    split = ensure_split(store, SplitSpec(**model.report["data"]["split"]))
+    return load_block(str(store.path), "user", int(rows[0]), int(rows[-1]) + 1, split.key, TRAIN)
+
+
+def _picked(block: RatingsBlock, rows: Int64) -> tuple[Int64, Int64, RatingsBlock]:
+    """Return where the ratings of rows begin, (rows + 1,), and their places in the block, (ratings,)."""
+    own = rows - block.start
+    counts = np.diff(block.indptr)[own]
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    if len(rows) == block.n_rows:
-        return SeenItems(indptr, block.indices)
-    places = np.repeat(block.indptr[rows - first] - indptr[:-1], counts) + np.arange(indptr[-1])
-    indices: Int32 = block.indices[places]
-    return SeenItems(indptr, indices)
+    return indptr, np.repeat(block.indptr[own] - indptr[:-1], counts) + np.arange(indptr[-1]), block
+
+
+def _by_affinity(request: ListRequest, model: Model, rows: Int64, seen: SeenItems) -> TopItems:
+    indptr, places, block = _picked(_training(model, _history(model), rows), rows)
+    items, ratings = block.indices[places].astype(np.int64), block.ratings[places]
+    with _loading:  # made once, not once a thread
+        scorer = model.order_scorer
+    allowed = model.allowed(request.filters)
+    best = np.full((len(rows), request.n), NOTHING, np.int32)
+    scores = np.full((len(rows), request.n), -np.inf, np.float32)
+    for k, row in enumerate(rows):
+        own = slice(indptr[k], indptr[k + 1])
+        scored: Float32 = scorer.scores(items[own], ratings[own], model.user_factors[row])
+        left = allowed.copy()
+        left[seen.indices[seen.indptr[k] : seen.indptr[k + 1]]] = False
+        found = best_of(scored, left, request.n)
+        best[k, : len(found)], scores[k, : len(found)] = found, scored[found]
+    return TopItems(best, scores)
 
 
 def _lists(request: ListRequest, model: Model, panels: ItemPanels, rows: Int64, seen: SeenItems) -> pa.Table:
     if request.neighbours:
         found = top_items(panels, unit_rows(model.item_factors[rows]), request.n, seen)
         return _table(model, request, rows, found)
+    if request.order == "affinity":
+        return _table(model, request, rows, _by_affinity(request, model, rows, seen))
     found = top_items(panels, np.ascontiguousarray(model.user_factors[rows]), request.n, seen)
     own = model.user_biases[rows] if request.scoring.constant(0.0, 1.0) else np.zeros(len(rows), np.float32)
     constant = np.float32(request.scoring.constant(model.mean, 0.0)) + own
@@ -263,11 +316,16 @@ def _table(model: Model, request: ListRequest, rows: Int64, found: TopItems) -> 
     n = found.items.shape[1]
     kept = found.items.ravel() >= 0
     ranks = np.tile(np.arange(1, n + 1, dtype=np.int32), len(rows))[kept]
-    return pa.table(
-        {
-            own: ids.take(pa.array(np.repeat(rows, n)[kept])),
-            "rank": pa.array(ranks),
-            listed: model.item_ids.take(pa.array(found.items.ravel()[kept])),
-            score: pa.array(found.scores.ravel()[kept]),
-        }
-    )
+    owners, items = np.repeat(rows, n)[kept], found.items.ravel()[kept].astype(np.int64)
+    columns = {
+        own: ids.take(pa.array(owners)),
+        "rank": pa.array(ranks),
+        listed: model.item_ids.take(pa.array(items)),
+        score: pa.array(found.scores.ravel()[kept]),
+    }
+    if not request.neighbours:
+        if request.titles and model.catalogue is not None and "title" in model.catalogue.column_names:
+            columns["title"] = model.catalogue["title"].take(pa.array(items))
+        stars = np.clip(model.predict_rows(owners, items), *model.limits).astype(np.float32)
+        columns["stars"] = pa.array(stars)
+    return pa.table(columns)
