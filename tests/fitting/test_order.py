@@ -208,3 +208,24 @@ def test_lists_for_a_test_leave_out_training_items_only(cluster, model, tmp_path
     assert held_out <= set(own["item"])
     assert not rated & set(own["item"])
     assert own["title"].tolist() == [model.item_name(model.find_item(item)) for item in own["item"]]
+
+
+@pytest.mark.slow
+def test_lists_of_real_ratings_are_in_the_order_people_choose(cluster, latest_small, tmp_path):
+    """Parquet lists scored by plain code: the bounds are what other systems reach."""
+    fit(latest_small, TrainConfig(seed=42, test_fraction=0.1, epochs=15)).save(tmp_path / "m")
+    model = Model.load(tmp_path / "m")
+    request = ListRequest(str(tmp_path / "m"), model.factors_sha256(), leave_out="train")
+    recommend_all(cluster, request, tmp_path / "out")
+    lists = pq.read_table(tmp_path / "out").to_pandas().groupby("user")["item"].apply(list)
+    frame = pd.read_csv(latest_small / "ratings.csv")
+    held_out = np.random.RandomState(42).rand(len(frame)) < 0.1
+    liked = frame[held_out & (frame["rating"] >= 3.5)].groupby("userId")["movieId"].apply(set)
+    discounts = 1 / np.log2(np.arange(2, 12))
+    ndcg, recall = [], []
+    for user, wanted in liked.items():
+        hits = np.array([item in wanted for item in lists[user]])
+        ndcg.append((hits * discounts).sum() / discounts[: min(10, len(wanted))].sum())
+        recall.append(hits.sum() / len(wanted))
+    assert np.mean(ndcg) >= 0.270
+    assert np.mean(recall) >= 0.243
