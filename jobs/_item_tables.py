@@ -18,15 +18,23 @@ def print_items(frame: pd.DataFrame, figure: str) -> None:
     columns = [name for name in ("genre", "title", "year", "genres") if name in frame.columns]
     columns = columns if "title" in columns else ["item", *columns]
     table.add_column("", justify="right")
-    for name in (*columns, figure, "ratings"):
-        table.add_column(
-            name, justify="right" if name in ("year", figure, "ratings") else "left", no_wrap=True
-        )
+    figures = [name for name in (figure, "stars") if name in frame.columns]
+    right = {"year", *figures, "ratings"}
+    for name in (*columns, *figures, "ratings"):
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
     for rank, row in enumerate(records(frame), 1):
         cells = [", ".join(row[name]) if name == "genres" else _text(row[name]) for name in columns]
-        table.add_row(str(rank), *cells, f"{row[figure]:.3f}", f"{row['n_ratings']:,}")
+        values = [_figure(row, name) for name in figures]
+        table.add_row(str(rank), *cells, *values, f"{row['n_ratings']:,}")
     width = None if sys.stdout.isatty() else 400
     Console(width=width, highlight=False).print(table)
+
+
+def _figure(row: dict[str, Any], name: str) -> str:
+    if name != "stars":
+        return f"{row[name]:.3f}"
+    deviation = row.get("stars_deviation")
+    return f"{row[name]:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
 def _text(value: Any) -> str:

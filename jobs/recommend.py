@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from daskals.model.filters import Filters
     from daskals.model.fitted import Model
     from daskals.model.list_order import Scoring
+    from daskals.model.ordered import ListOrder
     from daskals.store.atomic_folder import Existing
 
 
 @click.command()
 @model_argument
 @click.option("--out", type=click.Path(path_type=Path), default="recommendations", show_default=True,
-              help="Folder of Parquet parts to write: user, rank, item, score.")  # fmt: skip
+              help="Folder of Parquet parts to write: user, rank, item, score, stars.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
 @click.option("-n", "n", type=int, default=10, show_default=True, help="Length of a list.")
 @click.option("--users", type=click.Path(path_type=Path),
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
               help="A rating of somebody new, who gets a table; may be repeated.")  # fmt: skip
 @click.option("--ratings", type=click.Path(path_type=Path),
               help="File of somebody new's ratings (CSV or Parquet: item or title, rating).")  # fmt: skip
+@click.option("--order", type=click.Choice(["affinity", "rating"]),
+              help="What people choose, or predicted rating; default: affinity, if learnt.")  # fmt: skip
+@click.option("--leave-out", type=click.Choice(["all", "train", "none"]), default="all", show_default=True,
+              help="Rated items not to list: all, those of the training part, or none.")  # fmt: skip
+@click.option("--titles", is_flag=True, help="Write titles into the Parquet files too.")
 @click.option("--alpha", type=float, help="Weight α of popularity beside taste (paper 2, Eq. 10).")
 @click.option("--bias-weight", type=float, help="Weight of an item's bias (paper 1, Eq. 9).")
 @click.option("--min-ratings", type=int, default=0, help="Training ratings an item must have.")
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option("--allow", multiple=True, metavar="ITEM", help="An id or title that alone may be listed.")
 @click.option("--deny", multiple=True, metavar="ITEM", help="An id or title never to list.")
-@click.option("--include-seen", is_flag=True, help="Also list what a user has rated.")
+@click.option("--include-seen", is_flag=True, help="Also list what a user has rated: --leave-out none.")
 @field_options(ClusterConfig)
 @shared_options(json_file="Write a person's table as JSON too.")
 def main(model: str, rate: tuple[str, ...], ratings: Path | None, **options: Any) -> None:
@@ -54,11 +60,25 @@ def main(model: str, rate: tuple[str, ...], ratings: Path | None, **options: Any
     from daskals.registry.open_model import open_model
 
     scoring, filters = Scoring(options["alpha"], options["bias_weight"]), _filters(options)
+    if options["include_seen"]:
+        options["leave_out"] = "none"
     with open_model(model) as found:
+        options["order"] = _settled(found.model, options["order"], scoring)
         if rate or ratings is not None:
             _for_one(found.model, (rate, ratings), scoring, filters, options)
         else:
             _for_many(found.model, found.folder, scoring, filters, {**options, "cluster": config})
+
+
+def _settled(model: Model, asked: ListOrder | None, scoring: Scoring) -> ListOrder:
+    """Return the order of the lists; say it where an old model has learnt none."""
+    from daskals.model.list_order import Scoring
+    from daskals.model.ordered import OLD_MODEL
+
+    if asked is None and scoring == Scoring() and model.is_older_than_orders:
+        click.echo(OLD_MODEL, err=True)
+        return "rating"
+    return model.list_order(asked, scoring)
 
 
 def _filters(options: dict[str, Any]) -> Filters:
@@ -121,15 +141,17 @@ def _for_one(
         table = model.recommend(
             person,
             options["n"],
+            order=options["order"],
             alpha=scoring.alpha,
             bias_weight=scoring.bias_weight,
             filters=filters,
-            include_seen=options["include_seen"],
+            include_seen=options["leave_out"] == "none",
         )
     print_items(table, "score")
     if options["json_file"] is not None:
         content = {
             "ratings": [{"title": title, "rating": rating} for title, rating in taken],
+            "order": options["order"],
             "alpha": scoring.alpha,
             "bias_weight": scoring.bias_weight,
             "popular_by_genre": person.is_empty,
@@ -149,15 +171,47 @@ def _for_many(
 
     rows = user_rows(model, options["users"], options["single"])
     request = ListRequest(
-        str(folder), model.factors_sha256(), options["n"], scoring, filters, options["include_seen"]
+        str(folder),
+        model.factors_sha256(),
+        options["n"],
+        scoring,
+        filters,
+        order=options["order"],
+        leave_out=options["leave_out"],
+        titles=options["titles"],
     )
     existing: Existing = "replace" if options["overwrite"] else "refuse"
     with connect(options["cluster"]) as cluster, PartProgress("users") as progress:
         lines = recommend_all(
             cluster, request, options["out"], rows=rows, existing=existing, progress=progress
         )
+    if options["single"]:
+        _print_lists(model, options["out"])
     click.echo(f"{lines:,} recommendations for {progress.total:,} users in {progress.seconds:.1f} s")
     click.echo(f"saved {options['out']}")
+
+
+def _print_lists(model: Model, folder: Path) -> None:
+    """Print the lists of the users that were named one by one."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from daskals.model.tables import as_output, item_table
+    from jobs._item_tables import print_items
+
+    written = pq.read_table(folder).to_pandas()
+    for user, own in written.groupby("user", sort=False):
+        click.echo(f"user {user}:")
+        table = item_table(
+            model.rows_of("item", own["item"].tolist()),
+            "score",
+            own["score"].to_numpy(np.float32),
+            item_ids=model.item_ids,
+            counts=model.item_counts,
+            catalogue=model.catalogue,
+            beside={"stars": own["stars"].to_numpy(np.float32)},
+        )
+        print_items(as_output(table, "pandas"), "score")
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def is_dual(data: OrderData, n_items: int) -> bool:
 
 
 def choose_items(data: OrderData, work: float) -> Int64:
-    """Return the rows of the items to regress on one another, int64, ascending.
+    """Return the rows of the items to regress on one another, int64, shape (core,), ascending.
 
     Those with `LEAST_RATINGS`; if their products take more than `work` multiplications, the most rated.
     """

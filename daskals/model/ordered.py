@@ -18,6 +18,9 @@ from daskals.types import Float32, Float64, Int64
 ListOrder: TypeAlias = Literal["affinity", "rating"]
 """By what a person would choose, or by what they would rate highest."""
 
+NO_GENRES = "(no genres listed)"
+"""What MovieLens calls an item of no genre."""
+
 OLD_MODEL = "this model was trained before models learnt an order: its lists go by predicted rating"
 
 
@@ -71,7 +74,8 @@ class OrderedModel(LookupModel):
         """Which genres an item is of, 0 or 1, float64, shape (items, genres), genres as `traits` has them."""
         if self.catalogue is None or "genres" not in self.catalogue.column_names:
             return np.zeros((len(self.item_ids), 0))
-        return (self.traits.genres > 0).astype(np.float64)
+        named = [name != NO_GENRES for name in self.traits.names]
+        return (self.traits.genres[:, named] > 0).astype(np.float64)
 
     def affinities(self, profile: Profile) -> Float32:
         """Score all items for a person by affinity, float32, shape (items,)."""
@@ -82,5 +86,5 @@ class OrderedModel(LookupModel):
         items = self.item_rows[rows]
         taste = items[:, : self.rank] @ profile.factors
         rating = taste + items[:, self.rank + 1] + np.float32(self.mean + profile.bias)
-        clipped: Float32 = np.clip(rating, *self.limits).astype(np.float32)
-        return clipped
+        stars: Float32 = np.clip(rating, *self.limits).astype(np.float32)
+        return stars

@@ -34,6 +34,22 @@ class OwnRatings(NamedTuple):
     seen: Int64
 
 
+class TrainingRatings(NamedTuple):
+    """What several people rated in training, in compressed-row form.
+
+    Attributes
+    ----------
+    indptr
+        Where each person's ratings begin, int64, shape (people + 1,).
+    items, ratings
+        Item rows (int32) and ratings (float32), shape (ratings,).
+    """
+
+    indptr: Int64
+    items: Int32
+    ratings: Float32
+
+
 class History(Protocol):
     """What the people of a model rated, by row."""
 
@@ -47,6 +63,10 @@ class History(Protocol):
 
     def seen(self, rows: Int64) -> SeenItems:
         """Return what users have seen; `rows` int64, shape (users,), ascending."""
+        ...
+
+    def train(self, rows: Int64) -> TrainingRatings:
+        """Return what users rated in training; `rows` int64, shape (users,), ascending."""
         ...
 
 
@@ -141,6 +161,13 @@ class KeptRatings:
         indices[runs(indptr[:-1] + train, held)] = self.held_items[runs(self.held_indptr[rows], held)]
         return SeenItems(indptr, indices)
 
+    def train(self, rows: Int64) -> TrainingRatings:
+        """Return what users rated in training; `rows` int64, shape (users,)."""
+        counts = np.diff(self.indptr)[rows]
+        places = runs(self.indptr[rows], counts)
+        values = self.scale[self.values[places]] if len(self.scale) else self.values[places]
+        return TrainingRatings(starts_of(counts), self.items[places], values.astype(np.float32))
+
 
 @dataclass(frozen=True)
 class StoredRatings:
@@ -173,6 +200,19 @@ class StoredRatings:
         if len(rows) == block.n_rows:
             return SeenItems(indptr, block.indices)
         return SeenItems(indptr, block.indices[runs(block.indptr[rows - first], counts)])
+
+    def train(self, rows: Int64) -> TrainingRatings:
+        """Read what users rated in training; `rows` int64, shape (users,), ascending."""
+        first, stop = int(rows[0]), int(rows[-1]) + 1
+        block = self.store.read("user", first, stop).block
+        split = ensure_split(self.store, SplitSpec(**self.split))
+        start = self.store.indptr_at("user", first)
+        parts = split.parts("user", start, start + len(block.indices))
+        known = (parts == TRAIN) | (parts == FOLD_IN)
+        before = starts_of(known.astype(np.int64))[block.indptr]
+        counts = np.diff(before)[rows - first]
+        places = np.flatnonzero(known)[runs(before[rows - first], counts)]
+        return TrainingRatings(starts_of(counts), block.indices[places], block.ratings[places])
 
 
 def starts_of(counts: Int64) -> Int64:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,17 +20,22 @@ import pyarrow.parquet as pq
 
 from daskals.cluster.workers import Cluster, Task
 from daskals.errors import ConfigError, DataError
-from daskals.kernels.scoring.topk import ItemPanels, SeenItems, TopItems, pack_items, top_items
+from daskals.kernels.scoring.topk import NOTHING, ItemPanels, SeenItems, TopItems, pack_items, top_items
+from daskals.kernels.scoring.weighted_rows import best_of
 from daskals.model.filters import Filters
 from daskals.model.fitted import NO_FILTERS, Model
 from daskals.model.list_order import Scoring
+from daskals.model.ordered import ListOrder
 from daskals.model.top_items import unit_rows
 from daskals.model.training_ratings import History, starts_of
 from daskals.store.atomic_folder import Existing, staged_directory
-from daskals.types import Int64
+from daskals.types import Float32, Int64
 
 ROWS_A_PART = 8192
 RATINGS_AT_ONCE = 4_000_000
+
+LeaveOut: TypeAlias = Literal["all", "train", "none"]
+"""Which of a user's rated items are not listed: all, those of the training part, or none of them."""
 
 Progress = Callable[[int, int], None]
 """Told how many rows are done, and of how many."""
@@ -49,8 +55,12 @@ class ListRequest:
         Length of a list.
     scoring, filters
         How items are ordered, and which may be listed.
-    include_seen
-        Whether users are given what they rated.
+    order
+        As in `Model.recommend`.
+    leave_out
+        What of the items that users rated is not listed.
+    titles
+        Write the items' titles too.
     neighbours
         List each item's nearest items instead of users' best items.
     """
@@ -60,7 +70,9 @@ class ListRequest:
     n: int = 10
     scoring: Scoring = field(default_factory=Scoring)
     filters: Filters = NO_FILTERS
-    include_seen: bool = False
+    order: ListOrder | None = None
+    leave_out: LeaveOut = "all"
+    titles: bool = False
     neighbours: bool = False
 
 
@@ -82,8 +94,9 @@ def recommend_all(
     request
         What is asked for.
     out
-        Folder to write: `part-00000.parquet`, … with the columns `user`, `rank` (from 1), `item`, `score`, or
-        for neighbours `item`, `rank`, `similar_item`, `similarity`; users in the order of their rows.
+        Folder to write: `part-00000.parquet`, … with the columns `user`, `rank` (from 1), `item`, `score`,
+        `title` if asked for and `stars` (the predicted rating, within the scale), or for neighbours `item`,
+        `rank`, `similar_item`, `similarity`; users in the order of their rows.
     rows
         Rows to list, shape (rows,), distinct; all if absent.
     existing
@@ -107,9 +120,9 @@ def recommend_all(
     OutputError
         If `out` cannot be written or is taken.
     """
-    n_rows = _check(request) if rows is None else len(rows)
+    request, n_rows = _checked(request)
     if rows is not None:
-        _check(request)
+        n_rows = len(rows)
     with staged_directory(out.absolute(), existing=existing) as folder:
         chosen: str | None = None
         if rows is not None:
@@ -189,9 +202,11 @@ def _prepare(request: ListRequest) -> tuple[Model, ItemPanels]:
         return _load(request.model, request.version), _pack(request)
 
 
-def _check(request: ListRequest) -> int:
-    """Refuse, before any work, what cannot be asked of the model; return the number of rows it lists."""
+def _checked(request: ListRequest) -> tuple[ListRequest, int]:
+    """Refuse, before any work, what cannot be asked of the model; settle the order and count the rows."""
     model = _load(request.model, request.version)
+    if not request.neighbours:
+        request = replace(request, order=model.list_order(request.order, request.scoring))
     n_items = len(model.item_ids)
     if not 1 <= request.n <= n_items:
         raise ConfigError(
@@ -204,13 +219,17 @@ def _check(request: ListRequest) -> int:
             expected="conditions that some items meet",
             remedy="Lower the minimum of ratings, or widen genres, years and lists",
         )
-    if not (request.neighbours or request.include_seen):
+    if _needs_history(request):
         _history(model)
-    return n_items if request.neighbours else len(model.user_ids)
+    return request, n_items if request.neighbours else len(model.user_ids)
+
+
+def _needs_history(request: ListRequest) -> bool:
+    return not request.neighbours and (request.leave_out != "none" or request.order == "affinity")
 
 
 def _history(model: Model) -> History:
-    return model.history("add --include-seen")
+    return model.history("add --include-seen --order rating")
 
 
 def _runs(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int64, SeenItems]]:
@@ -218,7 +237,7 @@ def _runs(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int
     if request.neighbours:
         yield rows, SeenItems(np.arange(len(rows) + 1), rows.astype(np.int32))
         return
-    if request.include_seen:
+    if not _needs_history(request):
         yield rows, SeenItems(np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32))
         return
     history = _history(model)
@@ -227,14 +246,44 @@ def _runs(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int
     while start < len(rows):
         limit = indptr[rows[start]] + RATINGS_AT_ONCE
         stop = max(start + 1, int(np.searchsorted(indptr[rows + 1], limit, side="right")))
-        yield rows[start:stop], history.seen(rows[start:stop])
+        yield rows[start:stop], _left_out(request, history, rows[start:stop])
         start = stop
+
+
+def _left_out(request: ListRequest, history: History, rows: Int64) -> SeenItems:
+    if request.leave_out == "none":
+        return SeenItems(np.zeros(len(rows) + 1, np.int64), np.empty(0, np.int32))
+    if request.leave_out == "train":
+        known = history.train(rows)
+        return SeenItems(known.indptr, known.items)
+    return history.seen(rows)
+
+
+def _by_affinity(request: ListRequest, model: Model, rows: Int64, seen: SeenItems) -> TopItems:
+    known = _history(model).train(rows)
+    with _loading:  # made once, not once a thread
+        scorer = model.order_scorer
+    allowed = model.allowed(request.filters)
+    best = np.full((len(rows), request.n), NOTHING, np.int32)
+    scores = np.full((len(rows), request.n), -np.inf, np.float32)
+    for k, row in enumerate(rows):
+        own = slice(known.indptr[k], known.indptr[k + 1])
+        scored: Float32 = scorer.scores(
+            known.items[own].astype(np.int64), known.ratings[own], model.user_factors[row]
+        )
+        left = allowed.copy()
+        left[seen.indices[seen.indptr[k] : seen.indptr[k + 1]]] = False
+        found = best_of(scored, left, request.n)
+        best[k, : len(found)], scores[k, : len(found)] = found, scored[found]
+    return TopItems(best, scores)
 
 
 def _lists(request: ListRequest, model: Model, panels: ItemPanels, rows: Int64, seen: SeenItems) -> pa.Table:
     if request.neighbours:
         found = top_items(panels, unit_rows(model.item_factors[rows]), request.n, seen)
         return _table(model, request, rows, found)
+    if request.order == "affinity":
+        return _table(model, request, rows, _by_affinity(request, model, rows, seen))
     found = top_items(panels, np.ascontiguousarray(model.user_factors[rows]), request.n, seen)
     own = model.user_biases[rows] if request.scoring.constant(0.0, 1.0) else np.zeros(len(rows), np.float32)
     constant = np.float32(request.scoring.constant(model.mean, 0.0)) + own
@@ -250,11 +299,16 @@ def _table(model: Model, request: ListRequest, rows: Int64, found: TopItems) -> 
     n = found.items.shape[1]
     kept = found.items.ravel() >= 0
     ranks = np.tile(np.arange(1, n + 1, dtype=np.int32), len(rows))[kept]
-    return pa.table(
-        {
-            own: ids.take(pa.array(np.repeat(rows, n)[kept])),
-            "rank": pa.array(ranks),
-            listed: model.item_ids.take(pa.array(found.items.ravel()[kept])),
-            score: pa.array(found.scores.ravel()[kept]),
-        }
-    )
+    owners, items = np.repeat(rows, n)[kept], found.items.ravel()[kept].astype(np.int64)
+    columns = {
+        own: ids.take(pa.array(owners)),
+        "rank": pa.array(ranks),
+        listed: model.item_ids.take(pa.array(items)),
+        score: pa.array(found.scores.ravel()[kept]),
+    }
+    if not request.neighbours:
+        if request.titles and model.catalogue is not None and "title" in model.catalogue.column_names:
+            columns["title"] = model.catalogue["title"].take(pa.array(items))
+        stars = np.clip(model.predict_rows(owners, items), *model.limits).astype(np.float32)
+        columns["stars"] = pa.array(stars)
+    return pa.table(columns)

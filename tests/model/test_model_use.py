@@ -193,22 +193,23 @@ def test_recommend__finds_what_a_taste_points_to(model):
         "imdb_id",
         "tmdb_id",
         "score",
+        "stars",
         "n_ratings",
     ]
     assert len(set(found["title"]) & CHILDREN) >= 4
     assert "Toy Story (1995)" not in set(found["title"])
 
 
-@pytest.mark.parametrize("options", [{}, {"alpha": 0.3}, {"bias_weight": 0.05}])
+@pytest.mark.parametrize("options", [{"order": "rating"}, {"alpha": 0.3}, {"bias_weight": 0.05}])
 def test_recommend__orders_by_the_formula(model, options):
     found = model.recommend(7, 12, output="arrow", **options)
     p, b_u = model.user_factors[6].astype(float), float(model.user_biases[6])
     q, b = model.item_factors.astype(float), model.item_biases.astype(float)
     expected = {
-        "{}": model.mean + b_u + b + q @ p,
+        "order": model.mean + b_u + b + q @ p,
         "alpha": 0.3 * (model.mean + b) + q @ p,
         "bias_weight": model.mean + q @ p + 0.05 * b,
-    }[next(iter(options), "{}")]
+    }[next(iter(options))]
     np.testing.assert_allclose(model.scores(7, **options), expected, atol=2e-5)
     toy = model.find_item("Toy Story")
     np.testing.assert_allclose(model.scores(7, ["Toy Story"], **options)[0], expected[toy], atol=2e-5)
@@ -323,7 +324,7 @@ def test_model__answers_bad_questions_in_words(model, call, error, message):
 
 def test_model__without_catalogue_goes_by_ids(model):
     bare = replace(model, catalogue=None)
-    assert list(bare.recommend(1, 3).columns) == ["item", "score", "n_ratings"]
+    assert list(bare.recommend(1, 3).columns) == ["item", "score", "stars", "n_ratings"]
     with pytest.raises(DataError, match="does not know item 'Toy Story'"):
         bare.fold_in({"Toy Story": 5})
     with pytest.raises(ConfigError, match="the model has no genres of its items"):

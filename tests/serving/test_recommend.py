@@ -56,8 +56,10 @@ def run(command, *arguments: object) -> click.testing.Result:
     "options",
     [
         {},
+        {"order": "rating"},
+        {"leave_out": "none"},
         {"scoring": Scoring(alpha=0.2), "filters": Filters(min_ratings=10)},
-        {"scoring": Scoring(bias_weight=0.05), "include_seen": True, "n": 3},
+        {"scoring": Scoring(bias_weight=0.05), "leave_out": "none", "n": 3},
     ],
 )
 def test_recommend_all__gives_each_user_what_the_model_gives_one(
@@ -82,14 +84,16 @@ def test_recommend_all__gives_each_user_what_the_model_gives_one(
         alone = model.recommend(
             user,
             request.n,
+            order=request.order,
             alpha=request.scoring.alpha,
             bias_weight=request.scoring.bias_weight,
             filters=request.filters,
-            include_seen=request.include_seen,
+            include_seen=request.leave_out == "none",
         )
         assert own["item"].tolist() == alone["item"].tolist()
         assert own["rank"].tolist() == list(range(1, len(own) + 1))
         np.testing.assert_allclose(own["score"], alone["score"], atol=2e-5)
+        np.testing.assert_allclose(own["stars"], alone["stars"], atol=2e-5)
 
 
 def test_recommend_all__some_users(cluster, model, folder, tmp_path, monkeypatch):

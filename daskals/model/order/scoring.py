@@ -80,12 +80,14 @@ class OrderScorer:
         """
         settings = self._order.settings
         weight = settings.genre_weight * popularity**settings.genre_exponent
-        spread: Float64 = np.maximum(np.sqrt(genres.sum(axis=1, keepdims=True)), 1.0)
-        return np.asarray(weight[:, None] * genres / spread, np.float64)
+        shares: Float64 = genres / np.maximum(np.sqrt(genres.sum(axis=1, keepdims=True)), 1.0)
+        parts: Float64 = weight[:, None] * shares
+        return parts
 
     def base(self, popularity: Float64, biases: Float64) -> Float64:
         """Return what items score with everybody, p·P_i + r·b_i, float64, shape (items,) as both."""
-        return self._order.settings.popularity_weight * popularity + self._rating * biases
+        parts: Float64 = self._order.settings.popularity_weight * popularity + self._rating * biases
+        return parts
 
     def interactions(self, ratings: Float32) -> Float32:
         """Return what a person's ratings count as, float32, shape (ratings,) as they are."""
