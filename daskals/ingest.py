@@ -42,7 +42,7 @@ open store."""
 COMPANIONS = ("movies.csv", "tags.csv", "links.csv", "movies.dat", "tags.dat", "u.item", "u.genre")
 """Files beside a ratings file that are read with it; an official test part is another."""
 
-STORE_GENERATION = 1
+STORE_GENERATION = 2
 """To be raised when the same files give another store, so that cached ones are made anew."""
 
 
@@ -138,7 +138,7 @@ def forget_listed(store: str | Path, file: Path) -> RatingsStore:
         raise made_once(str(store))
     opened = open_latest(store)
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [line if line.strip() else "" for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"cannot be read as user ids ({error})",
@@ -241,7 +241,12 @@ def _table_of(source: RatingsSource, config: ReadConfig) -> RatingsTable:
 
 def _read(path: Path, config: ReadConfig, until: int | None = None) -> RatingsTable:
     return read_ratings(
-        path, columns=config.columns, duplicates=config.duplicates, invalid=config.invalid, until=until
+        path,
+        columns=config.columns,
+        duplicates=config.duplicates,
+        invalid=config.invalid,
+        until=until,
+        header="none" if config.no_header else "find",
     )
 
 

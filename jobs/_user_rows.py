@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from daskals.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
 def user_rows(model: Model, path: Path | None, named: tuple[str, ...]) -> Int64 | None:
     """Return the rows of the users of a file or of the command line, None for all users.
 
-    Raises ConfigError if both are given; DataError if the file cannot be read, or a user is not known.
+    Raises
+    ------
+    ConfigError
+        If both are given.
+    DataError
+        If the file cannot be read, or none of the users is known; some unknown ones are told and left out.
     """
     import numpy as np
 
@@ -30,13 +37,15 @@ def user_rows(model: Model, path: Path | None, named: tuple[str, ...]) -> Int64 
     if (rows < 0).any():
         more = ", …" if (rows < 0).sum() > 3 else ""
         unknown = [str(ids[place]) for place in np.flatnonzero(rows < 0)]
-        raise DataError(
+        found = (
             f"{len(unknown):,} {'user is' if len(unknown) == 1 else 'users are'} not in the model: "
-            f"{', '.join(unknown[:3])}{more}",
-            where="--user" if path is None else str(path),
-            expected=f"ids such as {model.user_ids[0].as_py()}",
+            f"{', '.join(unknown[:3])}{more}"
         )
-    return np.unique(rows)
+        where = "--user" if path is None else str(path)
+        if len(unknown) == len(ids):
+            raise DataError(found, where=where, expected=f"ids such as {model.user_ids[0].as_py()}")
+        click.echo(f"{where}: {found}; the others are listed", err=True)
+    return np.unique(rows[rows >= 0])
 
 
 def _read_users(path: Path) -> list[Any]:

@@ -18,6 +18,8 @@ def _parse_columns(value: object) -> object:
         return value
     pairs = [[piece.strip() for piece in part.split("=", 1)] for part in value.split(",")]
     roles = [pair[0] for pair in pairs]
+    if 3 <= len(set(roles)) == len(roles) <= 4 and all(len(p) == 1 and p[0].isdecimal() for p in pairs):
+        return dict(zip(_ROLES, roles, strict=False))
     if len(set(roles)) < len(roles) or any(
         len(pair) < 2 or not pair[1] or pair[0] not in _ROLES for pair in pairs
     ):

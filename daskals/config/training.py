@@ -23,6 +23,10 @@ class ReadConfig(Section):
     columns: Columns | None = Field(
         None, description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]."
     )
+    no_header: bool = Field(
+        default=False,
+        description="The first line is a rating; --columns then counts them, as 1,2,3 or user=2,….",
+    )
     duplicates: Literal["last", "first", "mean", "error"] = Field(
         "last",
         description="What a (user, item) pair rated twice counts as: by time, else by place in the file.",

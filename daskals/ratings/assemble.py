@@ -6,12 +6,13 @@ import datetime as dt
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from daskals.errors import DataError
 from daskals.ratings.catalogue import Catalogue, align_catalogue
 from daskals.ratings.duplicates import Duplicates, Repeated, find_repeated, mean_values
-from daskals.ratings.ids import NumberedIds, as_integers_if_all
+from daskals.ratings.ids import NumberedIds, as_integers_if_all, lookup
 from daskals.ratings.raw import Fault, Invalid, RawRatings
 from daskals.ratings.table import RatingsTable
 from daskals.types import Float32, Int64
@@ -86,7 +87,9 @@ def assemble(
     users, items = rows.users.compact(), rows.items.compact()
     _require_two(users, items, raw, dropped)
     user_ids = as_integers_if_all(users.ids)
-    aligned = align_catalogue(as_integers_if_all(items.ids), user_ids, catalogue)
+    item_ids = as_integers_if_all(items.ids)
+    _require_listed(item_ids, catalogue, raw)
+    aligned = align_catalogue(item_ids, user_ids, catalogue)
     return RatingsTable(
         users=users.codes,
         items=items.codes,
@@ -186,6 +189,21 @@ def _duplicate_error(raw: RawRatings, repeated: Repeated, rows: _Rows) -> DataEr
         expected="each user and item at most once",
         remedy="Remove the surplus rows, or settle them with --duplicates last, first or mean",
     )
+
+
+def _require_listed(item_ids: pa.Array, catalogue: Catalogue | None, raw: RawRatings) -> None:
+    """Refuse a catalogue of other items: titles would be nobody's, and its items could be recommended."""
+    if catalogue is None or not len(catalogue.ids):
+        return
+    listed = as_integers_if_all(catalogue.ids)
+    if (lookup(item_ids, listed) < 0).all():
+        raise DataError(
+            f"none of {len(item_ids):,} rated items is in the catalogue of {len(listed):,}: "
+            f"rated are {item_ids[0].as_py()!r} and the like, listed {listed[0].as_py()!r} and the like",
+            where=raw.origin.name,
+            expected="a catalogue that lists the rated items",
+            remedy="Name the column of the items that the catalogue lists, or move the catalogue away",
+        )
 
 
 def _require_two(users: NumberedIds, items: NumberedIds, raw: RawRatings, dropped: dict[str, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
 """Names that are understood without being told, in order of preference, in whatever case and with `_`, `-`,
 blanks or nothing between their words."""
 
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 _EXAMPLE = "user=…,item=…,rating=…[,timestamp=…]"
 
 
@@ -107,7 +109,7 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
                 f"the column for the {role} is missing; columns found: {_listed(found)}",
                 where=where,
                 expected=expected,
-                remedy=f"Name the columns with --columns {_EXAMPLE}",
+                remedy=_remedy(found),
             )
         if list(found).count(name or "") > 1:
             raise DataError(
@@ -119,6 +121,15 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
         chosen[role] = name
     user, item, rating = (str(chosen[role]) for role in REQUIRED)
     return ColumnNames(user, item, rating, chosen["timestamp"])
+
+
+def _remedy(found: Sequence[str]) -> str:
+    if any(_NUMBER.fullmatch(name) for name in found):
+        return (
+            "That looks like a rating and not like names: "
+            "count the columns with --no-header --columns user=1,item=2,rating=3"
+        )
+    return f"Name the columns with --columns {_EXAMPLE}"
 
 
 def _listed(found: Sequence[str]) -> str:

@@ -12,7 +12,8 @@ from pyarrow import csv as arrow_csv
 
 from daskals.ratings.columns import ColumnNames, choose_columns
 from daskals.ratings.convert import convert_table
-from daskals.ratings.layout import Head, Layout, open_stream, read_head, require_utf8, shortened, unreadable
+from daskals.ratings.layout import Head, Layout, read_head, require_utf8, shortened
+from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
 from daskals.ratings.raw import Fault, Origin, RawRatings
 
 _BLOCK_BYTES = 1 << 24
@@ -91,8 +92,8 @@ def _read(path: Path, layout: Layout, head: Head, names: ColumnNames, types: dic
     )
     parsing = arrow_csv.ParseOptions(
         delimiter=layout.delimiter,
-        quote_char=False if layout.header else '"',
-        newlines_in_values=careful and not layout.header,
+        quote_char='"' if layout.quoted else False,
+        newlines_in_values=careful and layout.quoted,
         invalid_row_handler=note if careful else None,
     )
     converting = arrow_csv.ConvertOptions(
@@ -102,13 +103,13 @@ def _read(path: Path, layout: Layout, head: Head, names: ColumnNames, types: dic
         strings_can_be_null=True,
     )
     try:
-        with open_stream(path) as stream:
+        with open_stream(path, one_blank=layout.delimiter == " ") as stream:
             table = arrow_csv.read_csv(stream, reading, parsing, converting)
     except pa.ArrowInvalid as error:
         if not careful:
             raise
         raise unreadable(path, error) from None
-    except OSError as error:
+    except STREAM_ERRORS as error:
         raise unreadable(path, error) from None
     return _Part(path, head, table.rename_columns(list(chosen)), misfits)
 

@@ -89,11 +89,14 @@ def number_ids(column: pa.ChunkedArray, *, where: str, name: str) -> NumberedIds
 def as_integers_if_all(ids: pa.Array) -> pa.Array:
     """Return strings that are all plain 64-bit integers as int64, and anything else as it is.
 
-    A number that would be written differently (`007`, `+5`, `1.0`) is a string, and so are then all.
+    A number that would be written differently (`007`, `+5`) is a string, and so are then all. Where all are
+    whole floats, as a table with gaps writes them (`29.0`), all are the integers.
     """
     if pa.types.is_integer(ids.type):
         return ids
     trimmed = pc.utf8_trim_whitespace(ids)
+    if pc.all(pc.match_substring_regex(trimmed, r"\.0$"), min_count=0).as_py():
+        trimmed = pc.replace_substring_regex(trimmed, r"\.0$", "")
     if not pc.all(pc.match_substring_regex(trimmed, INTEGER_TEXT), min_count=0).as_py():
         return ids
     try:

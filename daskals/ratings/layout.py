@@ -6,16 +6,14 @@ import codecs
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pyarrow as pa
+from typing import NamedTuple
 
 from daskals.errors import DataError
+from daskals.ratings.packing import STREAM_ERRORS, open_stream, unpacked_name, unreadable
 
 _HEAD_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 24
-_PARQUET = b"PAR1"
-_DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", ":": "colon"}
+DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", ":": "colon", " ": "blank"}
 
 
 @dataclass(frozen=True)
@@ -30,17 +28,20 @@ class Layout:
         Names of all columns where the file does not bring them, else empty.
     step
         Columns the parser sees for each field: 2 for `::`, read as `:` with an empty column between.
+    quoted
+        Whether a field may stand in quotes, with delimiters and line ends in it.
     """
 
     delimiter: str
     header: tuple[str, ...] = ()
     step: int = 1
+    quoted: bool = True
 
 
 COMMAS = Layout(",")
 TABS = Layout("\t")
-PLAIN_TABS = Layout("\t", ("user", "item", "rating", "timestamp"))
-DOUBLE_COLONS = Layout(":", ("user", "_1", "item", "_2", "rating", "_3", "timestamp"), step=2)
+PLAIN_TABS = Layout("\t", ("user", "item", "rating", "timestamp"), quoted=False)
+DOUBLE_COLONS = Layout(":", ("user", "_1", "item", "_2", "rating", "_3", "timestamp"), step=2, quoted=False)
 
 
 class Head(NamedTuple):
@@ -52,7 +53,7 @@ class Head(NamedTuple):
 
 def layout_of(path: Path) -> Layout:
     """Tell the layout of a file from its name."""
-    name = path.name.removesuffix(".gz")
+    name = unpacked_name(path)
     suffix = Path(name).suffix
     if suffix == ".dat":
         return DOUBLE_COLONS
@@ -69,7 +70,7 @@ def read_head(path: Path, layout: Layout) -> Head:
     DataError
         Where the file is empty, cannot be read, holds a header only, or has one column only.
     """
-    lines = _first_lines(path).splitlines()
+    lines = first_lines(path)
     index = next((index for index, line in enumerate(lines) if line.strip()), None)
     if index is None:
         raise DataError(
@@ -78,7 +79,7 @@ def read_head(path: Path, layout: Layout) -> Head:
             expected="ratings" if layout.header else "a header and ratings",
             remedy="Check that the file is complete",
         )
-    fields = next(csv.reader([lines[index]], delimiter=layout.delimiter))
+    fields = split_line(lines[index], layout)
     if len(fields) == 1:
         raise _one_column(path, index + 1, lines[index], layout)
     if layout.header:
@@ -90,35 +91,31 @@ def read_head(path: Path, layout: Layout) -> Head:
             expected="at least one row of user, item and rating",
             remedy="Check that the file is complete",
         )
-    return Head(tuple(field.strip() for field in fields), index + 1)
+    names = [field.strip() for field in fields]
+    if layout.step == 2:  # of `a::b` the parser sees a, nothing, b
+        names = [name or f"_{place}" for place, name in enumerate(names)]
+    return Head(tuple(names), index + 1)
 
 
-def table_head(path: Path) -> tuple[str, Head]:
-    """Return the delimiter and the head of a small table, which may have one column only."""
-    layout = layout_of(path)
-    delimiter = layout.delimiter if layout.step == 1 else ","
-    lines = _first_lines(path).splitlines()
-    index = next((index for index, line in enumerate(lines) if line.strip()), None)
-    if index is None:
-        raise unreadable(path, "it is empty")
-    fields = next(csv.reader([lines[index]], delimiter=delimiter))
-    return delimiter, Head(tuple(field.strip() for field in fields), index + 1)
+def split_line(line: str, layout: Layout) -> list[str]:
+    """Return the fields of a line as the parser sees them, blanks around them included."""
+    if layout.delimiter == " ":
+        return line.split()
+    if not layout.quoted:
+        return line.split(layout.delimiter)
+    return next(csv.reader([line], delimiter=layout.delimiter))
 
 
-def is_parquet(path: Path) -> bool:
-    """Tell whether a file is Parquet: by its first bytes, whatever it is called."""
+def first_lines(path: Path) -> list[str]:
+    """Return the lines of a file's first megabyte; raise DataError where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return file.read(len(_PARQUET)) == _PARQUET
-    except OSError as error:
+        with open_stream(path) as stream:
+            head: bytes = stream.read(_HEAD_BYTES)
+    except STREAM_ERRORS as error:
         raise unreadable(path, error) from None
-
-
-def open_stream(path: Path) -> Any:
-    """Open a file for pyarrow's parser, unpacked on the way where its name ends in `.gz`."""
-    if path.suffix == ".gz":
-        return pa.input_stream(str(path), compression="gzip")
-    return pa.memory_map(str(path))
+    if b"\0" in head.partition(b"\n")[0]:
+        raise unreadable(path, "its first line holds zero bytes, as binary files and UTF-16 do")
+    return head.decode("utf-8-sig", errors="replace").splitlines()
 
 
 def require_utf8(path: Path) -> None:
@@ -142,19 +139,8 @@ def require_utf8(path: Path) -> None:
         raise unreadable(
             path, f"byte 0x{error.object[error.start]:02x} in line {line:,} is no UTF-8"
         ) from None
-    except OSError as error:
+    except STREAM_ERRORS as error:
         raise unreadable(path, error) from None
-
-
-def unreadable(path: Path, error: Exception | str) -> DataError:
-    """Return the error for a file that cannot be read at all."""
-    packed = ", compressed with gzip" if path.suffix == ".gz" else ""
-    return DataError(
-        f"cannot be read ({error})",
-        where=str(path),
-        expected=f"a complete text file in UTF-8{packed}",
-        remedy="Fetch the file again, or save it as UTF-8",
-    )
 
 
 def shortened(text: str) -> str:
@@ -162,21 +148,11 @@ def shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def _first_lines(path: Path) -> str:
-    try:
-        with pa.input_stream(str(path), compression="gzip" if path.suffix == ".gz" else None) as stream:
-            head: bytes = stream.read(_HEAD_BYTES)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise unreadable(path, error) from None
-    if b"\0" in head.partition(b"\n")[0]:
-        raise unreadable(path, "its first line holds zero bytes, as binary files and UTF-16 do")
-    return head.decode("utf-8-sig", errors="replace")
-
-
 def _one_column(path: Path, line_number: int, line: str, layout: Layout) -> DataError:
-    present = [name for sign, name in _DELIMITER_NAMES.items() if sign != layout.delimiter and sign in line]
+    others = {sign: name for sign, name in DELIMITER_NAMES.items() if sign not in (layout.delimiter, " ")}
+    present = [name for sign, name in others.items() if sign in line]
     seen = f", though it holds a {present[0]}" if present else ""
-    wanted = "double colon" if layout.step == 2 else _DELIMITER_NAMES[layout.delimiter]
+    wanted = "double colon" if layout.step == 2 else DELIMITER_NAMES[layout.delimiter]
     return DataError(
         f"only one column found, '{shortened(line)}'{seen}",
         where=f"{path}, line {line_number}",

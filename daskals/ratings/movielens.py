@@ -15,8 +15,14 @@ from daskals.errors import DataError
 from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, split_genres, years_of_titles
 from daskals.ratings.columns import KNOWN_NAMES
 from daskals.ratings.layout import COMMAS, read_head
+from daskals.ratings.packing import PACKED_SUFFIXES, unpacked_name
 
-RATINGS_FILES = ("ratings.csv", "ratings.csv.gz", "ratings.dat", "u.data")
+RATINGS_FILES = (
+    "ratings.csv",
+    *(f"ratings.csv{suffix}" for suffix in PACKED_SUFFIXES),
+    "ratings.dat",
+    "u.data",
+)
 """Files that hold the ratings of a folder, in order of preference."""
 
 STANDARD_GENRES = (
@@ -32,7 +38,7 @@ _RATINGS = re.compile(r"ratings(?:[-_.].+)?\.(?:csv|parquet)")
 
 def catalogue_files(ratings: Path) -> dict[str, Path]:
     """Return the files beside a ratings file that describe its items: role → path, where they exist."""
-    name = ratings.name.removesuffix(".gz")
+    name = unpacked_name(ratings)
     if _RATINGS.fullmatch(name):
         roles = {"items": "movies.csv", "tags": "tags.csv", "links": "links.csv"}
     elif name == "ratings.dat":

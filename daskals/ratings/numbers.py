@@ -73,7 +73,17 @@ def _parse_ratings(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 def fault_of(
     reason: str, column: pa.ChunkedArray, mask: NDArray[np.bool_], name: str, expected: str
 ) -> tuple[Fault, ...]:
-    """Return the fault of masked rows, named by the first of them; none where there are none."""
+    """Return the fault of some rows, none where there are none.
+
+    Parameters
+    ----------
+    reason, column
+        What is wrong, and with which values.
+    mask
+        The rows, bool, shape (rows,).
+    name, expected
+        What the input calls the column, and what would be right.
+    """
     rows = np.flatnonzero(mask)
     if not len(rows):
         return ()
@@ -86,13 +96,13 @@ def fault_of(
 
 
 def mask_of(condition: pa.ChunkedArray) -> NDArray[np.bool_]:
-    """Return a condition as booleans, shape (rows,), with null for no."""
+    """Return a condition as bool, shape (rows,), with null for no."""
     mask: NDArray[np.bool_] = pc.fill_null(condition, fill_value=False).to_numpy().astype(np.bool_)
     return mask
 
 
 def blank_of(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    """Tell which values are null or, in texts, nothing but whitespace."""
+    """Tell which values are null or, in texts, nothing but whitespace; bool, shape (rows,)."""
     null = mask_of(pc.is_null(column))
     return null | mask_of(pc.equal(pc.utf8_trim_whitespace(column), "")) if is_text(column.type) else null
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from daskals.ratings.columns import check_columns
 from daskals.ratings.delimited import read_delimited
 from daskals.ratings.duplicates import Duplicates
 from daskals.ratings.folders import data_files, refuse_table
-from daskals.ratings.layout import layout_of
+from daskals.ratings.matrices import is_matrix, read_matrix
 from daskals.ratings.movielens import RATINGS_FILES, catalogue_files, read_catalogue
+from daskals.ratings.packing import is_parquet
 from daskals.ratings.parquet import read_parquet
-from daskals.ratings.raw import Invalid
+from daskals.ratings.raw import Invalid, RawRatings
+from daskals.ratings.sniff import Header, find_layout
 from daskals.ratings.table import RatingsTable
 
 
@@ -30,13 +32,14 @@ def read_ratings(
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
     until: int | None = None,
+    header: Header = "find",
 ) -> RatingsTable:
     """Read, validate and number the ratings of a folder or file.
 
     Parameters
     ----------
     path
-        A MovieLens folder of any generation, a CSV or TSV file with a header (`.gz` or not), a Parquet
+        A MovieLens folder of any generation, a text file, compressed or not, a sparse matrix, a Parquet
         file, a directory of Parquet files, or the training file of an official pair (`u1.base`, with
         `u1.test` beside it: see `read_predefined`).
     columns
@@ -48,6 +51,8 @@ def read_ratings(
         Whether a row that cannot be used ends the reading or is dropped and counted.
     until
         Last second since 1970 of which anything may be known; everything if None.
+    header
+        Whether the first line of a text file may name its columns; without names they are 1, 2, ….
 
     Raises
     ------
@@ -58,18 +63,11 @@ def read_ratings(
     """
     path = Path(path)
     if path.suffix == ".base" and path.with_suffix(".test").is_file():
-        files, n_base_files = [path, path.with_suffix(".test")], 1
+        inputs = InputFiles([path, path.with_suffix(".test")], n_base=1, header=header)
     else:
-        files, n_base_files = ratings_files(path), None
-    return read_files(
-        files,
-        columns=columns,
-        duplicates=duplicates,
-        invalid=invalid,
-        until=until,
-        n_base_files=n_base_files,
-        root=path if path.is_dir() else None,
-    )
+        root = path if path.is_dir() else None
+        inputs = InputFiles(ratings_files(path), root=root, header=header)
+    return read_files(inputs, columns=columns, duplicates=duplicates, invalid=invalid, until=until)
 
 
 def read_predefined(
@@ -97,52 +95,75 @@ def read_predefined(
     """
     for path in (Path(base), Path(test)):
         _require_file(path)
-    return read_files(
-        [Path(base), Path(test)], columns=columns, duplicates=duplicates, invalid=invalid, n_base_files=1
-    )
+    inputs = InputFiles([Path(base), Path(test)], n_base=1)
+    return read_files(inputs, columns=columns, duplicates=duplicates, invalid=invalid)
+
+
+@dataclass(frozen=True)
+class InputFiles:
+    """Files that are one input.
+
+    Attributes
+    ----------
+    paths
+        The files, of one layout; the first is the one whose catalogue is looked for.
+    n_base
+        The ratings of all but so many are those that the source itself tests; None: it has no split.
+    root
+        Folder below which the names of folders are columns, as `year=2015`; None: they say nothing.
+    header
+        Whether the first line of a text file may name its columns.
+    """
+
+    paths: Sequence[Path]
+    n_base: int | None = None
+    root: Path | None = None
+    header: Header = "find"
 
 
 def read_files(
-    files: Sequence[Path],
+    inputs: InputFiles,
     *,
     columns: Mapping[str, str] | None = None,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
     until: int | None = None,
-    n_base_files: int | None = None,
-    root: Path | None = None,
 ) -> RatingsTable:
-    """Read files of one layout as one input; the first is the one whose catalogue is looked for.
+    """Read files as one input.
 
     Parameters
     ----------
-    files
+    inputs
         The files.
     columns, duplicates, invalid, until
         As in `read_ratings`.
-    n_base_files
-        The ratings of all but so many are those that the source itself tests; None: it has no split.
-    root
-        Folder below which the names of folders are columns, as `year=2015`; None: they say nothing.
     """
+    files = inputs.paths
     if columns is not None:
         check_columns(columns)
     beside = catalogue_files(files[0])
     with ThreadPoolExecutor(1) as pool:
         fingerprints = pool.submit(_fingerprints, [*files, *beside.values()])
-        if files[0].suffix == ".parquet":
-            raw = read_parquet(files, columns, root)
-        else:
-            raw = read_delimited(files, layout_of(files[0]), columns)
+        raw = _read_raw(inputs, columns)
         catalogue = read_catalogue(beside)
         table = assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue, until=until)
-        if n_base_files is not None:
-            n_base = sum(n_rows for _, n_rows in raw.origin.parts[:n_base_files])
+        if inputs.n_base is not None:
+            n_base = sum(n_rows for _, n_rows in raw.origin.parts[: inputs.n_base])
             table = replace(table, predefined_test=table.positions >= n_base)
         sources = fingerprints.result()
         for source, (_, n_rows) in zip(sources, raw.origin.parts, strict=False):  # the catalogue has none
             source["rows"] = n_rows
         return replace(table, sources=sources)
+
+
+def _read_raw(inputs: InputFiles, columns: Mapping[str, str] | None) -> RawRatings:
+    """Read files by what they are, not by what they are called."""
+    files = inputs.paths
+    if files[0].suffix == ".parquet" or is_parquet(files[0]):
+        return read_parquet(files, columns, inputs.root)
+    if len(files) == 1 and is_matrix(files[0]):
+        return read_matrix(files[0])
+    return read_delimited(files, find_layout(files[0], columns, inputs.header), columns)
 
 
 def ratings_files(path: Path) -> list[Path]:

@@ -13,7 +13,8 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from daskals.errors import DataError
-from daskals.ratings.layout import is_parquet, open_stream, table_head
+from daskals.ratings.packing import is_parquet, open_stream
+from daskals.ratings.sniff import table_head
 
 
 def read_text_table(path: Path, expected: str) -> pa.Table:
@@ -29,12 +30,12 @@ def read_text_table(path: Path, expected: str) -> pa.Table:
     try:
         if is_parquet(path):
             return pq.read_table(path, partitioning=None)
-        delimiter, head = table_head(path)
-        with open_stream(path) as stream:
+        layout, head = table_head(path)
+        with open_stream(path, one_blank=layout.delimiter == " ") as stream:
             return arrow_csv.read_csv(
                 stream,
                 arrow_csv.ReadOptions(column_names=head.names, skip_rows=head.n_lines),
-                arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                arrow_csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
                 arrow_csv.ConvertOptions(
                     column_types=dict.fromkeys(head.names, pa.string()),
                     null_values=[""],

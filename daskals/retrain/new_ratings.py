@@ -14,14 +14,16 @@ from daskals.ingest import COMPANIONS
 from daskals.ratings.dates import last_moment
 from daskals.ratings.folders import data_files
 from daskals.ratings.movielens import RATINGS_FILES
-from daskals.ratings.source import read_files
+from daskals.ratings.packing import PACKED_SUFFIXES
+from daskals.ratings.source import InputFiles, read_files
 from daskals.ratings.table import RatingsTable
 from daskals.retrain.config import RetrainConfig
 from daskals.store.append import find_new
 from daskals.store.reader import RatingsStore
 from daskals.types import Int64
 
-SUFFIXES = (".csv", ".tsv", ".dat", ".csv.gz", ".tsv.gz", ".parquet")
+TEXTS = (".csv", ".tsv", ".dat")
+SUFFIXES = (*TEXTS, *(text + packed for text in TEXTS for packed in PACKED_SUFFIXES), ".parquet")
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,13 @@ def read_incoming(config: RetrainConfig, store: RatingsStore | None) -> Incoming
     files = [path for path in incoming_files(config.data) if _digest(path) not in taken]
     if not files:
         return None
+    root = config.data if config.data.is_dir() else None
     table = read_files(
-        files,
+        InputFiles(files, root=root, header="none" if config.no_header else "find"),
         columns=config.columns,
         duplicates=config.duplicates,
         invalid=config.invalid,
         until=last_moment(config.as_of),
-        root=config.data if config.data.is_dir() else None,
     )
     if table.n_later:
         # what is left out now has to be read again

@@ -298,6 +298,15 @@ def test_users_file__keeps_text_ids(texts, home, tmp_path, suffix):
     assert pq.read_table(tmp_path / "out")["user"].to_pylist() == list(USERS[:4])
 
 
+def test_unknown_users__do_not_end_a_batch(numbered, home, tmp_path):
+    (tmp_path / "users.csv").write_text("user\n7\n0007\nx\n1\n")
+    made = run(recommend, home / "numbered-model", "--users", tmp_path / "users.csv", "--out", tmp_path / "o",
+               "-n", 1, "--include-seen", "--dashboard-address", "none")  # fmt: skip
+    assert made.exit_code == 0, made.output
+    assert "2 users are not in the model: 0007, x; the others are listed" in made.output
+    assert pq.read_table(tmp_path / "o")["user"].to_pylist() == [1, 7]
+
+
 def test_deny_and_allow__keep_text_ids(texts, home, tmp_path):
     out = tmp_path / "list.json"
     made = run(recommend, home / "texts-model", "--rate", "1e5=5", "--deny", "0007", "--deny", "NA", "--deny",

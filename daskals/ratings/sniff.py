@@ -1,0 +1,119 @@
+"""Delimiter and header of a text file, found from its first lines."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from daskals.ratings.columns import ROLES, find_column
+from daskals.ratings.layout import DELIMITER_NAMES, Head, Layout, first_lines, layout_of, split_line
+from daskals.ratings.packing import unreadable
+
+Header: TypeAlias = Literal["find", "none"]
+"""Whether the first line may name the columns: it tells itself, or it does not."""
+
+N_LINES = 20
+"""Lines that are looked at."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
+_PARTED = ("\t", ";", "|", "::", ",", " ")
+
+_log = logging.getLogger("daskals.ratings")
+
+
+def find_layout(path: Path, wanted: Mapping[str, str] | None, header: Header = "find") -> Layout:
+    """Find how the columns of a file are parted and named; what its name does not say is noted in one line.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wanted
+        Role → name of the column, or None. Without a header columns are called 1, 2, …; if none are wanted
+        the first four are user, item, rating and timestamp.
+    header
+        Whether the first line may name the columns.
+    """
+    named = layout_of(path)
+    lines = [line for line in first_lines(path) if line.strip()][:N_LINES]
+    if not lines:
+        return named
+    layout = _parted(lines, named)
+    fields = _fields(lines[0], layout)
+    said = [] if layout.delimiter == named.delimiter else [f"separated by {_words(layout)}"]
+    if layout.header:
+        if header == "none" and wanted is not None:
+            layout = _headless(layout, len(fields), wanted)
+    elif header == "none" or _is_first_rating(fields, wanted):
+        layout = _headless(layout, len(fields), wanted)
+        said.append(f"no header: its columns are {', '.join(layout.header[:: layout.step])}")
+    if said:
+        _log.warning("%s: %s", path, "; ".join(said))
+    return layout
+
+
+def table_head(path: Path) -> tuple[Layout, Head]:
+    """Return the layout and the head of a small table, which may have one column only."""
+    lines = first_lines(path)
+    index = next((index for index, line in enumerate(lines) if line.strip()), None)
+    if index is None:
+        raise unreadable(path, "it is empty")
+    layout = replace(_parted([line for line in lines if line.strip()][:N_LINES], layout_of(path)), header=())
+    if layout.step > 1:
+        layout = Layout(",")
+    return layout, Head(tuple(field.strip() for field in split_line(lines[index], layout)), index + 1)
+
+
+def looks_like_rating(fields: Sequence[str]) -> bool:
+    """Tell whether fields are a user, an item, a number and perhaps a time, rather than names of columns."""
+    fields = [field.strip() for field in fields]
+    if not 3 <= len(fields) <= 4 or not all(fields[:3]):
+        return False
+    if any(find_column([field], role) for field in fields for role in ROLES):
+        return False
+    if fields == [str(place) for place in range(len(fields))]:  # pandas' names of columns without any
+        return False
+    timed = len(fields) == 3 or _NUMBER.fullmatch(fields[3]) or _DATE.fullmatch(fields[3])
+    return bool(_NUMBER.fullmatch(fields[2]) and timed)
+
+
+def _is_first_rating(fields: Sequence[str], wanted: Mapping[str, str] | None) -> bool:
+    names = {field.strip() for field in fields}
+    if wanted is not None and (names >= set(wanted.values()) or not all(map(str.isdecimal, wanted.values()))):
+        return False
+    return looks_like_rating(fields)
+
+
+def _headless(layout: Layout, n_fields: int, wanted: Mapping[str, str] | None) -> Layout:
+    names = [str(place + 1) for place in range(n_fields)]
+    if wanted is None:
+        names[: len(ROLES)] = ROLES[:n_fields]
+    if layout.step == 1:
+        return replace(layout, header=tuple(names))
+    between = [name for place, name in enumerate(names) for name in (name, f"_{place + 1}")]
+    return replace(layout, header=tuple(between[:-1]))
+
+
+def _parted(lines: Sequence[str], named: Layout) -> Layout:
+    """Return the layout of the file's name where it fits, else the first that parts all lines alike."""
+    if len(_fields(lines[0], named)) > 1:
+        return named
+    for sign in _PARTED:
+        layout = Layout(":", step=2, quoted=False) if sign == "::" else Layout(sign, quoted=sign != " ")
+        counts = {len(_fields(line, layout)) for line in lines}
+        if len(counts) == 1 and counts.pop() >= 3:
+            return layout
+    return named
+
+
+def _fields(line: str, layout: Layout) -> list[str]:
+    return line.split("::") if layout.step == 2 else split_line(line, layout)
+
+
+def _words(layout: Layout) -> str:
+    return "double colons" if layout.step == 2 else f"{DELIMITER_NAMES[layout.delimiter]}s"
