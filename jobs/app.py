@@ -241,7 +241,8 @@ def suggestion(model: Model, person: Profile, item: Any, figures: tuple[int, flo
             with st.popover("Why?", key=f"why-{rank}", type="tertiary"):
                 st.markdown(in_words(reasons(model, person, item)))
                 near = model.similar_items(item, 3, filters=Filters(min_ratings=5))
-                st.markdown("Like it: " + "; ".join(f"_{escape(name)}_" for name in near["title"]))
+                names = near["title"] if "title" in near else near["item"]
+                st.markdown("Like it: " + "; ".join(f"_{escape(str(name))}_" for name in names))
             for name, address in web_links(model, row):
                 st.link_button(name, address, type="tertiary")
 

@@ -25,21 +25,15 @@ class LookupModel(FactorModel):
 
     @cached_property
     def titles(self) -> TitleIndex:
-        """The catalogue's titles, ready to be searched.
+        """The catalogue's titles, ready to be searched; without titles, the ids stand in."""
+        if self.catalogue is not None and self.has_titles:
+            return TitleIndex(self.catalogue["title"], self.item_counts)
+        return TitleIndex(self.item_ids.cast(pa.string()), self.item_counts)
 
-        Raises
-        ------
-        DataError
-            If the ratings came without titles.
-        """
-        if self.catalogue is None or "title" not in self.catalogue.column_names:
-            raise DataError(
-                "the model has no titles",
-                where="title",
-                expected="original item ids",
-                remedy="Name items by id",
-            )
-        return TitleIndex(self.catalogue["title"], self.item_counts)
+    @property
+    def has_titles(self) -> bool:
+        """Whether the catalogue has titles."""
+        return self.catalogue is not None and "title" in self.catalogue.column_names
 
     @cached_property
     def ridge(self) -> Ridge:
@@ -73,7 +67,7 @@ class LookupModel(FactorModel):
         row = self.row_of("item", item)
         if row is not None:
             return row
-        if isinstance(item, str) and self.catalogue is not None:
+        if isinstance(item, str) and self.has_titles:
             return self.titles.resolve(item).row
         raise unknown_id("item", item, self.item_ids)
 

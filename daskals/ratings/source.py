@@ -12,6 +12,7 @@ from typing import Any
 
 from daskals.errors import DataError
 from daskals.ratings.assemble import assemble
+from daskals.ratings.catalogue import Catalogue
 from daskals.ratings.columns import check_columns
 from daskals.ratings.delimited import read_delimited
 from daskals.ratings.duplicates import Duplicates
@@ -29,6 +30,7 @@ def read_ratings(
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
     until: int | None = None,
+    catalogue: Catalogue | None = None,
 ) -> RatingsTable:
     """Read, validate and number the ratings of a folder or file.
 
@@ -47,6 +49,8 @@ def read_ratings(
         Whether a row that cannot be used ends the reading or is dropped and counted.
     until
         Last second since 1970 of which anything may be known; everything if None.
+    catalogue
+        What is known of the items, instead of what lies beside the ratings.
 
     Raises
     ------
@@ -67,6 +71,7 @@ def read_ratings(
         invalid=invalid,
         until=until,
         n_base_files=n_base_files,
+        catalogue=catalogue,
     )
 
 
@@ -108,6 +113,7 @@ def read_files(
     invalid: Invalid = "error",
     until: int | None = None,
     n_base_files: int | None = None,
+    catalogue: Catalogue | None = None,
 ) -> RatingsTable:
     """Read files of one layout as one input; the first is the one whose catalogue is looked for.
 
@@ -119,17 +125,19 @@ def read_files(
         As in `read_ratings`.
     n_base_files
         The ratings of all but so many are those that the source itself tests; None: it has no split.
+    catalogue
+        As in `read_ratings`.
     """
     if columns is not None:
         check_columns(columns)
-    beside = catalogue_files(files[0])
+    beside = catalogue_files(files[0]) if catalogue is None else {}
     with ThreadPoolExecutor(1) as pool:
         fingerprints = pool.submit(_fingerprints, [*files, *beside.values()])
         if files[0].suffix == ".parquet":
             raw = read_parquet(files, columns)
         else:
             raw = read_delimited(files, layout_of(files[0]), columns)
-        catalogue = read_catalogue(beside)
+        catalogue = catalogue or read_catalogue(beside)
         table = assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue, until=until)
         if n_base_files is not None:
             n_base = sum(n_rows for _, n_rows in raw.origin.parts[:n_base_files])
