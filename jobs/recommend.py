@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @click.option("--rate", multiple=True, metavar="TITLE=RATING",
               help="A rating of somebody new, who gets a table; may be repeated.")  # fmt: skip
 @click.option("--ratings", type=click.Path(path_type=Path),
-              help="File of somebody new's ratings (CSV or Parquet: item or title, rating).")  # fmt: skip
+              help="File of somebody new's ratings (CSV or Parquet: item or title, rating), or their export "
+              "from Letterboxd, IMDb or MovieLens.")  # fmt: skip
 @click.option("--alpha", type=float, help="Weight α of popularity beside taste (paper 2, Eq. 10).")
 @click.option("--bias-weight", type=float, help="Weight of an item's bias (paper 1, Eq. 9).")
 @click.option("--min-ratings", type=int, default=0, help="Training ratings an item must have.")
@@ -97,7 +98,7 @@ def _for_one(
     filters: Filters,
     options: dict[str, Any],
 ) -> None:
-    from daskals.model.new_users import parse_typed_ratings, popular_by_genre, read_profile_file
+    from daskals.model.new_users import parse_typed_ratings, popular_by_genre
     from jobs._item_tables import print_items, records
     from jobs._json_file import write_json
 
@@ -105,7 +106,7 @@ def _for_one(
     if path is not None:
         if texts:
             raise ConfigError("found together with --rate", where="--ratings", expected="one of the two")
-        person = model.fold_in(read_profile_file(path))
+        person = model.fold_in(path)
         taken = [
             (model.item_name(int(row)), float(r)) for row, r in zip(person.rated, person.ratings, strict=True)
         ]

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv as arrow_csv
-import pyarrow.parquet as pq
 
-from daskals.errors import ConfigError, DataError
+from daskals.errors import ConfigError
 from daskals.model.filters import Filters, genre_names
 from daskals.model.fitted import NO_FILTERS, Model
-from daskals.model.profile_ratings import KEY_COLUMNS
 
 EXAMPLES: dict[str, dict[str, float]] = {
     "One film: Toy Story (Nagi et al., section 7.1)": {"Toy Story (1995)": 5.0},
@@ -73,23 +68,6 @@ def parse_typed_ratings(model: Model, texts: Sequence[str]) -> list[TypedRating]
         match = model.titles.resolve(title)
         taken.append(TypedRating(title.strip(), match.row, match.title, rating, match.is_exact))
     return taken
-
-
-def read_profile_file(path: Path) -> pa.Table:
-    """Read one person's ratings from a CSV or Parquet file with a column `rating` and one of ids or titles.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, cannot be read, or lacks a column.
-    """
-    expected = f"a CSV or Parquet file with a column rating and one of {', '.join(KEY_COLUMNS)}"
-    if not path.is_file():
-        raise DataError("does not exist", where=str(path), expected=expected)
-    try:
-        return pq.read_table(path) if path.suffix in {".parquet", ".pq"} else arrow_csv.read_csv(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"cannot be read ({error})", where=str(path), expected=expected) from None
 
 
 def popular_by_genre(model: Model, per_genre: int = 3, filters: Filters = NO_FILTERS) -> pd.DataFrame:

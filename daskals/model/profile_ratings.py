@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
 
 from daskals.errors import DataError
 from daskals.types import Float32, Int64
@@ -65,6 +68,23 @@ def read_profile_ratings(
         np.array([row for row, _ in ascending], np.int64),
         np.array([rating for _, rating in ascending], np.float32),
     )
+
+
+def read_profile_file(path: Path) -> pa.Table:
+    """Read one person's ratings from a CSV or Parquet file with a column `rating` and one of ids or titles.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, cannot be read, or lacks a column.
+    """
+    expected = f"a CSV or Parquet file with a column rating and one of {', '.join(KEY_COLUMNS)}"
+    if not path.is_file():
+        raise DataError("does not exist", where=str(path), expected=expected)
+    try:
+        return pq.read_table(path) if path.suffix in {".parquet", ".pq"} else arrow_csv.read_csv(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"cannot be read ({error})", where=str(path), expected=expected) from None
 
 
 def _pairs(given: ProfileRatings) -> Iterable[tuple[Any, Any]]:

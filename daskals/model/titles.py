@@ -169,6 +169,11 @@ class TitleIndex:
             raise self.unknown(text)
         return TitleMatch(row, self.titles[row], is_exact=False)
 
+    def same(self, text: str) -> int | None:
+        """Return the row of the title that has a text's very words and year, None where there is none."""
+        exact = self._exact.get(text.strip().casefold())
+        return self._best_known(self._same_words(text)) if exact is None else exact
+
     def unknown(self, text: str) -> DataError:
         """Make the error for a title that nothing is like."""
         near = "; ".join(repr(self.titles[row]) for row in self.nearest(text))
