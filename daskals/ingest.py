@@ -51,15 +51,16 @@ STORE_GENERATION = 2
 def open_ratings(source: RatingsSource, config: ReadConfig, catalogue: Any = None) -> Iterator[RatingsStore]:
     """Open ratings in any form as a store.
 
+    Frames and matrices become a store in a temporary folder, gone when the block ends; files and named
+    data sets become one in the cache, found again while the files do not change.
+
     Parameters
     ----------
     source, config
         The ratings, and how they are read.
     catalogue
-        A table of what the items are, instead of the file that `config` names.
-
-    Frames and matrices become a store in a temporary folder, gone when the block ends; files and named
-    data sets become one in the cache, found again while the files do not change.
+        A table of what the items are, instead of the file that `config` names; then files become a temporary
+        store too.
     """
     if isinstance(source, RatingsStore):
         yield source
