@@ -17,10 +17,12 @@ import scipy.sparse
 from daskals.cache import cache_folder
 from daskals.config import JobConfig, ReadConfig
 from daskals.errors import ConfigError, DataError, OutputError
+from daskals.ratings.catalogue import Catalogue
 from daskals.ratings.datasets import DATASETS, fetch_dataset, suggest_name
 from daskals.ratings.dates import last_moment
 from daskals.ratings.exact_ids import exact_id, exact_ids
 from daskals.ratings.frames import from_frame, from_sparse
+from daskals.ratings.item_catalogue import read_items
 from daskals.ratings.source import read_ratings
 from daskals.ratings.synthetic import SYNTHETIC_NAMES, generate, synthetic_version
 from daskals.ratings.table import RatingsTable
@@ -47,19 +49,27 @@ STORE_GENERATION = 2
 
 
 @contextmanager
-def open_ratings(source: RatingsSource, config: ReadConfig) -> Iterator[RatingsStore]:
+def open_ratings(source: RatingsSource, config: ReadConfig, catalogue: Any = None) -> Iterator[RatingsStore]:
     """Open ratings in any form as a store.
 
     Frames and matrices become a store in a temporary folder, gone when the block ends; files and named
     data sets become one in the cache, found again while the files do not change.
+
+    Parameters
+    ----------
+    source, config
+        The ratings, and how they are read.
+    catalogue
+        A table of what the items are, instead of the file that `config` names; then files become a temporary
+        store too.
     """
     if isinstance(source, RatingsStore):
         yield source
-    elif isinstance(source, str | Path):
+    elif isinstance(source, str | Path) and catalogue is None:
         yield resolve_store(source, config)
     else:
         with tempfile.TemporaryDirectory(prefix="daskals-") as folder:
-            yield write_store(_table_of(source, config), Path(folder) / "store")
+            yield write_store(_table_of(source, config, catalogue), Path(folder) / "store")
 
 
 def ingest(
@@ -224,13 +234,15 @@ def _named_table(name: str, config: ReadConfig, until: int | None) -> RatingsTab
     raise suggest_name(name)
 
 
-def _table_of(source: RatingsSource, config: ReadConfig) -> RatingsTable:
+def _table_of(source: RatingsSource, config: ReadConfig, catalogue: Any) -> RatingsTable:
+    items = _items(config) if catalogue is None else read_items(catalogue, config.catalogue_columns)
+    if isinstance(source, str | Path):
+        return _read(Path(source), config, items=items)
+    how: dict[str, Any] = {"duplicates": config.duplicates, "invalid": config.invalid, "catalogue": items}
     if is_table(source):
-        return from_frame(
-            source, columns=config.columns, duplicates=config.duplicates, invalid=config.invalid
-        )
+        return from_frame(source, columns=config.columns, **how)
     if scipy.sparse.issparse(source):
-        return from_sparse(source, duplicates=config.duplicates, invalid=config.invalid)
+        return from_sparse(source, **how)
     raise DataError(
         f"ratings of type {type(source).__name__}",
         expected="a path, a data set's name, a table (pandas, Polars, Arrow, DuckDB, Dask), a SciPy sparse "
@@ -239,7 +251,13 @@ def _table_of(source: RatingsSource, config: ReadConfig) -> RatingsTable:
     )
 
 
-def _read(path: Path, config: ReadConfig, until: int | None = None) -> RatingsTable:
+def _items(config: ReadConfig) -> Catalogue | None:
+    return None if config.catalogue is None else read_items(config.catalogue, config.catalogue_columns)
+
+
+def _read(
+    path: Path, config: ReadConfig, until: int | None = None, items: Catalogue | None = None
+) -> RatingsTable:
     return read_ratings(
         path,
         columns=config.columns,
@@ -247,6 +265,7 @@ def _read(path: Path, config: ReadConfig, until: int | None = None) -> RatingsTa
         invalid=config.invalid,
         until=until,
         header="none" if config.no_header else "find",
+        catalogue=items or _items(config),
     )
 
 
@@ -269,6 +288,8 @@ def _fingerprint(path: Path, config: ReadConfig) -> str:
         files = sorted(entry for entry in path.rglob("*") if entry.is_file())
     else:
         files = [path, *(path.with_name(name) for name in (*COMPANIONS, f"{path.stem}.test"))]
+    if config.catalogue is not None:
+        files = [*files, Path(config.catalogue)]
     stats = [(str(file.absolute()), file.stat()) for file in files if file.exists()]
     identity = {
         "generation": STORE_GENERATION,

@@ -83,7 +83,9 @@ def line(model: Model, row: int, place: str) -> None:
 
 def describe(model: Model, row: int) -> str:
     """Say an item's genres and how many rated it."""
-    genres = model.catalogue["genres"][row].as_py() if model.catalogue is not None else []
+    catalogue = model.catalogue
+    has_genres = catalogue is not None and "genres" in catalogue.column_names
+    genres = catalogue["genres"][row].as_py() if has_genres else []
     count = int(model.item_counts[row])
     shown = " · ".join(genres[:N_GENRES]) + (" …" if len(genres) > N_GENRES else "")
     known = f"{count:,} ratings" if count else "not rated yet"

@@ -22,6 +22,7 @@ from daskals.errors import DaskalsError
 from daskals.model.filters import Filters, genre_names
 from daskals.model.fitted import Model
 from daskals.model.new_users import EXAMPLES, popular_by_genre
+from daskals.model.personal_exports import read_export
 from daskals.model.profile import Profile
 from daskals.serving.live_model import ModelServer, Served
 from daskals.serving.presentation import in_words, item_map, reasons, web_links, year_limits
@@ -60,6 +61,7 @@ def main() -> None:
         with told():
             find(model)
         own_ratings(model)
+        upload(model)
     with right:
         st.html('<div id="for-you"></div>')
         person = place(model)
@@ -182,6 +184,35 @@ def own_ratings(model: Model) -> None:
             )
 
 
+def upload(model: Model) -> None:
+    """Draw the place for an export of somebody's ratings from elsewhere."""
+    with st.expander("Bring your ratings", icon=":material/upload:"):
+        st.file_uploader(
+            "ratings.csv as Letterboxd, IMDb or MovieLens export it", type="csv", key="upload",
+            on_change=take_upload, args=(model,),
+        )  # fmt: skip
+        if "brought" in st.session_state:
+            st.write(st.session_state.brought)
+
+
+def take_upload(model: Model) -> None:
+    """Take the ratings of an uploaded export, and say which titles are not known."""
+    file = st.session_state.upload
+    if file is None:
+        return
+    try:
+        taken = read_export(model, file.getvalue())
+    except DaskalsError as error:
+        st.session_state.brought = str(error)
+        return
+    if taken is None:
+        st.session_state.brought = "This is no export of Letterboxd, IMDb or MovieLens."
+        return
+    replace_ratings({**st.session_state.ratings, **taken.ratings})
+    unknown = f" Not known here: {escape('; '.join(taken.unknown))}." if taken.unknown else ""
+    st.session_state.brought = f"{len(taken.ratings):,} ratings from {taken.source} were taken.{unknown}"
+
+
 def place(model: Model) -> Profile:
     """Fold the person in."""
     return model.fold_in(st.session_state.ratings)
@@ -241,7 +272,8 @@ def suggestion(model: Model, person: Profile, item: Any, figures: tuple[int, flo
             with st.popover("Why?", key=f"why-{rank}", type="tertiary"):
                 st.markdown(in_words(reasons(model, person, item)))
                 near = model.similar_items(item, 3, filters=Filters(min_ratings=5))
-                st.markdown("Like it: " + "; ".join(f"_{escape(name)}_" for name in near["title"]))
+                names = near["title"] if "title" in near else near["item"]
+                st.markdown("Like it: " + "; ".join(f"_{escape(str(name))}_" for name in names))
             for name, address in web_links(model, row):
                 st.link_button(name, address, type="tertiary")
 

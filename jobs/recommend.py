@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @click.option("--rate", multiple=True, metavar="TITLE=RATING",
               help="A rating of somebody new, who gets a table; may be repeated.")  # fmt: skip
 @click.option("--ratings", type=click.Path(path_type=Path),
-              help="File of somebody new's ratings (CSV or Parquet: item or title, rating).")  # fmt: skip
+              help="File of somebody new's ratings (CSV or Parquet: item or title, rating), or their export "
+              "from Letterboxd, IMDb or MovieLens.")  # fmt: skip
 @click.option("--order", type=click.Choice(["affinity", "rating"]),
               help="What people choose, or predicted rating; default: affinity, if learnt.")  # fmt: skip
 @click.option("--leave-out", type=click.Choice(["all", "train", "none"]), default="all", show_default=True,
@@ -112,7 +113,7 @@ def _for_one(
     filters: Filters,
     options: dict[str, Any],
 ) -> None:
-    from daskals.model.new_users import parse_typed_ratings, popular_by_genre, read_profile_file
+    from daskals.model.new_users import parse_typed_ratings, popular_by_genre
     from jobs._item_tables import print_items, records
     from jobs._json_file import write_json
 
@@ -120,7 +121,7 @@ def _for_one(
     if path is not None:
         if texts:
             raise ConfigError("found together with --rate", where="--ratings", expected="one of the two")
-        person = model.fold_in(read_profile_file(path))
+        person = model.fold_in(path)
         taken = [
             (model.item_name(int(row)), float(r)) for row, r in zip(person.rated, person.ratings, strict=True)
         ]

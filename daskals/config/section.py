@@ -11,9 +11,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from daskals.errors import ConfigError
 
 _ROLES = ("user", "item", "rating", "timestamp")
+_ITEM_ROLES = ("item", "title", "genres", "year")
 
 
 def _parse_columns(value: object) -> object:
+    return _parse_roles(value, _ROLES, "user=NAME,item=NAME,rating=NAME[,timestamp=NAME]")
+
+
+def _parse_item_columns(value: object) -> object:
+    return _parse_roles(value, _ITEM_ROLES, "item=NAME[,title=NAME][,genres=NAME][,year=NAME]")
+
+
+def _parse_roles(value: object, known: tuple[str, ...], expected: str) -> object:
     if not isinstance(value, str):
         return value
     pairs = [[piece.strip() for piece in part.split("=", 1)] for part in value.split(",")]
@@ -21,13 +30,14 @@ def _parse_columns(value: object) -> object:
     if 3 <= len(set(roles)) == len(roles) <= 4 and all(len(p) == 1 and p[0].isdecimal() for p in pairs):
         return dict(zip(_ROLES, roles, strict=False))
     if len(set(roles)) < len(roles) or any(
-        len(pair) < 2 or not pair[1] or pair[0] not in _ROLES for pair in pairs
+        len(pair) < 2 or not pair[1] or pair[0] not in known for pair in pairs
     ):
-        raise ValueError(f"found {value!r}; expected user=NAME,item=NAME,rating=NAME[,timestamp=NAME]")
+        raise ValueError(f"found {value!r}; expected {expected}")
     return {pair[0]: pair[1] for pair in pairs}
 
 
 Columns = Annotated[dict[str, str], BeforeValidator(_parse_columns)]
+ItemColumns = Annotated[dict[str, str], BeforeValidator(_parse_item_columns)]
 
 
 def _parse_names(value: object) -> object:

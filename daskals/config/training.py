@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from daskals.config.section import Columns, Names, Section
+from daskals.config.section import Columns, ItemColumns, Names, Section
 
 if TYPE_CHECKING:
     from daskals.types import Ridge
@@ -33,6 +33,12 @@ class ReadConfig(Section):
     )
     invalid: Literal["error", "drop"] = Field(
         "error", description="Stop at a bad row, or drop bad rows and count them by reason."
+    )
+    catalogue: str | None = Field(
+        None, description="CSV or Parquet file of what the items are, instead of one beside the ratings."
+    )
+    catalogue_columns: ItemColumns | None = Field(
+        None, description="Its columns: item=NAME[,title=NAME][,genres=NAME][,year=NAME]."
     )
 
 

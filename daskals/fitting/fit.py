@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,9 @@ def fit(
     client: Client | None = None,
     callbacks: Sequence[Callback] = (),
     run: RunOptions = NO_OPTIONS,
+    *,
+    columns: Mapping[str, str] | None = None,
+    catalogue: Any = None,
 ) -> Model:
     """Train a model.
 
@@ -61,6 +64,11 @@ def fit(
         Called with every event of the run.
     run
         Checkpoints and memory; without it, no checkpoints and half of each machine's memory.
+    columns
+        Role (`user`, `item`, `rating`, `timestamp`) → name of the column, as `config.columns`.
+    catalogue
+        What the items are: a table, or a file as `config.catalogue`; `config.catalogue_columns` names its
+        columns `item`, `title`, `genres` and `year`, where they are not called so.
 
     Returns
     -------
@@ -73,6 +81,10 @@ def fit(
         If ratings, options or the cluster do not allow it; the message says what to do.
     """
     config = config or TrainConfig()
+    if columns is not None:
+        config = config.model_copy(update={"columns": dict(columns)})
+    if isinstance(catalogue, str | Path):
+        config, catalogue = config.model_copy(update={"catalogue": str(catalogue)}), None
     if config.split == "kfold" and config.fold is None:
         raise ConfigError(
             "fit trains one model and was given no fold",
@@ -80,8 +92,9 @@ def fit(
             expected="a fold number",
             remedy="Name one, or use cross_validate",
         )
-    with _prepared(ratings, config, client, callbacks) as (cluster, store):
-        if config.keep_ratings and not isinstance(ratings, str | Path | RatingsStore):
+    with _prepared(ratings, config, client, callbacks, catalogue) as (cluster, store):
+        lasting = isinstance(ratings, str | Path | RatingsStore) and catalogue is None
+        if config.keep_ratings and not lasting:
             # the store of a frame is gone when this ends: nothing else could tell what its users rated
             keep = max(config.keep_ratings, store.n_ratings)
             config = config.model_copy(update={"keep_ratings": keep})
@@ -139,11 +152,15 @@ def split_spec(config: TrainConfig, store: RatingsStore) -> SplitSpec:
 
 @contextmanager
 def _prepared(
-    ratings: RatingsSource, config: TrainConfig, client: Client | None, callbacks: Sequence[Callback]
+    ratings: RatingsSource,
+    config: TrainConfig,
+    client: Client | None,
+    callbacks: Sequence[Callback],
+    catalogue: Any = None,
 ) -> Iterator[tuple[Cluster, RatingsStore]]:
     for callback in callbacks:
         callback(PhaseStarted("read"))
-    with open_ratings(ratings, config) as store:
+    with open_ratings(ratings, config, catalogue) as store:
         if client is not None:
             yield Cluster(client), store
             return

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daskals.errors import ConfigError
+from daskals.ratings.catalogue import plain_genre
 from daskals.types import Int64
 
 
@@ -82,6 +83,7 @@ def _of_genres(column: pa.ChunkedArray, genres: Sequence[str]) -> NDArray[np.boo
     lists = pa.concat_arrays(column.chunks)
     names = lists.flatten()
     known = set(names.to_pylist())
+    genres = [genre if genre in known else plain_genre(genre) for genre in genres]
     unknown = [genre for genre in genres if genre not in known]
     if unknown:
         raise ConfigError(

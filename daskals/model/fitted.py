@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -15,9 +17,10 @@ from daskals.model.filters import Filters
 from daskals.model.list_order import Scoring
 from daskals.model.new_items import ColdStart, anchor_mean, genre_weights, new_traits
 from daskals.model.ordered import ListOrder, OrderedModel
+from daskals.model.personal_exports import read_export
 from daskals.model.prior_mean import rating_parts, trait_part
 from daskals.model.profile import Explanation, Profile, explain
-from daskals.model.profile_ratings import ProfileRatings, read_profile_ratings
+from daskals.model.profile_ratings import ProfileRatings, read_profile_file, read_profile_ratings
 from daskals.model.tables import Frame, Output, as_output, item_table
 from daskals.model.top_items import best_rows, best_scores, pack_units, pack_with_bias, unit_rows
 from daskals.model.training_ratings import History, StoredRatings, open_history
@@ -28,6 +31,8 @@ Person: TypeAlias = Any
 
 NO_FILTERS = Filters()
 NOTHING: Mapping[str, Float32] = MappingProxyType({})
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Model(OrderedModel):
@@ -84,14 +89,16 @@ class Model(OrderedModel):
         again = "train with a higher --keep-ratings, so that the model carries them"
         return StoredRatings(open_history(data, f"Restore it; {again}; or {remedy}"), data["split"])
 
-    def fold_in(self, ratings: ProfileRatings) -> Profile:
+    def fold_in(self, ratings: ProfileRatings | str | Path) -> Profile:
         """Place a person who is not in the model, by the solve and ridge of a training half-step.
 
         Parameters
         ----------
         ratings
             What was rated, by id or title, and how: a mapping, pairs, or a frame with the columns `item` or
-            `title` and `rating`. It may be empty: then nothing but the prior is known.
+            `title` and `rating`. It may be empty: then nothing but the prior is known. Or the path of a file
+            of these columns, or of an export of Letterboxd, IMDb or MovieLens; titles of an export that the
+            model does not know are logged and left out.
 
         Returns
         -------
@@ -103,8 +110,20 @@ class Model(OrderedModel):
         DataError
             For an unknown title or id, a rating off the scale, or something rated twice.
         """
+        if isinstance(ratings, str | Path):
+            ratings = self._ratings_of_file(Path(ratings))
         rows, values = read_profile_ratings(ratings, self, "item")
         return self.fold("user").solve(rows, values, self._no_prior, self._person_priors(rows))
+
+    def _ratings_of_file(self, path: Path) -> ProfileRatings:
+        taken = read_export(self, path) if path.is_file() else None
+        if taken is None:
+            return read_profile_file(path)
+        if taken.unknown:
+            LOGGER.warning(
+                "%s: %d titles are not known: %s", path, len(taken.unknown), "; ".join(taken.unknown)
+            )
+        return taken.ratings
 
     def _person_priors(self, rated: Int64) -> Float64:
         return rating_parts(self.feature_groups["user"], rated, self.catalogue, self.rank + 1)

@@ -26,21 +26,10 @@ class LookupModel(FactorModel):
 
     @cached_property
     def titles(self) -> TitleIndex:
-        """The catalogue's titles, ready to be searched.
-
-        Raises
-        ------
-        DataError
-            If the ratings came without titles.
-        """
-        if not self.has_titles or self.catalogue is None:
-            raise DataError(
-                "the model has no titles",
-                where="title",
-                expected="original item ids",
-                remedy="Name items by id",
-            )
-        return TitleIndex(self.catalogue["title"], self.item_counts)
+        """The catalogue's titles, ready to be searched; without titles, the ids stand in."""
+        if self.catalogue is not None and self.has_titles:
+            return TitleIndex(self.catalogue["title"], self.item_counts)
+        return TitleIndex(self.item_ids.cast(pa.string()), self.item_counts)
 
     @cached_property
     def ridge(self) -> Ridge:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from daskals.errors import ConfigError
+from daskals.ratings.catalogue import plain_genre
 from daskals.types import Float64, Int64
 
 ColdStart: TypeAlias = Literal["genres", "anchors", "bias"]
@@ -60,6 +61,7 @@ def new_traits(genres: Sequence[str], names: list[str]) -> Float64:
     ConfigError
         If a genre is not known.
     """
+    genres = [genre if genre in names else plain_genre(genre) for genre in genres]
     unknown = [genre for genre in genres if genre not in names]
     if unknown:
         raise ConfigError(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import pyarrow as pa
 
 from daskals.errors import ConfigError
 from daskals.model.filters import Filters, genre_names
 from daskals.model.fitted import NO_FILTERS, Model
-from daskals.ratings.text_table import read_text_table
 
 EXAMPLES: dict[str, dict[str, float]] = {
     "One film: Toy Story (Nagi et al., section 7.1)": {"Toy Story (1995)": 5.0},
@@ -79,17 +76,6 @@ def _understood(model: Model, text: str, rating: float) -> TypedRating:
         return TypedRating(text, row, model.item_name(row), rating, is_exact=True)
     match = model.titles.resolve(text)
     return TypedRating(text, match.row, match.title, rating, match.is_exact)
-
-
-def read_profile_file(path: Path) -> pa.Table:
-    """Read one person's ratings from a CSV or Parquet file with a column `rating` and one of ids or titles.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or cannot be read.
-    """
-    return read_text_table(path, "a CSV or Parquet file with a column rating, and one of item ids or titles")
 
 
 def popular_by_genre(model: Model, per_genre: int = 3, filters: Filters = NO_FILTERS) -> pd.DataFrame:

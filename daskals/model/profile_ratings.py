@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 from daskals.errors import DataError
 from daskals.model.lookup import LookupModel
 from daskals.ratings.columns import KNOWN_NAMES, find_column
+from daskals.ratings.text_table import read_text_table
 from daskals.types import Float32, Int64, Side
 
 ProfileRatings: TypeAlias = Mapping[Any, float] | Iterable[tuple[Any, float]] | pd.DataFrame | pa.Table
@@ -68,6 +70,17 @@ def read_profile_ratings(given: ProfileRatings, model: LookupModel, side: Side) 
         np.array([row for row, _ in ascending], np.int64),
         np.array([rating for _, rating in ascending], np.float32),
     )
+
+
+def read_profile_file(path: Path) -> pa.Table:
+    """Read one person's ratings from a CSV or Parquet file with a column `rating` and one of ids or titles.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or cannot be read.
+    """
+    return read_text_table(path, "a CSV or Parquet file with a column rating, and one of item ids or titles")
 
 
 def _keyed(

@@ -183,6 +183,11 @@ class TitleIndex:
         """Tell whether a text is a whole title, case, year, accents and article aside."""
         return text.strip().casefold() in self._exact or bool(len(self._same_words(text)))
 
+    def same(self, text: str) -> int | None:
+        """Return the row of the title that has a text's very words and year, None where there is none."""
+        exact = self._exact.get(text.strip().casefold())
+        return self._best_known(self._same_words(text)) if exact is None else exact
+
     def unknown(self, text: str) -> DataError:
         """Make the error for a title that nothing is like."""
         near = "; ".join(repr(self.titles[row]) for row in self.nearest(text))

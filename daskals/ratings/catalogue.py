@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ import pyarrow.compute as pc
 from daskals.ratings.ids import as_integers_if_all, common_type, lookup
 
 GENRES_TYPE = pa.list_(pa.string())
+
+_POSSESSIVE = re.compile(r"['’`´]s$")
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,12 @@ def align_catalogue(item_ids: pa.Array, user_ids: pa.Array, catalogue: Catalogue
     index = pa.array(lookup(everything, listed))
     index = pc.if_else(pc.less(index, 0), None, index)
     items = catalogue.items.take(index).combine_chunks()
-    genres = items["genres"].combine_chunks()
-    empty = pa.ListArray.from_arrays(pa.array(np.zeros(2, dtype=np.int32)), pa.array([], pa.string()))[0]
-    items = items.set_column(
-        items.column_names.index("genres"), "genres", pc.if_else(pc.is_null(genres), empty, genres)
-    )
+    if "genres" in items.column_names:
+        genres = _plain_genres(items["genres"].combine_chunks())
+        empty = pa.ListArray.from_arrays(pa.array(np.zeros(2, dtype=np.int32)), pa.array([], pa.string()))[0]
+        items = items.set_column(
+            items.column_names.index("genres"), "genres", pc.if_else(pc.is_null(genres), empty, genres)
+        )
     return Aligned(everything, items, _typed_tags(catalogue.tags, user_ids, everything))
 
 
@@ -77,6 +81,21 @@ def split_genres(genres: pa.ChunkedArray) -> pa.ChunkedArray:
     """Split genres at `|`; no text gives no genres."""
     text = pc.if_else(pc.equal(genres, ""), None, genres)
     return pc.split_pattern(text, "|")
+
+
+def plain_genre(name: str) -> str:
+    """Return a genre's name as catalogues agree on it: without blanks around it and a possessive's end."""
+    return _POSSESSIVE.sub("", name.strip())
+
+
+def _plain_genres(lists: pa.ListArray) -> pa.ListArray:
+    encoded = lists.values.dictionary_encode()
+    plain = pa.array([None if name is None else plain_genre(name) for name in encoded.dictionary.to_pylist()],
+                     pa.string())  # fmt: skip
+    if plain.equals(encoded.dictionary):
+        return lists
+    mask = lists.is_null() if lists.null_count else None
+    return pa.ListArray.from_arrays(lists.offsets, plain.take(encoded.indices), mask=mask)
 
 
 def _typed_tags(tags: pa.Table | None, user_ids: pa.Array, item_ids: pa.Array) -> pa.Table | None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from daskals.errors import DataError
 from daskals.ratings.assemble import assemble
+from daskals.ratings.catalogue import Catalogue
 from daskals.ratings.columns import check_columns, choose_columns
 from daskals.ratings.convert import convert_table
 from daskals.ratings.duplicates import Duplicates
@@ -24,6 +25,7 @@ def from_frame(
     columns: Mapping[str, str] | None = None,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
+    catalogue: Catalogue | None = None,
 ) -> RatingsTable:
     """Validate and number the ratings of a table in memory.
 
@@ -34,6 +36,8 @@ def from_frame(
         that `ratings.tables.Table` opens: pandas, Arrow, Polars, DuckDB, Dask.
     columns, duplicates, invalid
         As in `read_ratings`.
+    catalogue
+        What is known of the items; see `ratings.item_catalogue.read_items`.
 
     Raises
     ------
@@ -50,7 +54,7 @@ def from_frame(
     for side, name in (("user", names.user), ("item", names.item)):
         chosen = _with_whole_ids(chosen, side, name)
     raw = convert_table(chosen, names, Origin((("frame", len(chosen)),)))
-    return assemble(raw, duplicates=duplicates, invalid=invalid)
+    return assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue)
 
 
 def from_sparse(
@@ -58,6 +62,7 @@ def from_sparse(
     *,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
+    catalogue: Catalogue | None = None,
 ) -> RatingsTable:
     """Validate and number the ratings of a sparse matrix, users by items.
 
@@ -93,7 +98,7 @@ def from_sparse(
             "rating": np.asarray(entries.data, dtype=np.float64),
         }
     )
-    return from_frame(frame, duplicates=duplicates, invalid=invalid)
+    return from_frame(frame, duplicates=duplicates, invalid=invalid, catalogue=catalogue)
 
 
 def _with_whole_ids(table: pa.Table, side: str, name: str) -> pa.Table:

@@ -12,6 +12,7 @@ from typing import Any
 
 from daskals.errors import DataError
 from daskals.ratings.assemble import assemble
+from daskals.ratings.catalogue import Catalogue
 from daskals.ratings.columns import check_columns
 from daskals.ratings.delimited import read_delimited
 from daskals.ratings.duplicates import Duplicates
@@ -33,6 +34,7 @@ def read_ratings(
     invalid: Invalid = "error",
     until: int | None = None,
     header: Header = "find",
+    catalogue: Catalogue | None = None,
 ) -> RatingsTable:
     """Read, validate and number the ratings of a folder or file.
 
@@ -53,6 +55,8 @@ def read_ratings(
         Last second since 1970 of which anything may be known; everything if None.
     header
         Whether the first line of a text file may name its columns; without names they are 1, 2, ….
+    catalogue
+        What is known of the items, instead of what lies beside the ratings.
 
     Raises
     ------
@@ -67,7 +71,9 @@ def read_ratings(
     else:
         root = path if path.is_dir() else None
         inputs = InputFiles(ratings_files(path), root=root, header=header)
-    return read_files(inputs, columns=columns, duplicates=duplicates, invalid=invalid, until=until)
+    return read_files(
+        inputs, columns=columns, duplicates=duplicates, invalid=invalid, until=until, catalogue=catalogue
+    )
 
 
 def read_predefined(
@@ -128,6 +134,7 @@ def read_files(
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
     until: int | None = None,
+    catalogue: Catalogue | None = None,
 ) -> RatingsTable:
     """Read files as one input.
 
@@ -137,15 +144,17 @@ def read_files(
         The files.
     columns, duplicates, invalid, until
         As in `read_ratings`.
+    catalogue
+        As in `read_ratings`.
     """
     files = inputs.paths
     if columns is not None:
         check_columns(columns)
-    beside = catalogue_files(files[0])
+    beside = catalogue_files(files[0]) if catalogue is None else {}
     with ThreadPoolExecutor(1) as pool:
         fingerprints = pool.submit(_fingerprints, [*files, *beside.values()])
         raw = _read_raw(inputs, columns)
-        catalogue = read_catalogue(beside)
+        catalogue = catalogue or read_catalogue(beside)
         table = assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue, until=until)
         if inputs.n_base is not None:
             n_base = sum(n_rows for _, n_rows in raw.origin.parts[: inputs.n_base])

@@ -329,8 +329,7 @@ def test_model__without_catalogue_goes_by_ids(model):
         bare.fold_in({"Toy Story": 5})
     with pytest.raises(ConfigError, match="the model has no genres of its items"):
         bare.recommend(1, filters=Filters(genres=("Drama",)))
-    with pytest.raises(DataError, match="the model has no titles"):
-        _ = bare.titles
+    assert bare.titles.titles == [str(key) for key in bare.item_ids.to_pylist()]
     with pytest.raises(DataError, match="the model has no genres"):
         _ = bare.traits
 

@@ -1,0 +1,155 @@
+"""A catalogue of items that somebody names: a file or a table, with ids and perhaps titles, genres, years."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
+
+from daskals.errors import ConfigError, DataError
+from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, years_of_titles
+from daskals.ratings.columns import KNOWN_NAMES
+from daskals.ratings.tables import Table
+
+ROLES = ("item", "title", "genres", "year")
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "item": (*KNOWN_NAMES["item"], "id"),
+    "title": ("title", "name"),
+    "genres": ("genres", "genre"),
+    "year": ("year", "release_year"),
+}
+"""Names that are understood without being told, in upper or lower case, in order of preference."""
+
+SEPARATORS = "|;,"
+"""What may stand between the genres of a text; the first that the column holds."""
+
+_DELIMITERS = ",;\t|"
+
+
+def read_items(source: Any, columns: Mapping[str, str] | None = None) -> Catalogue:
+    """Read a catalogue of items.
+
+    Parameters
+    ----------
+    source
+        A CSV file with a header (any of the usual delimiters, compressed or not), a Parquet file, or a table
+        that `ratings.tables.Table` opens.
+    columns
+        Role (`item`, `title`, `genres`, `year`) → name of the column; None for the usual names. Only `item`
+        must be there.
+
+    Raises
+    ------
+    ConfigError
+        If `columns` is not understood.
+    DataError
+        If the catalogue cannot be read or lacks a column.
+    """
+    where = str(source) if isinstance(source, str | Path) else "catalogue"
+    table = Table(_read_file(Path(source)) if isinstance(source, str | Path) else source, where)
+    texts = table.read(_choose(table.names, columns, where))
+    ids = _as_texts(texts["item"])
+    if ids.null_count:
+        raise DataError(
+            f"{ids.null_count:,} items without an id",
+            where=where,
+            expected="an id in every row",
+            remedy="Correct these rows, or name another column with --catalogue-columns",
+        )
+    items: dict[str, pa.ChunkedArray] = {}
+    if "title" in texts.column_names:
+        title = pc.utf8_trim_whitespace(_as_texts(texts["title"]))
+        items["title"] = pc.if_else(pc.equal(title, ""), None, title)
+        items["year"] = years_of_titles(items["title"])
+    if "year" in texts.column_names:
+        digits = pc.struct_field(pc.extract_regex(_as_texts(texts["year"]), r"(?P<y>[0-9]{4})"), "y")
+        items["year"] = digits.cast(pa.int32())
+    if "genres" in texts.column_names:
+        items["genres"] = _lists(texts["genres"])
+    if not items:
+        raise DataError(
+            "ids and nothing about them", where=where, expected="titles, genres or years", remedy=_REMEDY
+        )
+    return Catalogue(ids.combine_chunks(), pa.table(items))
+
+
+_REMEDY = "Name the columns with --catalogue-columns item=…,title=…,genres=…,year=…"
+
+
+def _choose(found: list[str], columns: Mapping[str, str] | None, where: str) -> dict[str, str]:
+    if columns is not None:
+        unknown = [role for role in columns if role not in ROLES]
+        if unknown or "item" not in columns:
+            raise ConfigError(
+                f"'{unknown[0]}' is nothing a column can be" if unknown else "no column named for item",
+                where="--catalogue-columns",
+                expected="item=…[,title=…][,genres=…][,year=…]",
+            )
+        chosen = dict(columns)
+    else:
+        lower = {name.lower(): name for name in reversed(found)}
+        chosen = {
+            role: lower[name]
+            for role, names in NAMES.items()
+            for name in [next((name.lower() for name in names if name.lower() in lower), "")]
+            if name
+        }
+    missing = [name for name in chosen.values() if name not in found]
+    if missing or "item" not in chosen:
+        lacking = f"the column '{missing[0]}'" if missing else "a column of item ids"
+        raise DataError(
+            f"{lacking} is missing; columns found: {', '.join(found)}",
+            where=where,
+            expected="a catalogue with item ids",
+            remedy=_REMEDY,
+        )
+    return chosen
+
+
+def _read_file(path: Path) -> pa.Table:
+    try:
+        if path.suffix in {".parquet", ".pq"}:
+            return pq.read_table(path)
+        with pa.input_stream(str(path), compression="detect") as stream:
+            content = stream.read()
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("latin-1")
+        head = text.partition("\n")[0].rstrip("\r")
+        delimiter = max(_DELIMITERS, key=head.count)
+        names = next(csv.reader([head], delimiter=delimiter), [])
+        return arrow_csv.read_csv(
+            pa.BufferReader(text.encode()),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"cannot be read ({error})",
+            where=str(path),
+            expected="a CSV file with a header, or a Parquet file",
+        ) from None
+
+
+def _as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return column.cast(kind).cast(pa.string())
+
+
+def _lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return genres as lists; texts are split at the first of the separators that the column holds."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return column.cast(GENRES_TYPE)
+    texts = _as_texts(column)
+    held = [mark for mark in SEPARATORS if pc.any(pc.match_substring(texts, mark)).as_py()]
+    lists = pc.split_pattern(texts, held[0] if held else SEPARATORS[0]).combine_chunks()
+    names = [[name.strip() for name in row if name.strip()] if row else [] for row in lists.to_pylist()]
+    return pa.chunked_array([pa.array(names, GENRES_TYPE)])

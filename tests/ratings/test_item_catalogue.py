@@ -1,0 +1,138 @@
+"""Catalogues that somebody names: files and tables, their columns, their genres, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from daskals.config import ReadConfig, TrainConfig
+from daskals.errors import ConfigError, DataError
+from daskals.fitting.fit import fit
+from daskals.ingest import open_ratings, resolve_store
+from daskals.model.filters import Filters
+from daskals.ratings.item_catalogue import read_items
+
+RATINGS = pd.DataFrame(
+    {
+        "who": [1, 1, 2, 2, 3, 3, 3],
+        "what": ["b1", "b2", "b1", "b3", "b2", "b3", "b1"],
+        "stars": [5, 3, 4, 2, 1, 5, 4],
+    }
+)
+COLUMNS = {"user": "who", "item": "what", "rating": "stars"}
+BOOKS = pd.DataFrame(
+    {
+        "isbn": ["b3", "b1", "b9"],
+        "name": ["Emma", "Dune", "Unread"],
+        "kinds": ["Romance", "Children's|Sci-Fi", ""],
+        "written": [1815, 1965, 2001],
+    }
+)
+BOOK_COLUMNS = {"item": "isbn", "title": "name", "genres": "kinds", "year": "written"}
+SMALL = TrainConfig.parse({"model": "als", "rank": 2, "epochs": 2, "split": "none"})
+
+
+def expect(model) -> None:
+    assert model.item_ids.to_pylist() == ["b1", "b2", "b3", "b9"]
+    assert model.catalogue["title"].to_pylist() == ["Dune", None, "Emma", "Unread"]
+    assert model.catalogue["year"].to_pylist() == [1965, None, 1815, 2001]
+    assert model.catalogue["genres"].to_pylist() == [["Children", "Sci-Fi"], [], ["Romance"], []]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "semicolons", "tab", "gz", "parquet"])
+def test_fit__of_a_frame_with_a_catalogue(form, tmp_path):
+    path = tmp_path / f"books.{ {'semicolons': 'csv', 'gz': 'csv.gz', 'tab': 'tsv'}.get(form, form) }"
+    if form == "parquet":
+        BOOKS.to_parquet(path)
+    elif form != "table":
+        text = BOOKS.to_csv(index=False, sep={"semicolons": ";", "tab": "\t"}.get(form, ","))
+        path.write_bytes(gzip.compress(text.encode()) if form == "gz" else text.encode())
+    config = SMALL.model_copy(update={"catalogue_columns": BOOK_COLUMNS})
+    model = fit(RATINGS, config, columns=COLUMNS, catalogue=BOOKS if form == "table" else path)
+    expect(model)
+    assert list(model.recommend(1, 2, include_seen=True, filters=Filters(genres=("Romance",)))["title"]) == [
+        "Emma"
+    ]
+    for genre in ("Children", "Children's"):
+        found = model.recommend(1, 1, include_seen=True, filters=Filters(genres=(genre,)))
+        assert list(found["title"]) == ["Dune"]
+        model.fold_in_item([genre])
+
+
+def test_fit__of_a_file_with_a_catalogue(tmp_path, monkeypatch):
+    monkeypatch.setenv("DASKALS_CACHE", str(tmp_path / "cache"))
+    ratings, books = tmp_path / "stars.csv", tmp_path / "books.csv"
+    RATINGS.to_csv(ratings, index=False)
+    BOOKS.to_csv(books, index=False)
+    options = {
+        "columns": "user=who,item=what,rating=stars",
+        "catalogue": str(books),
+        "catalogue_columns": "item=isbn,title=name,genres=kinds,year=written",
+    }
+    expect(fit(ratings, SMALL.model_copy(update=ReadConfig.parse(options).model_dump(exclude_unset=True))))
+    expect(fit(ratings, SMALL.model_copy(update={"catalogue_columns": BOOK_COLUMNS}), columns=COLUMNS,
+               catalogue=BOOKS))  # fmt: skip
+    first = resolve_store(ratings, ReadConfig.parse(options))
+    BOOKS.assign(name=["Emma", "Dune", "Read"]).to_csv(books, index=False)
+    second = resolve_store(ratings, ReadConfig.parse(options))
+    assert first.catalogue()["title"].to_pylist()[-1] == "Unread"
+    assert second.catalogue()["title"].to_pylist()[-1] == "Read"
+
+
+@pytest.mark.parametrize(
+    ("table", "genres"),
+    [
+        (["a|b", "c"], [["a", "b"], ["c"]]),
+        (["a, b", " c "], [["a", "b"], ["c"]]),
+        (["a; b, c", None], [["a", "b, c"], []]),
+        ([["a", "b"], ["c"]], [["a", "b"], ["c"]]),
+        (pa.array(["a|b", ""]).dictionary_encode(), [["a", "b"], []]),
+    ],
+)
+def test_genres_of_every_form(table, genres):
+    found = read_items(pa.table({"ID": [1, 2], "Genre": table}))
+    assert found.ids.to_pylist() == ["1", "2"]
+    assert found.items["genres"].to_pylist() == genres
+
+
+def test_years_come_from_titles_or_dates():
+    assert read_items(pa.table({"item": [1], "title": ["Dune (1984)"]})).items["year"].to_pylist() == [1984]
+    dated = read_items(pa.table({"item": [1, 2], "year": ["1984-12-14", "soon"]})).items
+    assert dated["year"].to_pylist() == [1984, None]
+    assert dated.column_names == ["year"]
+
+
+def test_a_catalogue_without_genres_leaves_the_model_without():
+    books = BOOKS.rename(columns={"isbn": "item", "name": "title"})[["item", "title"]]
+    with open_ratings(RATINGS, ReadConfig(columns=COLUMNS), books) as store:
+        assert store.catalogue().column_names == ["title", "year"]
+        assert store.genres().names == []
+    model = fit(RATINGS, SMALL.model_copy(update={"model": "auto"}), columns=COLUMNS, catalogue=books)
+    assert model.report["model"]["taken"] == "als"
+    assert model.recommend("1" if model.user_ids.type == pa.string() else 1, 1)["title"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("source", "columns", "error", "message"),
+    [
+        ("/nowhere/books.csv", None, DataError, r"/nowhere/books.csv: cannot be read"),
+        (pa.table({"film": [1]}), None, DataError, "a column of item ids is missing; columns found: film"),
+        (BOOKS, {"item": "isbn", "title": "titel"}, DataError, "the column 'titel' is missing; columns"),
+        (BOOKS, {"title": "name"}, ConfigError, "no column named for item; expected item="),
+        (BOOKS, {"item": "isbn", "rating": "name"}, ConfigError, "'rating' is nothing a column can be"),
+        (pa.table({"item": [1, None], "title": ["a", "b"]}), None, DataError, "1 items without an id"),
+        (pa.table({"item": [1]}), None, DataError, "ids and nothing about them"),
+        (7, None, DataError, "catalogue: a int; expected a pandas, Polars or Dask frame"),
+    ],
+)
+def test_catalogues_that_cannot_be_used(source, columns, error, message):
+    with pytest.raises(error, match=message):
+        read_items(source, columns)
+
+
+def test_options_of_a_catalogue_are_checked():
+    with pytest.raises(ConfigError, match=r"found 'item=a,stars=b'; expected item=NAME.,title=NAME"):
+        ReadConfig.parse({"catalogue_columns": "item=a,stars=b"})
