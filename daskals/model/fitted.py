@@ -16,6 +16,7 @@ from daskals.kernels.scoring.topk import ItemPanels
 from daskals.model.filters import Filters
 from daskals.model.list_order import Scoring
 from daskals.model.new_items import ColdStart, anchor_mean, genre_weights, new_traits
+from daskals.model.order.reasons import OrderReasons
 from daskals.model.ordered import ListOrder, OrderedModel
 from daskals.model.personal_exports import read_export
 from daskals.model.prior_mean import rating_parts, trait_part
@@ -331,6 +332,25 @@ class Model(OrderedModel):
         baseline = self.mean + float(self.item_biases[row])
         named = self._listed(profile.rated, "rating", profile.ratings, "arrow")
         return explain(self.fold("user"), profile, row, baseline, named)
+
+    def explain_order(self, user: Person, item: Any) -> OrderReasons:
+        """Tell which of a person's own ratings an item's place in a list by affinity comes from.
+
+        `user` is a user id or a profile, `item` an id or a title. Raises ConfigError as `list_order` does.
+        """
+        self.list_order("affinity")
+        profile, row, scorer = self.person(user), self.find_item(item), self.order_scorer
+        as_item, by_genre = scorer.contributions(profile.rated, profile.ratings, row)
+        named = self._listed(profile.rated, "rating", profile.ratings, "arrow")
+        assert isinstance(named, pa.Table)
+        table = named.select([name for name in ("item", "title", "rating") if name in named.column_names])
+        total = as_item + by_genre
+        for name, part in (("as_item", as_item), ("by_genre", by_genre), ("contribution", total)):
+            table = table.append_column(name, pa.array(part))
+        taste = float(self.item_factors[row] @ profile.factors + self.item_biases[row])
+        popularity, rating = scorer.popularity_part(row), scorer.rating_weight * taste
+        order = pa.array(np.argsort(-total, kind="stable"))
+        return OrderReasons(float(total.sum()) + popularity + rating, popularity, rating, table.take(order))
 
     def similar_items(
         self, item: Any, n: int = 10, *, filters: Filters = NO_FILTERS, output: Output = "pandas"

@@ -149,6 +149,17 @@ def test_fold_in_of_training_ratings_scores_as_the_user(model):
     np.testing.assert_allclose(found["stars"], expected, atol=1e-5)
 
 
+def test_contributions_add_up_to_the_score(model):
+    for item in model.recommend(9, 8)["item"]:
+        reasons = model.explain_order(9, item)
+        table = reasons.ratings.to_pandas()
+        assert len(table) == len(model.person(9).rated)
+        total = table["contribution"].sum() + reasons.popularity + reasons.rating
+        assert total == pytest.approx(float(model.scores(9, [item])[0]), abs=1e-5)
+        assert reasons.score == pytest.approx(total)
+        assert table["contribution"].is_monotonic_decreasing
+
+
 def test_somebody_of_whom_nothing_is_known_gets_a_list(model):
     found = model.recommend(model.fold_in({}), 5)
     assert len(found) == 5
