@@ -84,7 +84,7 @@ class Model(LookupModel):
         DataError
             For an unknown title or id, a rating off the scale, or something rated twice.
         """
-        rows, values = read_profile_ratings(ratings, self.find_item, self.limits, self.item_name)
+        rows, values = read_profile_ratings(ratings, self.find_item, self.profile_limits, self.item_name)
         return self.fold("user").solve(rows, values, self._no_prior, self._person_priors(rows))
 
     def _person_priors(self, rated: Int64) -> Float64:
@@ -126,7 +126,7 @@ class Model(LookupModel):
             For an unknown user, a rating off the scale, or a user twice.
         """
         rows, values = read_profile_ratings(
-            ratings, self.find_user, self.limits, lambda row: f"user {self.user_ids[row]}"
+            ratings, self.find_user, self.profile_limits, lambda row: f"user {self.user_ids[row]}"
         )
         own = self._item_start(list(genres), year, start)
         parts = rating_parts(self.feature_groups["item"], rows, None, self.rank + 1)

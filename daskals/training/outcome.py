@@ -36,6 +36,8 @@ class TrainedFactors:
         Bytes that workers sent to one another during the epochs.
     resumed_from
         Epoch of the checkpoint that the run began with, or None.
+    objective
+        Of these factors, where no predicted rating has an error: of implicit feedback.
     """
 
     user_rows: FactorRows
@@ -50,3 +52,4 @@ class TrainedFactors:
     workers_lost: tuple[WorkerLoss, ...] = ()
     bytes_moved: int = 0
     resumed_from: int | None = None
+    objective: float | None = None

@@ -39,7 +39,7 @@ class Problem:
     @property
     def mean(self) -> float:
         """The global mean that ratings are centred on."""
-        return 0.0 if self.config.no_global_mean else self.split.mean
+        return 0.0 if self.config.no_global_mean or self.config.model == "ials" else self.split.mean
 
     @cached_property
     def limits(self) -> tuple[float, float]:
