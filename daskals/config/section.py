@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from daskals.errors import ConfigError
 
-_ROLES = ("user", "item", "rating", "timestamp")
+_ROLES = ("user", "item", "rating", "timestamp", "weight")
 
 
 def _parse_columns(value: object) -> object:
@@ -21,7 +21,10 @@ def _parse_columns(value: object) -> object:
     if len(set(roles)) < len(roles) or any(
         len(pair) < 2 or not pair[1] or pair[0] not in _ROLES for pair in pairs
     ):
-        raise ValueError(f"found {value!r}; expected user=NAME,item=NAME,rating=NAME[,timestamp=NAME]")
+        raise ValueError(
+            f"found {value!r}; expected user=NAME,item=NAME,rating=NAME[,timestamp=NAME], "
+            "or user=NAME,item=NAME[,weight=NAME][,timestamp=NAME] for observations without ratings"
+        )
     return {pair[0]: pair[1] for pair in pairs}
 
 

@@ -18,7 +18,10 @@ class ReadConfig(Section):
     """How ratings files are read."""
 
     columns: Columns | None = Field(
-        None, description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]."
+        None,
+        description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]; without "
+        "rating=NAME every row counts once for --model ials, or as its weight=NAME says, and rows of a pair "
+        "add up.",
     )
     duplicates: Literal["last", "first", "mean", "error"] = Field(
         "last",
@@ -207,6 +210,11 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
     def _validates(self) -> Self:
         if self.patience is not None and self.validation_fraction == 0:
             raise ValueError("patience: no ratings to validate on; add --validation-fraction")
+        if self.columns is not None and "rating" not in self.columns and self.model != "ials":
+            raise ValueError(
+                "columns: no column named for rating; name one, or add --model ials, which learns from "
+                "observations without ratings"
+            )
         if self.model == "ials" and (self.patience is not None or self.monitor_test):
             name = "patience" if self.patience is not None else "monitor_test"
             raise ValueError(f"{name}: ials predicts no rating whose error could be watched; leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ _DATE_TEXT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?Z?
 _DATE_FORMS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 
 A_RATING = "a finite number"
+A_WEIGHT = "a finite number above 0"
 A_TIME = "whole seconds since 1970 or a date like 2015-03-01 12:00:00"
 
 
@@ -61,6 +63,23 @@ def convert_ratings(column: pa.ChunkedArray, *, where: str, name: str) -> Rating
     faults += _fault("rating is no number", column, absent & ~blank, name, A_RATING)
     faults += _fault("rating is not finite", column, endless & ~absent, name, A_RATING)
     return Ratings(values, faults)
+
+
+def convert_weights(column: pa.ChunkedArray, *, where: str, name: str) -> Ratings:
+    """Turn numbers or texts into the float32 weights of observations, which are above 0.
+
+    Raises
+    ------
+    DataError
+        Where the column is neither.
+    """
+    weights = convert_ratings(column, where=where, name=name)
+    faults = tuple(
+        replace(fault, reason=fault.reason.replace("rating", "weight"), expected=A_WEIGHT)
+        for fault in weights.faults
+    )
+    below = ~(weights.values > 0) & np.isfinite(weights.values)
+    return Ratings(weights.values, faults + _fault("weight is not above 0", column, below, name, A_WEIGHT))
 
 
 def convert_timestamps(column: pa.ChunkedArray, *, where: str, name: str) -> Timestamps:
