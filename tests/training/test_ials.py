@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, DataError
@@ -14,6 +16,7 @@ from daskals.fitting.fit import fit
 from daskals.model.fitted import Model
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.run import RunOptions
+from jobs.train import main
 
 RANK = 8
 OPTIONS = {"model": "ials", "rank": RANK, "epochs": 6, "split": "none", "confidence_weight": 0.7}
@@ -172,3 +175,20 @@ def test_counts_that_are_none_are_refused(client):
         fit(frame, TrainConfig.parse(OPTIONS), client)
     with pytest.raises(ConfigError, match="found 1 with --zeros unobserved"):
         train(client, zeros="unobserved", unobserved_weight=1.0)
+
+
+def test_clicks_are_trained_by_the_command(tmp_path):
+    path = tmp_path / "clicks.csv"
+    clicks().rename(columns={"rating": "n"}).to_csv(path, index=False)
+    out = tmp_path / "run"
+    options = ["--columns", "user=user,item=item,weight=n", "--model", "ials", "--rank", str(RANK)]
+    places = ["--data", str(path), "--out", str(out), "--dashboard-address", "none", "--epochs", "3"]
+    result = CliRunner().invoke(main, [*places, *options])
+    assert result.exit_code == 0, result.output
+    report = json.loads((out / "report.json").read_text())
+    assert f"objective {report['objective']:,.2f}" in result.output
+    assert "RMSE" not in result.output
+    assert report["config"]["tau"] == 0.007
+    assert report["config"]["reg_exponent"] == 1.0
+    refused = CliRunner().invoke(main, [*places, *options, "--model", "als", "--overwrite"])
+    assert "no column named for rating" in refused.output + str(refused.exception)
