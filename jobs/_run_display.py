@@ -95,8 +95,8 @@ class LiveDisplay:
             done = round(30 * last.epoch / last.epochs)
             table.add_row("epoch", f"{'━' * done}{'╺' * (30 - done)} {last.epoch}/{last.epochs}")
             table.add_row("objective", f"{last.objective:,.2f}")
-            table.add_row("train RMSE", f"{last.train_rmse:.5f}")
-            for name, value in (("validation RMSE", last.validation_rmse), ("test RMSE", last.test_rmse)):
+            figures = (last.train_rmse, last.validation_rmse, last.test_rmse)
+            for name, value in zip(("train RMSE", "validation RMSE", "test RMSE"), figures, strict=True):
                 if value is not None:
                     table.add_row(name, f"{value:.5f}")
             table.add_row("epoch time", f"{last.seconds:.3f} s, {_rate(last)}")
@@ -112,8 +112,9 @@ def describe(event: Event) -> str:
     parts = [
         f"epoch {event.epoch}/{event.epochs}",
         f"objective {event.objective:,.2f}",
-        f"train RMSE {event.train_rmse:.5f}",
     ]
+    if event.train_rmse is not None:
+        parts.append(f"train RMSE {event.train_rmse:.5f}")
     if event.validation_rmse is not None:
         parts.append(f"validation RMSE {event.validation_rmse:.5f}")
     if event.test_rmse is not None:

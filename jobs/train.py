@@ -124,6 +124,8 @@ def _accuracy(report: dict[str, Any]) -> list[str]:
     if "folds" in report:
         mean, deviation = report["test_rmse_mean"], report["test_rmse_deviation"]
         return [f"test RMSE {mean:.5f} ± {deviation:.5f} over {len(report['folds'])} folds"]
+    if report["train_rmse"] is None:
+        return [f"objective {report['objective']:,.2f}"]
     lines = [f"train RMSE {report['train_rmse']:.5f}"]
     if report["test_rmse"] is not None:
         lines.append(

@@ -10,12 +10,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from daskals.errors import ConfigError
 
-_ROLES = ("user", "item", "rating", "timestamp")
+_ROLES = ("user", "item", "rating", "timestamp", "weight")
 _ITEM_ROLES = ("item", "title", "genres", "year")
 
 
 def _parse_columns(value: object) -> object:
-    return _parse_roles(value, _ROLES, "user=NAME,item=NAME,rating=NAME[,timestamp=NAME]")
+    return _parse_roles(
+        value,
+        _ROLES,
+        "user=NAME,item=NAME,rating=NAME[,timestamp=NAME], or "
+        "user=NAME,item=NAME[,weight=NAME][,timestamp=NAME] for observations without ratings",
+    )
 
 
 def _parse_item_columns(value: object) -> object:

@@ -21,7 +21,10 @@ class ReadConfig(Section):
     """How ratings files are read."""
 
     columns: Columns | None = Field(
-        None, description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]."
+        None,
+        description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]; without "
+        "rating=NAME every row counts once for --model ials, or as its weight=NAME says, and rows of a pair "
+        "add up.",
     )
     no_header: bool = Field(
         default=False,
@@ -74,10 +77,11 @@ class ModelConfig(Section):
     """What is trained. Everything here shapes the numbers."""
 
     seed: int = Field(42, ge=0, lt=2**32, description="Seed of the initial factors.")
-    model: Literal["auto", "bias", "als", "hierarchical", "bayes"] = Field(
+    model: Literal["auto", "bias", "als", "hierarchical", "bayes", "ials"] = Field(
         "auto",
         description="Biases alone; biases and factors; the same drawn to what their features predict; the "
-        "posterior of that by Gibbs sampling; auto: what validation ratings ask for, within --time-budget.",
+        "posterior of that by Gibbs sampling; auto: what validation ratings ask for, within --time-budget. "
+        "ials: factors from implicit feedback, clicks or plays, whose ratings are counts.",
     )
     solver: Literal["joint", "coordinate"] = Field(
         "joint",
@@ -142,6 +146,35 @@ class ModelConfig(Section):
     )
     warm_start: int = Field(10, ge=1, description="ALS epochs that the Gibbs sampler starts from.")
 
+    confidence: Literal["linear", "log"] = Field(
+        "linear",
+        description="What an observation counts as in ials: c = 1 + α·count, or 1 + α·log(1 + count/ε).",
+    )
+    confidence_weight: float = Field(
+        1.0, ge=0, description="α of --confidence; 0 lets every observation count as 1."
+    )
+    confidence_scale: float = Field(1.0, gt=0, description="ε of --confidence log.")
+    unobserved_weight: float = Field(
+        0.3, gt=0, description="α₀: what a pair nobody observed counts as in ials, beside c."
+    )
+    zeros: Literal["all", "unobserved"] = Field(
+        "all",
+        description="Pairs that ials draws to 0: all, the observed as well (Rendle et al. 2022), or the "
+        "unobserved only (Hu et al. 2008, implicit).",
+    )
+
+    @model_validator(mode="after")
+    def _implicit(self) -> Self:
+        if self.model != "ials":
+            return self
+        if self.solver == "coordinate":
+            raise ValueError("solver: coordinate serves the models of ratings; leave it out with ials")
+        if self.item_features or self.user_features:
+            raise ValueError("model: ials has no features; leave --item-features and --user-features out")
+        if self.rank == 0:
+            raise ValueError("rank: found 0; expected at least 1 with --model ials, which has no biases")
+        return self
+
     @model_validator(mode="after")
     def _solvable(self) -> Self:
         if not isinstance(self.init_scale, str) and self.init_scale <= 0:
@@ -168,6 +201,8 @@ class ModelConfig(Section):
         """What ridges and initial factors are relative to; see `units`."""
         if self.units is not None:
             return self.units
+        if self.model == "ials":  # counts are confidence: they are neither centred nor divided
+            return "ratings"
         return "ratings" if self.model_fields_set & OF_RATINGS else "deviations"
 
     @property
@@ -175,6 +210,8 @@ class ModelConfig(Section):
         """Regularisation relative to λ, as the kernels take it, in `taken_units`."""
         from daskals.types import Ridge  # not above: it brings NumPy, which no --help needs
 
+        if self.model == "ials":  # whose observations weigh c: nothing is relative to λ
+            return Ridge(self.tau, 0.0, self.reg_exponent)
         return Ridge(self.tau / self.lambda_, self.gamma / self.lambda_, self.reg_exponent)
 
     def ridge_as_rated(self, deviation: float) -> Ridge:
@@ -224,6 +261,14 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
     def _validates(self) -> Self:
         if self.patience is not None and self.validation_fraction == 0:
             raise ValueError("patience: no ratings to validate on; add --validation-fraction")
+        if self.columns is not None and "rating" not in self.columns and self.model != "ials":
+            raise ValueError(
+                "columns: no column named for rating; name one, or add --model ials, which learns from "
+                "observations without ratings"
+            )
+        if self.model == "ials" and (self.patience is not None or self.monitor_test):
+            name = "patience" if self.patience is not None else "monitor_test"
+            raise ValueError(f"{name}: ials predicts no rating whose error could be watched; leave it out")
         if self.patience is not None and self.model == "bayes":
             raise ValueError("patience: the Gibbs sampler has no epochs to choose; leave it out")
         if self.split == "users" and self.model == "bayes":

@@ -167,7 +167,7 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     What may be spent is counted in multiplications, not seconds, so that nothing depends on the machine:
     about as many as the training took.
     """
-    if config.order == "rating":
+    if config.order == "rating" or config.model == "ials":  # whose own score is an order
         return replace(model, report={**model.report, "order": {"by": "rating"}})
     started = time.perf_counter()
     passes = config.sweeps if config.model == "bayes" else len(model.report["history"])

@@ -80,6 +80,7 @@ def build_report(
         "environment": environment_section(cluster),
         "data": data,
         "history": history_section(trained.history),
+        **({} if trained.objective is None else {"objective": trained.objective}),
         "train_rmse": None if train is None else train.rmse,
         "validation_rmse": None if validation is None else validation.rmse,
         **test_figures(error_figures(trained.test)),

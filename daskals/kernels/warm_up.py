@@ -6,7 +6,9 @@ import time
 
 import numpy as np
 
+from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.solve_rows import solve_rows
+from daskals.kernels.half_step.weighted import Weighting, solve_weighted
 from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
@@ -25,6 +27,31 @@ def timed_warm_up(rank: int, scale_size: int, *, features: bool = False) -> floa
     the kernels for rows that are drawn to their features.
     """
     started = time.perf_counter()
+    block, other = _two_ratings(rank, scale_size)
+    rows, _ = solve_rows(block, other, rank=rank, mean=0.0, ridge=Ridge(1.0, 1.0))
+    score_block(block, rows, other, rank=rank, mean=0.0, limits=(0.0, 5.0))
+    if features:
+        _warm_up_features(block, other, rank)
+    return time.perf_counter() - started
+
+
+def timed_implicit_warm_up(rank: int, scale_size: int) -> float:
+    """Run every kernel that implicit feedback takes once on two observations; return the seconds it took.
+
+    Parameters
+    ----------
+    rank, scale_size
+        As for `timed_warm_up`.
+    """
+    started = time.perf_counter()
+    block, other = _two_ratings(rank, scale_size)
+    shared = side_gram(other, rank)
+    weighting = Weighting(np.ones(2, np.float32), np.ones(2), shared, biased=False)
+    solve_weighted(block, other, weighting, rank=rank, mean=0.0, ridge=Ridge(1.0, 0.0))
+    return time.perf_counter() - started
+
+
+def _two_ratings(rank: int, scale_size: int) -> tuple[RatingsBlock, FactorRows]:
     coded = scale_size > 0
     block = RatingsBlock(
         start=0,
@@ -35,11 +62,7 @@ def timed_warm_up(rank: int, scale_size: int, *, features: bool = False) -> floa
     )
     other = empty_rows(2, rank)
     other[:, :rank] = fill_normals(0, 0, 0, 2, rank)
-    rows, _ = solve_rows(block, other, rank=rank, mean=0.0, ridge=Ridge(1.0, 1.0))
-    score_block(block, rows, other, rank=rank, mean=0.0, limits=(0.0, 5.0))
-    if features:
-        _warm_up_features(block, other, rank)
-    return time.perf_counter() - started
+    return block, other
 
 
 def _warm_up_features(block: RatingsBlock, other: FactorRows, rank: int) -> None:

@@ -13,6 +13,7 @@ from daskals.config import ModelConfig
 from daskals.errors import DataError
 from daskals.model.factors import FactorModel
 from daskals.model.filters import Filters, allowed_items
+from daskals.model.implicit import COUNTS, ImplicitSpec
 from daskals.model.new_items import ItemTraits, read_traits
 from daskals.model.prior_mean import Group, read_groups
 from daskals.model.profile import Fold
@@ -38,6 +39,17 @@ class LookupModel(FactorModel):
         return config.ridge_as_rated(self.report.get("standard", {}).get("deviation", 1.0))
 
     @cached_property
+    def implicit(self) -> ImplicitSpec | None:
+        """What an observation counts as, of a model of implicit feedback; None for one of ratings."""
+        config = ModelConfig.from_report(self.report["config"])
+        return ImplicitSpec.of(config) if config.model == "ials" else None
+
+    @property
+    def profile_limits(self) -> tuple[float, float]:
+        """Lowest and highest rating that somebody folded in may have given."""
+        return self.limits if self.implicit is None else COUNTS
+
+    @cached_property
     def _row_by_id(self) -> dict[Side, dict[Any, int]]:
         ids: dict[Side, pa.Array] = {"user": self.user_ids, "item": self.item_ids}
         return {side: {key: row for row, key in enumerate(own.to_pylist())} for side, own in ids.items()}
@@ -51,7 +63,7 @@ class LookupModel(FactorModel):
     def fold(self, side: Side) -> Fold:
         """Return what solves one row of a side, given its ratings."""
         other = self.item_rows if side == "user" else self.user_rows
-        return Fold(side, other, self.rank, self.mean, self.ridge)
+        return Fold(side, other, self.rank, self.mean, self.ridge, self.implicit)
 
     def find_item(self, item: Any) -> int:
         """Return the row of an item, named by original id or, where the text is no id, by title.

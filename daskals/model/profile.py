@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.solve_rows import solve_rows
+from daskals.model.implicit import ImplicitSpec
 from daskals.types import FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge, Side
 
 
@@ -72,6 +74,8 @@ class Fold:
         Factor rows of the other side.
     rank, mean, ridge
         The model's.
+    implicit
+        Of a model of implicit feedback, whose ratings are counts.
     """
 
     side: Side
@@ -79,6 +83,7 @@ class Fold:
     rank: int
     mean: float
     ridge: Ridge
+    implicit: ImplicitSpec | None = None
 
     def solve(
         self, rated: Int64, ratings: Float32, own_prior: Float64, rating_priors: Float64 | None = None
@@ -102,6 +107,9 @@ class Fold:
             values=ratings,
             scale=np.empty(0, np.float32),
         )
+        if self.implicit is not None:
+            rows, _ = self.implicit.solve(block, self.other, side_gram(self.other, self.rank))
+            return Profile(self.side, rows, self.rank, rated, ratings, own_prior, parts, seen=rated)
         rows, _ = solve_rows(
             block,
             self.other,
@@ -162,6 +170,9 @@ def contributions(fold: Fold, profile: Profile, target: int) -> tuple[Float64, F
         from no rating.
     """
     rank = fold.rank
+    if fold.implicit is not None:
+        parts = fold.implicit.contributions(fold.other, profile.rated, profile.ratings, target)
+        return np.column_stack([parts, np.zeros(len(parts))]), np.zeros(2)
     rows = fold.other[profile.rated].astype(np.float64)
     z = np.column_stack([rows[:, :rank], np.ones(len(rows))])
     y = profile.ratings.astype(np.float64) - fold.mean - rows[:, rank + 1]

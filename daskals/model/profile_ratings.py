@@ -47,7 +47,7 @@ def read_profile_ratings(given: ProfileRatings, model: LookupModel, side: Side) 
         ratings of several people (or items).
     """
     rows: dict[int, float] = {}
-    low, high = model.limits
+    low, high = model.profile_limits
     name_of = model.item_name if side == "item" else model.user_name
     find, pairs = _keyed(given, model, side)
     for key, value in pairs:

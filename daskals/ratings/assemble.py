@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from daskals.errors import DataError
 from daskals.ratings.catalogue import Catalogue, align_catalogue
-from daskals.ratings.duplicates import Duplicates, Repeated, find_repeated, mean_values
+from daskals.ratings.duplicates import Duplicates, Repeated, find_repeated, mean_values, summed_values
 from daskals.ratings.ids import NumberedIds, as_integers_if_all, lookup
 from daskals.ratings.raw import Fault, Invalid, RawRatings
 from daskals.ratings.table import RatingsTable
@@ -145,12 +145,16 @@ def _judge(raw: RawRatings, rows: _Rows, invalid: Invalid) -> tuple[_Rows, dict[
 
 
 def _settle(raw: RawRatings, rows: _Rows, duplicates: Duplicates) -> tuple[_Rows, int]:
-    """Leave one row of each pair, and count the others."""
+    """Leave one row of each pair, and count the others; counts of observations add up."""
     repeated = find_repeated(rows.users, rows.items, rows.timestamps)
     if not repeated.surplus:
         return rows, 0
     if duplicates == "error":
         raise _duplicate_error(raw, repeated, rows)
+    if raw.adds_up:
+        values = rows.values.copy()
+        values[repeated.last] = summed_values(repeated, rows.values)
+        rows, duplicates = rows._replace(values=values), "last"
     if duplicates == "mean":
         values = rows.values.copy()
         values[repeated.last] = mean_values(repeated, rows.values)

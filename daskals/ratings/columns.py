@@ -1,4 +1,8 @@
-"""Column names of an input: which hold the user, the item, the rating and its time."""
+"""Column names of an input: which hold the user, the item, the rating and its time.
+
+Observations without ratings (clicks, plays) have no rating column. It is then left out of the names given,
+and each row counts once, or as a weight column says.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import NamedTuple
 from daskals.errors import ConfigError, DataError
 
 REQUIRED = ("user", "item", "rating")
-ROLES = (*REQUIRED, "timestamp")
+ROLES = (*REQUIRED, "timestamp", "weight")
 
 KNOWN_NAMES: dict[str, tuple[str, ...]] = {
     "user": (
@@ -22,6 +26,7 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
     ),
     "rating": ("rating", "score", "stars", "overall", "book_rating", "user_rating"),
     "timestamp": ("timestamp", "ts", "unixReviewTime", "rating_timestamp"),
+    "weight": (),
 }  # fmt: skip
 """Names that are understood without being told, in order of preference, in whatever case and with `_`, `-`,
 blanks or nothing between their words."""
@@ -31,12 +36,16 @@ _EXAMPLE = "user=…,item=…,rating=…[,timestamp=…]"
 
 
 class ColumnNames(NamedTuple):
-    """Names of the columns as the input has them; `timestamp` is None where there is none."""
+    """Names of the columns as the input has them, None where there is none.
+
+    Without a `rating` the rows are observations, which count once each or as their `weight` says.
+    """
 
     user: str
     item: str
-    rating: str
+    rating: str | None
     timestamp: str | None
+    weight: str | None = None
 
     def by_role(self) -> dict[str, str]:
         """Return role → name for the columns that exist."""
@@ -44,7 +53,7 @@ class ColumnNames(NamedTuple):
 
 
 def check_columns(columns: Mapping[str, str]) -> None:
-    """Check that a mapping names user, item and rating, each its own column.
+    """Check that a mapping names user and item, and a rating or what stands for it, each its own column.
 
     Raises
     ------
@@ -55,8 +64,15 @@ def check_columns(columns: Mapping[str, str]) -> None:
     if unknown:
         raise _column_error(f"'{unknown[0]}' is nothing a column can be")
     missing = [role for role in REQUIRED if role not in columns]
-    if missing:
+    if missing and missing != ["rating"]:
         raise _column_error(f"no column named for {' and '.join(missing)}")
+    if "weight" in columns and "rating" in columns:
+        raise ConfigError(
+            "a weight beside a rating",
+            where="--columns",
+            expected="a weight of observations without ratings",
+            remedy="Leave the weight out, or the rating, and train with --model ials",
+        )
     if len(set(columns.values())) < len(columns):
         raise _column_error("one column named for two things")
 
@@ -104,7 +120,7 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
             name = find_column(found, role)
             expected = f"a column for the {role}, one of {', '.join(KNOWN_NAMES[role])}"
         absent = name not in found
-        if absent and (role in REQUIRED or name is not None):
+        if absent and (name is not None or (role in REQUIRED and wanted is None)):
             raise DataError(
                 f"the column for the {role} is missing; columns found: {_listed(found)}",
                 where=where,
@@ -119,8 +135,8 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
                 remedy="Rename or remove one of them",
             )
         chosen[role] = name
-    user, item, rating = (str(chosen[role]) for role in REQUIRED)
-    return ColumnNames(user, item, rating, chosen["timestamp"])
+    user, item = str(chosen["user"]), str(chosen["item"])
+    return ColumnNames(user, item, chosen["rating"], chosen["timestamp"], chosen["weight"])
 
 
 def _remedy(found: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from daskals.ratings.columns import ColumnNames
 from daskals.ratings.ids import number_ids
-from daskals.ratings.numbers import convert_ratings, missing_ids
+from daskals.ratings.numbers import Ratings, convert_ratings, convert_weights, missing_ids
 from daskals.ratings.raw import Fault, Origin, RawRatings
 from daskals.ratings.times import convert_timestamps
 from daskals.types import Float32
@@ -29,7 +29,8 @@ def convert_table(
     Parameters
     ----------
     table
-        Columns named by role: `user`, `item`, `rating` and, where there are times, `timestamp`.
+        Columns named by role: `user`, `item`, `rating` or for observations perhaps `weight`, and, where
+        there are times, `timestamp`.
     names
         Their names in the input, for messages.
     origin
@@ -44,17 +45,18 @@ def convert_table(
     """
     users = number_ids(table["user"], where=origin.name, name=names.user)
     items = number_ids(table["item"], where=origin.name, name=names.item)
-    ratings = convert_ratings(table["rating"], where=origin.name, name=names.rating)
-    _note_rounded(table["rating"], ratings.values, f"{origin.name}, column '{names.rating}'")
+    ratings = _values(table, names, origin)
+    if names.rating is not None:
+        _note_rounded(table["rating"], ratings.values, f"{origin.name}, column '{names.rating}'")
     faults = [*missing_ids(users, side="user", name=names.user)]
     faults += missing_ids(items, side="item", name=names.item)
     faults += ratings.faults
-    timestamps = None
+    timestamps, adds_up = None, names.rating is None
     if names.timestamp is not None:
         times = convert_timestamps(table["timestamp"], where=origin.name, name=names.timestamp)
         timestamps = times.values
         faults += times.faults
-    return RawRatings(users, items, ratings.values, timestamps, origin, tuple(faults), malformed)
+    return RawRatings(users, items, ratings.values, timestamps, origin, tuple(faults), malformed, adds_up)
 
 
 def _note_rounded(column: pa.ChunkedArray, values: Float32, where: str) -> None:
@@ -71,3 +73,12 @@ def _note_rounded(column: pa.ChunkedArray, values: Float32, where: str) -> None:
             "divide them by a number first if their differences matter",
             where, changed.sum(), first, values[np.argmax(changed)],
         )  # fmt: skip
+
+
+def _values(table: pa.Table, names: ColumnNames, origin: Origin) -> Ratings:
+    """Return the ratings; of observations their weights, or 1 each."""
+    if names.rating is not None:
+        return convert_ratings(table["rating"], where=origin.name, name=names.rating)
+    if names.weight is not None:
+        return convert_weights(table["weight"], where=origin.name, name=names.weight)
+    return Ratings(np.ones(len(table), np.float32), ())

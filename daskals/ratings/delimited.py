@@ -19,8 +19,14 @@ from daskals.ratings.raw import Fault, Origin, RawRatings
 _BLOCK_BYTES = 1 << 24
 
 _IDS = pa.dictionary(pa.int32(), pa.string())
-_FAST: dict[str, pa.DataType] = {"user": _IDS, "item": _IDS, "rating": pa.float32(), "timestamp": pa.int64()}
-_CAREFUL = _FAST | {"rating": pa.string(), "timestamp": pa.string()}
+_FAST: dict[str, pa.DataType] = {
+    "user": _IDS,
+    "item": _IDS,
+    "rating": pa.float32(),
+    "timestamp": pa.int64(),
+    "weight": pa.float32(),
+}
+_CAREFUL = _FAST | {"rating": pa.string(), "timestamp": pa.string(), "weight": pa.string()}
 
 
 class _Part(NamedTuple):

@@ -56,6 +56,12 @@ def find_repeated(users: NumberedIds, items: NumberedIds, timestamps: Int64 | No
     return Repeated(rows, starts[:-1])
 
 
+def summed_values(repeated: Repeated, values: Float32) -> Float32:
+    """Return the sum of each duplicated pair's counts, summed in float64; `values` one a row."""
+    sums = np.add.reduceat(values[repeated.rows].astype(np.float64), repeated.starts)
+    return sums.astype(np.float32)
+
+
 def mean_values(repeated: Repeated, values: Float32) -> Float32:
     """Return the mean rating of each duplicated pair, summed in float64; `values` one a rating."""
     sums = np.add.reduceat(values[repeated.rows].astype(np.float64), repeated.starts)

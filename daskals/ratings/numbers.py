@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from daskals.types import Float32
 _RATING_TEXT = r"^(?i)([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|-?(nan|inf|infinity))$"
 
 A_RATING = "a finite number"
+A_WEIGHT = "a finite number above 0"
 
 
 class Ratings(NamedTuple):
@@ -50,6 +52,23 @@ def convert_ratings(column: pa.ChunkedArray, *, where: str, name: str) -> Rating
     faults += fault_of("rating is no number", column, absent & ~blank, name, A_RATING)
     faults += fault_of("rating is not finite", column, endless & ~absent, name, A_RATING)
     return Ratings(values, faults)
+
+
+def convert_weights(column: pa.ChunkedArray, *, where: str, name: str) -> Ratings:
+    """Turn numbers or texts into the float32 weights of observations, which are above 0.
+
+    Raises
+    ------
+    DataError
+        Where the column is neither.
+    """
+    weights = convert_ratings(column, where=where, name=name)
+    faults = tuple(
+        replace(fault, reason=fault.reason.replace("rating", "weight"), expected=A_WEIGHT)
+        for fault in weights.faults
+    )
+    below = ~(weights.values > 0) & np.isfinite(weights.values)
+    return Ratings(weights.values, faults + fault_of("weight is not above 0", column, below, name, A_WEIGHT))
 
 
 def missing_ids(numbered: NumberedIds, *, side: str, name: str) -> tuple[Fault, ...]:

@@ -77,6 +77,8 @@ class RawRatings:
         What is wrong with which rows.
     malformed
         Input positions of lines that could not be split into columns and are no rows here, or None.
+    adds_up
+        Whether the values are counts of observations: rows of a pair then add up.
     """
 
     users: NumberedIds
@@ -86,6 +88,7 @@ class RawRatings:
     origin: Origin
     faults: tuple[Fault, ...] = ()
     malformed: Fault | None = None
+    adds_up: bool = False
 
     @property
     def n_input(self) -> int:

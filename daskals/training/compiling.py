@@ -15,7 +15,7 @@ from daskals.kernels.gibbs.censored import Ends
 from daskals.kernels.prior.features import FeatureRows, feature_gram
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import fill_normals
-from daskals.kernels.warm_up import timed_warm_up
+from daskals.kernels.warm_up import timed_implicit_warm_up, timed_warm_up
 from daskals.training.events import Callback, PhaseStarted
 from daskals.training.gibbs.posterior import Hyperprior, SidePrior
 from daskals.training.gibbs.sweep import SweepSpec, draw_slab, tally_slab
@@ -39,6 +39,8 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
     warm_up: Callable[[], float] = partial(
         timed_warm_up, config.effective_rank, scale_size, features=bool(problem.features)
     )
+    if config.model == "ials":
+        warm_up = partial(timed_implicit_warm_up, config.rank, scale_size)
     if config.model == "bayes":
         warm_up = partial(warm_up_sampler, config.rank, scale_size, ends, features=bool(problem.features))
     # on one worker of each machine first; the others find the code in the cache

@@ -32,7 +32,7 @@ class EpochFinished:
     objective
         The regularised objective after the item half-step (paper 1, Eq. 2).
     train_rmse
-        Root of the mean squared training error after the item half-step.
+        Root of the mean squared training error after the item half-step; None where no rating is predicted.
     validation_rmse, test_rmse
         The same on held-out ratings, None where there are none or nobody asked.
     seconds
@@ -47,7 +47,7 @@ class EpochFinished:
     epoch: int
     epochs: int
     objective: float
-    train_rmse: float
+    train_rmse: float | None
     validation_rmse: float | None
     test_rmse: float | None
     seconds: float

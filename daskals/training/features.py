@@ -28,6 +28,9 @@ from daskals.types import Float32, Int64, RatingsBlock, Side
 
 IMPLICIT = "implicit"
 
+IMPLICIT_TAU = 0.007
+"""λ of `ials` unless --tau says another; its ν is 1 unless --reg-exponent does (Rendle et al. 2022)."""
+
 
 class FeatureSpec(NamedTuple):
     """Which features a side has.
@@ -99,6 +102,11 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
     if model == "auto":
         wants_none = config.solver == "coordinate" or config.item_features == ()
         model = "hierarchical" if named or (has_genres and not wants_none) else "als"
+    if model == "ials":
+        own = {"tau": IMPLICIT_TAU, "reg_exponent": 1.0}
+        given = {name: value for name, value in own.items() if name not in config.model_fields_set}
+        fixed = {"units": "ratings", "item_features": (), "user_features": ()}
+        return config.model_copy(update={**given, **fixed})
     config = config.model_copy(update={"units": config.taken_units})
     if model not in ("hierarchical", "bayes"):
         return config.model_copy(update={"model": model, "item_features": (), "user_features": ()})

@@ -32,6 +32,8 @@ class TrainedFactors:
         Workers that left during the run; bytes that workers sent to one another during the epochs.
     resumed_from
         Epoch of the checkpoint that the run began with, or None.
+    objective
+        Of these factors, where no predicted rating has an error: of implicit feedback.
     """
 
     user_rows: FactorRows
@@ -46,3 +48,4 @@ class TrainedFactors:
     workers_lost: tuple[WorkerLoss, ...] = ()
     bytes_moved: int = 0
     resumed_from: int | None = None
+    objective: float | None = None

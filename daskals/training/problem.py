@@ -40,7 +40,7 @@ class Problem:
     def mean(self) -> float:
         """The global mean that ratings are centred on as they come, already measured by `standard`."""
         centred = self.config.no_global_mean or self.config.taken_units == "deviations"
-        return 0.0 if centred else self.split.mean
+        return 0.0 if centred or self.config.model == "ials" else self.split.mean
 
     @cached_property
     def limits(self) -> tuple[float, float]:

@@ -52,7 +52,7 @@ def record_as_rated(record: EpochFinished, standard: Standard) -> EpochFinished:
     sigma, alpha = standard.deviation, record.noise_precision
     return replace(
         record,
-        train_rmse=sigma * record.train_rmse,
+        train_rmse=_times(record.train_rmse, sigma),
         validation_rmse=_times(record.validation_rmse, sigma),
         test_rmse=_times(record.test_rmse, sigma),
         noise_precision=_times(alpha, sigma**-2),

@@ -12,6 +12,7 @@ from daskals.store.splits import Split
 from daskals.training.als import AlsStep
 from daskals.training.compiling import prepare_workers
 from daskals.training.events import Callback
+from daskals.training.ials import IalsStep
 from daskals.training.loop import Loop, teller
 from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem
@@ -67,7 +68,8 @@ class Trainer:
         if checkpoints is not None:
             resumed = checkpoints.begin(problem.config, problem.store, problem.split)
         compile_seconds = prepare_workers(problem, options.numba_threads, self._tell)
-        step = AlsStep(problem, problem.solve_spec(options.numba_threads), options.ratings_memory)
+        kind = IalsStep if problem.config.model == "ials" else AlsStep
+        step = kind(problem, problem.solve_spec(options.numba_threads), options.ratings_memory)
         ran = Loop(
             problem.cluster,
             step,

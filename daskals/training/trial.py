@@ -116,7 +116,7 @@ class TrialResult:
 
     epoch: int
     validation_rmse: float
-    train_rmse: float
+    train_rmse: float | None
     user_rows: FactorRows
     item_rows: FactorRows
     epoch_seconds: float

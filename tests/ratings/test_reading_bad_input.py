@@ -382,7 +382,7 @@ def test_columns_that_cannot_be_read(text):
 @pytest.mark.parametrize(
     ("columns", "found"),
     [
-        ({"user": "u", "item": "i"}, "no column named for rating"),
+        ({"user": "u", "rating": "i"}, "no column named for item"),
         ({"user": "u"}, "no column named for item and rating"),
         ({"user": "u", "item": "i", "rating": "r", "when": "t"}, "'when' is nothing a column can be"),
         ({"user": "u", "item": "u", "rating": "r"}, "one column named for two things"),

@@ -108,13 +108,29 @@ def indices_in_range(indices: Int32, lower: int, upper: int, n_rows: int) -> boo
 
 
 @exact_jit
-def _add_tiles(totals: Float64, tiles: Float32, offset: int) -> None:
+def add_tiles(totals: Float64, tiles: Float32, offset: int) -> None:
+    """Add a row's tiles to sums in double precision.
+
+    Parameters
+    ----------
+    totals
+        float64, shape (floats of a row's tiles,).
+    tiles, offset
+        float32, and the place in it where the row's tiles start.
+    """
     for k in range(len(totals)):
         totals[k] += tiles[offset + k]
 
 
 @exact_jit
-def _set_tiles(totals: Float64, tiles: Float32, offset: int) -> None:
+def set_tiles(totals: Float64, tiles: Float32, offset: int) -> None:
+    """Take a row's tiles from sums in double precision.
+
+    Parameters
+    ----------
+    totals, tiles, offset
+        As `add_tiles` takes them.
+    """
     for k in range(len(totals)):
         tiles[offset + k] = np.float32(totals[k])
 
@@ -135,6 +151,26 @@ def weight_lanes(block: BlockInput, first: int, count: int, weights: Float32) ->
         for k in range(block.rank + 1):
             ridge = block.ridge_factors if k < block.rank else block.ridge_bias
             weights[k * LANES + lane] = np.float32(strength * ridge if n > 0 else 1.0)
+
+
+@exact_jit
+def prior_lanes(block: BlockInput, first: int, count: int, priors: Float32) -> None:
+    """Lay the batch's prior means side by side.
+
+    Parameters
+    ----------
+    block
+        The block.
+    first, count
+        The batch's first row, and how many rows it has.
+    priors
+        float32, shape ((rank + 1)·LANES,): receives the means.
+    """
+    priors[:] = 0.0
+    if len(block.priors) > 0:
+        for lane in range(count):
+            for k in range(block.rank + 1):
+                priors[k * LANES + lane] = block.priors[first + lane, k]
 
 
 @exact_jit
@@ -227,9 +263,9 @@ def gram_batch(rank: int) -> Callable[[BlockInput, Workspace, int, int, BlockOut
             for start in range(lower, max(upper, lower + 1), SEGMENT_RATINGS):
                 row_gram(block, tiles, offset, panel, start, min(start + SEGMENT_RATINGS, upper), rank)
                 if in_segments:
-                    _add_tiles(totals, tiles, offset)
+                    add_tiles(totals, tiles, offset)
             if in_segments:
-                _set_tiles(totals, tiles, offset)
+                set_tiles(totals, tiles, offset)
         interleave_grams(tiles, block.places, work.grams, rank)
 
     return sum_batch

@@ -9,7 +9,7 @@ stays in the nearest caches while the tiles take turns in passing over it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -40,13 +40,26 @@ class BlockFields:
         self.coded = kind.types[kind.fields.index("values")].dtype == types.uint8
 
 
+class _Rating(NamedTuple):
+    """One rating while code is emitted: its row's address, the vectors of z, y and the root of its weight.
+
+    Of a weighted rating, z and y are times the root, which stands in every lane as y does.
+    """
+
+    row: Value
+    z: list[Value]
+    y: Value
+    root: Value | None
+
+
 class _Ratings:
     """Emits the reading of one rating after the other: its row of the other side and its residual y."""
 
-    def __init__(self, emit: Emitter, plan: Plan, block: Any) -> None:
+    def __init__(self, emit: Emitter, plan: Plan, block: Any, roots: Value | None = None) -> None:
         self.emit = emit
         self.plan = plan
         self.block = block
+        self.roots = roots
         self.last = emit.builder.sub(block.indices.nitems, INT(1))
         self.stride = INT(row_stride(plan.size - 2))
 
@@ -64,8 +77,8 @@ class _Ratings:
         for line in range(0, self.plan.size, 16):
             self.emit.prefetch(self.emit.address(row, line))
 
-    def read(self, position: Value) -> tuple[Value, list[Value], Value]:
-        """Return the row's address, the vectors of z, and y in every lane."""
+    def read(self, position: Value) -> _Rating:
+        """Read one rating."""
         emit, plan = self.emit, self.plan
         row = self._row(position)
         if self.block.coded:
@@ -77,7 +90,10 @@ class _Ratings:
         y = emit.builder.fsub(rating, emit.broadcast(row, plan.size - 1))
         z = [emit.load(row, v * plan.lanes) for v in range(plan.n_vectors)]
         z[-1] = emit.insert_lane(z[-1], (plan.size - 1) % plan.lanes, y)
-        return row, z, y
+        if self.roots is None:
+            return _Rating(row, z, y, None)
+        root = emit.broadcast(self.roots, position)
+        return _Rating(row, [emit.builder.fmul(part, root) for part in z], emit.builder.fmul(y, root), root)
 
 
 class _Sums:
@@ -129,11 +145,14 @@ def _emit_direct(
     sums.start(None)
     with emit.loop(*span) as position:
         ratings.prefetch(position)
-        row, z, y = ratings.read(position)
+        row, z, y, root = ratings.read(position)
 
         def element(e: int) -> Value | None:
-            known = {plan.size - 1: y, plan.size - 2: None}
-            return known[e] if e in known else emit.broadcast(row, e)
+            known = {plan.size - 1: y, plan.size - 2: root}
+            if e in known:
+                return known[e]
+            value = emit.broadcast(row, e)
+            return value if root is None else emit.builder.fmul(value, root)
 
         sums.add(z, element)
     sums.finish(tiles)
@@ -158,7 +177,7 @@ class _Panel:
             position = self.emit.builder.add(start, j)
             ratings.prefetch(position)
             row = self._row(j)
-            for v, vector in enumerate(ratings.read(position)[1]):
+            for v, vector in enumerate(ratings.read(position).z):
                 self.emit.store(vector, row, v * self.plan.lanes)
 
     def add_products(self, count: Value) -> None:
@@ -210,6 +229,17 @@ def _emit_by_panels(
         panel.add_products(count)
 
 
+def _emit_sums(
+    emit: Emitter, plan: Plan, ratings: _Ratings, memory: tuple[Value, Value], span: list[Value]
+) -> None:
+    """Sum all tiles over a span of ratings; `memory` is the tiles' and the panel's."""
+    lower, upper = span
+    if plan.in_registers:
+        _emit_direct(emit, plan, ratings, memory[0], (lower, upper))
+    else:
+        _emit_by_panels(emit, plan, ratings, memory, (lower, upper))
+
+
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def row_gram(
     _typing: Any, block: Any, tiles: Any, offset: Any, panel: Any, lower: Any, upper: Any, rank: Any
@@ -239,11 +269,42 @@ def row_gram(
         emit = Emitter(builder, plan.lanes)
         ratings = _Ratings(emit, plan, BlockFields(context, builder, block, args[0]))
         sums = emit.address(data_pointer(context, builder, tiles, args[1]), args[2])
-        if plan.in_registers:
-            _emit_direct(emit, plan, ratings, sums, (args[4], args[5]))
-        else:
-            gathered = data_pointer(context, builder, panel, args[3])
-            _emit_by_panels(emit, plan, ratings, (sums, gathered), (args[4], args[5]))
+        _emit_sums(emit, plan, ratings, (sums, data_pointer(context, builder, panel, args[3])), args[4:6])
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def weighted_row_gram(
+    _typing: Any,
+    block: Any,
+    roots: Any,
+    tiles: Any,
+    offset: Any,
+    panel: Any,
+    lower: Any,
+    upper: Any,
+    rank: Any,
+) -> Any:
+    """Sum w·zzᵀ as `row_gram` sums zzᵀ, w the weight of each rating.
+
+    Parameters
+    ----------
+    _typing, block, tiles, offset, panel, lower, upper, rank
+        As `row_gram` takes them.
+    roots
+        float32, shape (ratings,): √w of each rating.
+    """
+    plan = plan_tiles(rank.literal_value, current_target())
+    signature = types.void(block, roots, tiles, offset, panel, lower, upper, rank)
+
+    def codegen(context: Context, builder: ir.IRBuilder, _signature: Any, args: list[Value]) -> Value:
+        emit = Emitter(builder, plan.lanes)
+        own = data_pointer(context, builder, roots, args[1])
+        ratings = _Ratings(emit, plan, BlockFields(context, builder, block, args[0]), own)
+        sums = emit.address(data_pointer(context, builder, tiles, args[2]), args[3])
+        _emit_sums(emit, plan, ratings, (sums, data_pointer(context, builder, panel, args[4])), args[5:7])
         return context.get_dummy_value()
 
     return signature, codegen

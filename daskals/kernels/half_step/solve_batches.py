@@ -22,6 +22,7 @@ from daskals.kernels.half_step.batch import (
     indices_in_range,
     make_fit,
     make_workspace,
+    prior_lanes,
     row_status,
     weight_lanes,
 )
@@ -32,17 +33,7 @@ from daskals.kernels.half_step.gram import PANEL_FLOATS, row_gram
 from daskals.kernels.half_step.status import OK
 from daskals.kernels.toolkit.jit import exact_jit, parallel_jit
 from daskals.kernels.toolkit.simd import unowned
-from daskals.types import Float32, Int64
-
-
-@exact_jit
-def _prior_lanes(block: BlockInput, first: int, count: int, priors: Float32) -> None:
-    """Lay the batch's prior means side by side."""
-    priors[:] = 0.0
-    if len(block.priors) > 0:
-        for lane in range(count):
-            for k in range(block.rank + 1):
-                priors[k * LANES + lane] = block.priors[first + lane, k]
+from daskals.types import Int64
 
 
 @exact_jit
@@ -134,7 +125,7 @@ def strips_solver(
         block: BlockInput, work: Workspace, fit: Fit, first: int, count: int, output: BlockOutput
     ) -> None:
         sum_batch(block, work, first, count, output)
-        _prior_lanes(block, first, count, work.priors)
+        prior_lanes(block, first, count, work.priors)
         weight_lanes(block, first, count, work.weights)
         if coordinate:
             _coordinate_systems(block, first, count, work)

@@ -1,0 +1,188 @@
+"""Half-step of a block whose ratings have weights, beside a matrix that all rows share.
+
+For each row, with z = [q, 1] and y = r − μ − b of the ratings' other side, x = [factors p, bias] minimises
+Σ w(y − xᵀz)² + pᵀAp + c^ν·(x − m)ᵀT(x − m), T = diag(τ, …, τ, γ): that is (Σ w·zzᵀ + A + c^ν·T) x =
+Σ w·zy + c^ν·Tm. A weight of 2 is the rating twice, where c is the sum of the weights. Implicit feedback has
+A = α₀QᵀQ, for all pairs nobody observed, and no bias. Rows without ratings are at their prior m.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from daskals.errors import DataError
+from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, make_input, make_output
+from daskals.kernels.half_step.plain import factorise, residual_at, substitute
+from daskals.kernels.half_step.status import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK, raise_first
+from daskals.kernels.half_step.weighted_batches import WeightedInput, weighted_solver
+from daskals.kernels.toolkit.jit import PLAIN, exact_jit
+from daskals.types import BlockStats, FactorRows, Float32, Float64, RatingsBlock, Ridge
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """What weighs a block's ratings.
+
+    Attributes
+    ----------
+    weights
+        float32, shape (ratings,): w of each, above 0.
+    counts
+        float64, shape (rows,): c, what a row's ridge takes for its number of ratings.
+    shared
+        A, float64, shape (rank, rank), or None for none.
+    biased
+        Whether rows have a bias.
+    """
+
+    weights: Float32
+    counts: Float64
+    shared: Float64 | None = None
+    biased: bool = True
+
+
+@exact_jit
+def _weighted_gram(block: BlockInput, roots: Float32, row: int, gram: Float64) -> int:
+    """Write the lower triangle of Σ w·zzᵀ, z = [q, 1, y]; return the row's status."""
+    rank = block.rank
+    gram[:] = 0.0
+    z = np.ones(rank + 2)
+    for j in range(block.indptr[row], block.indptr[row + 1]):
+        index = block.indices[j]
+        if index < 0 or index >= len(block.other):
+            return BAD_INDEX
+        other = block.other[index]
+        for k in range(rank):
+            z[k] = other[k]
+        z[rank + 1] = residual_at(block, j) - other[rank + 1]
+        weight = float(roots[j]) * float(roots[j])
+        for a in range(rank + 2):
+            for b in range(a + 1):
+                gram[a, b] += weight * z[a] * z[b]
+    return OK
+
+
+@exact_jit
+def _solve_plainly(block: BlockInput, weighted: WeightedInput, output: BlockOutput, size: int) -> None:
+    """Solve rows one by one for `size` unknowns; the plain twin of `half_step.weighted_batches`."""
+    rank, shared = block.rank, weighted.shared
+    gram = np.empty((rank + 2, rank + 2))
+    for row in range(len(weighted.counts)):
+        output.status[row] = _weighted_gram(block, weighted.roots, row, gram)
+        prior = np.zeros(rank + 1)
+        if len(block.priors) > 0:
+            prior[:] = block.priors[row]
+        x = prior.copy()
+        if output.status[row] == OK and block.indptr[row + 1] > block.indptr[row]:
+            ridge = np.full(rank + 1, block.ridge_factors)
+            ridge[rank] = block.ridge_bias
+            ridge *= weighted.counts[row] ** block.ridge_exponent
+            matrix, x = gram[:size, :size].copy(), np.zeros(rank + 1)
+            for k in range(size):
+                matrix[k, k] += ridge[k]
+                x[k] = gram[rank + 1, k] + ridge[k] * prior[k]
+            for entry in range(len(shared)):
+                a = int((np.sqrt(8.0 * entry + 1.0) - 1.0) / 2.0)
+                matrix[a, entry - a * (a + 1) // 2] += shared[entry]
+            sound = factorise(matrix)
+            substitute(matrix, x[:size])
+            _count(gram, shared, ridge, x - prior, x, output.stats[row])
+            finite = np.isfinite(output.stats[row].sum())
+            if not sound or not finite:
+                output.status[row] = NOT_FINITE if not np.isfinite(np.trace(gram)) or sound else BAD_PIVOT
+        output.rows[row, :rank] = x[:rank]
+        output.rows[row, rank + 1] = x[rank]
+
+
+@exact_jit
+def _count(gram: Float64, shared: Float32, ridge: Float64, step: Float64, x: Float64, stats: Float64) -> None:
+    """Write Σ w(y − xᵀz)² + pᵀAp and the penalty."""
+    size = len(x)
+    stats[0] = gram[size, size]
+    for a in range(size):
+        stats[0] -= 2.0 * x[a] * gram[size, a]
+        stats[1] += ridge[a] * step[a] * step[a]
+        for b in range(a + 1):
+            entry = gram[a, b]
+            place = a * (a + 1) // 2 + b
+            if place < len(shared):
+                entry += shared[place]
+            stats[0] += (1.0 if a == b else 2.0) * x[a] * x[b] * entry
+
+
+def solve_weighted(
+    block: RatingsBlock,
+    other: FactorRows,
+    weighting: Weighting,
+    *,
+    rank: int,
+    mean: float,
+    ridge: Ridge,
+    prior: Float32 | None = None,
+) -> tuple[FactorRows, BlockStats]:
+    """Solve every row of a block whose ratings have weights.
+
+    Parameters
+    ----------
+    block
+        The rows' ratings.
+    other
+        Factor rows of the other side, shape (rows of the other side, stride).
+    weighting
+        Their weights, and what all rows share.
+    rank, mean, ridge
+        Number of factors; mean rating μ; regularisation of this side.
+    prior
+        Prior means [factors, bias], float32, shape (rows, rank + 1); zero if absent.
+
+    Returns
+    -------
+    tuple
+        The block's new factor rows, float32, shape (rows, stride), and what it adds to the objective: its
+        `sse` holds Σ w(y − xᵀz)² + Σ pᵀAp over the rows with ratings.
+
+    Raises
+    ------
+    DataError
+        If arrays do not fit one another, or a weight is not a positive number.
+    RowError
+        If a row holds an index out of range, its equations are not positive definite, or its solution is
+        not finite.
+    """
+    _check(block, weighting, rank)
+    given = make_input(block, other, rank, mean, ridge)
+    if prior is not None:
+        given = given._replace(priors=frozen(prior, np.float32))
+    shared = np.empty(0) if weighting.shared is None else weighting.shared[np.tril_indices(rank)]
+    weighted = WeightedInput(
+        frozen(np.sqrt(weighting.weights), np.float32),
+        frozen(weighting.counts, np.float64),
+        frozen(shared, np.float32),
+    )
+    output = make_output(given)
+    if PLAIN:
+        with np.errstate(all="ignore"):  # what is not finite is found by status, as in compiled code
+            _solve_plainly(given, weighted, output, rank + int(weighting.biased))
+    else:
+        weighted_solver(rank, biased=weighting.biased)(given, weighted, output)
+    raise_first(output.status, block.start)
+    sse, penalty = np.add.accumulate(output.stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
+    return output.rows, BlockStats(float(sse), float(penalty))
+
+
+def _check(block: RatingsBlock, weighting: Weighting, rank: int) -> None:
+    weights, counts, shared = weighting.weights, weighting.counts, weighting.shared
+    if len(weights) != len(block.indices) or len(counts) != block.n_rows:
+        raise DataError(
+            f"{len(weights)} weights and {len(counts)} counts",
+            expected=f"one for each of {len(block.indices)} ratings and {block.n_rows} rows",
+        )
+    if shared is not None and shared.shape != (rank, rank):
+        raise DataError(f"the shared matrix has shape {shared.shape}", expected=f"{(rank, rank)}")
+    bad = np.flatnonzero(~((weights > 0) & np.isfinite(weights)))
+    if len(bad):
+        raise DataError(
+            f"weight {weights[bad[0]]} of rating {int(bad[0])} of a block", expected="a positive number"
+        )
