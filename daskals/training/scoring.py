@@ -60,7 +60,19 @@ def submit_errors(
     key: str,
     target: AsRated | None = None,
 ) -> Task:
-    """Start scoring a part, in the units that it is measured in or in those of `target`."""
+    """Start scoring a part.
+
+    Parameters
+    ----------
+    cluster, held_out, factors
+        Where, which ratings, and what predicts them.
+    scoring
+        In the units of `target`.
+    key
+        Makes the names of these tasks unique.
+    target
+        How ratings and factors come back to rating units; None where they are scored as they are measured.
+    """
     users, items = factors
     arguments = [
         (block, users.slabs[number], items.near(cluster.home(number)), scoring, target)
@@ -73,7 +85,15 @@ def submit_errors(
 def score_slab(
     block: AnyBlock, users: Slab, items: Gathered, scoring: Scoring, target: AsRated | None = None
 ) -> ErrorSums:
-    """Compare one user block's held-out ratings with the model; `scoring` is in the units of `target`."""
+    """Compare one user block's held-out ratings with the model.
+
+    Parameters
+    ----------
+    block, users, items
+        The ratings, and the factors of both sides.
+    scoring, target
+        As for `submit_errors`.
+    """
     if target is None:
         return score_block(block_of(block), users.rows, items.rows, **scoring._asdict())
     ratings, sigma = block_as_rated(block_of(block), target), target.standard.deviation
