@@ -129,7 +129,7 @@ def chosen_before(config: TrainConfig, options: Mapping[str, Any]) -> Choice:
     """Return what a run that is continued had chosen, by the options in its checkpoint."""
     update = {name: options[name] for name in _CHOSEN if name in options}
     for name in ("item_features", "user_features"):
-        update[name] = tuple(update[name] or ())
+        update[name] = tuple(update.get(name) or ())
     section = {"taken": update["model"], "why": "so the run that is continued had chosen", "options": update}
     return Choice(config.model_copy(update=update), section)
 

@@ -17,6 +17,14 @@ from daskals.training.events import Notice
 from tests.cases.planted import planted
 
 
+def dense() -> pd.DataFrame:
+    """Return ratings that are one taste and a little noise."""
+    rng = np.random.default_rng(3)
+    users, items = np.nonzero(rng.random((60, 40)) < 0.5)
+    liking = rng.normal(size=60)[users] * rng.normal(size=40)[items] + 0.2 * rng.normal(size=len(users))
+    return pd.DataFrame({"user": users, "item": items, "rating": np.round(3 + liking, 1)})
+
+
 def notices(frame, client, **options):
     told = []
     model = fit(frame, TrainConfig.parse({"rank": 3, **options}), client, [told.append])
@@ -34,7 +42,7 @@ def test_a_named_option_of_a_point_estimate_wins(name):
 def test_auto_takes_the_posterior_where_it_is_best(client, monkeypatch):
     monkeypatch.setattr(selection, "CHAINS", ((40, 60),))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (25.0, 8.0))
-    frame, _ = planted(n_users=80, n_items=60)
+    frame = dense()
     model, told = notices(frame, client, test_fraction=0.2, time_budget=1e6)
     chosen = model.report["selection"]
     assert chosen["taken"] == model.report["config"]["model"] == "bayes"
@@ -56,7 +64,7 @@ def test_no_time_for_anything_takes_biases_and_says_so(client):
 def test_no_time_for_a_posterior_takes_a_point_estimate(client, monkeypatch):
     monkeypatch.setattr(selection, "CHAINS", ((10**7, 10**7),))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
-    frame, _ = planted(n_users=80, n_items=60)
+    frame = dense()
     model, _ = notices(frame, client, time_budget=60)
     chosen = model.report["selection"]
     assert chosen["taken"] == "als"
