@@ -34,7 +34,15 @@ PARTS = ("train", "validation", "test")
 def baseline_section(
     cluster: Cluster, store: RatingsStore, spec: SplitSpec, config: TrainConfig, run: RunOptions
 ) -> dict[str, Any]:
-    """Train the bias model on a split; return its RMSE on every part, None where one is empty."""
+    """Train the bias model on a split; return its RMSE on every part, None where one is empty.
+
+    Parameters
+    ----------
+    cluster, store, spec
+        Where, on which ratings, and which of them train.
+    config, run
+        Those of the model that it stands beside.
+    """
     update = {
         "model": "bias",
         "units": "deviations",

@@ -184,6 +184,10 @@ def _fit_store(
         config, selection = _learn(cluster, store, config, callbacks, run, before)
     elif config.patience is not None:
         config, selection = _choose_epochs(cluster, store, config, callbacks, run.part("selection"))
+    if config.model == "bayes" and ensure_split(store, split_spec(config, store)).has_one_rating:
+        for callback in callbacks:
+            callback(Notice("all training ratings are the same: there is no posterior but that one rating"))
+        config = config.model_copy(update={"model": "bias", "item_features": (), "user_features": ()})
     model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
     model.report.update(chosen_section(store, asked, config), selection=selection)
     report = model.report

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
-from daskals.errors import NumericalError, RowError
+from daskals.errors import DataError, NumericalError, RowError
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
@@ -129,7 +129,7 @@ def chosen_before(config: TrainConfig, options: Mapping[str, Any]) -> Choice:
     """Return what a run that is continued had chosen, by the options in its checkpoint."""
     update = {name: options[name] for name in _CHOSEN if name in options}
     for name in ("item_features", "user_features"):
-        update[name] = tuple(update[name] or ())
+        update[name] = tuple(update.get(name) or ())
     section = {"taken": update["model"], "why": "so the run that is continued had chosen", "options": update}
     return Choice(config.model_copy(update=update), section)
 
@@ -165,9 +165,7 @@ class Selection:
         self._config = config
         self._tell = teller(callbacks)
         self._run = replace(run, checkpoints=None)
-        if not spec.validation_fraction:
-            spec = replace(spec, validation_fraction=VALIDATION_SHARE)
-        self._split: Split = ensure_split(store, spec)
+        self._split = _validating_split(store, spec)
         self._tried: list[Point] = []
         self._started = time.perf_counter()
         self._epoch_seconds = 0.0
@@ -358,6 +356,16 @@ class Selection:
             "warm_start": WARM_EPOCHS,
         }
         return config.model_copy(update=update)
+
+
+def _validating_split(store: RatingsStore, spec: SplitSpec) -> Split:
+    """Return a split with a validation part, or without where the ratings are too few for one."""
+    if spec.validation_fraction:
+        return ensure_split(store, spec)
+    try:
+        return ensure_split(store, replace(spec, validation_fraction=VALIDATION_SHARE))
+    except DataError:
+        return ensure_split(store, spec)
 
 
 _CHOSEN = (

@@ -70,18 +70,18 @@ def submit_errors(
     key: str,
     target: AsRated | None = None,
 ) -> Task:
-    """Start scoring a part, in the units that it is measured in or in those of `target`.
+    """Start scoring a part.
 
     Parameters
     ----------
-    cluster
-        Where the tasks run.
-    held_out, factors
-        The part, and the rows of both sides.
-    scoring, key
-        What a prediction takes beside factors; tells tasks apart.
+    cluster, held_out, factors
+        Where, which ratings, and what predicts them.
+    scoring
+        In the units of `target`.
+    key
+        Makes the names of these tasks unique.
     target
-        Units of the errors; those of the part if absent.
+        How ratings and factors come back to rating units; None where they are scored as they are measured.
     """
     users, items = factors
     arguments = [
@@ -95,7 +95,15 @@ def submit_errors(
 def score_slab(
     block: AnyBlock, users: Slab, items: Gathered, scoring: Scoring, target: AsRated | None = None
 ) -> ErrorSums:
-    """Compare one user block's held-out ratings with the model; `scoring` is in the units of `target`."""
+    """Compare one user block's held-out ratings with the model.
+
+    Parameters
+    ----------
+    block, users, items
+        The ratings, and the factors of both sides.
+    scoring, target
+        As for `submit_errors`.
+    """
     if target is None:
         return score_block(block_of(block), users.rows, items.rows, **scoring._asdict())
     ratings, sigma = block_as_rated(block_of(block), target), target.standard.deviation

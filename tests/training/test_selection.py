@@ -1,0 +1,111 @@
+"""`--model auto`: what validation asks for, within the time there is; and a baseline beside every figure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from daskals.config import TrainConfig
+from daskals.fitting import selection
+from daskals.fitting.baseline import better_than_biases
+from daskals.fitting.fit import fit
+from daskals.fitting.selection import chosen_before, learns
+from daskals.training.events import Notice
+from tests.cases.planted import planted
+
+
+def dense() -> pd.DataFrame:
+    """Return ratings that are one taste and a little noise."""
+    rng = np.random.default_rng(3)
+    users, items = np.nonzero(rng.random((60, 40)) < 0.5)
+    liking = rng.normal(size=60)[users] * rng.normal(size=40)[items] + 0.2 * rng.normal(size=len(users))
+    return pd.DataFrame({"user": users, "item": items, "rating": np.round(3 + liking, 1)})
+
+
+def notices(frame, client, **options):
+    told = []
+    model = fit(frame, TrainConfig.parse({"rank": 3, **options}), client, [told.append])
+    return model, [event.text for event in told if isinstance(event, Notice)]
+
+
+@pytest.mark.parametrize("name", ["epochs", "tau", "lambda", "solver"])
+def test_a_named_option_of_a_point_estimate_wins(name):
+    value = {"epochs": 3, "tau": 0.05, "lambda": 0.002, "solver": "coordinate"}[name]
+    assert not learns(TrainConfig.parse({name: value}))
+    assert learns(TrainConfig.parse({"rank": 3}))
+    assert not learns(TrainConfig.parse({"model": "als"}))
+
+
+def test_auto_takes_the_posterior_where_it_is_best(client, monkeypatch):
+    monkeypatch.setattr(selection, "CHAINS", ((40, 60),))
+    monkeypatch.setattr(selection, "FACTOR_RIDGES", (25.0, 8.0))
+    frame = dense()
+    model, told = notices(frame, client, test_fraction=0.2, time_budget=1e6)
+    chosen = model.report["selection"]
+    assert chosen["taken"] == model.report["config"]["model"] == "bayes"
+    assert chosen["chain_validation_rmse"] <= 1.01 * min(t["validation_rmse"] for t in chosen["trials"])
+    assert len(model.report["history"]) == chosen["options"]["sweeps"] == 60
+    assert chosen["taken_seconds"] > 0
+    assert any(line.startswith("auto takes bayes: validation RMSE") for line in told)
+    assert model.report["test_rmse"] < model.report["baseline"]["test_rmse"]
+    assert better_than_biases(model.report).startswith("better than biases")
+
+
+def test_no_time_for_anything_takes_biases_and_says_so(client):
+    frame, _ = planted()
+    model, told = notices(frame, client, time_budget=0)
+    assert model.report["config"]["model"] == "bias"
+    assert "auto takes bias: the time budget of 0 s has room for no more" in told
+
+
+def test_no_time_for_a_posterior_takes_a_point_estimate(client, monkeypatch):
+    monkeypatch.setattr(selection, "CHAINS", ((10**7, 10**7),))
+    monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
+    frame = dense()
+    model, _ = notices(frame, client, time_budget=60)
+    chosen = model.report["selection"]
+    assert chosen["taken"] == "als"
+    assert "a posterior would take some" in chosen["why"]
+    assert len(model.report["history"]) == chosen["options"]["epochs"]
+
+
+def test_few_ratings_take_biases(client):
+    frame = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "rating": [1.0, 5.0, 3.0]})
+    model, told = notices(frame, client, split="none")
+    assert model.report["config"]["model"] == "bias"
+    assert "too few to learn more from than biases" in told[-1]
+    assert np.isfinite(model.predict([1, 2], [2, 2]).rating).all()
+
+
+@pytest.mark.parametrize("kind", ["auto", "als", "bias", "bayes"])
+@pytest.mark.parametrize("rating", [0.0, 4.0])
+def test_constant_ratings_give_the_constant(kind, rating, client):
+    frame, _ = planted()
+    model, _ = notices(frame.assign(rating=rating), client, model=kind, test_fraction=0.2)
+    found = model.predict(frame["user"].to_numpy(), frame["item"].to_numpy()).rating
+    np.testing.assert_allclose(found, rating, atol=1e-6)
+    assert math.isfinite(model.report["test_rmse"])
+
+
+def test_dust_is_said(client):
+    frame, _ = planted()
+    model, told = notices(frame, client, model="als", epochs=8, tau=100.0)
+    note = next(line for line in told if "the factors add nothing" in line)
+    assert note in model.report["notes"]
+
+
+def test_a_run_that_is_continued_keeps_its_choice():
+    options = {"model": "als", "units": "deviations", "tau": 0.01, "item_features": [], "epochs": 9}
+    choice = chosen_before(TrainConfig(), options)
+    assert (choice.config.model, choice.config.tau, choice.config.epochs) == ("als", 0.01, 9)
+    assert choice.config.item_features == ()
+
+
+def test_comparison_with_biases():
+    report = {"test_rmse": 0.9, "baseline": {"test_rmse": 1.0}}
+    assert better_than_biases(report) == "better than biases (1.00000) by 10.0 %"
+    assert better_than_biases({**report, "test_rmse": 1.1}) == "worse than biases (1.00000) by 10.0 %"
+    assert better_than_biases({"test_rmse": None}) is None

@@ -1,0 +1,109 @@
+"""Nothing depends on the unit of ratings: times c and plus d, predictions follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from daskals.config import TrainConfig
+from daskals.fitting.fit import fit
+from daskals.store.standard import decimals, standard_of, standardise
+from daskals.types import AS_RATED, RatingsBlock, Standard
+from tests.cases.planted import planted
+
+UNITS = [(1e-3, 0.0), (2000.0, 0.0), (1.0, -3.0), (20.0, 100.0)]
+
+OPTIONS = {
+    "als": {"model": "als", "epochs": 6},
+    "hierarchical": {"model": "hierarchical", "epochs": 6},
+    "bayes": {"model": "bayes", "sweeps": 30, "burn_in": 10, "keep_samples": 10},
+    "bias": {"model": "bias", "epochs": 6},
+}
+
+
+def with_genres(frame: pd.DataFrame, genre: np.ndarray, folder, c: float, d: float) -> str:
+    """Write the planted ratings times c plus d, with their genres."""
+    folder.mkdir()
+    ratings = [f"{c * rating + d:.10g}" for rating in frame["rating"]]
+    frame.assign(rating=ratings, timestamp=0).rename(columns={"user": "userId", "item": "movieId"}).to_csv(
+        folder / "ratings.csv", index=False
+    )
+    lines = [f"{item},Film {item},Genre{kind}" for item, kind in enumerate(genre)]
+    (folder / "movies.csv").write_text("movieId,title,genres\n" + "\n".join(lines) + "\n")
+    return str(folder)
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_predictions_follow_the_unit(kind, client, tmp_path):
+    frame, genre = planted()
+    config = TrainConfig.parse({**OPTIONS[kind], "rank": 3, "test_fraction": 0.2})
+
+    def predictions(name: str, c: float, d: float) -> tuple[np.ndarray, dict]:
+        model = fit(with_genres(frame, genre, tmp_path / name, c, d), config, client)
+        found = model.predict(frame["user"].to_numpy(), frame["item"].to_numpy()).rating
+        return (np.asarray(found, np.float64) - d) / c, model.report
+
+    expected, report = predictions("as-is", 1.0, 0.0)
+    spread = float(np.std(expected))
+    for n, (c, d) in enumerate(UNITS):
+        found, own = predictions(f"unit-{n}", c, d)
+        assert np.max(np.abs(found - expected)) < 1e-5 * report["standard"]["deviation"], (c, d)
+        assert own["test_rmse"] == pytest.approx(c * report["test_rmse"], rel=1e-5)
+        assert own["baseline"]["test_rmse"] == pytest.approx(c * report["baseline"]["test_rmse"], rel=1e-5)
+        assert own["history"][-1]["train_rmse"] == pytest.approx(
+            c * report["history"][-1]["train_rmse"], rel=1e-4
+        )
+    assert spread > 0.3
+
+
+def test_named_ridges_are_in_rating_points(client):
+    frame, _ = planted()
+    settings = {"model": "als", "epochs": 3, "rank": 3}
+    named = TrainConfig.parse({**settings, "tau": 0.05})
+    assert named.taken_units == "ratings"
+    assert TrainConfig.parse(settings).taken_units == "deviations"
+    assert TrainConfig.parse({**settings, "tau": 0.05, "units": "deviations"}).taken_units == "deviations"
+    model = fit(frame, named, client)
+    assert model.ridge == named.ridge
+    assert TrainConfig.from_report(model.report["config"]).taken_units == "ratings"
+    free = fit(frame, TrainConfig.parse(settings), client)
+    deviation = free.report["standard"]["deviation"]
+    assert free.ridge.factors == pytest.approx(25 * deviation)
+    assert TrainConfig.from_report(free.report["config"]).taken_units == "deviations"
+
+
+def test_a_users_own_ratings_fold_in_to_the_trained_row(client):
+    frame, _ = planted()
+    ratings = frame.assign(rating=20 * frame["rating"])
+    model = fit(ratings, TrainConfig.parse({"model": "als", "split": "none", "rank": 3, "epochs": 4}), client)
+    own = frame[frame["user"] == 7]
+    profile = model.fold_in(dict(zip(own["item"], 20 * own["rating"], strict=True)))
+    np.testing.assert_allclose(profile.factors, model.user_factors[model.find_user(7)], rtol=1e-3, atol=1e-4)
+
+
+def test_scale_is_read_as_it_was_written():
+    written = np.array([100.0005, 100.0035, 100.005])
+    scale = written.astype(np.float32)
+    assert np.max(np.abs(scale.astype(np.float64) - written)) > 1e-7
+    # float32 has seven digits: what was written with no more comes back
+    np.testing.assert_array_equal(decimals(np.array([0.7, 3.5], np.float32)), [0.7, 3.5])
+
+
+def test_standard_of_codes_and_of_values():
+    scale = np.array([1, 2, 4], np.float32)
+    codes = np.array([0, 0, 1, 2], np.uint8)
+    found = standard_of([codes[:2], codes[2:]], scale, 0.0, 4)
+    assert found == Standard(2.0, pytest.approx(np.std([1, 1, 2, 4])))
+    values = scale[codes]
+    assert standard_of([values], np.empty(0, np.float32), 2.0, 4) == found
+    assert standard_of([codes[:1]], scale, 0.0, 1) == Standard(1.0, 1.0, is_constant=True)
+
+
+def test_standardise_leaves_ratings_that_stay_as_they_are():
+    scale = np.array([1, 3], np.float32)
+    block = RatingsBlock(0, np.array([0, 2]), np.array([0, 1], np.int32), np.array([0, 1], np.uint8), scale)
+    assert standardise(block, AS_RATED) is block
+    np.testing.assert_array_equal(standardise(block, Standard(2.0, 0.5)).ratings, [-2, 2])
+    plain = block._replace(values=scale, scale=np.empty(0, np.float32))
+    np.testing.assert_array_equal(standardise(plain, Standard(2.0, 0.5)).ratings, [-2, 2])
