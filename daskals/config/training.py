@@ -245,7 +245,8 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
     time_budget: float = Field(
         120.0,
         ge=0,
-        description="Seconds that --model auto may take beyond a plain training of 50 epochs, about.",
+        description="Seconds that --model auto may take beyond a plain training of 50 epochs, as two usual "
+        "cores would take: counted in work, so that a choice is the same everywhere.",
     )
     monitor_test: bool = Field(
         default=False, description="Also report the test RMSE of every epoch (it decides nothing)."

@@ -3,13 +3,13 @@
 A tenth of them validates. Short trainings find the ridges of the biases, then of the factors, then of the
 features' weights; a Gibbs chain on the same ratings is judged by the same tenth. The chain is taken unless it
 is worse by a hundredth, or does not fit the time; else the simplest point estimate within half a hundredth of
-the best. All ridges are relative to the ratings' standard deviation, so that no choice depends on their unit.
+the best. All ridges are relative to the ratings' standard deviation, so that no choice depends on their unit;
+and time is counted in work, as two usual cores would take for it, so that none depends on the machine.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,15 +65,20 @@ TRIAL_EPOCHS, TRIAL_PATIENCE = 30, 2
 SEARCH_SECONDS = 20.0
 """What a search may take beside the time of a plain training, within the budget."""
 
-EPOCHS_A_SWEEP = 3.0
-"""What a sweep takes, in epochs, until one is measured."""
+EPOCH_TASKS, SWEEP_TASKS = 0.04, 0.1
+"""Seconds that tasks take beside their arithmetic."""
+
+MULTIPLICATIONS = 2.5e10
+"""What two usual cores do in a second."""
+
+EPOCHS_A_SWEEP = 1.5
+"""What the arithmetic of a sweep takes, in epochs."""
 
 BURN_IN = 20
 WARM_EPOCHS = 3
 CHAINS = ((120, 240), (120, 120), (60, 100))
 """Sweeps of the chain that is judged and of the one that is kept, the first pair that fits the time."""
 
-FEWEST_SWEEPS = 40
 WORSE, SIMPLER = 1.01, 1.005
 """How much worse a chain may be than a point estimate, and a simpler point estimate than the best."""
 
@@ -168,7 +173,7 @@ class Selection:
         self._split = _validating_split(store, spec)
         self._tried: list[Point] = []
         self._started = time.perf_counter()
-        self._epoch_seconds = 0.0
+        self._spent = 0.0
 
     def choose(self) -> Choice:
         """Find the configuration to train."""
@@ -185,7 +190,6 @@ class Selection:
         for config in (configs[0], configs[-1], self._chain_config(CHAINS[0][0])):
             problem = Problem(self._cluster, self._store, split, config)
             prepare_workers(problem, self._run.numba_threads, self._tell)
-        self._started = time.perf_counter()
         data = SharedData(self._cluster, self._store, split, configs)
         self._search(data)
         point = self._simplest()
@@ -195,8 +199,15 @@ class Selection:
         return self._judge_chain(point)
 
     @property
-    def _spent(self) -> float:
-        return time.perf_counter() - self._started
+    def _epoch_seconds(self) -> float:
+        """What an epoch should take: a Gram matrix from every rating, and a system for every row."""
+        size = self._config.effective_rank + 2
+        rows = self._store.n_users + self._store.n_rated_items
+        return EPOCH_TASKS + (2 * self._split.n_train * size**2 + rows * size**3 / 3) / MULTIPLICATIONS
+
+    @property
+    def _sweep_seconds(self) -> float:
+        return SWEEP_TASKS + EPOCHS_A_SWEEP * self._epoch_seconds
 
     @property
     def _plain_seconds(self) -> float:
@@ -245,8 +256,7 @@ class Selection:
                 self._tried.append(Point(config, math.inf, 1))
                 return
             self._tried.append(Point(config, found.validation_rmse, found.epoch))
-            if config.effective_rank:
-                self._epoch_seconds = max(self._epoch_seconds, found.epoch_seconds)
+            self._spent += (found.epoch + TRIAL_PATIENCE) * self._epoch_seconds
             if found.validation_rmse > last:
                 return
             last = found.validation_rmse
@@ -274,7 +284,7 @@ class Selection:
         best = min(self._tried, key=lambda tried: tried.rmse)
         if self._config.effective_rank == 0:
             return self._taken(self._refit(point), "there is no rank for more than biases")
-        forecast = EPOCHS_A_SWEEP * self._epoch_seconds
+        forecast = self._sweep_seconds
         plan = next((pair for pair in CHAINS if sum(pair) * forecast <= left), None)
         if plan is None:
             why = (
@@ -291,18 +301,13 @@ class Selection:
         except NumericalError as error:
             return self._taken(self._refit(point), f"a chain failed ({error.found})")
         assert posterior.predictive is not None
-        seconds = statistics.median(record.seconds for record in posterior.trained.history[1:6])
-        left = self._budget + self._plain_seconds - self._spent
-        sweeps = min(plan[1], int(left / max(seconds, 1e-9)) // 20 * 20)
-        figures = {"chain_validation_rmse": posterior.predictive.rmse, "sweep_seconds": seconds}
+        sweeps = plan[1]
+        figures = {"chain_validation_rmse": posterior.predictive.rmse}
         compared = f"validation RMSE {posterior.predictive.rmse:.4f}, {best.config.model} {best.rmse:.4f}"
         if posterior.predictive.rmse > WORSE * best.rmse:
             return self._taken(self._refit(point), f"the posterior is worse ({compared})", figures)
-        if sweeps < FEWEST_SWEEPS:
-            why = f"the time left has room for {max(sweeps, 0)} sweeps only ({compared})"
-            return self._taken(self._refit(point), why, figures)
-        figures["forecast_seconds"] = sweeps * seconds
-        why = f"{compared}; {sweeps} sweeps, some {sweeps * seconds:,.0f} s"
+        figures["forecast_seconds"] = sweeps * forecast
+        why = f"{compared}; {sweeps} sweeps, some {sweeps * forecast:,.0f} s"
         return self._taken(self._chain_config(sweeps), why, figures)
 
     def _taken(self, config: TrainConfig, why: str, figures: dict[str, float] | None = None) -> Choice:
@@ -311,7 +316,7 @@ class Selection:
             "why": why,
             "n_validation": self._split.n_validation,
             "trials": [point.as_report() for point in self._tried],
-            "seconds": self._spent,
+            "seconds": time.perf_counter() - self._started,
             "options": {name: getattr(config, name) for name in _CHOSEN},
             **(figures or {}),
         }
