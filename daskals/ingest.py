@@ -159,8 +159,8 @@ def forget_listed(store: str | Path, file: Path) -> RatingsStore:
     if ids.null_count:
         foreign = next(place for place, line in enumerate(lines) if line and exact_id(line, ids.type) is None)
         raise DataError(
-            f"'{lines[foreign]}' is no id as the store's are",
-            where=f"{file}, line {foreign + 1}",
+            f"cannot be read as user ids (line {foreign + 1}, '{lines[foreign]}', is none of the store's)",
+            where=str(file),
             expected=f"one id a line, of type {ids.type}, such as {opened.user_ids[0].as_py()}",
         )
     return forget_users(store, ids)

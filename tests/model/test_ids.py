@@ -381,7 +381,7 @@ def test_forgotten_users__are_named_exactly(home, tmp_path):
     write_folder(tmp_path / "data", NUMBERED, (1, 7, 1000, 2))
     ingest(tmp_path / "data", tmp_path / "store")
     (tmp_path / "list.txt").write_text("7\n\n0001\n")
-    with pytest.raises(DataError, match=r"list.txt, line 3: '0001' is no id as the store's are"):
+    with pytest.raises(DataError, match=r"list.txt: cannot be read as user ids \(line 3, '0001', is no"):
         forget_listed(tmp_path / "store", tmp_path / "list.txt")
     (tmp_path / "list.txt").write_text(" 7 \n")
     assert forget_listed(tmp_path / "store", tmp_path / "list.txt").n_users == 3
