@@ -362,7 +362,7 @@ def test_generous_people_do_not_make_foreign_items_agree(tmp_path) -> None:
     for seen, agrees in ((items, True), (np.roll(np.arange(20), 7)[items], False)):
         found = 3.0 + generosity[users] + quality[seen] + rng.normal(0, 0.3, 800)
         assert np.corrcoef(expected, found)[0, 1] > 0.5
-        check = _agreement(config_of(tmp_path, 3), champion, (pa.array(users), pa.array(items)), found)
+        check = _agreement(config_of(tmp_path, 3), champion, pa.array(users), pa.array(items), found)
         assert check.passed == agrees, check
 
 
