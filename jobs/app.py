@@ -30,7 +30,8 @@ from jobs._app_map import map_chart
 from jobs._app_page import STYLE, describe, escape, line, replace_ratings, stars, start
 
 LOGO = ":material/movie:"
-N_FOUND, N_LISTED = 6, 10
+N_FOUND, ORDERS = ("What people choose", "Your own rating")
+N_LISTED = 6, 10
 LEAST_RATINGS = [0, 1, 5, 10, 20, 50, 100, 200, 500, 1000]
 
 
@@ -221,6 +222,7 @@ def place(model: Model) -> Profile:
 def recommendations(model: Model, person: Profile) -> None:
     """Draw the sliders and the list."""
     alpha, filters = tuning(model)
+    by_affinity = alpha is None
     if person.is_empty:
         st.info(
             "You have rated nothing yet: these are the most rated titles of each genre.",
@@ -232,16 +234,22 @@ def recommendations(model: Model, person: Profile) -> None:
     table = model.recommend(person, min(N_LISTED, len(model.item_ids)), alpha=alpha, filters=filters)
     expected = model.predict_profile(person, table["item"].tolist())
     for rank, (item, rating) in enumerate(zip(table["item"], expected, strict=True), 1):
-        suggestion(model, person, item, (rank, float(rating)))
+        suggestion(model, person, item, (rank, float(rating)), by_affinity=by_affinity)
 
 
-def tuning(model: Model) -> tuple[float, Filters]:
-    """Draw what a list can be tuned by; return α and the filters."""
+def tuning(model: Model) -> tuple[float | None, Filters]:
+    """Draw what a list can be tuned by; return α, None for the order that the model learnt, and filters."""
     with st.expander("Tune the list", expanded=True, icon=":material/tune:"):
+        by_affinity = model.order is not None and ORDERS[0] == st.radio(
+            "Order by", ORDERS, key="order", horizontal=True,
+            help="What people with ratings like yours went on to choose and liked; or the rating that you "
+            "would give, which finds odd titles that hardly anybody has seen.",
+        )  # fmt: skip
         first, second = st.columns(2)
         with first:
             alpha = st.slider(
                 "How much should others' taste count?", 0.0, 1.0, 0.25, 0.05, key="alpha",
+                disabled=by_affinity,
                 help="At the left, only what your own ratings point to: closer to you, with odd finds. At "
                 "the right, what most people love, whoever you are. (α of Eq. 10.)",
             )  # fmt: skip
@@ -255,10 +263,12 @@ def tuning(model: Model) -> tuple[float, Filters]:
                 "it to dig deeper.",
             )  # fmt: skip
             years = year_range(model, "years")
-    return alpha, Filters(least, tuple(genres), years)
+    return None if by_affinity else alpha, Filters(least, tuple(genres), years)
 
 
-def suggestion(model: Model, person: Profile, item: Any, figures: tuple[int, float]) -> None:
+def suggestion(
+    model: Model, person: Profile, item: Any, figures: tuple[int, float], *, by_affinity: bool
+) -> None:
     """Draw one recommended title: stars, what it is expected to get, why, and where to read on."""
     row = model.find_item(item)
     low, high = model.limits
@@ -270,7 +280,7 @@ def suggestion(model: Model, person: Profile, item: Any, figures: tuple[int, flo
             stars(model, "suggested", item)
             st.space("stretch")
             with st.popover("Why?", key=f"why-{rank}", type="tertiary"):
-                st.markdown(in_words(reasons(model, person, item)))
+                st.markdown(in_words(reasons(model, person, item, by_affinity=by_affinity)))
                 near = model.similar_items(item, 3, filters=Filters(min_ratings=5))
                 names = near["title"] if "title" in near else near["item"]
                 st.markdown("Like it: " + "; ".join(f"_{escape(str(name))}_" for name in names))

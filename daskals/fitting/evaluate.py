@@ -6,19 +6,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from daskals.cluster.workers import Cluster
 from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import DataError
 from daskals.evaluation.baselines import Tell
+from daskals.evaluation.known_ratings import Ratings, read_known
 from daskals.evaluation.prediction_error import training_store
 from daskals.evaluation.ranking_scores import DEFAULT_LISTS, VALIDATION_FRACTION, Lists, ranking_report
-from daskals.evaluation.scorers import Ranker
+from daskals.evaluation.scorers import BatchScorer, Ranker
 from daskals.fitting.fit import fit
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
+from daskals.types import Float32, Int64
 
 SELECTOR_EPOCHS = 10
 """Epochs of the model that a ranking's validation is scored with."""
@@ -68,7 +72,7 @@ def evaluate_ranking(
     lists
         Lengths of lists, users, and what is relevant.
     served
-        Further orders to compare, such as the one a model serves.
+        Further orders to compare beside the one that the model serves.
     tell
         Called with a line about what is left out, and the memory that is taken.
     """
@@ -83,4 +87,26 @@ def evaluate_ranking(
         monitor_test=False,
     )
     chosen = fit(store, selector, cluster.client)
+    split = ensure_split(store, SplitSpec(**model.report["data"]["split"]))
+    served = [*served_order(model, read_known(store, split)), *served]
     return ranking_report(model, store, cluster, chosen, lists=lists, served=served, tell=tell)
+
+
+def served_order(model: Model, known: Ratings) -> list[Ranker]:
+    """Return the order that a model's lists go by, where it has learnt one."""
+    if model.order is None:
+        return []
+
+    def scores(users: Int64) -> Float32:
+        own = known.of_users(users)
+        cuts = zip(own.indptr[:-1], own.indptr[1:], users, strict=True)
+        return np.stack(
+            [
+                model.order_scorer.scores(
+                    own.items[first:last].astype(np.int64), own.ratings[first:last], model.user_factors[user]
+                )
+                for first, last, user in cuts
+            ]
+        )
+
+    return [BatchScorer("served", scores, known.n_items)]

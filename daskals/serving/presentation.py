@@ -98,10 +98,13 @@ class Reason(NamedTuple):
     share: float
 
 
-def reasons(model: Model, person: Profile, item: Any, most: int = 3) -> list[Reason]:
-    """Return the own ratings that speak most for a title; none where taste does not speak for it."""
-    table = model.explain(person, item).ratings
-    taste = np.asarray(table["taste"])
+def reasons(
+    model: Model, person: Profile, item: Any, most: int = 3, *, by_affinity: bool = False
+) -> list[Reason]:
+    """Return the own ratings that speak most for a title, by rating or by affinity; none where none does."""
+    found = model.explain_order(person, item) if by_affinity else model.explain(person, item)
+    table = found.ratings
+    taste = np.asarray(table["contribution" if by_affinity else "taste"])
     total = float(taste[taste > 0].sum())
     names = table["title" if "title" in table.column_names else "item"]
     return [

@@ -201,7 +201,10 @@ def test_app__an_example_gives_recommendations_that_follow_the_sliders(app):
     assert "Your ratings (3)" in texts(app)
     assert "Toy Story 2 (1999)" in texts(app).replace("\\", "")
     assert app.query_params["rated"] == "1~5_7~5_10~5"
+    chosen = texts(app)
+    app.radio(key="order").set_value("Your own rating").run()
     own_taste = texts(app)
+    assert own_taste != chosen
     app.slider(key="alpha").set_value(1.0).run()
     assert not app.exception
     assert texts(app) != own_taste

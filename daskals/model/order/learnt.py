@@ -9,10 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.ratings.liking import liked_from
 from daskals.types import Float32, Int64
-
-LIKED_PLACE = 2 / 3
-"""Where on the scale a rating begins to count as liked: the place of 3.5 on half stars from 0.5 to 5."""
 
 HALF_STARS = 4.5
 """Spread of half stars, the unit in which the predicted rating's share is told."""
@@ -62,7 +60,7 @@ def interactions(ratings: Float32, limits: tuple[float, float], unliked: float) 
         See `OrderSettings`.
     """
     low, high = limits
-    least = low + (high - low) * (LIKED_PLACE - _TOLERANCE)
+    least = liked_from(limits) - _TOLERANCE * (high - low)
     return np.where(ratings >= least, np.float32(1.0), np.float32(unliked)).astype(np.float32)
 
 

@@ -121,6 +121,8 @@ def test_a_person_searches_rates_slides_and_reads_why(browser, address):
         "Finding Nemo (2003)",
     }
 
+    page.locator(".st-key-order").get_by_text("Your own rating").click()
+    expect(page.locator(".st-key-alpha input")).to_be_enabled()
     page.locator(".st-key-alpha input").focus()
     page.keyboard.press("End")
     expect(page.locator(".st-key-alpha")).to_contain_text("1.00")
