@@ -188,10 +188,11 @@ def _fit_store(
         for callback in callbacks:
             callback(Notice("all training ratings are the same: there is no posterior but that one rating"))
         config = config.model_copy(update={"model": "bias", "item_features": (), "user_features": ()})
+    # before the training, which goes on though the store be lost once its ratings are in memory
+    baseline = baseline_section(cluster, store, split_spec(config, store), config, run)
     model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
-    model.report.update(chosen_section(store, asked, config), selection=selection)
+    model.report.update(chosen_section(store, asked, config), selection=selection, baseline=baseline)
     report = model.report
-    report["baseline"] = baseline_section(cluster, store, split_spec(config, store), config, run)
     found = baseline_notes(model)
     report["notes"] += found
     for callback in callbacks:
@@ -261,6 +262,7 @@ def train_split(
         The fitted model; its report tells all but how the configuration was chosen.
     """
     split = ensure_split(store, spec)
+    kept = _kept_ratings(store, split, config, callbacks)
     samples: Samples | None = None
     if config.model == "bayes":
         posterior = GibbsSampler(cluster, store, split, config, callbacks, run).run()
@@ -287,7 +289,7 @@ def train_split(
         },
         weights=trained.weights,
         samples=samples,
-        kept=_kept_ratings(store, split, config, callbacks),
+        kept=kept,
     )
     if split.n_fold_in:
         model = with_held_out_users(model, store, split)

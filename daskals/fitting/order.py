@@ -173,7 +173,10 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     passes = config.sweeps if config.model == "bayes" else len(model.report["history"])
     work = 2.0 * passes * split.n_train * (model.rank + 2) ** 2
     settings = OrderSettings()
-    block = load_block(str(store.path), "user", 0, store.n_users, split.key, TRAIN)
+    if model.kept is None:
+        block = load_block(str(store.path), "user", 0, store.n_users, split.key, TRAIN)
+    else:
+        block = model.kept.block
     data = gather_interactions(block, store.n_items, model.genre_matrix, model.limits, settings.unliked)
     order = learn_order(data, settings, work)
     section = {

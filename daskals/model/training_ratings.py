@@ -15,7 +15,7 @@ from daskals.kernels.scoring.topk import SeenItems
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import Split, ensure_split
-from daskals.types import FOLD_IN, TRAIN, Float32, Int32, Int64, UInt8
+from daskals.types import FOLD_IN, TRAIN, Float32, Int32, Int64, RatingsBlock, UInt8
 
 
 class OwnRatings(NamedTuple):
@@ -133,6 +133,11 @@ class KeptRatings:
         if len(self.held_items):
             arrays |= {"held_out/indptr": self.held_indptr, "held_out/items": self.held_items}
         return arrays
+
+    @property
+    def block(self) -> RatingsBlock:
+        """The ratings that train, and those that fold held-out users in, of all users."""
+        return RatingsBlock(0, self.indptr, self.items, self.values, self.scale)
 
     @property
     def n_bytes(self) -> int:

@@ -19,7 +19,8 @@ from daskals.fitting.fit import fit
 from daskals.ingest import forget_listed, ingest
 from daskals.model.filters import Filters
 from daskals.model.fitted import Model
-from daskals.model.new_users import parse_typed_ratings, read_profile_file
+from daskals.model.new_users import parse_typed_ratings
+from daskals.model.profile_ratings import read_profile_file
 from daskals.ratings.exact_ids import exact_id, exact_ids
 from daskals.serving.predictions import predict_file, read_pairs
 from daskals.serving.presentation import read_ratings, write_ratings
