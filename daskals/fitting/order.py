@@ -173,7 +173,7 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     passes = config.sweeps if config.model == "bayes" else len(model.report["history"])
     work = 2.0 * passes * split.n_train * (model.rank + 2) ** 2
     settings = OrderSettings()
-    if model.kept is None:
+    if model.kept is None or split.n_fold_in:  # what only folds people in must teach nothing
         block = load_block(str(store.path), "user", 0, store.n_users, split.key, TRAIN)
     else:
         block = model.kept.block
