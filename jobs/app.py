@@ -30,8 +30,8 @@ from jobs._app_map import map_chart
 from jobs._app_page import STYLE, describe, escape, line, replace_ratings, stars, start
 
 LOGO = ":material/movie:"
-N_FOUND, ORDERS = ("What people choose", "Your own rating")
-N_LISTED = 6, 10
+ORDERS = ("What people choose", "Your own rating")
+N_FOUND, N_LISTED = 6, 10
 LEAST_RATINGS = [0, 1, 5, 10, 20, 50, 100, 200, 500, 1000]
 
 

@@ -22,6 +22,7 @@ from daskals.fitting.posterior import gather_samples, posterior_section, summari
 from daskals.fitting.report import build_report, data_section, history_section, standard_section
 from daskals.fitting.selection import Selection, chosen_before, learns
 from daskals.ingest import RatingsSource, open_ratings
+from daskals.kernels.gibbs.censored import ends_of
 from daskals.model.fitted import Model
 from daskals.model.samples import Samples
 from daskals.model.training_ratings import KeptRatings
@@ -185,9 +186,12 @@ def _fit_store(
     elif config.patience is not None:
         config, selection = _choose_epochs(cluster, store, config, callbacks, run.part("selection"))
     if config.model == "bayes" and ensure_split(store, split_spec(config, store)).has_one_rating:
+        if config.likelihood == "censored":
+            ends_of(store.scale, rating_limits(store))  # which tells where there are none
         for callback in callbacks:
             callback(Notice("all training ratings are the same: there is no posterior but that one rating"))
-        config = config.model_copy(update={"model": "bias", "item_features": (), "user_features": ()})
+        biases = {"model": "bias", "likelihood": "gaussian", "item_features": (), "user_features": ()}
+        config = config.model_copy(update=biases)
     # before the training, which goes on though the store be lost once its ratings are in memory
     baseline = baseline_section(cluster, store, split_spec(config, store), config, run)
     model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)

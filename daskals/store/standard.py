@@ -46,15 +46,23 @@ def standardise(block: RatingsBlock, standard: Standard) -> RatingsBlock:
         return block
     if len(block.scale):
         return block._replace(scale=standardised_scale(block.scale, standard))
-    measured = (block.values.astype(np.float64) - standard.centre) / standard.deviation
-    return block._replace(values=measured.astype(np.float32))
+    return block._replace(values=standardised_ratings(block.values, standard, has_scale=False))
 
 
 def standardised_scale(scale: Float32, standard: Standard) -> Float32:
     """Return distinct ratings as `standard` measures them, float32, shape (ratings,)."""
+    return standardised_ratings(scale, standard, has_scale=True)
+
+
+def standardised_ratings(ratings: Float32, standard: Standard, *, has_scale: bool) -> Float32:
+    """Return ratings as blocks hold them, to the bit: float32, of their shape (ratings,).
+
+    `has_scale`: whether they are of a store with a scale, whose ratings count as they were written.
+    """
     if standard == AS_RATED:
-        return scale
-    return ((decimals(scale) - standard.centre) / standard.deviation).astype(np.float32)
+        return ratings
+    exact = decimals(ratings) if has_scale else ratings.astype(np.float64)
+    return ((exact - standard.centre) / standard.deviation).astype(np.float32)
 
 
 def decimals(scale: Float32) -> Float64:

@@ -11,7 +11,7 @@ from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.store.standard import standardised_scale
+from daskals.store.standard import standardised_ratings, standardised_scale
 from daskals.training.features import FeatureSpec, side_features
 from daskals.training.half_step import SolveSpec
 from daskals.training.rating_units import AsRated
@@ -45,8 +45,10 @@ class Problem:
     @cached_property
     def limits(self) -> tuple[float, float]:
         """Lowest and highest rating, measured by `standard`."""
-        low, high = rating_limits(self.store)
-        return self.standard.of(low), self.standard.of(high)
+        # as blocks hold them, to the bit: what is cut off at an end is found by comparing with it
+        ends = np.array(rating_limits(self.store), np.float32)
+        low, high = standardised_ratings(ends, self.standard, has_scale=len(self.store.scale) > 0)
+        return float(low), float(high)
 
     @property
     def scale(self) -> Float32:

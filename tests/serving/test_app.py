@@ -94,7 +94,7 @@ def test_server__says_that_there_is_no_model_until_there_is_one(folder, tmp_path
     monkeypatch.setattr("daskals.serving.live_model.POLL_SECONDS", 0.0)
     server = ModelServer(tmp_path / "m")
     assert server.current().model is None
-    assert "does not exist; expected the model folder of a run" in server.current().notice
+    assert "does not exist; expected a run's folder" in server.current().notice
     shutil.copytree(folder, tmp_path / "m")
     assert server.current().model is not None
     assert server.current().notice == ""
@@ -256,7 +256,7 @@ def test_app__says_what_is_wrong_with_a_model(tmp_path, monkeypatch):
     st.cache_resource.clear()
     started = AppTest.from_file(str(ROOT / "jobs" / "app.py"), default_timeout=60).run()
     assert not started.exception
-    assert "does not exist; expected the model folder of a run" in started.error[0].value
+    assert "does not exist; expected a run's folder" in started.error[0].value
 
 
 def test_app__answers_within_a_moment_over_the_whole_catalogue(monkeypatch):

@@ -137,7 +137,7 @@ def test_export__of_a_model_of_biases_alone(folder, tmp_path):
         (["--block-users", "1,4711", "--block-items", "all"], "--block-users: found 4711; expected user ids"),
         (["--block-users", "top:x", "--block-items", "all"], "--block-users: found 'top:x'; expected top:N"),
         (["--block-users", ",", "--block-items", "all"], "--block-users: found nothing"),
-        (["--previous", "nowhere"], "nowhere: does not exist; expected the model folder"),
+        (["--previous", "nowhere"], "nowhere: does not exist; expected a run's folder"),
         (["--out", "/proc/x/y"], "/proc/x/y: cannot be written"),
     ],
 )

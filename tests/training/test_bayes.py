@@ -238,7 +238,8 @@ def test_runaway_noise_stops_the_chain(client):
     with pytest.raises(
         NumericalError, match=r"Gibbs sweep \d+: the noise precision exploded to .*; expected between"
     ):
-        fit(frame, TrainConfig.parse({**SHORT, "split": "none"}), client)
+        # in deviations the chain starts from a prior that bears the outlier
+        fit(frame, TrainConfig.parse({**SHORT, "split": "none", "units": "ratings"}), client)
 
 
 def test_centred_factors_predict_the_same():

@@ -20,7 +20,7 @@ from daskals.kernels.gibbs.noise import Noise, RowNoise, row_noise
 from daskals.kernels.half_step.block import check_rows
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.kernels.toolkit.random import normal_at, row_key, software_log, uniform_at
-from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Standard
+from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock
 
 _TRIES = 64
 """A try fails with a probability below one half."""
@@ -37,10 +37,6 @@ class Ends(NamedTuple):
     high: float
     below: float
     above: float
-
-    def as_rated(self, standard: Standard) -> Ends:
-        """Return the ends of standardised ratings in rating units."""
-        return Ends(*(standard.centre + standard.deviation * end for end in self))
 
 
 def ends_of(scale: Float32, limits: tuple[float, float]) -> Ends:

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from daskals.cluster.exchange import scatter_rows
-from daskals.kernels.gibbs.censored import Ends
+from daskals.kernels.gibbs.censored import Ends, ends_of
 from daskals.kernels.scoring.score import NO_ERRORS
 from daskals.store.blocks import BlockSource
 from daskals.training.data.placed import PlacedRatings, RatingsPlan
@@ -35,7 +35,7 @@ from daskals.training.gibbs.sweep import SideChain, SweepSpec, Tally, fold_momen
 from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
 from daskals.training.prior.half_step import load_prior
-from daskals.training.problem import Problem
+from daskals.training.problem import Problem, rating_limits
 from daskals.training.rating_units import record_as_rated, scale_rows
 from daskals.types import SIDES, TEST, BlockStats, FactorRows, Float64, Int64, Side
 
@@ -73,7 +73,7 @@ class Posterior:
 class GibbsStep:
     """The posterior of one configuration, by sweeps; a `loop.Step`.
 
-    `ends` are those of the rating scale, where ratings are cut off there; `warm` is the short ALS that the
+    `ends` are those of the rating scale, as it is measured, where ratings are cut off there; `warm` is the short ALS that the
     chain starts from, None for a chain that goes on from a state; `ratings_memory` is as for `AlsStep`.
     Predictions of the part `judged`, TEST or VALIDATION, are added up.
     """
@@ -215,8 +215,7 @@ class GibbsStep:
         if tally is None:
             return None
         n = done - self._problem.config.burn_in
-        figures = predictive_figures(self._test_ratings, tally, n, noise_total / n, self._ends)
-        return figures.as_rated(self._problem.standard.deviation)
+        return predictive_figures(self._test_ratings, tally, n, noise_total / n, self._ends)
 
     def take_home(self, position: Chain, state: GibbsState, key: str) -> GibbsState:
         """Fetch what the next sweep depends on."""
@@ -234,15 +233,15 @@ class GibbsStep:
             validation=NO_ERRORS,
             test=NO_ERRORS,
         )
-        standard = self._problem.standard
+        store, standard = self._problem.store, self._problem.standard
         noise_variance = state.noise_total / (self.epochs - self._problem.config.burn_in)
         predictive = self._figures(state.tally, self.epochs, state.noise_total)
         return Posterior(
             trained,
             [sample.as_rated(standard) for sample in state.samples],
             noise_variance * standard.deviation**2,
-            predictive,
-            None if self._ends is None else self._ends.as_rated(standard),
+            None if predictive is None else predictive.as_rated(standard.deviation),
+            None if self._ends is None else ends_of(store.scale, rating_limits(store)),
         )
 
     @cached_property
