@@ -46,7 +46,7 @@ def standardise(block: RatingsBlock, standard: Standard) -> RatingsBlock:
         return block
     if len(block.scale):
         return block._replace(scale=standardised_scale(block.scale, standard))
-    return block._replace(values=standardised_ratings(block.values, standard, has_scale=False))
+    return block._replace(values=standardised_ratings(block.ratings, standard, has_scale=False))
 
 
 def standardised_scale(scale: Float32, standard: Standard) -> Float32:

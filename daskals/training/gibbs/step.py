@@ -73,9 +73,9 @@ class Posterior:
 class GibbsStep:
     """The posterior of one configuration, by sweeps; a `loop.Step`.
 
-    `ends` are those of the rating scale, as it is measured, where ratings are cut off there; `warm` is the short ALS that the
-    chain starts from, None for a chain that goes on from a state; `ratings_memory` is as for `AlsStep`.
-    Predictions of the part `judged`, TEST or VALIDATION, are added up.
+    `ends` are those of the rating scale as it is measured, where ratings are cut off there; `warm` is the
+    short ALS that the chain starts from, None for a chain that goes on from a state; `ratings_memory` is as
+    for `AlsStep`. Predictions of the part `judged`, TEST or VALIDATION, are added up.
     """
 
     phase = "sample"
