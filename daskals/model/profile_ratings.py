@@ -57,8 +57,9 @@ def read_profile_ratings(given: ProfileRatings, model: LookupModel, side: Side) 
         except (TypeError, ValueError):
             rating = math.nan
         if not low <= rating <= high:
+            shown = repr(value) if math.isnan(rating) else f"{rating:g}"
             raise DataError(
-                f"a rating of {value!r}", where=name_of(row), expected=f"a number from {low:g} to {high:g}"
+                f"a rating of {shown}", where=name_of(row), expected=f"a number from {low:g} to {high:g}"
             )
         if row in rows:
             raise DataError(
