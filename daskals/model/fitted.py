@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from daskals.kernels.scoring.topk import ItemPanels
 from daskals.model.filters import Filters
 from daskals.model.list_order import Scoring
 from daskals.model.new_items import ColdStart, anchor_mean, genre_weights, new_traits
@@ -23,9 +22,9 @@ from daskals.model.prior_mean import rating_parts, trait_part
 from daskals.model.profile import Explanation, Profile, explain
 from daskals.model.profile_ratings import ProfileRatings, read_profile_file, read_profile_ratings
 from daskals.model.tables import Frame, Output, as_output, item_table
-from daskals.model.top_items import best_rows, best_scores, pack_units, pack_with_bias, unit_rows
+from daskals.model.top_items import best_rows, best_scores, unit_rows
 from daskals.model.training_ratings import History, StoredRatings, open_history
-from daskals.types import Float32, Float64, Int64, Side
+from daskals.types import Float32, Float64, Int64
 
 Person: TypeAlias = Any
 """An original user id, or the `Profile` of somebody folded in."""
@@ -196,20 +195,6 @@ class Model(OrderedModel):
     @cached_property
     def _augmented_items(self) -> Float64:
         return np.column_stack([self.item_factors, self.item_biases]).astype(np.float64)
-
-    def predict_profile(self, profile: Profile, others: Sequence[Any] | None = None) -> Float32:
-        """Predict the ratings of a profile, unclipped, float32, shape (others,).
-
-        `others` are the ids of users for an item's profile, and ids or titles of items for a person's; all
-        by row if absent.
-        """
-        side: Side = "item" if profile.side == "user" else "user"
-        rows = self.item_rows if side == "item" else self.user_rows
-        if others is not None:
-            find = self.find_item if side == "item" else self.find_user
-            rows = rows[[find(other) for other in others]]
-        taste = rows[:, : self.rank] @ profile.factors
-        return (taste + rows[:, self.rank + 1] + np.float32(self.mean + profile.bias)).astype(np.float32)
 
     @cached_property
     def _no_prior(self) -> Float64:
@@ -396,20 +381,6 @@ class Model(OrderedModel):
         order: Int64 = rows[np.argsort(-self.item_counts[rows], kind="stable")][:n]
         expected = (self.mean + self.item_biases[order]).astype(np.float32)
         return self._listed(order, "score", expected, output)
-
-    # --- parts made once ----------------------------------------------------------------------------------
-
-    @cached_property
-    def _items_with_bias(self) -> ItemPanels:
-        return pack_with_bias(self.item_factors, self.item_biases)
-
-    @cached_property
-    def _unit_items(self) -> ItemPanels:
-        return pack_units(self.item_factors)
-
-    @cached_property
-    def _unit_users(self) -> ItemPanels:
-        return pack_units(self.user_factors)
 
     def _listed(
         self, rows: Int64, name: str, figure: Float32, output: Output, beside: Mapping[str, Float32] = NOTHING

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from daskals.errors import ConfigError
+from daskals.kernels.scoring.topk import ItemPanels
 from daskals.model.list_order import Scoring
 from daskals.model.lookup import LookupModel
 from daskals.model.order.scoring import OrderScorer, RatingParts
 from daskals.model.profile import Profile
-from daskals.types import Float32, Float64, Int64
+from daskals.model.top_items import pack_units, pack_with_bias
+from daskals.types import Float32, Float64, Int64, Side
 
 ListOrder: TypeAlias = Literal["affinity", "rating"]
 """By what a person would choose, or by what they would rate highest."""
@@ -77,6 +80,20 @@ class OrderedModel(LookupModel):
         named = [name != NO_GENRES for name in self.traits.names]
         return (self.traits.genres[:, named] > 0).astype(np.float64)
 
+    def predict_profile(self, profile: Profile, others: Sequence[Any] | None = None) -> Float32:
+        """Predict the ratings of a profile, unclipped, float32, shape (others,).
+
+        `others` are the ids of users for an item's profile, and ids or titles of items for a person's; all
+        by row if absent.
+        """
+        side: Side = "item" if profile.side == "user" else "user"
+        rows = self.item_rows if side == "item" else self.user_rows
+        if others is not None:
+            find = self.find_item if side == "item" else self.find_user
+            rows = rows[[find(other) for other in others]]
+        taste = rows[:, : self.rank] @ profile.factors
+        return (taste + rows[:, self.rank + 1] + np.float32(self.mean + profile.bias)).astype(np.float32)
+
     def affinities(self, profile: Profile) -> Float32:
         """Score all items for a person by affinity, float32, shape (items,)."""
         return self.order_scorer.scores(profile.rated, profile.ratings, profile.factors)
@@ -88,3 +105,15 @@ class OrderedModel(LookupModel):
         rating = taste + items[:, self.rank + 1] + np.float32(self.mean + profile.bias)
         stars: Float32 = np.clip(rating, *self.limits).astype(np.float32)
         return stars
+
+    @cached_property
+    def _items_with_bias(self) -> ItemPanels:
+        return pack_with_bias(self.item_factors, self.item_biases)
+
+    @cached_property
+    def _unit_items(self) -> ItemPanels:
+        return pack_units(self.item_factors)
+
+    @cached_property
+    def _unit_users(self) -> ItemPanels:
+        return pack_units(self.user_factors)
