@@ -94,10 +94,10 @@ def show(url: str, ref: str, *, verify: bool) -> None:
 def publish(url: str, model: str, name: str, aliases: tuple[str, ...]) -> None:
     """Publish MODEL as a version of REGISTRY."""
     from daskals.registry.open_model import open_model
-    from daskals.registry.run_versions import publish_model
+    from daskals.registry.run_versions import publish_run
 
     with open_model(model) as found:
-        manifest = publish_model(_open(url), found.folder, name=name, aliases=aliases)
+        manifest = publish_run(_open(url), found.folder, name=name, aliases=aliases)
     click.echo(manifest.id)
 
 

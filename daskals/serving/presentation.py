@@ -101,7 +101,17 @@ class Reason(NamedTuple):
 def reasons(
     model: Model, person: Profile, item: Any, most: int = 3, *, by_affinity: bool = False
 ) -> list[Reason]:
-    """Return the own ratings that speak most for a title, by rating or by affinity; none where none does."""
+    """Return the own ratings that speak most for a title; none where none does.
+
+    Parameters
+    ----------
+    model, person, item
+        Whose ratings, and the id or title.
+    most
+        Reasons at most.
+    by_affinity
+        Whether they speak for its place among what people choose, or for its rating.
+    """
     found = model.explain_order(person, item) if by_affinity else model.explain(person, item)
     table = found.ratings
     taste = np.asarray(table["contribution" if by_affinity else "taste"])

@@ -104,7 +104,7 @@ def side_gram_of(gathered: Gathered, rank: int) -> Float64:
 
 
 def implicit_slab(block: AnyBlock, other: Gathered, gram: Float64, spec: ImplicitSpec) -> Slab:
-    """Solve the rows of one block; rows that observed nothing are 0."""
+    """Solve the rows of one block; rows that observed nothing are 0; `gram` has shape (rank, rank)."""
     ratings = block_of(block)
     rows, stats = spec.solve(ratings, other.rows, gram)
     return Slab(ratings.start, rows, stats)

@@ -111,12 +111,7 @@ def indices_in_range(indices: Int32, lower: int, upper: int, n_rows: int) -> boo
 def add_tiles(totals: Float64, tiles: Float32, offset: int) -> None:
     """Add a row's tiles to sums in double precision.
 
-    Parameters
-    ----------
-    totals
-        float64, shape (floats of a row's tiles,).
-    tiles, offset
-        float32, and the place in it where the row's tiles start.
+    `totals` has shape (tile floats,); `tiles`, shape (rows · tile floats,), holds it from `offset` on.
     """
     for k in range(len(totals)):
         totals[k] += tiles[offset + k]
@@ -126,10 +121,7 @@ def add_tiles(totals: Float64, tiles: Float32, offset: int) -> None:
 def set_tiles(totals: Float64, tiles: Float32, offset: int) -> None:
     """Take a row's tiles from sums in double precision.
 
-    Parameters
-    ----------
-    totals, tiles, offset
-        As `add_tiles` takes them.
+    `totals` has shape (tile floats,); `tiles`, shape (rows · tile floats,), holds it from `offset` on.
     """
     for k in range(len(totals)):
         tiles[offset + k] = np.float32(totals[k])

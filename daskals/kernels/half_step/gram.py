@@ -291,10 +291,12 @@ def weighted_row_gram(
 
     Parameters
     ----------
-    _typing, block, tiles, offset, panel, lower, upper, rank
+    _typing, block
         As `row_gram` takes them.
     roots
         float32, shape (ratings,): √w of each rating.
+    tiles, offset, panel, lower, upper, rank
+        As `row_gram` takes them.
     """
     plan = plan_tiles(rank.literal_value, current_target())
     signature = types.void(block, roots, tiles, offset, panel, lower, upper, rank)
