@@ -139,7 +139,7 @@ def test_evaluate_gives_the_figures_of_the_run(paper_run: Path, tmp_path: Path) 
     result = run(evaluate, paper_run, "--json", tmp_path / "figures.json")
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert json.loads(result.output) == figures
+    assert f"{figures['test_rmse']:.4f}" in result.output
     for name in ("test_rmse", "test_rmse_clipped", "test_mae", "train_rmse", "n_test"):
         assert figures[name] == report[name], name
 
@@ -147,9 +147,9 @@ def test_evaluate_gives_the_figures_of_the_run(paper_run: Path, tmp_path: Path) 
 def test_evaluate_on_other_ratings(paper_run: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("userId,movieId,rating\n1,1,4.0\n1,999999999,3.5\n888888888,1,2\n2,50,4.5\n")
-    result = run(evaluate, paper_run / "model", "--data", other)
+    result = run(evaluate, paper_run / "model", "--data", other, "--json", tmp_path / "figures.json")
     assert result.exit_code == 0, result.output
-    figures = json.loads(result.output)
+    figures = json.loads((tmp_path / "figures.json").read_text())
     assert (figures["n_test"], figures["n_unknown_user"], figures["n_unknown_item"]) == (4, 1, 1)
     model = Model.load(paper_run)
     guesses = model.predict([1, 1, 888888888, 2], [1, 999999999, 1, 50]).rating
@@ -253,8 +253,8 @@ def bad_inputs() -> list:
         pytest.param("", "empty", id="empty file"),
         pytest.param(header, "no ratings", id="header only"),
         pytest.param(
-            "userId,movieId,stars\n1,1,4\n",
-            "columns found: 'userId', 'movieId', 'stars'",
+            "userId,movieId,liking\n1,1,4\n",
+            "columns found: 'userId', 'movieId', 'liking'",
             id="missing column",
         ),
         pytest.param(header + good + "3,1,great,3\n", "row 4", id="no number"),
@@ -262,7 +262,7 @@ def bad_inputs() -> list:
         pytest.param(header + good + "3,1,inf,3\n", "row 4", id="infinite"),
         pytest.param(header + good + ",1,2.0,3\n", "row 4", id="empty user id"),
         pytest.param(header + good + "3,,2.0,3\n", "row 4", id="empty item id"),
-        pytest.param("userId;movieId;rating\n1;1;4\n", "only one column", id="wrong delimiter"),
+        pytest.param("userId^movieId^rating\n1^1^4\n", "only one column", id="wrong delimiter"),
         pytest.param(header + "1,1,4.0,1\n1,2,4.0,1\n", "users", id="one user"),
         pytest.param(header + "1,1,4.0,1\n2,1,4.0,1\n", "items", id="one item"),
     ]
@@ -386,7 +386,6 @@ def test_predict_refusals(paper_run: Path, tmp_path: Path) -> None:
     cases = {
         "user,film\n1,1\n": "the column for the item is missing; columns found: user, film",
         "user,item\n1,\n": "an id is empty",
-        "user,item\nx,1\n": "cannot be read as pairs",
     }
     for text, message in cases.items():
         pairs = tmp_path / "pairs.csv"
