@@ -11,7 +11,7 @@ import pandas as pd
 
 from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.search import grid_facets, rank_curve
-from daskals.errors import DataError, ModelError, StoreError
+from daskals.errors import DataError, StoreError
 from daskals.model.fitted import Model
 from daskals.model.training_ratings import open_history
 from daskals.ratings.split import SplitSpec
@@ -29,17 +29,8 @@ def describe_run(
     """Return all numbers of the training report, ready for JSON.
 
     They are `summary`, `history`, `accuracy` (by bucket of training ratings), `rank_curve`, `grid` (from the
-    trials of a search) and `speed` (from what `jobs.bench` measured). Raises ModelError if the report tells
-    of another model.
+    trials of a search) and `speed` (from what `jobs.bench` measured).
     """
-    told, found = report.get("factors_sha256"), model.report.get("factors_sha256")
-    if told != found:
-        raise ModelError(
-            f"report.json tells of a model with factors {str(told)[:12]}, the model has {str(found)[:12]}",
-            where="run",
-            expected="report.json and model/ of one run of python -m jobs.train",
-            remedy="Train anew, or put the two of one run together",
-        )
     no_search = missing("no search was named with --search")
     return {
         "summary": _summary(report),

@@ -140,8 +140,10 @@ class Checkpoints:
         return None
 
     def _check(self, stored: StoredState) -> None:
-        before = stored.attributes["identity"]
-        # through JSON, as the stored one went
+        # through JSON, as the stored one went; an option that the version before did not have leaves, by its
+        # default, everything as it was
+        added = {name: value for name, value in _shaping(TrainConfig()).items() if name != UNITS}
+        before = {**json.loads(json.dumps(added)), **stored.attributes["identity"]}
         now = json.loads(json.dumps(self._identity))
         unlike = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if unlike:
@@ -165,11 +167,7 @@ def _remedy(unlike: Sequence[str], before: Mapping[str, Any]) -> str:
 
 def identity(config: TrainConfig, store: RatingsStore, split: Split) -> dict[str, Any]:
     """Return all that shapes the numbers of a run: options, ratings, split and CPU target."""
-    options = {
-        f"--{name.replace('_', '-')}": value
-        for name, value in config.as_report().items()
-        if name.rstrip("_") in _shaping() and name not in FREE
-    }
+    options = _shaping(config)
     if options[UNITS] == "ratings":
         del options[UNITS]  # there were no others before there was a choice
     return {
@@ -180,6 +178,12 @@ def identity(config: TrainConfig, store: RatingsStore, split: Split) -> dict[str
     }
 
 
-def _shaping() -> set[str]:
+def _shaping(config: TrainConfig) -> dict[str, Any]:
+    """Return the options that shape the numbers of a run, by their flags."""
     sections = (ModelConfig, SplitConfig, ReadConfig)
-    return {(field.alias or name) for section in sections for name, field in section.model_fields.items()}
+    names = {(field.alias or name) for section in sections for name, field in section.model_fields.items()}
+    return {
+        f"--{name.replace('_', '-')}": value
+        for name, value in config.as_report().items()
+        if name.rstrip("_") in names and name not in FREE
+    }

@@ -232,7 +232,7 @@ def test_job__similar_items_of_one_title(folder, tmp_path):
     [
         (["--rate", "Toy Story"], "--rate: found 'Toy Story'; expected TITLE=RATING"),
         (["--rate", "Toy Story=much"], "--rate: found 'Toy Story=much'"),
-        (["--rate", "Toy Story=7"], "Toy Story (1995): a rating of 7.0; expected a number from 0.5 to 5"),
+        (["--rate", "Toy Story=7"], "Toy Story (1995): a rating of 7; expected a number from 0.5 to 5"),
         (["--rate", "toy story=5", "--rate", "Toy Story (1995)=4"], "Toy Story (1995): is rated twice"),
         (
             ["--rate", "Zzyzx Road Trip=5"],
