@@ -40,6 +40,10 @@ class SilentDisplay:
         """Show nothing."""
 
 
+MOST_EPOCH_LINES = 60
+"""Lines that the epochs of one training print at most; a long chain leaves epochs out, evenly."""
+
+
 class LineDisplay(SilentDisplay):
     """Prints a plain line for each event, flushed as it is printed."""
 
@@ -48,8 +52,15 @@ class LineDisplay(SilentDisplay):
         print(text, flush=True)
 
     def __call__(self, event: Event) -> None:
-        """Print an event."""
-        self.say(describe(event))
+        """Print an event, but for the epochs that would be too many lines."""
+        if not isinstance(event, EpochFinished) or _is_shown(event):
+            self.say(describe(event))
+
+
+def _is_shown(event: EpochFinished) -> bool:
+    """Tell whether an epoch is one of the evenly spaced ones that are printed; the last one always is."""
+    every = -(-event.epochs // MOST_EPOCH_LINES)
+    return event.epoch % every == 0 or event.epoch in (1, event.epochs)
 
 
 class LiveDisplay:
