@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from daskals.bench.defaults import Regret
     from daskals.bench.epoch import Result
 
 PLAIN_WIDTH = 150
@@ -86,3 +87,25 @@ def _figure(result: Result, key: str) -> str:
         "test_rmse": f"{value:.5f}",
     }
     return scaled[key]
+
+
+def print_regrets(regrets: Sequence[Regret]) -> None:
+    """Print one line a set: the default's test RMSE, those of all alternatives, and the regret."""
+    models = list(dict.fromkeys(model for one in regrets for model in one.alternatives))
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("set", no_wrap=True)
+    for title in ("ratings", "default", "chose", *(f"{model}, tuned" for model in models), "regret", "s"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for one in regrets:
+        figures = [one.alternatives.get(model) for model in models]
+        table.add_row(
+            one.name,
+            f"{one.n_ratings:,}",
+            f"{one.default:.5g}",
+            one.chosen,
+            *("–" if figure is None else f"{figure:.5g}" for figure in figures),
+            f"{100 * one.regret:+.2f} %",
+            f"{one.seconds:.0f}",
+        )
+    console = Console()
+    (console if console.is_terminal else Console(width=PLAIN_WIDTH)).print(table)

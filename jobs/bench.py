@@ -1,4 +1,4 @@
-"""`python -m jobs.bench epoch|scaling|ingest|evaluate|topk`: measurements, one table, one JSON."""
+"""`python -m jobs.bench epoch|scaling|ingest|evaluate|topk|defaults`: measurements, one table, one JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daskals.bench.config import BenchConfig
+from daskals.bench.config import BenchConfig, machine_cores
+from daskals.config import TrainConfig
 from jobs._command import field_options, given, shared_options
 
 if TYPE_CHECKING:
@@ -108,6 +109,41 @@ def evaluate(**options: Any) -> None:
 def topk(*, peers: bool, **options: Any) -> None:
     """Time everybody's ten best items, what they have rated left out."""
     run_bench("topk", options, lambda bench: bench.topk(peers=peers))
+
+
+@main.command()
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Real ratings, for seven sets beside the planted ones."
+)
+@click.option("--only", metavar="NAMES", help="Measure only these sets, with commas between.")
+@field_options(TrainConfig, ("rank", "test_fraction", "seed", "time_budget"))
+@shared_options(json_file="File for the figures.")
+def defaults(*, data: Path | None, only: str | None, json_file: Path | None, **options: Any) -> None:
+    """Hold the default model against this project's own models, each tuned on validation.
+
+    On planted sets that differ in shape, and on what real ratings become in other units. RMSE of the test
+    part; the regret is how much worse the default is than the best of the others.
+    """
+    # an order is not measured here
+    config = TrainConfig.parse({"test_fraction": 0.2, **given(options), "order": "rating"})
+    from daskals.bench.defaults import measure_defaults
+    from daskals.bench.machine import describe_host
+    from daskals.bench.report import check_writable, write_json
+    from jobs._bench_table import print_regrets
+
+    check_writable(json_file, "--json")
+    names = [] if only is None else [name.strip() for name in only.split(",")]
+    found = []
+    for one in measure_defaults(names, data, config, lambda text: click.echo(text, err=True)):
+        found.append(one)
+        if json_file is not None:  # after every set: a long measurement that is stopped keeps what it has
+            report = {
+                "command": "defaults",
+                "config": config.as_report(),
+                "machine": describe_host(machine_cores()),
+            }
+            write_json({**report, "results": [one.as_report() for one in found]}, json_file)
+    print_regrets(found)
 
 
 if __name__ == "__main__":

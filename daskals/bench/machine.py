@@ -20,7 +20,12 @@ FEATURES = ("sse2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "as
 
 
 def describe_machine(threads: int) -> dict[str, Any]:
-    """Return model, cores, vector units, memory and versions, with the measured peak at `threads` threads."""
+    """Return what `describe_host` says, with the measured peak at `threads` threads."""
+    return {**describe_host(threads), "peak_gflops": measured_peak_gflops(threads)}
+
+
+def describe_host(threads: int) -> dict[str, Any]:
+    """Return model, cores, vector units, memory and versions; `threads` is how many are used."""
     return {
         "cpu": _cpu_model(),
         "cores": machine_cores(),
@@ -31,7 +36,6 @@ def describe_machine(threads: int) -> dict[str, Any]:
         "system": platform.platform(),
         "python": sys.version.split()[0],
         "packages": _versions(PACKAGES + PEERS),
-        "peak_gflops": measured_peak_gflops(threads),
     }
 
 
