@@ -20,7 +20,7 @@ from daskals.fitting.held_out_users import with_held_out_users
 from daskals.fitting.order import add_order
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
 from daskals.fitting.report import build_report, data_section, history_section, standard_section
-from daskals.fitting.selection import Selection, chosen_before, learns
+from daskals.fitting.selection import Selection, chosen_before, learns, why_nothing_is_learnt
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.kernels.gibbs.censored import ends_of
 from daskals.model.fitted import Model
@@ -32,6 +32,7 @@ from daskals.store.splits import Split, ensure_split
 from daskals.training.events import Callback, Notice, PhaseStarted
 from daskals.training.features import chosen_section, resolve_model
 from daskals.training.gibbs.sampler import GibbsSampler
+from daskals.training.loop import teller
 from daskals.training.problem import rating_limits
 from daskals.training.run import NO_OPTIONS, RunOptions
 from daskals.training.state import TrainingState
@@ -181,6 +182,9 @@ def _fit_store(
     before = None if run.checkpoints is None else run.checkpoints.options_of_last()
     if before is not None:
         config = config.model_copy(update={"units": before["units"]})
+    tell = teller(callbacks)
+    if (named := why_nothing_is_learnt(asked, config.model)) is not None:
+        tell(Notice(named))
     if learns(asked):
         config, selection = _learn(cluster, store, config, callbacks, run, before)
     elif config.patience is not None:
@@ -188,8 +192,7 @@ def _fit_store(
     if config.model == "bayes" and ensure_split(store, split_spec(config, store)).has_one_rating:
         if config.likelihood == "censored":
             ends_of(store.scale, rating_limits(store))  # which tells where there are none
-        for callback in callbacks:
-            callback(Notice("all training ratings are the same: there is no posterior but that one rating"))
+        tell(Notice("all training ratings are the same: there is no posterior but that one rating"))
         biases = {"model": "bias", "likelihood": "gaussian", "item_features": (), "user_features": ()}
         config = config.model_copy(update=biases)
     # before the training, which goes on though the store be lost once its ratings are in memory
@@ -199,9 +202,8 @@ def _fit_store(
     report = model.report
     found = baseline_notes(model)
     report["notes"] += found
-    for callback in callbacks:
-        for note in found:
-            callback(Notice(note))
+    for note in found:
+        tell(Notice(note))
     if selection is not None and "forecast_seconds" in selection:
         _compare_forecast(model, selection, callbacks)
     return model
@@ -220,8 +222,7 @@ def _learn(
         choice = chosen_before(config, before)
     else:
         choice = Selection(cluster, store, config, split_spec(config, store), callbacks, run).choose()
-    for callback in callbacks:
-        callback(Notice(choice.sentence))
+    teller(callbacks)(Notice(choice.sentence))
     return choice.config, choice.section
 
 
@@ -231,8 +232,7 @@ def _compare_forecast(model: Model, selection: dict[str, Any], callbacks: Sequen
     forecast = selection["forecast_seconds"]
     selection["taken_seconds"] = taken
     if not 0.5 * forecast <= taken <= 1.5 * forecast:
-        for callback in callbacks:
-            callback(Notice(f"the sweeps took {taken:,.0f} s, {forecast:,.0f} s were forecast"))
+        teller(callbacks)(Notice(f"the sweeps took {taken:,.0f} s, {forecast:,.0f} s were forecast"))
 
 
 def train_split(

@@ -130,6 +130,22 @@ def learns(asked: TrainConfig) -> bool:
     return asked.model == "auto" and not (asked.model_fields_set & NAMED)
 
 
+def why_nothing_is_learnt(asked: TrainConfig, model: str) -> str | None:
+    """Return one line where flags take the choice from `auto`, None where they do not.
+
+    Parameters
+    ----------
+    asked, model
+        The options as they were given, and the model that is trained.
+    """
+    named = sorted(asked.model_fields_set & NAMED)
+    if asked.model != "auto" or not named:
+        return None
+    flags = ", ".join(f"--{name.strip('_').replace('_', '-')}" for name in named)
+    verb = "is" if len(named) == 1 else "are"
+    return f"{flags} {verb} named: {model} is trained by that and the papers' values, auto learns none"
+
+
 def chosen_before(config: TrainConfig, options: Mapping[str, Any]) -> Choice:
     """Return what a run that is continued had chosen, by the options in its checkpoint."""
     update = {name: options[name] for name in _CHOSEN if name in options}

@@ -31,6 +31,14 @@ def notices(frame, client, **options):
     return model, [event.text for event in told if isinstance(event, Notice)]
 
 
+def test_a_flag_that_takes_the_choice_from_auto_is_said_in_one_line(client):
+    model, told = notices(planted()[0], client, epochs=2, tau=0.1)
+    line = "--epochs, --tau are named: als is trained by that and the papers' values, auto learns none"
+    assert told.count(line) == 1
+    assert model.report["selection"] is None
+    assert not any("named" in text for text in notices(planted()[0], client, epochs=2, model="als")[1])
+
+
 @pytest.mark.parametrize("name", ["epochs", "tau", "lambda", "solver"])
 def test_a_named_option_of_a_point_estimate_wins(name):
     value = {"epochs": 3, "tau": 0.05, "lambda": 0.002, "solver": "coordinate"}[name]
