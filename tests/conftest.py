@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 # a cache of the tests' own, set before anything of daskals reads it and inherited by child processes
@@ -30,6 +32,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 _not_run: set[str] = set()
 """What could not run on this machine, and what it would take."""
+
+
+@pytest.fixture(autouse=True)
+def _root_logger_stays_as_it_is() -> Iterator[None]:
+    """Whoever turns warnings off for a process takes them from all that come after."""
+    before = logging.root.level, logging.root.manager.disable
+    yield
+    assert (logging.root.level, logging.root.manager.disable) == before
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ from daskals.store.reader import RatingsStore
 from jobs import anomalies, simulate
 from tests.cases.insight_cases import bare_table, check_page, hostile_table, stored
 
-QUICK = TrainConfig(model="als", rank=6, epochs=8, split="none")
+QUICK = TrainConfig(model="als", rank=6, epochs=8, split="none", order="rating")
 
 
 def run(*arguments: object) -> click.testing.Result:

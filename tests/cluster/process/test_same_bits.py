@@ -30,6 +30,7 @@ def test_two_processes(reference, processes: Cluster, model: str) -> None:
     assert len(found.report["peak_memory_bytes"]["workers"]) == 2
 
 
+@pytest.mark.slow
 def test_three_processes(reference) -> None:
     with connect(ClusterConfig(workers=3, threads_per_worker=1, dashboard_address=None)) as cluster:
         assert outcome(train(cluster)) == reference["als"]
