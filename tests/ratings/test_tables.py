@@ -6,8 +6,10 @@ import logging
 from decimal import Decimal
 
 import dask.dataframe as dd
+import duckdb
 import numpy as np
 import pandas as pd
+import polars
 import pyarrow as pa
 import pytest
 import scipy.sparse
@@ -191,9 +193,7 @@ def test_table__reads_the_columns_of_some_names_only():
     assert table.read({"stars": "rating"}).column_names == ["stars"]
 
 
-@pytest.mark.slow
 def test_polars_and_duckdb_themselves():
-    polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
     wanted = list(zip(*ROWS.values(), strict=True))
     frame = polars.DataFrame(ROWS)
     assert decoded(from_frame(frame)) == wanted
