@@ -28,6 +28,9 @@ EPOCHS, TOLERANCE = 12, 1e-3
 DUST = 1e-4
 """Share of the ratings' variance below which what the factors add is rounding, and nothing else."""
 
+FAR_ABOVE = 15.0
+"""Deviations above the mean that no scale of stars or points reaches, but counts over decades do."""
+
 PARTS = ("train", "validation", "test")
 
 
@@ -67,8 +70,16 @@ def baseline_section(
 
 
 def baseline_notes(model: Model) -> list[str]:
-    """Say where factors add nothing to the biases, or a model is worse than they are."""
+    """Say where factors add nothing to the biases, a model is worse, or ratings are counts over decades."""
     report, notes = model.report, []
+    standard, highest = report["standard"], model.limits[1]
+    above = (highest - standard["centre"]) / standard["deviation"]
+    if above > FAR_ABOVE and report["config"]["model"] != "ials":
+        notes.append(
+            f"the ratings reach {highest:g}, {above:,.0f} deviations above their mean, as counts over decades "
+            "do: squared errors see little but the largest; give their logarithms or ranks, or train with "
+            "--model ials, which takes counts for confidence"
+        )
     baseline = report["baseline"]
     own, theirs = report["test_rmse"], baseline["test_rmse"]
     if own is not None and theirs and own > theirs:
@@ -76,7 +87,7 @@ def baseline_notes(model: Model) -> list[str]:
             f"the test RMSE, {own:.4f}, is above that of biases alone, {theirs:.4f}: raise --tau, or train "
             "with --model auto"
         )
-    share = taste_variance(model) / report["standard"]["deviation"] ** 2
+    share = taste_variance(model) / standard["deviation"] ** 2
     if model.rank and share < DUST:
         notes.append(
             f"the factors add nothing: what they say of a rating has {share:.1g} of the ratings' variance; "

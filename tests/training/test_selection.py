@@ -105,6 +105,17 @@ def test_dust_is_said(client):
     assert note in model.report["notes"]
 
 
+def test_counts_over_decades_are_said(client):
+    frame, _ = planted()
+    counts = frame.assign(rating=np.round(np.exp(frame["rating"])))
+    counts.loc[7, "rating"] = 1e5
+    model, told = notices(counts, client, model="bias", epochs=2)
+    note = next(line for line in told if "counts over decades" in line)
+    assert note.startswith(f"the ratings reach {counts['rating'].max():g}, ")
+    assert note in model.report["notes"]
+    assert not any("decades" in line for line in notices(frame, client, model="bias", epochs=2)[1])
+
+
 def test_a_run_that_is_continued_keeps_its_choice():
     options = {"model": "als", "units": "deviations", "tau": 0.01, "item_features": [], "epochs": 9}
     choice = chosen_before(TrainConfig(), options)
