@@ -76,8 +76,8 @@ def baseline_notes(model: Model) -> list[str]:
     above = (highest - standard["centre"]) / standard["deviation"]
     if above > FAR_ABOVE and report["config"]["model"] != "ials":
         notes.append(
-            f"the ratings reach {highest:g}, {above:,.0f} deviations above their mean, as counts over decades "
-            "do: squared errors see little but the largest; give their logarithms or ranks, or train with "
+            f"the ratings reach {highest:g}, {above:,.0f} deviations above their mean, as counts over "
+            "decades do: squared errors see little but the largest; give logarithms or ranks, or train with "
             "--model ials, which takes counts for confidence"
         )
     baseline = report["baseline"]

@@ -110,7 +110,7 @@ def test_counts_over_decades_are_said(client):
     counts = frame.assign(rating=np.round(np.exp(frame["rating"])))
     counts.loc[7, "rating"] = 1e5
     model, told = notices(counts, client, model="bias", epochs=2)
-    note = next(line for line in told if "counts over decades" in line)
+    note = next(line for line in told if "as counts over decades do" in line)
     assert note.startswith(f"the ratings reach {counts['rating'].max():g}, ")
     assert note in model.report["notes"]
     assert not any("decades" in line for line in notices(frame, client, model="bias", epochs=2)[1])
