@@ -18,6 +18,7 @@ from daskals.model.fitted import Model
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.gibbs import step, sweep
 from daskals.training.gibbs.centring import centre, centre_weights
+from daskals.training.gibbs.mixing import mixing_of
 from daskals.training.gibbs.posterior import SidePrior
 from daskals.training.gibbs.predictive import predictive_figures
 from daskals.training.gibbs.state import kept_sweeps
@@ -42,6 +43,19 @@ def test_report_tells_samples_and_chain(short):
     assert set(report["coverage"]) == {"50", "90", "95"}
     assert report["test_rmse"] == pytest.approx(report["test_rmse_chain"], abs=0.03)
     assert report["model"]["taken"] == "bayes"
+
+
+def test_report_tells_how_the_chain_has_mixed(short):
+    mixing = short.report["mixing"]
+    assert set(mixing) == {"noise", "objective", "item_eta", "predictions", "worst_r_hat"}
+    noise = [1 / record["noise_precision"] for record in short.report["history"][4:]]
+    expected = mixing_of(np.array([noise]))
+    assert mixing["noise"]["r_hat"] == pytest.approx(expected.r_hat)
+    assert mixing["noise"]["draws"] == 8
+    assert mixing["noise"]["ess_bulk"] == pytest.approx(expected.bulk)
+    # six kept samples are too few to judge predictions by
+    assert mixing["predictions"] is None
+    assert all(record["eta"]["item"] > 0 for record in short.report["history"])
 
 
 def test_saved_model_is_the_one_reported(short, tmp_path):
