@@ -139,11 +139,12 @@ def _accuracy(report: dict[str, Any]) -> list[str]:
             + (f"; {lost:,} have one rating and cannot be tested" if lost else "")
         )
     from daskals.fitting.baseline import better_than_biases
+    from daskals.fitting.mixing import mixing_lines
 
     compared = better_than_biases(report)
     if compared is not None:
         lines.append(compared)
-    return lines
+    return lines + mixing_lines(report)
 
 
 def _speed(report: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from daskals.errors import ConfigError
 from daskals.evaluation.prediction_error import evaluate_split
 from daskals.fitting.baseline import baseline_notes, baseline_section
 from daskals.fitting.held_out_users import with_held_out_users
+from daskals.fitting.mixing import mixing_notes, mixing_section
 from daskals.fitting.order import add_order
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
 from daskals.fitting.report import build_report, data_section, history_section, standard_section
@@ -200,7 +201,7 @@ def _fit_store(
     model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
     model.report.update(chosen_section(store, asked, config), selection=selection, baseline=baseline)
     report = model.report
-    found = baseline_notes(model)
+    found = baseline_notes(model) + mixing_notes(report)
     report["notes"] += found
     for note in found:
         tell(Notice(note))
@@ -301,6 +302,8 @@ def train_split(
         # of the samples that are saved; the trainer's are those of the short ALS before the chain
         model.report.update(evaluate_split(model, store, split))
         model.report.update(posterior_section(posterior, samples))
+        counts = split.train_counts("user"), split.train_counts("item")
+        model.report.update(mixing_section(trained, samples, config.burn_in, counts))
     model.report["factors_sha256"] = model.factors_sha256()
     return add_order(model, store, split, config)
 

@@ -16,7 +16,7 @@ import numpy as np
 from daskals.kernels.scoring.samples import collect, project
 from daskals.kernels.toolkit.dense import product, solve_positive, symmetric_eigen
 from daskals.kernels.toolkit.layout import pack_rows
-from daskals.model.samples import Samples
+from daskals.model.samples import Samples, rounded
 from daskals.training.gibbs.step import Posterior
 from daskals.training.outcome import TrainedFactors
 from daskals.types import Float32, Float64, Side
@@ -28,11 +28,11 @@ _TINY = 1e-12
 
 
 def gather_samples(posterior: Posterior) -> Samples:
-    """Put the kept samples side by side, row by row."""
+    """Put the kept samples side by side, row by row, rounded as they are saved."""
     kept = posterior.samples
     return Samples(
-        users=np.stack([sample.users for sample in kept], axis=1),
-        items=np.stack([sample.items for sample in kept], axis=1),
+        users=rounded(np.stack([sample.users for sample in kept], axis=1)),
+        items=rounded(np.stack([sample.items for sample in kept], axis=1)),
         means=np.concatenate([sample.mean for sample in kept]),
         user_spread=np.stack([_inverse(sample.user_precision) for sample in kept]),
         item_spread=np.stack([_inverse(sample.item_precision) for sample in kept]),

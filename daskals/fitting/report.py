@@ -63,7 +63,7 @@ def environment_section(cluster: Cluster) -> dict[str, Any]:
 def history_section(history: tuple[EpochFinished, ...]) -> list[dict[str, Any]]:
     """List the epochs; test figures stand there only if they were monitored."""
     hidden = {"epochs"}
-    hidden |= {name for name in ("test_rmse", "noise_precision") if getattr(history[-1], name) is None}
+    hidden |= {name for name in ("test_rmse", "noise_precision", "eta") if getattr(history[-1], name) is None}
     return [
         {name: value for name, value in asdict(record).items() if name not in hidden} for record in history
     ]

@@ -119,13 +119,16 @@ def open_for_writing(path: Path) -> StagingStore:
     return StagingStore(LocalStore(path))
 
 
-def write_array(store: Store, name: str, values: NDArray[Any]) -> None:
-    """Write an array of any shape and dtype, in chunks of whole rows of at most `CHUNK_RATINGS` elements."""
+def write_array(store: Store, name: str, values: NDArray[Any], *, by_bits: bool = False) -> None:
+    """Write an array of any shape and dtype, in chunks of whole rows of at most `CHUNK_RATINGS` elements.
+
+    With `by_bits` numbers are compressed bit by bit, as suits those whose last bits are all zero.
+    """
     is_text = values.dtype.kind == "T"
     rows = max(1, CHUNK_RATINGS // max(1, int(np.prod(values.shape[1:]))))
     item_bytes = 1 if is_text else values.dtype.itemsize
     blosc = BloscCodec(
-        cname="lz4", clevel=5, shuffle="bitshuffle" if item_bytes == 1 else "shuffle",
+        cname="lz4", clevel=5, shuffle="bitshuffle" if by_bits or item_bytes == 1 else "shuffle",
         typesize=item_bytes,
     )  # fmt: skip
     array = zarr.create_array(

@@ -70,7 +70,7 @@ def write_model(path: Path, model: StoredModel, *, existing: Existing) -> None:
             for group in sorted({"ids", *(name.partition("/")[0] for name in model.arrays)}):
                 write_group(store, group, {})
             for name, values in model.arrays.items():
-                write_array(store, name, values)
+                write_array(store, name, values, by_bits=name.startswith("samples/"))
             write_array(store, "ids/users", ids_to_numpy(model.user_ids))
             write_array(store, "ids/items", ids_to_numpy(model.item_ids))
             if model.catalogue is not None:

@@ -12,13 +12,16 @@ from daskals.cluster.exchange import Gathered
 from daskals.cluster.workers import Cluster
 from daskals.errors import ClusterError
 from daskals.kernels.gibbs.censored import Ends
+from daskals.kernels.gibbs.moments import Moments
+from daskals.kernels.gibbs.weights import decomposed_rows, for_gradients
 from daskals.kernels.prior.features import FeatureRows, feature_gram
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import fill_normals
 from daskals.kernels.warm_up import timed_implicit_warm_up, timed_warm_up
 from daskals.training.events import Callback, PhaseStarted
 from daskals.training.gibbs.posterior import Hyperprior, SidePrior
-from daskals.training.gibbs.sweep import SweepSpec, draw_slab, tally_slab
+from daskals.training.gibbs.sweep import SweepSpec, draw_slab, next_prior_of_many, tally_slab
+from daskals.training.gibbs.weights import decompose_gram, has_many
 from daskals.training.loop import new_key
 from daskals.training.problem import Problem
 from daskals.types import BlockStats, RatingsBlock
@@ -42,7 +45,9 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
     if config.model == "ials":
         warm_up = partial(timed_implicit_warm_up, config.rank, scale_size)
     if config.model == "bayes":
-        warm_up = partial(warm_up_sampler, config.rank, scale_size, ends, features=bool(problem.features))
+        many = any(has_many(spec) for spec in problem.features.values())
+        known = bool(problem.features)
+        warm_up = partial(warm_up_sampler, config.rank, scale_size, ends, features=known, many=many)
     # on one worker of each machine first; the others find the code in the cache
     hosts = {facts["host"]: worker for worker, facts in cluster.facts().items()}
     first = list(hosts.values())
@@ -70,8 +75,20 @@ def _run_on(cluster: Cluster, workers: Sequence[str], warm_up: Callable[[], floa
     return [cluster.result(task) for task in tasks]
 
 
-def warm_up_sampler(rank: int, scale_size: int, ends: Ends | None, *, features: bool) -> float:
-    """Draw a row as a sweep does, and predict it; return the seconds it took. See `timed_warm_up`."""
+def warm_up_sampler(
+    rank: int, scale_size: int, ends: Ends | None, *, features: bool, many: bool = False
+) -> float:
+    """Draw a row as a sweep does, and predict it; return the seconds it took. See `timed_warm_up`.
+
+    Parameters
+    ----------
+    rank, scale_size
+        As for `timed_warm_up`.
+    ends
+        Of the rating scale, where ratings are cut off there.
+    features, many
+        Whether rows have features, and whether some have many.
+    """
     started = time.perf_counter()
     coded = scale_size > 0
     block = RatingsBlock(
@@ -95,4 +112,19 @@ def warm_up_sampler(rank: int, scale_size: int, ends: Ends | None, *, features: 
     spec = SweepSpec(rank, 0.0, 0, 0, Hyperprior(), ends)
     drawn = draw_slab(block, items, known, prior, 1.0, "user", spec, None)
     tally_slab(None, block, draw_slab(block, items, known, prior, 1.0, "user", spec, drawn), items, spec)
+    if many:
+        _warm_up_weights(spec)
     return time.perf_counter() - started
+
+
+def _warm_up_weights(spec: SweepSpec) -> None:
+    """Draw W of many features every way that it is drawn."""
+    n, size = 3, spec.rank + 1
+    values = np.ones(n, np.float32)
+    each = FeatureRows(np.arange(n + 1), np.arange(n, dtype=np.int32), values, n, np.empty(0, np.int64))
+    rows = Gathered(empty_rows(n, spec.rank), BlockStats(0.0, 0.0))
+    moments = Moments(n, np.zeros(size), np.eye(size), np.zeros((n, size)), np.zeros(n))
+    prior = SidePrior(np.zeros(size), np.eye(size), np.zeros((n, size)), 1.0)
+    next_prior_of_many(moments, prior, decompose_gram(np.eye(n)), None, "user", spec)
+    for system in (decomposed_rows(each), for_gradients(each)):
+        next_prior_of_many(moments, prior, system, rows, "user", spec)

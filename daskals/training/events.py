@@ -42,6 +42,8 @@ class EpochFinished:
     noise_precision
         α as drawn, where the epoch is a sweep of a Gibbs sampler; its objective is then
         α/2·SSE + ½ Σ(x − m)ᵀΛ(x − m) over the rows with ratings, and its test RMSE that of the mean so far.
+    eta
+        η as drawn, by side, in such a sweep where a side has features.
     """
 
     epoch: int
@@ -53,6 +55,7 @@ class EpochFinished:
     seconds: float
     ratings_per_second: float
     noise_precision: float | None = None
+    eta: dict[str, float] | None = None
 
 
 Event: TypeAlias = PhaseStarted | EpochFinished | Notice

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from daskals.cluster.exchange import Gathered
 from daskals.errors import NumericalError, RowError
 from daskals.kernels.gibbs.censored import Ends, complete, recorded
 from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import Moments, prior_pull, row_vectors, sum_moments
 from daskals.kernels.gibbs.noise import Draws, Noise
-from daskals.kernels.prior.features import FeatureRows, feature_gram
+from daskals.kernels.gibbs.weights import ByFeatures, decomposed_rows, for_gradients
+from daskals.kernels.prior.features import FeatureRows, feature_gram, times
+from daskals.kernels.prior.whole_features import without_unrated
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.kernels.toolkit.random import (
     STREAM_GIBBS_ITEM,
@@ -30,7 +33,17 @@ from daskals.training.gibbs.posterior import (
     draw_wishart,
     prior_draws,
 )
-from daskals.types import RatingsBlock
+from daskals.training.gibbs.sweep import SweepSpec, next_prior_of_many
+from daskals.training.gibbs.weights import (
+    WeightDraws,
+    WeightsSystem,
+    belief_in_precision,
+    believed,
+    decompose_gram,
+    draw_many,
+    draw_own,
+)
+from daskals.types import BlockStats, RatingsBlock
 from tests.cases.blocks import make_case
 
 RANK, MEAN = 3, 3.4
@@ -137,6 +150,60 @@ def test_weights_have_the_closed_form():
     np.testing.assert_allclose(np.cov(drawn.reshape(4000, -1).T), covariance, atol=0.1 * covariance.max())
 
 
+@pytest.mark.parametrize("way", ["features", "rows", "gradients"])
+def test_weights_of_many_features_have_the_closed_form(way):
+    rng = np.random.default_rng(0)
+    f = (rng.random((30, 4)) * (rng.random((30, 4)) < 0.7)).astype(np.float32).astype(np.float64)
+    x = rng.normal(size=(30, 3)).astype(np.float32).astype(np.float64)
+    precision, mean, own = spd(3, 1), rng.normal(size=3), np.array([0.5, 2.0, 8.0])
+    prior = SidePrior(mean, precision, np.zeros((4, 3)), 1.0, own)
+    given = Moments(30, np.zeros(3), np.zeros((3, 3)), f.T @ x, f.sum(axis=0))
+    system = decompose_gram(f.T @ f)
+    if way != "features":
+        given = Gathered(pack_rows(x[:, :2].astype(np.float32), x[:, 2].astype(np.float32)), BlockStats(0, 0))
+        rows, columns = np.nonzero(f)
+        indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(f, axis=1))])
+        sparse = FeatureRows(
+            indptr, columns.astype(np.int32), f[rows, columns].astype(np.float32), 4, np.empty(0, np.int64)
+        )
+        system = decomposed_rows(sparse) if way == "rows" else for_gradients(sparse)
+    drawn = np.stack(
+        [
+            draw_many(prior, system, given, "item", WeightDraws(Draws(3, 1, t), 3, t)).ravel()
+            for t in range(1500)
+        ]
+    )
+    inverse = np.kron(f.T @ f, precision) + np.kron(np.eye(4), np.diag(own))
+    covariance = np.linalg.inv(inverse)
+    center = covariance @ (f.T @ (x - mean) @ precision).ravel()
+    deviation = np.sqrt(np.diag(covariance) / 1500)
+    assert np.all(np.abs(drawn.mean(axis=0) - center) < 4.5 * deviation)
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.15 * covariance.max())
+
+
+def test_belief_is_worth_as_much_as_the_rows_and_the_features():
+    expected = believed(2, 1.0)
+    belief = belief_in_precision(expected, 400)
+    moments = Moments(400, np.zeros(3), 400 * np.diag(3.0 / expected.precision), NO_FEATURES, np.zeros(0))
+    prior = SidePrior(np.zeros(3), np.eye(3), np.full((9000, 3), 7.0), 1.0)
+    drawn = [draw_mean_and_precision(Draws(0, 2, t), moments, prior, HYPER, belief)[1] for t in range(200)]
+    # half of the rows' variance, half of the belief's, W saying nothing; and the weak hyperprior's
+    scatter = 400 * 4.0 / expected.precision + HYPER.scatter
+    np.testing.assert_allclose(
+        np.diag(np.mean(drawn, axis=0)), (800 + 3 + HYPER.degrees) / scatter, rtol=0.03
+    )
+    weights = np.sqrt(3.0 / expected.own) * np.ones((500, 3))
+    owns = [draw_own(Draws(0, 3, t), weights, expected) for t in range(200)]
+    np.testing.assert_allclose(np.mean(owns, axis=0), expected.own / 2.0, rtol=0.03)
+
+
+def test_belief_has_the_units_of_the_ratings():
+    one, ten = believed(5, 1.0), believed(5, 10.0)
+    # factors are multiplied by one another: theirs grow by the root
+    np.testing.assert_allclose(one.precision[:5] / ten.precision[:5], 10.0)
+    np.testing.assert_allclose([one.precision[5] / ten.precision[5], one.own[5] / ten.own[5]], 100.0)
+
+
 def test_noise_and_eta_have_the_closed_form():
     hyperprior = Hyperprior(noise_shape=2.0, noise_rate=3.0, eta_shape=2.0, eta_rate=1.0)
     alphas = [draw_alpha(Draws(1, 1, t), 40.0, 60, hyperprior) for t in range(3000)]
@@ -153,7 +220,7 @@ def test_moments_leave_rows_without_ratings_out():
         np.arange(6), np.array([0, 1, 1, 0, 2], np.int32), np.ones(5, np.float32), 3, np.empty(0, np.int64)
     )
     weights, counts = rng.normal(size=(3, 3)), np.array([2, 0, 1, 4, 0])
-    moments = sum_moments(rows, counts, features, weights, 2)
+    moments = sum_moments(rows, counts, features, times(features, weights), 2)
     f = np.eye(3)[[0, 1, 1, 0, 2]]
     kept = counts > 0
     x = np.column_stack([rows[:, :2], rows[:, 3]]).astype(np.float64)
@@ -195,14 +262,22 @@ ENDS = Ends(-0.75, 0.875, -0.5, 0.625)
 PAIRS = np.array([(u, i) for u in range(N_USERS) for i in range(N_ITEMS) if (u + 2 * i) % 3])
 
 
-def draw_prior(rng: np.random.Generator, n_features: int) -> SidePrior:
-    degrees = SIZE + HYPER.degrees
-    half = rng.normal(size=(int(degrees), SIZE)) / np.sqrt(HYPER.scatter)
+def draw_prior(rng: np.random.Generator, n_features: int, *, many: bool = False) -> SidePrior:
+    degrees, scale, expected = SIZE + HYPER.degrees, HYPER.scatter * np.eye(SIZE), believed(1, 1.0)
+    if many:
+        belief = belief_in_precision(expected, N_ITEMS)
+        degrees, scale = degrees + belief.rows, scale + belief.scatter
+    half = rng.normal(size=(int(degrees), SIZE)) @ np.linalg.inv(np.linalg.cholesky(scale))
     precision = half.T @ half
     root = np.linalg.cholesky(np.linalg.inv(precision))
     eta = rng.gamma(HYPER.eta_shape) / HYPER.eta_rate
     mean = root @ rng.normal(size=SIZE) / np.sqrt(HYPER.strength)
     weights = (root @ rng.normal(size=(SIZE, n_features))).T / np.sqrt(eta)
+    if many:
+        own = rng.gamma(n_features / 2, size=SIZE) / (n_features / 2) * expected.own
+        weights = rng.normal(size=(n_features, SIZE)) / np.sqrt(own)
+        eta = np.sum(own) / np.trace(precision)
+        return SidePrior(mean, precision, weights, eta, own)
     return SidePrior(mean, precision, np.ascontiguousarray(weights), eta)
 
 
@@ -265,7 +340,29 @@ def latent_block(side: str, rows, other, alpha: float, ratings: np.ndarray, ends
     return complete(block, rows, other, rank=1, mean=0.0, alpha=alpha, ends=ends, noise=noise)
 
 
-def sweep_once(state, t: int, ends: Ends | None):
+def systems() -> dict[str, WeightsSystem | None]:
+    """Return what items' W can be drawn from, by the way it is drawn: directly, or as of many features."""
+    counts = np.diff(block_of("item", np.zeros(len(PAIRS), np.float32)).indptr)
+    whole = without_unrated(ITEM_FEATURES, counts)
+    return {
+        "direct": None,
+        "features": decompose_gram(feature_gram(ITEM_FEATURES, counts)),
+        "rows": decomposed_rows(whole),
+        "gradients": for_gradients(whole),
+    }
+
+
+def draw_item_prior(items, counts, prior: SidePrior, t: int, system: WeightsSystem | None) -> SidePrior:
+    pulls = times(ITEM_FEATURES, prior.weights)
+    moments = sum_moments(items, counts, ITEM_FEATURES, pulls, 1)
+    if system is None:
+        gram = feature_gram(ITEM_FEATURES, counts)
+        return draw_side_prior(prior_draws(5, t, "item"), moments, prior, HYPER, gram)
+    rows = None if isinstance(system, ByFeatures) else Gathered(items, BlockStats(0.0, 0.0))
+    return next_prior_of_many(moments, prior, system, rows, "item", SweepSpec(1, 0.0, 5, t, HYPER))
+
+
+def sweep_once(state, t: int, ends: Ends | None, system: WeightsSystem | None):
     users, items, user_prior, item_prior, alpha, ratings = state
     counts = {side: np.diff(block_of(side, ratings).indptr) for side in ("user", "item")}
     options = {"rank": 1, "mean": 0.0, "alpha": alpha}
@@ -277,7 +374,7 @@ def sweep_once(state, t: int, ends: Ends | None):
         noise=Noise(5, STREAM_GIBBS_USER, t),
         **options,
     )
-    moments = sum_moments(users, counts["user"], None, NO_FEATURES, 1)
+    moments = sum_moments(users, counts["user"], None, None, 1)
     user_prior = draw_side_prior(prior_draws(5, t, "user"), moments, user_prior, HYPER, np.zeros((0, 0)))
     items, sse = draw_rows(
         latent_block("item", items, users, alpha, ratings, ends, t),
@@ -287,22 +384,20 @@ def sweep_once(state, t: int, ends: Ends | None):
         noise=Noise(5, STREAM_GIBBS_ITEM, t),
         **options,
     )
-    moments = sum_moments(items, counts["item"], ITEM_FEATURES, item_prior.weights, 1)
-    gram = feature_gram(ITEM_FEATURES, counts["item"])
-    item_prior = draw_side_prior(prior_draws(5, t, "item"), moments, item_prior, HYPER, gram)
+    item_prior = draw_item_prior(items, counts["item"], item_prior, t, system)
     alpha = draw_alpha(prior_draws(5, t, "noise"), sse, len(ratings), HYPER)
     return users, items, user_prior, item_prior, alpha
 
 
-def geweke(n_draws: int, keep: int, ends: Ends | None = None) -> np.ndarray:
+def geweke(n_draws: int, keep: int, ends: Ends | None = None, way: str = "direct") -> np.ndarray:
     """Return z-scores of the statistics: independent draws against the chain that redraws its data."""
-    rng = np.random.default_rng(1)
+    rng, system = np.random.default_rng(1), systems()[way]
 
     def data(users, items, alpha):
         return recorded(ends, draw_ratings(rng, users, items, alpha)).astype(np.float32)
 
     def independent():
-        user_prior, item_prior = draw_prior(rng, 0), draw_prior(rng, 2)
+        user_prior, item_prior = draw_prior(rng, 0), draw_prior(rng, 2, many=way != "direct")
         users = draw_side(rng, user_prior, np.tile(user_prior.mean, (N_USERS, 1)))
         items = draw_side(rng, item_prior, item_means(item_prior))
         alpha = rng.gamma(HYPER.noise_shape) / HYPER.noise_rate
@@ -311,7 +406,7 @@ def geweke(n_draws: int, keep: int, ends: Ends | None = None) -> np.ndarray:
     marginal = np.stack([statistics(*independent()) for _ in range(n_draws)])
     state, chain = independent(), []
     for t in range(n_draws):
-        users, items, user_prior, item_prior, alpha = sweep_once(state, t, ends)
+        users, items, user_prior, item_prior, alpha = sweep_once(state, t, ends, system)
         state = (users, items, user_prior, item_prior, alpha, data(users, items, alpha))
         chain.append(statistics(*state))
     batches = np.stack(chain).reshape(keep, -1, marginal.shape[1]).mean(axis=1)
@@ -325,10 +420,22 @@ def test_geweke(ends):
     assert np.all(np.abs(scores) < 4.0), scores
 
 
+def test_geweke_of_many_features():
+    scores = geweke(800, 20, way="rows")
+    assert np.all(np.abs(scores) < 4.0), scores
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ends", [None, ENDS], ids=["gaussian", "censored"])
 def test_geweke_long(ends):
     scores = geweke(40000, 40, ends)
+    assert np.all(np.abs(scores) < 4.0), scores
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["features", "rows", "gradients"])
+def test_geweke_of_many_features_long(way):
+    scores = geweke(20000, 40, way=way)
     assert np.all(np.abs(scores) < 4.0), scores
 
 
@@ -340,6 +447,16 @@ def test_geweke_notices_a_wrong_conditional(monkeypatch):
 
     monkeypatch.setitem(globals(), "draw_alpha", too_sure)
     assert np.max(np.abs(geweke(1500, 20))) > 5.0
+
+
+def test_geweke_notices_weights_of_another_shift(monkeypatch):
+    right = draw_many
+
+    def too_wide(drawn, *rest):
+        return right(drawn._replace(own=0.3 * drawn.own), *rest)
+
+    monkeypatch.setattr("daskals.training.gibbs.sweep.draw_many", too_wide)
+    assert np.max(np.abs(geweke(600, 20, way="rows"))) > 5.0
 
 
 def test_geweke_notices_ends_that_are_not_drawn(monkeypatch):

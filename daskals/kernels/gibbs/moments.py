@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskals.kernels.prior.features import FeatureRows, times, transposed_times
+from daskals.kernels.prior.features import FeatureRows, transposed_times
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.types import FactorRows, Float64, Int64
 
@@ -21,7 +21,7 @@ class Moments(NamedTuple):
     first, second
         Σe, shape (size,), and Σeeᵀ, shape (size, size), of e = x − fW, W the one the rows were drawn with.
     projected
-        Fᵀx, shape (features, size), over the same rows; no rows without features.
+        Fᵀx, shape (features, size), over the same rows; no rows where nobody needs it.
     counted
         Fᵀ1, shape (features,).
     """
@@ -85,7 +85,7 @@ def _residual_moments(
 
 
 def sum_moments(
-    rows: FactorRows, counts: Int64, features: FeatureRows | None, weights: Float64, rank: int
+    rows: FactorRows, counts: Int64, features: FeatureRows | None, pulls: Float64 | None, rank: int
 ) -> Moments:
     """Sum what a block's rows tell of their prior.
 
@@ -95,22 +95,23 @@ def sum_moments(
         Factor rows, shape (rows, stride).
     counts
         Shape (rows,): ratings of each row; those without are left out.
-    features, weights
-        F of the rows, or None, and W, float64, shape (features, rank + 1).
+    features
+        F of the rows; None where there is none, or where nobody needs Fᵀx.
+    pulls
+        F·W, float64, shape (rows, rank + 1); None without features.
     rank
         Number of factors.
     """
     size = rank + 1
     first, second = np.zeros(size), np.zeros((size, size))
-    if features is None:
-        projected, counted, means = np.zeros((0, size)), np.zeros(0), np.empty((0, size))
-    else:
+    projected, counted = np.zeros((0, size)), np.zeros(0)
+    if features is not None:
         x = row_vectors(rows, rank)
         x[counts == 0] = 0.0
         rated = (counts > 0).astype(np.float64)[:, None]
         projected = transposed_times(features, x)
         counted = transposed_times(features, rated)[:, 0]
-        means = times(features, weights)
+    means = np.empty((0, size)) if pulls is None else pulls
     _residual_moments(rows, counts, means, first, second)
     return Moments(int(np.count_nonzero(counts)), first, second + np.tril(second, -1).T, projected, counted)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from daskals.training.gibbs.sweep import (
     SweepSpec,
     Tally,
     next_alpha,
+    read_eta,
     submit_prior,
     submit_rows,
     tally_slab,
@@ -41,6 +42,8 @@ class Chain:
     tallies
         Predictions of each block's test ratings, added up so far; None where no sweep counts yet, and no
         entries without a test part.
+    etas
+        η of each side with features, as the sweep drew it; none before the first sweep.
     """
 
     users: Generation
@@ -48,6 +51,7 @@ class Chain:
     priors: dict[Side, Task]
     alpha: Task
     tallies: tuple[Task | None, ...]
+    etas: dict[Side, Task] = field(default_factory=dict)
 
 
 class SmallValues(NamedTuple):
@@ -80,7 +84,12 @@ def submit_sweep(
     items = submit_rows(cluster, sides["item"], given, spec, key)
     priors["item"] = submit_prior(cluster, sides["item"], items, priors["item"], spec, key)
     alpha = cluster.submit(next_alpha, items.stats, n_train, spec, key=f"draw-noise-{key}")
-    return Chain(users, items, priors, alpha, chain.tallies)
+    etas = {
+        side: cluster.submit(read_eta, priors[side], key=f"read-{side}-eta-{key}")
+        for side, own in sides.items()
+        if own.features is not None
+    }
+    return Chain(users, items, priors, alpha, chain.tallies, etas)
 
 
 def submit_tallies(

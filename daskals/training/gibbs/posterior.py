@@ -55,13 +55,22 @@ class SidePrior(NamedTuple):
     """What a side's rows are drawn to in one sweep.
 
     `mean`: μ, shape (size,), size = rank + 1, the bias last; `precision`: Λ, shape (size, size); `weights`:
-    W, shape (features, size); `eta`: precision of W relative to Λ.
+    W, shape (features, size); `eta`: precision of W relative to Λ; `own`: W's own precision by column, shape
+    (size,), where its prior is not tied to Λ (`weights`), else empty.
     """
 
     mean: Float64
     precision: Float64
     weights: Float64
     eta: float
+    own: Float64 = np.empty(0)
+
+
+class Belief(NamedTuple):
+    """Rows' worth of belief in Λ beside the hyperprior: how many rows, and their scatter, (size, size)."""
+
+    rows: float
+    scatter: Float64
 
 
 def prior_draws(seed: int, sweep: int, step: str) -> Draws:
@@ -83,14 +92,31 @@ def draw_wishart(draws: Draws, degrees: float, inverse_scale: Float64) -> Float6
 
 
 def draw_mean_and_precision(
-    draws: Draws, moments: Moments, prior: SidePrior, hyperprior: Hyperprior
+    draws: Draws,
+    moments: Moments,
+    prior: SidePrior,
+    hyperprior: Hyperprior,
+    belief: Belief | None = None,
 ) -> tuple[Float64, Float64]:
-    """Draw (μ, Λ) given the rows and W: Normal-Wishart, W counting as further rows of precision ηΛ."""
+    """Draw (μ, Λ) given the rows and W: Normal-Wishart.
+
+    Parameters
+    ----------
+    draws, moments
+        Random numbers, and what the rows tell.
+    prior, hyperprior
+        The one before, and the fixed numbers at the top.
+    belief
+        Further rows that speak of Λ. W then does not: else it counts as further rows of precision ηΛ.
+    """
     size, n_features = len(moments.first), len(prior.weights)
     strength = hyperprior.strength + moments.n
     degrees = size + hyperprior.degrees
     center = moments.first / strength
     scale = hyperprior.scatter * np.eye(size) + moments.second - strength * np.outer(center, center)
+    if belief is not None:
+        scale += belief.scatter
+        degrees, n_features = degrees + belief.rows, 0
     if n_features:
         scale += prior.eta * product(np.ascontiguousarray(prior.weights.T), prior.weights)
     precision = draw_wishart(draws, degrees + moments.n + n_features, scale)

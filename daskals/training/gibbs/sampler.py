@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
@@ -14,6 +15,7 @@ from daskals.training.compiling import prepare_workers
 from daskals.training.events import Callback, EpochFinished, Event
 from daskals.training.gibbs.state import GibbsState
 from daskals.training.gibbs.step import GibbsStep, Posterior
+from daskals.training.gibbs.weights import has_many
 from daskals.training.loop import Loop, teller
 from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem
@@ -95,13 +97,18 @@ class GibbsSampler:
 
     def _short_als(self) -> TrainedFactors:
         problem = self._problem
-        update = {
+        config = problem.config
+        update: dict[str, Any] = {
             "model": "hierarchical" if problem.features else "als",
-            "epochs": problem.config.warm_start,
+            "epochs": config.warm_start,
             "monitor_test": False,
         }
-        config = problem.config.model_copy(update=update)
+        if any(has_many(spec) for spec in problem.features.values()):
+            # the first sweep draws W of many features from rows that know none; to solve for it takes longer
+            # than all the sweeps
+            update |= {"model": "als", "item_features": (), "user_features": ()}
         run = replace(self._options, checkpoints=None)
+        config = config.model_copy(update=update)
         return Trainer(problem.cluster, problem.store, problem.split, config, [self._forward], run).train()
 
     def _forward(self, event: Event) -> None:

@@ -106,6 +106,8 @@ class GibbsState:
             named[f"{side}s/mean"] = prior.mean
             named[f"{side}s/precision"] = prior.precision
             named[f"{side}s/weights"] = prior.weights
+            if len(prior.own):
+                named[f"{side}s/own"] = prior.own
         for number, sample in enumerate(self.samples):
             named |= {f"samples/{name}-{number}": values for name, values in sample._asdict().items()}
         if self.tally is not None:
@@ -125,6 +127,7 @@ class GibbsState:
                     arrays[f"{side}s/precision"],
                     arrays[f"{side}s/weights"],
                     float(attributes["eta"][side]),
+                    arrays.get(f"{side}s/own", np.empty(0)),
                 )
                 for side in SIDES
             },

@@ -143,7 +143,8 @@ class GibbsStep:
     def _first_prior(self, side: Side, rows: FactorRows, weights: Float64 | None, key: str) -> SidePrior:
         cluster, chain = self._problem.cluster, self._sides[side]
         if weights is None:
-            weights = np.zeros((0, self._rank + 1))
+            n_features = 0 if chain.features is None else chain.features.spec.n_features
+            weights = np.zeros((n_features, self._rank + 1))
         slabs = scatter_rows(cluster, side, self._plan.starts[side], rows, f"{key}-warm").slabs
         features = None if chain.features is None else chain.features.blocks
         arguments = [
@@ -169,7 +170,16 @@ class GibbsStep:
         test = self._ratings.test if self._judged == TEST else self._ratings.validation
         key = epoch.key
         config, cluster = problem.config, problem.cluster
-        spec = SweepSpec(self._rank, problem.mean, config.seed, sweep, Hyperprior(), self._ends)
+        spec = SweepSpec(
+            rank=self._rank,
+            mean=problem.mean,
+            seed=config.seed,
+            sweep=sweep,
+            hyperprior=Hyperprior(),
+            ends=self._ends,
+            deviation=problem.split.standard.deviation / problem.standard.deviation,
+            unprojected=frozenset(side for side, chain in self._sides.items() if not chain.from_moments),
+        )
         chain = submit_sweep(cluster, self._sides, position, spec, problem.split.n_train, key)
         if test is None or sweep < config.burn_in:
             return chain
@@ -195,6 +205,7 @@ class GibbsStep:
             seconds=seconds,
             ratings_per_second=problem.split.n_train / seconds,
             noise_precision=alpha,
+            eta={side: float(cluster.result(task)) for side, task in position.etas.items()} or None,
         )
         record = record_as_rated(record, problem.standard)
         samples = state.samples

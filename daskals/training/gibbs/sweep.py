@@ -1,8 +1,7 @@
 """One sweep of the Gibbs sampler as tasks: rows of both sides, their priors, the noise, the predictions.
 
 A side's rows are drawn block by block, their moments folded in block order, and the next prior drawn from
-those in one small task, so that nothing waits for the client. Where the features are too many for their
-Gram matrix, W is drawn by perturbed conjugate gradients (Simm et al. 2017, section 3).
+those in one task, so that nothing waits for the client.
 """
 
 from __future__ import annotations
@@ -18,16 +17,13 @@ from daskals.cluster.workers import Cluster, Task
 from daskals.kernels.gibbs.censored import Ends, complete
 from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import Moments, prior_pull, sum_moments
-from daskals.kernels.gibbs.noise import Noise, normal_rows
+from daskals.kernels.gibbs.noise import Noise
 from daskals.kernels.prior.features import FeatureRows, feature_gram, times
-from daskals.kernels.prior.schur import RatedRows
 from daskals.kernels.scoring.score import predict_block
 from daskals.kernels.toolkit.random import (
     STREAM_GIBBS_ITEM,
-    STREAM_GIBBS_ITEM_FEATURES,
     STREAM_GIBBS_ITEM_LATENT,
     STREAM_GIBBS_USER,
-    STREAM_GIBBS_USER_FEATURES,
     STREAM_GIBBS_USER_LATENT,
 )
 from daskals.store.blocks import AnyBlock, block_of
@@ -35,20 +31,28 @@ from daskals.training.gibbs.posterior import (
     Hyperprior,
     SidePrior,
     draw_alpha,
-    draw_eta,
     draw_mean_and_precision,
     draw_side_prior,
     prior_draws,
-    spread,
+)
+from daskals.training.gibbs.weights import (
+    WeightDraws,
+    WeightsSystem,
+    belief_in_precision,
+    believed,
+    decompose_gram,
+    draw_many,
+    draw_own,
+    draws_from_moments,
+    has_many,
+    submit_system,
 )
 from daskals.training.half_step import SideData
-from daskals.training.prior.gradients import SolveContext, Weights, start_gradients, take_gradients
-from daskals.training.prior.half_step import MOST_DIRECT, Prior
+from daskals.training.prior.half_step import Prior
 from daskals.types import BlockStats, FactorRows, Float64, Side
 
 _ROWS = {"user": STREAM_GIBBS_USER, "item": STREAM_GIBBS_ITEM}
 _LATENT = {"user": STREAM_GIBBS_USER_LATENT, "item": STREAM_GIBBS_ITEM_LATENT}
-_FEATURES = {"user": STREAM_GIBBS_USER_FEATURES, "item": STREAM_GIBBS_ITEM_FEATURES}
 
 
 class DrawnSlab(NamedTuple):
@@ -69,11 +73,23 @@ class Tally(NamedTuple):
 
 @dataclass(frozen=True)
 class SideChain:
-    """One side of the chain: ratings, features, and FᵀF over the rows with ratings where it is formed."""
+    """One side of the chain.
+
+    Attributes
+    ----------
+    data, features
+        Ratings, and features where there are any.
+    gram
+        FᵀF over the rows with ratings, where W is drawn by it as it is.
+    system, from_moments
+        What W of many features is drawn from, and whether the rows' moments are enough for that.
+    """
 
     data: SideData
     features: Prior | None
     gram: Task | None
+    system: Task | None = None
+    from_moments: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,10 @@ class SweepSpec:
         What the random numbers depend on beside side and row.
     hyperprior, ends
         The fixed numbers at the top; of the rating scale, where ratings are cut off there.
+    deviation
+        Standard deviation of the ratings as blocks hold them.
+    unprojected
+        Sides of whose rows nobody needs Fᵀx.
     """
 
     rank: int
@@ -96,6 +116,8 @@ class SweepSpec:
     sweep: int
     hyperprior: Hyperprior
     ends: Ends | None = None
+    deviation: float = 1.0
+    unprojected: frozenset[Side] = frozenset()
 
 
 class Given(NamedTuple):
@@ -109,13 +131,19 @@ class Given(NamedTuple):
 
 def prepare_side(cluster: Cluster, data: SideData, features: Prior | None, key: str) -> SideChain:
     """Form what stays the same in all sweeps."""
-    if features is None or features.spec.n_features > MOST_DIRECT:
-        return SideChain(data, features, None)
+    if features is None:
+        return SideChain(data, None, None)
+    side = data.side
+    if not draws_from_moments(features.spec, data.ranges[-1].stop):
+        system = submit_system(cluster, data.blocks, features.blocks, side, key)
+        return SideChain(data, features, None, system, from_moments=False)
     both = list(zip(data.blocks, features.blocks, strict=True))
-    parts = cluster.map_blocks(block_gram, both, key=f"gram-{data.side}-features-{key}")
-    return SideChain(
-        data, features, cluster.submit(add_arrays, parts, key=f"gram-{data.side}-features-{key}")
-    )
+    parts = cluster.map_blocks(block_gram, both, key=f"gram-{side}-features-{key}")
+    gram = cluster.submit(add_arrays, parts, key=f"gram-{side}-features-{key}")
+    if not has_many(features.spec):
+        return SideChain(data, features, gram)
+    system = cluster.submit(decompose_gram, gram, key=f"decompose-{side}-features-{key}")
+    return SideChain(data, features, None, system)
 
 
 def submit_rows(
@@ -171,22 +199,14 @@ def submit_prior(
     """
     side = chain.data.side
     moments = cluster.submit(fold_moments, list(rows.slabs), key=f"reduce-{side}-moments-{key}")
-    if chain.features is None or chain.gram is not None:
+    if chain.system is None:
         return cluster.submit(
             next_prior, moments, prior, chain.gram, side, spec, key=f"draw-{side}-prior-{key}"
         )
-    drawn = cluster.submit(next_mean, moments, prior, side, spec, key=f"draw-{side}-mean-{key}")
-    arguments = [(slab, chain.data.blocks[n], drawn, side, spec) for n, slab in enumerate(rows.slabs)]
-    perturbed = cluster.map_blocks(perturb_rows, arguments, key=f"perturb-{side}s-{key}")
-    extra = cluster.submit(
-        perturb_weights, drawn, chain.features.spec.n_features, side, spec, key=f"perturb-{side}-prior-{key}"
+    given = None if chain.from_moments else rows.gathered
+    return cluster.submit(
+        next_prior_of_many, moments, prior, chain.system, given, side, spec, key=f"draw-{side}-prior-{key}"
     )
-    eta = cluster.submit(read_eta, prior, key=f"read-{side}-eta-{key}")
-    present = cluster.submit(read_weights, prior, key=f"read-{side}-weights-{key}")
-    context = SolveContext(side, eta, key)
-    start = start_gradients(cluster, perturbed, chain.features.blocks, present, context, extra)
-    values = take_gradients(cluster, perturbed, chain.features.blocks, start, context)
-    return cluster.submit(finish_prior, drawn, values, side, spec, key=f"draw-{side}-prior-{key}")
 
 
 def draw_slab(
@@ -228,7 +248,7 @@ def draw_slab(
             ends=spec.ends,
             noise=Noise(spec.seed, _LATENT[side], spec.sweep),
         )
-    means = prior.mean[None] if features is None else prior.mean + times(features, prior.weights)
+    pulls = None if features is None else times(features, prior.weights)
     rows, sse = draw_rows(
         ratings,
         other.rows,
@@ -236,10 +256,11 @@ def draw_slab(
         mean=spec.mean,
         alpha=alpha,
         precision=prior.precision,
-        priors=means,
+        priors=prior.mean[None] if pulls is None else prior.mean + pulls,
         noise=Noise(spec.seed, _ROWS[side], spec.sweep),
     )
-    moments = sum_moments(rows, np.diff(ratings.indptr), features, prior.weights, spec.rank)
+    projected = None if side in spec.unprojected else features
+    moments = sum_moments(rows, np.diff(ratings.indptr), projected, pulls, spec.rank)
     stats = BlockStats(sse, prior_pull(moments, prior.mean, prior.precision))
     return DrawnSlab(ratings.start, rows, stats, moments)
 
@@ -288,58 +309,42 @@ def next_prior(
     )
 
 
-def next_mean(moments: Moments, prior: SidePrior, side: Side, spec: SweepSpec) -> SidePrior:
-    """Draw μ and Λ, leaving W and η as they were."""
-    draws = prior_draws(spec.seed, spec.sweep, side)
-    mean, precision = draw_mean_and_precision(draws, moments, prior, spec.hyperprior)
-    return prior._replace(mean=mean, precision=precision)
-
-
-def perturb_rows(
-    slab: DrawnSlab, block: AnyBlock, prior: SidePrior, side: Side, spec: SweepSpec
-) -> RatedRows:
-    """Return x − μ + e, e ~ N(0, Λ⁻¹), of the rows with ratings: the right side that draws W.
+def next_prior_of_many(
+    moments: Moments,
+    prior: SidePrior,
+    system: WeightsSystem,
+    rows: Gathered | None,
+    side: Side,
+    spec: SweepSpec,
+) -> SidePrior:
+    """Draw a side's prior, W of many features.
 
     Parameters
     ----------
-    slab, block
-        Rows as drawn, and their ratings.
-    prior
-        With the μ and Λ of this sweep.
+    moments, prior
+        What the rows tell, and the prior they were drawn from.
+    system, rows
+        What W is drawn from, and all rows of the side where moments do not tell enough.
     side, spec
-        Whose rows, and what the tasks of a sweep share.
+        Whose prior, and what the tasks of a sweep share.
     """
-    noise = normal_rows(Noise(spec.seed, _FEATURES[side], spec.sweep), slab.start, slab.rows, spec.rank)
-    x = slab.rows[:, : spec.rank + 1].astype(np.float64)
-    x[:, spec.rank] = slab.rows[:, spec.rank + 1]
-    counts = np.diff(block_of(block).indptr)
-    right = x - prior.mean + spread(noise, prior.precision)
-    right[counts == 0] = 0.0
-    return RatedRows(counts, right)
-
-
-def perturb_weights(prior: SidePrior, n_features: int, side: Side, spec: SweepSpec) -> Float64:
-    """Return √η·e for each feature, e ~ N(0, Λ⁻¹): what W's own prior adds to the right side."""
-    draws = prior_draws(spec.seed, spec.sweep, f"{side}-features")
-    noise = spread(draws.normals(n_features, spec.rank + 1), prior.precision)
-    return np.asarray(np.sqrt(prior.eta) * noise)
+    expected = believed(spec.rank, spec.deviation)
+    belief = belief_in_precision(expected, moments.n)
+    draws = prior_draws(spec.seed, spec.sweep, side)
+    mean, precision = draw_mean_and_precision(draws, moments, prior, spec.hyperprior, belief)
+    own = prior.own if len(prior.own) else expected.own
+    drawn = prior._replace(mean=mean, precision=precision, own=own)
+    of_weights = prior_draws(spec.seed, spec.sweep, f"{side}-features")
+    given = moments if rows is None else rows
+    weights = draw_many(drawn, system, given, side, WeightDraws(of_weights, spec.seed, spec.sweep))
+    own = draw_own(prior_draws(spec.seed, spec.sweep, f"{side}-eta"), weights, expected)
+    eta = float(np.sum(own) / np.trace(precision))
+    return SidePrior(mean, precision, weights, eta, own)
 
 
 def read_eta(prior: SidePrior) -> float:
-    """Return η alone."""
+    """Return η alone: all that the client needs of a prior after a sweep."""
     return prior.eta
-
-
-def read_weights(prior: SidePrior) -> Weights:
-    """Return W alone, as conjugate gradients start from it."""
-    return Weights(prior.weights, 0.0)
-
-
-def finish_prior(prior: SidePrior, values: Float64, side: Side, spec: SweepSpec) -> SidePrior:
-    """Put the drawn W, shape (features, size), in place and draw η."""
-    draws = prior_draws(spec.seed, spec.sweep, f"{side}-eta")
-    eta = draw_eta(draws, values, prior.precision, spec.hyperprior)
-    return prior._replace(weights=values, eta=eta)
 
 
 def next_alpha(stats: BlockStats, n: int, spec: SweepSpec) -> float:
@@ -384,5 +389,6 @@ def start_slab(
         Number of factors.
     """
     counts = np.diff(block_of(block).indptr)
-    moments = sum_moments(slab.rows, counts, features, weights, rank)
+    pulls = None if features is None else times(features, weights)
+    moments = sum_moments(slab.rows, counts, None, pulls, rank)
     return DrawnSlab(slab.start, slab.rows, slab.stats, moments)

@@ -1,0 +1,126 @@
+"""What a report tells of a chain's mixing: R-hat and effective sizes of noise, η, objective, predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from daskals.model.samples import Samples
+from daskals.training.events import EpochFinished
+from daskals.training.gibbs.mixing import Mixing, mixing_of
+from daskals.training.outcome import TrainedFactors
+from daskals.types import Float64, Int64
+
+MOST_R_HAT = 1.1
+"""R-hat above which a quantity counts as not mixed, by one chain's halves."""
+
+N_PAIRS = 24
+"""Predictions that are watched."""
+
+
+def mixing_section(
+    trained: TrainedFactors, samples: Samples, burn_in: int, counts: tuple[Int64, Int64]
+) -> dict[str, Any]:
+    """Judge the sweeps after the burn-in, and the kept samples' predictions of some pairs.
+
+    Parameters
+    ----------
+    trained, samples
+        The run with its history, and the kept samples.
+    burn_in
+        Sweeps that count for nothing.
+    counts
+        Training ratings of each user, shape (users,), and of each item, shape (items,).
+
+    Returns
+    -------
+    For each quantity `r_hat`, `ess_bulk`, `ess_tail` and `draws`, or None where there is nothing to judge; of
+    the predictions the median figures, and of all quantities the highest R-hat as `worst_r_hat`.
+    """
+    kept = trained.history[burn_in:]
+    found: dict[str, Any] = {name: _described(mixing_of(trace)) for name, trace in _traces(kept).items()}
+    found["predictions"] = _typical([mixing_of(trace[None]) for trace in _predictions(samples, counts)])
+    judged = [told["r_hat"] for told in found.values() if told is not None]
+    return {"mixing": {**found, "worst_r_hat": max(judged) if judged else None}}
+
+
+def mixing_notes(report: dict[str, Any]) -> list[str]:
+    """Say, in one sentence, that a chain has not mixed, where its report says so."""
+    told = report.get("mixing")
+    if told is None:
+        return []
+    slow = {
+        name: figures["r_hat"]
+        for name, figures in told.items()
+        if isinstance(figures, dict) and figures["r_hat"] > MOST_R_HAT
+    }
+    if not slow:
+        return []
+    named = ", ".join(f"{value:.2f} of {name.replace('_', ' ')}" for name, value in slow.items())
+    return [
+        f"the chain has not mixed: R-hat is {named} (mixed: at most {MOST_R_HAT}); "
+        "more --sweeps and a longer --burn-in may change its figures"
+    ]
+
+
+def mixing_lines(report: dict[str, Any]) -> list[str]:
+    """Say, in one line at most, how well a chain has mixed."""
+    told = report.get("mixing")
+    if told is None or told["worst_r_hat"] is None:
+        return []
+    line = f"R-hat at most {told['worst_r_hat']:.2f}"
+    for name, what in (("noise", "sweeps"), ("predictions", "samples")):
+        if told[name] is not None:
+            line += f"; of {name}, {told[name]['draws']} {what} are worth {told[name]['ess_bulk']:.0f}"
+    return [line]
+
+
+def _traces(kept: tuple[EpochFinished, ...]) -> dict[str, Float64]:
+    noise = [1.0 / record.noise_precision for record in kept if record.noise_precision]
+    traces = {"noise": noise, "objective": [record.objective for record in kept]}
+    for side in ("user", "item"):
+        values = [record.eta[side] for record in kept if record.eta is not None and side in record.eta]
+        if len(values) == len(kept):
+            traces[f"{side}_eta"] = values
+    return {name: np.array([values]) for name, values in traces.items()}
+
+
+def _predictions(samples: Samples, counts: tuple[Int64, Int64]) -> Float64:
+    """Return each sample's predictions of pairs of rows with ratings, shape (pairs, samples)."""
+    rated = [np.flatnonzero(found > 0) for found in counts]
+    if min(len(rows) for rows in rated) == 0:
+        return np.empty((0, samples.n_samples))
+    # evenly over the users, and by steps that no period of theirs meets over the items
+    steps = np.arange(N_PAIRS)
+    users = rated[0][steps * len(rated[0]) // N_PAIRS]
+    items = rated[1][(steps * 0.6180339887498949 % 1.0 * len(rated[1])).astype(np.int64)]
+    p, q = samples.users[users].astype(np.float64), samples.items[items].astype(np.float64)
+    taste = np.sum(p[:, :, :-1] * q[:, :, :-1], axis=2)
+    return np.asarray(samples.means + p[:, :, -1] + q[:, :, -1] + taste)
+
+
+def _described(mixing: Mixing | None) -> dict[str, Any] | None:
+    if mixing is None:
+        return None
+    return {
+        "r_hat": mixing.r_hat,
+        "ess_bulk": mixing.bulk,
+        "ess_tail": mixing.tail,
+        "draws": mixing.draws,
+    }
+
+
+def _typical(judged: list[Mixing | None]) -> dict[str, Any] | None:
+    found = [mixing for mixing in judged if mixing is not None]
+    if not found:
+        return None
+    # the median, so that one pair of many does not speak for all by chance
+    return _described(
+        Mixing(
+            float(np.median([mixing.r_hat for mixing in found])),
+            float(np.median([mixing.bulk for mixing in found])),
+            float(np.median([mixing.tail for mixing in found])),
+            found[0].draws,
+        )
+    )

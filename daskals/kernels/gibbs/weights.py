@@ -1,0 +1,143 @@
+"""Draws of the weights W of many features, given the rows: exact, by a decomposition or by gradients.
+
+In a basis in which the entries of a row are independent, rows are x = fw + e, e ~ N(0, 1), with w ~ N(0, I/s)
+a priori, s the shift of the entry: w given x is N((FᵀF + sI)⁻¹Fᵀx, (FᵀF + sI)⁻¹). The matrix FᵀF is the same
+in all sweeps and for all entries of a row; only the shifts move.
+
+- Few features: FᵀF is decomposed once (`toolkit.tridiagonal`).
+- Few rows: FFᵀ is. With w₀ from the prior and e₀ ~ N(0, I), w₀ + Fᵀ(FFᵀ + sI)⁻¹(x − Fw₀ − e₀) is a draw
+  of w (Matheron's rule).
+- Many of both: the same with (FᵀF + sI)⁻¹Fᵀ in place of Fᵀ(FFᵀ + sI)⁻¹, by conjugate gradients that start
+  from w₀, where everything is right already that the rows say nothing of.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.kernels.prior.features import FeatureRows, squared_transposed_times, times, transposed_times
+from daskals.kernels.prior.whole_features import row_gram
+from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.toolkit.tridiagonal import Tridiagonal, solve_shifted, tridiagonalise
+from daskals.types import Float64
+
+TOLERANCE = 1e-4
+"""Size of the residual, in the preconditioner's norm and relative to the right side's, that is enough."""
+
+MOST_STEPS = 200
+
+
+class ByFeatures(NamedTuple):
+    """A side with few features: FᵀF over the rows with ratings."""
+
+    gram: Tridiagonal
+
+
+class ByRows(NamedTuple):
+    """A side with few rows: F, empty for rows without ratings, and FFᵀ."""
+
+    features: FeatureRows
+    gram: Tridiagonal
+
+
+class ByGradients(NamedTuple):
+    """A side with many rows and features: F, empty for rows without ratings; FᵀF's diagonal, (features,)."""
+
+    features: FeatureRows
+    diagonal: Float64
+
+
+class PriorNoise(NamedTuple):
+    """Standard normals: of W, shape (features, columns), and of the rows, shape (rows, columns)."""
+
+    weights: Float64
+    rows: Float64
+
+
+def draw_by_features(system: ByFeatures, right: Float64, shifts: Float64, normals: Float64) -> Float64:
+    """Draw W from Fᵀx, `right`, shape (features, columns), as are `normals`; `shifts`: shape (columns,)."""
+    return solve_shifted(system.gram, shifts, right, normals)
+
+
+def draw_by_rows(system: ByRows | ByGradients, rows: Float64, shifts: Float64, noise: PriorNoise) -> Float64:
+    """Draw W from the rows x, shape (rows, columns), of which those without ratings are not looked at.
+
+    Parameters
+    ----------
+    system
+        The features.
+    rows, shifts
+        Float64, shape (rows, columns) and (columns,).
+    noise
+        Random numbers.
+
+    Returns
+    -------
+    W, shape (features, columns).
+    """
+    features = system.features
+    weights = noise.weights / np.sqrt(shifts)
+    rest = rows - times(features, weights) - noise.rows
+    rest[np.diff(features.indptr) == 0] = 0.0
+    if isinstance(system, ByRows):
+        return weights + transposed_times(features, solve_shifted(system.gram, shifts, rest))
+    return weights + solve_by_gradients(system, transposed_times(features, rest), shifts)
+
+
+def solve_by_gradients(system: ByGradients, right: Float64, shifts: Float64) -> Float64:
+    """Solve (FᵀF + sI)·w = column for each column of `right`, shape (features, columns), all at once.
+
+    Every column steps by lengths of its own until its own residual is small enough; `shifts` are the s, shape
+    (columns,).
+    """
+    inverse = 1.0 / (system.diagonal[:, None] + shifts)
+    found, residual = np.zeros_like(right), right.copy()
+    direction = inverse * right
+    energy = _sums(residual, direction)
+    enough = TOLERANCE**2 * energy
+    for _ in range(MOST_STEPS):
+        if not np.any(energy > enough):
+            break
+        product = transposed_times(system.features, times(system.features, direction)) + shifts * direction
+        along = _sums(direction, product)
+        length = np.where(energy > enough, energy / np.maximum(along, 1e-300), 0.0)
+        next_energy = _step(length, (found, direction, residual, product, inverse))
+        turn = np.where(energy > enough, next_energy / np.maximum(energy, 1e-300), 0.0)
+        direction = inverse * residual + turn * direction
+        energy = next_energy
+    return found
+
+
+def _step(length: Float64, state: tuple[Float64, Float64, Float64, Float64, Float64]) -> Float64:
+    """Step along the direction in place; return the residual's size, shape (columns,)."""
+    found, direction, residual, product, inverse = state
+    found += length * direction
+    residual -= length * product
+    return _sums(residual, inverse * residual)
+
+
+def _sums(a: Float64, b: Float64) -> Float64:
+    """Return Σ a·b of each column, rows added in order."""
+    out = np.zeros(a.shape[1])
+    _add_products(a, b, out)
+    return out
+
+
+@exact_jit
+def _add_products(a: Float64, b: Float64, out: Float64) -> None:
+    for row in range(len(a)):
+        for column in range(len(out)):
+            out[column] += a[row, column] * b[row, column]
+
+
+def decomposed_rows(features: FeatureRows) -> ByRows:
+    """Decompose FFᵀ of features that are empty for rows without ratings."""
+    return ByRows(features, tridiagonalise(row_gram(features)))
+
+
+def for_gradients(features: FeatureRows) -> ByGradients:
+    """Sum the diagonal of FᵀF of features that are empty for rows without ratings."""
+    ones = np.ones((features.n_rows, 1))
+    return ByGradients(features, squared_transposed_times(features, ones)[:, 0])
