@@ -37,7 +37,7 @@ def describe_run(
         raise ModelError(
             f"report.json tells of a model with factors {str(told)[:12]}, the model has {str(found)[:12]}",
             where="run",
-            expected="report.json and model/ of one run of python -m jobs.train",
+            expected="report.json and model/ of one run of daskals train",
             remedy="Train anew, or put the two of one run together",
         )
     no_search = missing("no search was named with --search")
@@ -133,7 +133,7 @@ def read_speeds(path: Path) -> dict[str, Any]:
         raise DataError(
             f"cannot be read as a measurement ({type(error).__name__}: {error})",
             where=str(path),
-            expected="the file that python -m jobs.bench epoch --json FILE wrote",
+            expected="the file that daskals bench epoch --json FILE wrote",
         ) from None
     if not named:
         raise DataError("holds no results", where=str(path), expected="at least one measured system")
