@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from daskals.errors import ConfigError
+from daskals.plots.requirements import require
 from jobs._command import MODEL_HELP, shared_options
 
 
@@ -23,11 +22,7 @@ def main(model: str | None, host: str, port: int, *, headless: bool) -> None:
 
     Without MODEL it trains one on embedded ratings first.
     """
-    if find_spec("streamlit") is None:
-        raise ConfigError(
-            "Streamlit is not installed", where="app", expected="the extra [app]",
-            remedy="Install it with: pip install 'daskals[app]'",
-        )  # fmt: skip
+    require("streamlit", "app")
     from streamlit.web import cli
 
     page = str(Path(__file__).resolve().parent / "app.py")

@@ -46,6 +46,9 @@ ROOMS_OF = {
     "s3fs": ("daskals.registry",),
     "fsspec": ("daskals.store.remote",),
     "streamlit": ("jobs.app", "jobs._app_command", "jobs._app_page"),
+    "fastapi": ("daskals.serving.web",),
+    "prometheus_client": ("daskals.serving.web",),
+    "uvicorn": ("jobs.serve",),
     "optuna": ("daskals.experiments.tuning",),
     "matplotlib": ("daskals.plots", "daskals.bench"),
 }
