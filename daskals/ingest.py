@@ -118,7 +118,7 @@ def made_once(url: str) -> OutputError:
         "a store at an address is made once and stays as it is",
         where=url,
         expected="an address that is free, or a folder",
-        remedy="Change the store in a folder, and put it at another address with python -m jobs.ingest",
+        remedy="Change the store in a folder, and put it at another address with daskals ingest",
     )
 
 

@@ -1,9 +1,9 @@
-"""`python -m jobs.export MODEL`: vectors, features and dense predictions as Parquet, for other work."""
+"""`python -m jobs.export MODEL`: vectors, for stores of vectors too, features and dense predictions."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,8 @@ from jobs._command import model_argument, shared_options
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
     from daskals.serving.export import Block
+    from daskals.serving.vectors import VectorFormat
+    from daskals.store.atomic_folder import Existing
     from daskals.types import Int64, Side
 
 CHOICE_HELP = "ids with commas between, top:N for the N with most ratings, or all"
@@ -21,36 +23,67 @@ CHOICE_HELP = "ids with commas between, top:N for the N with most ratings, or al
 @click.command()
 @model_argument
 @click.option("--out", type=click.Path(path_type=Path), default="export", show_default=True,
-              help="Folder to write: users, items and genres as Parquet files.")  # fmt: skip
+              help="Folder to write: users, items and genres as Parquet files, or vectors.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
 @click.option("--previous", metavar="MODEL", help="Earlier model: adds how far each row drifted.")
 @click.option("--block-users", help=f"Users of a dense block of predictions: {CHOICE_HELP}.")
 @click.option("--block-items", help=f"Items of a dense block of predictions: {CHOICE_HELP}.")
+@click.option("--vectors", is_flag=True,
+              help="Write vectors alone; by inner product they order as predicted ratings do.")  # fmt: skip
+@click.option(
+    "--cosine", is_flag=True, help="With --vectors: of length 1, for stores that know cosines alone."
+)
+@click.option("--format", "formats", default="parquet,npy", show_default=True, metavar="A,B,…",
+              help="With --vectors: of parquet, npy, and sql (COPY, for pgvector).")  # fmt: skip
 @shared_options()
-def main(
-    model: str,
-    out: Path,
-    previous: str | None,
-    block_users: str | None,
-    block_items: str | None,
-    *,
-    overwrite: bool,
-) -> None:
-    """Write what MODEL knows of users, items and genres, with features for churn, value and the like."""
+def main(model: str, out: Path, *, vectors: bool, **options: Any) -> None:
+    """Write what MODEL knows of users, items and genres, with features for churn, value and the like.
+
+    With --vectors: the vectors of users and items for faiss, pgvector or any other store of vectors.
+    """
     from daskals.registry.open_model import load_model, open_model
     from daskals.serving.export import export_model
+    from daskals.serving.vectors import export_vectors
 
+    existing: Existing = "replace" if options["overwrite"] else "refuse"
+    formats = _formats(options, asked=vectors)
     with open_model(model) as found:
-        written = export_model(
-            found.model,
-            out,
-            previous=None if previous is None else load_model(previous),
-            block=_block(found.model, block_users, block_items),
-            existing="replace" if overwrite else "refuse",
-        )
+        if vectors:
+            written = export_vectors(
+                found.model, out, cosine=options["cosine"], formats=formats, existing=existing
+            )
+        else:
+            previous = options["previous"]
+            tables = export_model(
+                found.model,
+                out,
+                previous=None if previous is None else load_model(previous),
+                block=_block(found.model, options["block_users"], options["block_items"]),
+                existing=existing,
+            )
+            written = {f"{name}.parquet": lines for name, lines in tables.items()}
     for name, lines in written.items():
-        click.echo(f"{name}.parquet: {lines:,} lines")
+        click.echo(f"{name}: {lines:,} lines")
     click.echo(f"saved {out}")
+
+
+def _formats(options: dict[str, Any], *, asked: bool) -> list[VectorFormat]:
+    """Return the formats of vectors; refuse options of the other kind of export."""
+    from daskals.serving.vectors import VECTOR_FORMATS
+
+    tables = [name for name in ("previous", "block_users", "block_items") if options[name] is not None]
+    if asked and tables:
+        flag = tables[0].replace("_", "-")
+        raise ConfigError(f"found together with --{flag}", where="--vectors", expected="one of the two")
+    if not asked and options["cosine"]:
+        raise ConfigError("found without --vectors", where="--cosine", expected="both")
+    names = [name.strip() for name in options["formats"].split(",")]
+    known = [name for name in VECTOR_FORMATS if name in names]
+    if len(known) < len(set(names)) or not known:
+        raise ConfigError(
+            f"found {options['formats']!r}", where="--format", expected=f"some of {','.join(VECTOR_FORMATS)}"
+        )
+    return known
 
 
 def _block(model: Model, users: str | None, items: str | None) -> Block | None:

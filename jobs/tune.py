@@ -57,7 +57,7 @@ def main(file_options: dict[str, Any], out: Path, **options: Any) -> None:
 
     With --metric, that rank it best: lists by predicted rating against its relevant items. The test part is
     never looked at. `trials.parquet` and `trials.csv` list every trial; `best.json` trains the best one on
-    all of train: python -m jobs.train --config OUT/best.json.
+    all of train: daskals train --config OUT/best.json.
     """
     own = {name: options.pop(name) for name in _OWN}
     plots, quiet = options.pop("plots"), options.pop("quiet")
@@ -160,7 +160,7 @@ def _title(key: str) -> str:
 def _report(best: Mapping[str, Any], job: JobConfig, out: Path) -> None:
     named = {"--data": job.data, "--dataset": job.dataset, "--store-url": job.store_url}
     ratings = "".join(f" {flag} {value}" for flag, value in named.items() if value is not None)
-    command = f"python -m jobs.train{ratings} --config {out / BEST}"
+    command = f"daskals train{ratings} --config {out / BEST}"
     click.echo(f"best: {_line(best)}\nsaved {out}\ntrain it with: {command}")
 
 

@@ -41,7 +41,7 @@ _DAY = 86_400
 class Snapshot(NamedTuple):
     """What was known at a date: all ratings before `moment`, in seconds since 1970.
 
-    `folder` is one that `daskals.serving.export.export_model` (or `python -m jobs.export`) wrote.
+    `folder` is one that `daskals.serving.export.export_model` (or `daskals export`) wrote.
     """
 
     moment: int
@@ -214,7 +214,7 @@ def _read_side(folder: Path, side: Side, ids: pa.Array) -> pa.Table:
         table = pq.read_table(path)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"cannot be read ({error})", where=str(path), expected="what python -m jobs.export wrote"
+            f"cannot be read ({error})", where=str(path), expected="what daskals export wrote"
         ) from None
     if side not in table.column_names or table.column(side).combine_chunks() != ids:
         raise DataError(

@@ -124,7 +124,7 @@ def read_speeds(path: Path) -> dict[str, Any]:
         raise DataError(
             f"cannot be read as a measurement ({type(error).__name__}: {error})",
             where=str(path),
-            expected="the file that python -m jobs.bench epoch --json FILE wrote",
+            expected="the file that daskals bench epoch --json FILE wrote",
         ) from None
     if not named:
         raise DataError("holds no results", where=str(path), expected="at least one measured system")

@@ -258,17 +258,10 @@ class Model(OrderedModel):
             rows, scores = best_scores(self.affinities(profile), n, allowed)
         else:
             vector = np.append(profile.factors, np.float32(scoring.item_weight))
-            rows, scores = best_rows(self._items_with_bias, vector, n, allowed, "items")
+            rows, scores = best_rows(self.items_with_bias, vector, n, allowed, "items")
             scores = scores + np.float32(scoring.constant(self.mean, profile.bias))
-        return self._listed(rows, "score", scores, output, self._stars(user, profile, rows))
-
-    def _stars(self, user: Person, profile: Profile, rows: Int64) -> dict[str, Float32]:
         row = None if isinstance(user, Profile) else self.row_of("user", user)
-        if row is None or self.samples is None:
-            return {"stars": self.expected(profile, rows)}
-        users = np.full(len(rows), row, np.int64)
-        rating, deviation = self.samples.recorded(self._predicted(users, rows), users, rows)
-        return {"stars": np.clip(rating, *self.limits).astype(np.float32), "stars_deviation": deviation}
+        return self._listed(rows, "score", scores, output, self.stars(row, profile, rows))
 
     def scores(
         self,

@@ -106,8 +106,30 @@ class OrderedModel(LookupModel):
         stars: Float32 = np.clip(rating, *self.limits).astype(np.float32)
         return stars
 
+    def stars(self, row: int | None, profile: Profile, rows: Int64) -> dict[str, Float32]:
+        """Predict a person's ratings of items, within the scale: what stands beside a list's scores.
+
+        Parameters
+        ----------
+        row, profile
+            The person; no row where they are not of the model.
+        rows
+            Of the items, shape (listed,).
+
+        Returns
+        -------
+        dict
+            `stars` and, of a Bayesian model's own users, `stars_deviation`, float32, both of shape (listed,).
+        """
+        if row is None or self.samples is None:
+            return {"stars": self.expected(profile, rows)}
+        users = np.full(len(rows), row, np.int64)
+        rating, deviation = self.samples.recorded(self._predicted(users, rows), users, rows)
+        return {"stars": np.clip(rating, *self.limits).astype(np.float32), "stars_deviation": deviation}
+
     @cached_property
-    def _items_with_bias(self) -> ItemPanels:
+    def items_with_bias(self) -> ItemPanels:
+        """The items packed for lists by rating, their bias as one factor more."""
         return pack_with_bias(self.item_factors, self.item_biases)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Requirements of drawing, asked before any work."""
+"""Requirements of an extra, asked before any work."""
 
 from __future__ import annotations
 

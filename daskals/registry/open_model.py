@@ -15,7 +15,7 @@ from daskals.registry.registry import CHAMPION, HEAD, Registry
 FORMS = "a run's folder, a model's folder, or a registry (a folder or s3://BUCKET/PREFIX)"
 """What every command and call takes for a saved model."""
 
-REMEDY = "Name one that python -m jobs.train or jobs.models publish wrote"
+REMEDY = "Name one that daskals train or daskals models publish wrote"
 
 Stamp: TypeAlias = tuple[str | int, ...]
 """Tells one model from the next at the same place: another stamp means another model."""
@@ -40,7 +40,7 @@ class OpenModel(NamedTuple):
                 "has no report of a training run",
                 where=str(self.folder),
                 expected="the history of one trained model",
-                remedy="Train it anew with python -m jobs.train",
+                remedy="Train it anew with daskals train",
             )
         return report
 
@@ -109,7 +109,7 @@ def _no_model(path: Path) -> ModelError:
         remedy = "Train one model on the same ratings with --split random"
     elif (path / "checkpoints").is_dir() or (path / "run.lock").exists():
         found = "holds a run that did not end, and no model yet"
-        remedy = "Wait for it, or continue it with python -m jobs.train --resume"
+        remedy = "Wait for it, or continue it with daskals train --resume"
     return ModelError(found, where=str(path), expected=FORMS, remedy=remedy)
 
 

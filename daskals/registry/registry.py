@@ -111,14 +111,14 @@ class Registry:
                     f"there is no {ref} yet",
                     where=self.storage.url,
                     expected="a version that was promoted",
-                    remedy="Promote one with python -m jobs.models promote",
+                    remedy="Promote one with daskals models promote",
                 )
             return aliases[ref]
         if ref not in self.ids():
             raise RegistryError(
                 f"there is no version {ref!r}",
                 where=self.storage.url,
-                expected=f"{' or '.join(ALIASES)}, or an id that python -m jobs.models list shows",
+                expected=f"{' or '.join(ALIASES)}, or an id that daskals models list shows",
             )
         return ref
 
@@ -275,7 +275,7 @@ class Registry:
                     f"{alias} was moved to {found} meanwhile",
                     where=self.storage.url,
                     expected=f"{alias} at {expected}",
-                    remedy="Look at what was done with python -m jobs.models list, and begin again",
+                    remedy="Look at what was done with daskals models list, and begin again",
                 )
             return last.moved(alias, version, action, note)
 
@@ -289,7 +289,7 @@ class Registry:
                 "there is no registry",
                 where=self.storage.url,
                 expected="a folder or an address that models were published to",
-                remedy="Publish one with python -m jobs.models publish, or name another place",
+                remedy="Publish one with daskals models publish, or name another place",
             )
 
     def _ensure(self) -> None:
@@ -345,5 +345,5 @@ def _missing(where: str, ref: str, version: str) -> RegistryError:
         found,
         where=where,
         expected="a version with its manifest",
-        remedy="Roll back with python -m jobs.models rollback, or restore the version from a copy",
+        remedy="Roll back with daskals models rollback, or restore the version from a copy",
     )

@@ -13,7 +13,7 @@ from daskals.errors import DaskalsError
 from daskals.fitting.fit import fit
 from daskals.ingest import RatingsSource
 from daskals.model.fitted import Model
-from daskals.registry.open_model import Stamp, load_model, stamp_of
+from daskals.registry.open_model import Stamp, open_model, stamp_of
 from daskals.training.events import EpochFinished, Event, PhaseStarted
 
 DEFAULT_DATASET = "synthetic-1m"
@@ -34,6 +34,8 @@ class Served:
         What people should be told: why there is no model, or why a newer one is not used. Empty if nothing.
     progress, phase
         How far training has come, 0 to 1, and at what it is; while there is no model.
+    name
+        What the model is called: its version's id, or its run's or folder's name.
     """
 
     model: Model | None
@@ -41,6 +43,7 @@ class Served:
     notice: str
     progress: float
     phase: str
+    name: str = ""
 
 
 class ModelServer:
@@ -97,12 +100,12 @@ class ModelServer:
             return
         self._stamp = stamp
         try:
-            model = load_model(self._path)
-            warm_up(model)
+            with open_model(self._path) as found:
+                warm_up(found.model)
         except DaskalsError as error:
-            self._state = Served(self._state.model, self._state.generation, str(error), 0.0, "")
+            self._state = replace(self._state, notice=str(error), progress=0.0, phase="")
         else:
-            self._state = Served(model, self._state.generation + 1, "", 1.0, "")
+            self._state = Served(found.model, self._state.generation + 1, "", 1.0, "", found.name)
 
     def _train(self) -> None:
         try:

@@ -116,7 +116,7 @@ def check_version(attributes: Mapping[str, Any], expected: str, where: str) -> N
             "a Zarr group of another kind" if found is None else f"a group of format {found!r}",
             where=where,
             expected=f"format {expected!r}",
-            remedy="Name a store made by python -m jobs.ingest",
+            remedy="Name a store made by daskals ingest",
         )
     version = attributes.get("format_version")
     if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:

@@ -96,7 +96,7 @@ def read_model(path: Path) -> StoredModel:
             "is no model folder" if path.exists() else "does not exist",
             where=where,
             expected="the model folder of a run, or the run's folder",
-            remedy="Train one with python -m jobs.train",
+            remedy="Train one with daskals train",
         )
     try:
         store = open_for_reading(where)

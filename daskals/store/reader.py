@@ -268,7 +268,7 @@ def open_store(path: str | Path) -> RatingsStore:
 
 def _check_place(place: str) -> None:
     expected = "the folder of a ratings store"
-    remedy = "Make one with python -m jobs.ingest SOURCE STORE"
+    remedy = "Make one with daskals ingest SOURCE STORE"
     if is_url(place):
         if holds(place):
             return

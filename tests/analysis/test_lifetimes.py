@@ -227,7 +227,7 @@ def test_what_cannot_be_told_over_time_is_named(store, snapshots, planted, tmp_p
     late = snapshots[-1]._replace(moment=moment_of("2023-12-20"))
     with pytest.raises(DataError, match=r"the last rating is of 2023-12-.*expected ratings of all 30 days"):
         lifetime_table(store, [late], 30)
-    with pytest.raises(DataError, match=r"users\.parquet: cannot be read .*expected what python -m jobs\."):
+    with pytest.raises(DataError, match=r"users\.parquet: cannot be read .*expected what daskals export"):
         lifetime_table(store, [snapshots[0]._replace(folder=tmp_path)], 30)
     other = write_store(replace(planted[2], user_ids=pa.array(range(planted[2].n_users))), tmp_path / "other")
     with pytest.raises(DataError, match="1,000 users that are not the store's 1,000"):

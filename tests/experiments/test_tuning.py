@@ -220,7 +220,7 @@ def test_command_leaves_tables_figures_and_a_config(planted_folder, tmp_path):
     result = CliRunner().invoke(tune.main, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "on the grid's edge: tau" in result.output
-    assert f"jobs.train --data {planted_folder} --config {out / 'best.json'}" in result.output
+    assert f"daskals train --data {planted_folder} --config {out / 'best.json'}" in result.output
     table = pd.read_parquet(out / "trials.parquet")
     assert list(table.columns[:2]) == ["tau", "lambda"]
     assert len(table) == len(pd.read_csv(out / "trials.csv")) > 4

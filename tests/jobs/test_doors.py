@@ -31,6 +31,7 @@ MODEL_COMMANDS = {
     "geometry": ["--out", "{out}"],
     "anomalies": ["--out", "{out}"],
     "report": ["--out", "{out}"],
+    "serve": ["--openapi", "{out}"],
     "models": ["--name", "again"],
 }
 """The commands with MODEL, and arguments of a small piece of work that writes {out}."""

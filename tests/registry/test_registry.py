@@ -232,7 +232,7 @@ def test_nothing_there(registry) -> None:
 
 def test_unknown_versions_and_aliases(registry, tmp_path) -> None:
     version = publish(registry, tmp_path, 1).id
-    with pytest.raises(RegistryError, match=r"there is no champion yet.*jobs.models promote"):
+    with pytest.raises(RegistryError, match=r"there is no champion yet.*daskals models promote"):
         registry.resolve("champion")
     with pytest.raises(
         RegistryError, match="there is no version 'v-other'; expected champion or challenger, or an id"

@@ -168,5 +168,5 @@ def test_what_is_no_store_is_described(tmp_path) -> None:
         open_store(tmp_path / "folder")
     for number in range(12):
         (tmp_path / "folder" / f"{number:02}.csv").write_text("", encoding="utf-8")
-    with pytest.raises(StoreError, match=r"it holds 00.csv, 01.csv, .*09.csv, …; .*jobs.ingest SOURCE"):
+    with pytest.raises(StoreError, match=r"it holds 00.csv, 01.csv, .*09.csv, …; .*daskals ingest SOURCE"):
         RatingsStore(tmp_path / "folder")

@@ -194,7 +194,7 @@ def test_what_lies_at_an_address_is_made_once(local: RatingsStore, url: str, tmp
     copy_store(local, url)
     ids = tmp_path / "ids"
     ids.write_text("1\n")
-    message = rf"{url}: a store at an address is made once and stays as it is; expected .*jobs.ingest"
+    message = rf"{url}: a store at an address is made once and stays as it is; expected .*daskals ingest"
     for call in (
         lambda: ingest(local.path, url, overwrite="replace"),
         lambda: append_ratings(local.path, url),

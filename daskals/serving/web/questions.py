@@ -1,0 +1,104 @@
+"""What a service is asked, as JSON: checked field by field, unknown fields refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, model_validator
+
+from daskals.model.filters import Filters
+from daskals.model.ordered import ListOrder
+
+Id: TypeAlias = (
+    Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)] | Annotated[StrictStr, Field(max_length=1000)]
+)
+"""An original id; an item's may be its whole title too."""
+
+Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+Weight: TypeAlias = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)]
+MOST_NAMED = 1000
+"""Genres or items that a filter may name."""
+
+
+class Question(BaseModel):
+    """Base of all bodies."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class RatingGiven(Question):
+    """A rating of somebody who is not in the model."""
+
+    item: Id
+    rating: Finite
+
+
+class FilterSpec(Question):
+    """What an item must be to be listed; all conditions together."""
+
+    min_ratings: int = Field(default=0, ge=0, le=2**62, description="Training ratings it must have.")
+    genres: list[str] = Field(default_factory=list, max_length=MOST_NAMED, description="It must have one.")
+    year_from: int | None = Field(default=None, ge=-10_000, le=10_000)
+    year_to: int | None = Field(default=None, ge=-10_000, le=10_000)
+    allow: list[Id] | None = Field(default=None, max_length=MOST_NAMED, description="These alone are listed.")
+    deny: list[Id] = Field(default_factory=list, max_length=MOST_NAMED, description="These are never listed.")
+
+    def filters(self) -> Filters:
+        """Return them as the model takes them; ConfigError where the years are the wrong way round."""
+        years = (self.year_from, self.year_to)
+        allow = None if self.allow is None else tuple(self.allow)
+        return Filters(self.min_ratings, tuple(self.genres), years, allow, tuple(self.deny))
+
+
+class PersonQuestion(Question):
+    """About a user of the model, or about somebody new with these ratings."""
+
+    user: Id | None = Field(default=None, description="A user of the model.")
+    ratings: list[RatingGiven] | None = Field(default=None, description="The ratings of somebody new.")
+
+    @model_validator(mode="after")
+    def _one_person(self) -> PersonQuestion:
+        if (self.user is None) == (self.ratings is None):
+            raise ValueError("found both or none of user and ratings; expected one of them")
+        return self
+
+
+class RecommendQuestion(PersonQuestion):
+    """Which items suit a person best."""
+
+    n: int = Field(default=10, ge=1, description="Length of the list.")
+    order: ListOrder | None = Field(
+        default=None, description="What people choose, or predicted rating; default: affinity, if learnt."
+    )
+    alpha: Weight | None = Field(default=None, description="Weight of popularity beside taste.")
+    bias_weight: Weight | None = Field(default=None, description="Weight of an item's bias.")
+    filters: FilterSpec = Field(default_factory=FilterSpec)
+    include_seen: bool = Field(default=False, description="Also list what the person has rated.")
+
+
+class ExplainQuestion(PersonQuestion):
+    """Which of a person's ratings a rating, or a place in a list, comes from."""
+
+    item: Id
+    order: ListOrder | None = None
+
+
+class Pair(Question):
+    """A user and an item."""
+
+    user: Id
+    item: Id
+
+
+class PredictQuestion(Question):
+    """The ratings of pairs; or of items by somebody new, all by the same person."""
+
+    pairs: list[Pair] | None = None
+    ratings: list[RatingGiven] | None = Field(default=None, description="The ratings of somebody new.")
+    items: list[Id] | None = Field(default=None, description="What they would rate.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> PredictQuestion:
+        if (self.pairs is None) == (self.ratings is None) or (self.items is None) != (self.ratings is None):
+            raise ValueError("expected either pairs, or ratings together with items")
+        return self

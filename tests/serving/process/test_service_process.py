@@ -1,0 +1,72 @@
+"""The service as a process: no error while another version is published, and an end when told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from daskals.model.fitted import Model
+from daskals.registry.registry import CHAMPION, Registry
+from daskals.registry.run_versions import publish_run
+from tests.conftest import ROOT
+
+USERS = (1, 2, 3, 4)
+
+
+def test_no_request_fails_while_a_version_is_published(folder: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    first = publish_run(registry, folder, name="first", aliases=[CHAMPION])
+    model = Model.load(folder)
+    replace(model, mean=model.mean + 0.1).save(tmp_path / "other")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobs.serve", str(tmp_path / "registry"), "--port", "0"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        assert told.startswith(f"serving {first.id} at http://127.0.0.1:"), process.communicate()[1]
+        address = told.split()[3].rstrip(",")
+        versions = asyncio.run(ask_until_another(address, tmp_path, registry))
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (0, "stopped\n")
+    second = registry.resolve(CHAMPION)
+    assert second != first.id
+    for user in USERS:
+        own = [version for asked, version in versions if asked == user]
+        assert own == sorted(own, key=[first.id, second].index), "a version came back"
+    assert {version for _, version in versions} == {first.id, second}
+    lines = [json.loads(line) for line in errors.splitlines()]
+    assert len([line for line in lines if line["event"] == "request"]) == len(versions)
+    assert [line["model"] for line in lines if line["event"] == "model"] == [second]
+
+
+async def ask_until_another(address: str, folder: Path, registry: Registry) -> list[tuple[int, str]]:
+    """Ask for four users at once until the version published meanwhile answers; return who answered whom."""
+    versions: list[tuple[int, str]] = []
+    until = time.monotonic() + 60
+
+    async def ask(client: httpx.AsyncClient, user: int) -> None:
+        while len({version for _, version in versions}) < 2 and time.monotonic() < until:
+            answer = await client.get(f"{address}/v1/recommend", params={"user": user, "order": "rating"})
+            assert answer.status_code == 200, answer.text
+            versions.append((user, answer.json()["model"]))
+            await asyncio.sleep(0.02)
+
+    async with httpx.AsyncClient() as client:
+        publish = asyncio.to_thread(
+            publish_run, registry, folder / "other", name="second", aliases=[CHAMPION]
+        )
+        await asyncio.gather(publish, *(ask(client, user) for user in USERS))
+    return versions

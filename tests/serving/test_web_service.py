@@ -1,0 +1,302 @@
+"""The service over HTTP, asked in this process: answers as the model gives them, limits, errors, versions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+import time
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pytest
+
+from daskals.config.serving import Limits
+from daskals.errors import ModelError, StoreError
+from daskals.model.filters import Filters
+from daskals.model.fitted import Model
+from daskals.registry.registry import CHAMPION, Registry
+from daskals.registry.run_versions import publish_run
+from daskals.serving.web.answers import Answers
+from daskals.serving.web.live import Live
+from daskals.serving.web.log import FIELDS, JsonLines
+from daskals.serving.web.service import make_service
+from jobs import serve
+from tests.cases.commands import run
+
+PROFILE = [{"item": "Toy Story (1995)", "rating": 5}, {"item": "Alien (1979)", "rating": 1.5}]
+LIMITS = Limits(max_body=4000, max_profile=5, max_n=30, max_pairs=6)
+
+
+@pytest.fixture(scope="module")
+def model(folder) -> Model:
+    return Model.load(folder)
+
+
+@pytest.fixture(scope="module")
+def live(folder) -> Live:
+    return Live(folder)
+
+
+def ask(
+    live: Live, *requests: httpx.Request | tuple, limits: Limits = LIMITS, token: str | None = None, **more
+):
+    """Answer requests at the same time, in their order; a request is method, address and perhaps JSON."""
+    service = make_service(live, limits, token)
+
+    async def all_of_them() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=service)
+        lifespan = service._app.router.lifespan_context(service._app)
+        async with lifespan, httpx.AsyncClient(transport=transport, base_url="http://here", **more) as client:
+            return await asyncio.gather(
+                *(
+                    client.request(method, url, json=body[0] if body else None)
+                    for method, url, *body in requests
+                )
+            )
+
+    return asyncio.run(all_of_them())
+
+
+def listed(response: httpx.Response, *names: str) -> list[tuple]:
+    assert response.status_code == 200, response.text
+    return [tuple(one[name] for name in names) for one in response.json()["items"]]
+
+
+def as_model(table, *names: str) -> list[tuple]:
+    known = table.astype(object).where(table.notna(), None)
+    return list(zip(*(known[name].tolist() for name in names), strict=True))
+
+
+@pytest.mark.parametrize("order", ["rating", "affinity"])
+def test_lists_are_the_models_own_whoever_else_asks(live, model, order):
+    """Twenty questions at once are scored together; every bit is as the model alone gives it."""
+    users = [int(user) for user in model.user_ids.to_pylist()[:16]]
+    asked = [("GET", f"/v1/recommend?user={user}&n={3 + user % 5}&order={order}") for user in users]
+    body = {"ratings": PROFILE, "n": 12, "order": order}
+    filters = {"min_ratings": 5, "genres": ["Animation"], "year_to": 2005, "deny": ["Aladdin (1992)"]}
+    asked += [
+        ("POST", "/v1/recommend", body),
+        ("POST", "/v1/recommend", {**body, "filters": filters}),
+        ("POST", "/v1/recommend", {"user": users[0], "order": order, "include_seen": True}),
+    ]
+    answers = ask(live, *asked)
+    names = ("item", "title", "year", "score", "stars")
+    for user, answer in zip(users, answers, strict=False):
+        assert answer.json()["order"] == order
+        assert listed(answer, *names) == as_model(model.recommend(user, 3 + user % 5, order=order), *names)
+    person = model.fold_in([(one["item"], one["rating"]) for one in PROFILE])
+    assert listed(answers[-3], *names) == as_model(model.recommend(person, 12, order=order), *names)
+    same = Filters(5, ("Animation",), (None, 2005), None, ("Aladdin (1992)",))
+    assert listed(answers[-2], *names) == as_model(
+        model.recommend(person, 12, order=order, filters=same), *names
+    )
+    everything = model.recommend(users[0], 10, order=order, include_seen=True)
+    assert listed(answers[-1], *names) == as_model(everything, *names)
+
+
+def test_weights_neighbours_reasons_and_predictions_are_the_models_own(live, model):
+    user, item = 1, "Alien (1979)"
+    key = model.item_ids[model.find_item(item)].as_py()
+    weighed, similar, explained, placed, pairs, own = ask(
+        live,
+        ("POST", "/v1/recommend", {"user": user, "alpha": 0.1}),
+        ("GET", f"/v1/similar?item={key}&n=4&min_ratings=2"),
+        ("POST", "/v1/explain", {"ratings": PROFILE, "item": key, "order": "rating"}),
+        ("POST", "/v1/explain", {"user": user, "item": item, "order": "affinity"}),
+        ("POST", "/v1/predict", {"pairs": [{"user": user, "item": key}, {"user": -5, "item": key}]}),
+        ("POST", "/v1/predict", {"ratings": PROFILE, "items": [item]}),
+    )
+    assert weighed.json()["order"] == "rating"
+    assert listed(weighed, "item", "score") == as_model(model.recommend(user, alpha=0.1), "item", "score")
+    near = model.similar_items(key, 4, filters=Filters(2))
+    assert listed(similar, "item", "similarity") == as_model(near, "item", "similarity")
+    person = model.fold_in([(one["item"], one["rating"]) for one in PROFILE])
+    answer = explained.json()
+    parts = answer["baseline"] + answer["prior_taste"] + answer["prior_bias"]
+    assert answer["rating"] == pytest.approx(parts + sum(one["contribution"] for one in answer["ratings"]))
+    assert answer["rating"] == pytest.approx(float(model.predict_profile(person, [key])[0]), abs=1e-4)
+    answer = placed.json()
+    total = answer["popularity"] + answer["rating"] + sum(one["contribution"] for one in answer["ratings"])
+    assert answer["score"] == pytest.approx(total)
+    alone = model.predict([user, -5], [key, key], clip=True)
+    found = pairs.json()["predictions"]
+    assert [one["rating"] for one in found] == alone.rating.tolist()
+    assert [one["known_user"] for one in found] == [True, False]
+    expected = np.clip(model.predict_profile(person, [key]), *model.limits).tolist()
+    assert own.json()["predictions"] == [{"item": key, "rating": expected[0]}]
+
+
+YEARS = {"year_from": 3, "year_to": 2}
+PAIR = [{"user": 1, "item": 1}]
+LONG = [{"item": 1, "rating": 3}] * 6
+WRONG = [
+    ("GET", "/v1/recommend?user=999999", None, 404, "user: the model does not know user '999999'; "),
+    ("GET", "/v1/recommend?user=0001", None, 404, "the model does not know user '0001'"),
+    ("GET", "/v1/similar?item=Toy", None, 404, "item: the model does not know item 'Toy'; "),
+    ("GET", "/v1/recommend", None, 422, "user: Field required."),
+    ("GET", "/v1/recommend?user=1&n=0", None, 422, "n: Input should be greater than or equal to 1."),
+    ("GET", "/v1/recommend?user=1&n=31", None, 422, "n: found 31; expected at most 30."),
+    ("GET", "/v1/recommend?user=1&order=taste", None, 422, "order: Input should be 'affinity' or 'rating'."),
+    ("GET", "/v1/recommend?user=1&genre=Jazz", None, 422, "genres: found 'Jazz'; expected of "),
+    ("POST", "/v1/recommend", {}, 422, "found both or none of user and ratings; expected one of them."),
+    ("POST", "/v1/recommend", {"user": True}, 422, "user.constrained-int: Input should be a valid integer."),
+    ("POST", "/v1/recommend", {"user": 1, "N": 3}, 422, "N: Extra inputs are not permitted."),
+    ("POST", "/v1/recommend", {"ratings": LONG}, 422, "ratings: found 6; expected at most 5."),
+    ("POST", "/v1/recommend", {"ratings": LONG[:2]}, 422, "is rated twice; expected one rating"),
+    ("POST", "/v1/recommend", {"ratings": [{"item": 1, "rating": 9}]}, 422, "a rating of 9; expected a "),
+    ("POST", "/v1/recommend", {"user": 1, "order": "affinity", "alpha": 1}, 422, "affinity together with "),
+    ("POST", "/v1/recommend", {"user": 1, "filters": YEARS}, 422, "years: found 3 to 2"),
+    ("POST", "/v1/predict", {"ratings": PROFILE}, 422, "expected either pairs, or ratings together with "),
+    ("POST", "/v1/predict", {"pairs": PAIR * 7}, 422, "pairs: found 7; expected at most 6."),
+    ("POST", "/v1/recommend", {"user": "x" * 5000}, 413, "found a body of more than 4,000 bytes"),
+    ("GET", "/nothing", None, 404, "Not Found: GET /nothing; /docs tells what there is"),
+    ("DELETE", "/health", None, 405, "Method Not Allowed: DELETE /health"),
+]  # fmt: skip
+
+
+def test_what_is_wrong_is_said_in_one_line_of_json(live):
+    answers = ask(
+        live, *((method, url, body) if body is not None else (method, url) for method, url, body, *_ in WRONG)
+    )
+    for (method, url, _, status, text), answer in zip(WRONG, answers, strict=True):
+        assert answer.status_code == status, (method, url, answer.text)
+        assert answer.headers["content-type"] == "application/json"
+        assert list(answer.json()) == ["error"]
+        assert text in answer.json()["error"], (method, url)
+        assert "\n" not in answer.json()["error"]
+
+
+def test_filters_that_leave_nothing_leave_an_empty_list(live):
+    for answer in ask(
+        live,
+        *(
+            ("GET", f"/v1/recommend?user=1&min_ratings=100000&order={order}")
+            for order in ("rating", "affinity")
+        ),
+        ("GET", "/v1/similar?item=1&min_ratings=100000"),
+    ):
+        assert listed(answer, "item") == []
+
+
+def test_a_token_guards_all_that_tells_of_the_model(live):
+    paths = ["/v1/recommend?user=1", "/metrics", "/health", "/docs", "/docs/files/swagger-ui.css", "/nothing"]
+    asked = [("GET", path) for path in paths]
+    closed = [answer.status_code for answer in ask(live, *asked, token="secret")]
+    assert closed == [401, 401, 200, 200, 200, 401]
+    shown = ask(live, *asked, token="secret", headers={"Authorization": "Bearer secret"})
+    assert [answer.status_code for answer in shown] == [200, 200, 200, 200, 200, 404]
+    [wrong] = ask(live, asked[0], token="secret", headers={"Authorization": "Bearer Secret"})
+    assert (wrong.status_code, "www-authenticate" in wrong.headers) == (401, True)
+    assert "http" not in shown[3].text.replace("http-equiv", "").replace("http://here", ""), "from here alone"
+
+
+def test_too_slow_too_many_and_faults_are_told_and_the_service_goes_on(live, monkeypatch):
+    quick = ("GET", "/v1/similar?item=1")
+    slow = Limits(time_limit=0.2, max_waiting=1)
+
+    def sleeping(self, question):
+        time.sleep(0.5)
+        return b"{}"
+
+    monkeypatch.setattr(Answers, "recommend", sleeping)
+    statuses = [one.status_code for one in ask(live, *[("GET", "/v1/recommend?user=1")] * 6, limits=slow)]
+    assert set(statuses) == {503, 504}
+
+    def broken(self, question):
+        raise ZeroDivisionError("the text quotes a rating: 4.5")
+
+    monkeypatch.setattr(Answers, "recommend", broken)
+    first, second = ask(live, ("GET", "/v1/recommend?user=1"), quick)
+    assert (first.status_code, second.status_code) == (500, 200)
+    assert first.json() == {"error": "the service failed; its log tells more"}
+
+
+def test_a_list_that_cannot_be_scored_ends_no_thread(live, monkeypatch):
+    def failing(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daskals.serving.web.batches.top_items", failing)
+        asked = [("GET", f"/v1/recommend?user={user}&order=rating") for user in range(1, 9)]
+        answers = ask(live, *asked, ("GET", "/v1/recommend?user=1&order=affinity"))
+    assert [one.status_code for one in answers] == [500] * 8 + [200]
+
+
+def test_users_whose_ratings_are_gone_are_told_apart_from_wrong_requests(live, monkeypatch):
+    def gone(self, remedy):
+        raise StoreError("does not exist", where="ratings.store")
+
+    bare = Answers(replace(live.state.answers.model, kept=None), "bare", 1)
+    monkeypatch.setattr(Model, "history", gone)
+    monkeypatch.setattr(live, "state", live.state._replace(answers=bare))
+    of_the_model, new = ask(
+        live, ("GET", "/v1/recommend?user=1"), ("POST", "/v1/recommend", {"ratings": PROFILE})
+    )
+    assert (of_the_model.status_code, new.status_code) == (503, 200)
+
+
+def test_log_and_figures_tell_of_requests_but_not_who_rated_what(live, caplog):
+    with caplog.at_level(logging.INFO, logger="daskals.serve"):
+        *_, figures = ask(
+            live,
+            ("GET", "/v1/recommend?user=77"),
+            ("POST", "/v1/recommend", {"ratings": [{"item": "Psycho (1960)", "rating": 4.5}]}),
+            ("GET", "/v1/unheard-of/77"),
+            ("GET", "/metrics"),
+        )
+    lines = [vars(record) for record in caplog.records if record.getMessage() == "request"]
+    assert [line["route"] for line in lines].count("/v1/recommend") == 2
+    written = [json.loads(JsonLines().format(record)) for record in caplog.records]
+    assert {name for line in written for name in line} <= {"time", "level", "event", *FIELDS}
+    told = json.dumps([{**line, "time": "", "id": "", "ms": "", "bytes": ""} for line in written])
+    for secret in ("77", "Psycho", "4.5", "unheard"):
+        assert secret not in told
+    assert {line["route"] for line in lines} == {"/v1/recommend", "other", "/metrics"}
+    assert 'daskals_model{model="' in figures.text
+    assert "daskals_model_generation 1.0" in figures.text
+
+
+def test_a_newer_version_is_taken_up_and_a_damaged_one_is_told(folder, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("daskals.serving.live_model.POLL_SECONDS", 0.0)
+    registry = Registry(tmp_path / "registry")
+    first = publish_run(registry, folder, name="first", aliases=[CHAMPION])
+    live = Live(tmp_path / "registry")
+    [health] = ask(live, ("GET", "/health"))
+    assert (health.json()["model"], health.json()["generation"]) == (first.id, 1)
+    other = replace(model, item_rows=model.item_rows[:, :].copy())
+    other.item_rows[0, : model.rank] *= -1
+    other.save(tmp_path / "other")
+    second = publish_run(registry, tmp_path / "other", name="second", aliases=[CHAMPION])
+    live.look()
+    health, recommended = ask(live, ("GET", "/health"), ("GET", "/v1/recommend?user=1&order=rating"))
+    assert (health.json()["model"], health.json()["generation"]) == (second.id, 2)
+    assert listed(recommended, "item", "score") == as_model(
+        other.recommend(1, order="rating"), "item", "score"
+    )
+    shutil.rmtree(tmp_path / "registry" / "files")
+    live._server._stamp = None  # as if another version had been published
+    live.look()
+    health, again = ask(live, ("GET", "/health"), ("GET", "/v1/recommend?user=1&order=rating"))
+    assert health.json()["model"] == second.id
+    assert "does not exist" in health.json()["notice"] or "is no model folder" in health.json()["notice"]
+    assert again.json() == recommended.json()
+
+
+def test_the_command_refuses_before_it_serves(folder, tmp_path, monkeypatch):
+    monkeypatch.delenv("DASKALS_TOKEN", raising=False)
+    open_to_all = run(serve, folder, "--host", "0.0.0.0")
+    assert open_to_all.exit_code == 1
+    assert "--host: found 0.0.0.0, where other machines reach it, and no token" in open_to_all.output
+    assert (
+        "--max-n: found '0'; expected greater than or equal to 1" in run(serve, folder, "--max-n", 0).output
+    )
+    with pytest.raises(ModelError, match="does not exist"):
+        Live(tmp_path / "nowhere")
+    assert run(serve, folder, "--openapi", tmp_path / "api.json").exit_code == 0
+    document = json.loads((tmp_path / "api.json").read_text())
+    assert document["paths"].keys() == {
+        "/v1/recommend", "/v1/explain", "/v1/predict", "/v1/similar", "/health", "/metrics"
+    }  # fmt: skip
