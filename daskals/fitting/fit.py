@@ -16,12 +16,13 @@ from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ConfigError
 from daskals.evaluation.prediction_error import evaluate_split
 from daskals.fitting.baseline import baseline_notes, baseline_section
+from daskals.fitting.choice import chosen_before, learns, why_nothing_is_learnt
 from daskals.fitting.held_out_users import with_held_out_users
 from daskals.fitting.mixing import mixing_notes, mixing_section
 from daskals.fitting.order import add_order
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
 from daskals.fitting.report import build_report, data_section, history_section, standard_section
-from daskals.fitting.selection import Selection, chosen_before, learns, why_nothing_is_learnt
+from daskals.fitting.selection import Selection
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.kernels.gibbs.censored import ends_of
 from daskals.model.fitted import Model

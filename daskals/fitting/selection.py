@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import DataError, NumericalError, RowError
+from daskals.fitting.choice import CHOSEN, Choice, Point
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
@@ -29,25 +30,6 @@ from daskals.training.problem import Problem
 from daskals.training.run import RunOptions
 from daskals.training.trial import SharedData, run_trial
 from daskals.types import VALIDATION
-
-NAMED = frozenset(
-    {
-        "lambda_",
-        "gamma",
-        "tau",
-        "eta",
-        "init_scale",
-        "units",
-        "epochs",
-        "tol",
-        "patience",
-        "solver",
-        "damping",
-        "reg_exponent",
-        "no_global_mean",
-    }
-)
-"""Options of a point estimate: where one is named, `auto` learns nothing and takes it."""
 
 BIAS_RIDGES = (1.0, 2.0, 4.0, 8.0, 16.0)
 FACTOR_RIDGES = (25.0, 14.0, 8.0, 5.0)
@@ -81,78 +63,6 @@ CHAINS = ((120, 240), (120, 120), (60, 100))
 
 WORSE, SIMPLER = 1.01, 1.005
 """How much worse a chain may be than a point estimate, and a simpler point estimate than the best."""
-
-
-class Point(NamedTuple):
-    """A configuration that was tried, and its validation RMSE at its best epoch."""
-
-    config: TrainConfig
-    rmse: float
-    epochs: int
-
-    def as_report(self) -> dict[str, Any]:
-        """Return what a report tells of it."""
-        config = self.config
-        return {
-            "model": config.model,
-            "factors": config.ridge.factors if config.effective_rank else None,
-            "biases": config.ridge.bias,
-            "features": config.relative_eta if config.model == "hierarchical" else None,
-            "reg_exponent": config.reg_exponent,
-            "epochs": self.epochs,
-            "validation_rmse": self.rmse if math.isfinite(self.rmse) else None,
-        }
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What `auto` chose.
-
-    Attributes
-    ----------
-    config
-        A configuration in which nothing is left to the data.
-    section
-        What was tried, and why this was taken, for a report.
-    """
-
-    config: TrainConfig
-    section: dict[str, Any]
-
-    @property
-    def sentence(self) -> str:
-        """One line for the screen."""
-        return f"auto takes {self.config.model}: {self.section['why']}"
-
-
-def learns(asked: TrainConfig) -> bool:
-    """Tell whether a configuration leaves the choice to the data."""
-    return asked.model == "auto" and not (asked.model_fields_set & NAMED)
-
-
-def why_nothing_is_learnt(asked: TrainConfig, model: str) -> str | None:
-    """Return one line where flags take the choice from `auto`, None where they do not.
-
-    Parameters
-    ----------
-    asked, model
-        The options as they were given, and the model that is trained.
-    """
-    named = sorted(asked.model_fields_set & NAMED)
-    if asked.model != "auto" or not named:
-        return None
-    flags = ", ".join(f"--{name.strip('_').replace('_', '-')}" for name in named)
-    verb = "is" if len(named) == 1 else "are"
-    return f"{flags} {verb} named: {model} is trained by that and the papers' values, auto learns none"
-
-
-def chosen_before(config: TrainConfig, options: Mapping[str, Any]) -> Choice:
-    """Return what a run that is continued had chosen, by the options in its checkpoint."""
-    update = {name: options[name] for name in _CHOSEN if name in options}
-    for name in ("item_features", "user_features"):
-        update[name] = tuple(update.get(name) or ())
-    section = {"taken": update["model"], "why": "so the run that is continued had chosen", "options": update}
-    return Choice(config.model_copy(update=update), section)
 
 
 class Selection:
@@ -333,7 +243,7 @@ class Selection:
             "n_validation": self._split.n_validation,
             "trials": [point.as_report() for point in self._tried],
             "seconds": time.perf_counter() - self._started,
-            "options": {name: getattr(config, name) for name in _CHOSEN},
+            "options": {name: getattr(config, name) for name in CHOSEN},
             **(figures or {}),
         }
         return Choice(config, section)
@@ -387,20 +297,3 @@ def _validating_split(store: RatingsStore, spec: SplitSpec) -> Split:
         return ensure_split(store, replace(spec, validation_fraction=VALIDATION_SHARE))
     except DataError:
         return ensure_split(store, spec)
-
-
-_CHOSEN = (
-    "model",
-    "units",
-    "tau",
-    "gamma",
-    "eta",
-    "reg_exponent",
-    "item_features",
-    "user_features",
-    "epochs",
-    "sweeps",
-    "burn_in",
-    "warm_start",
-)
-"""The options that a choice settles."""

@@ -11,8 +11,8 @@ import pytest
 from daskals.config import TrainConfig
 from daskals.fitting import selection
 from daskals.fitting.baseline import better_than_biases
+from daskals.fitting.choice import chosen_before, learns
 from daskals.fitting.fit import fit
-from daskals.fitting.selection import chosen_before, learns
 from daskals.training.events import Notice
 from tests.cases.planted import planted
 
