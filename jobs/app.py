@@ -122,7 +122,7 @@ def heading(model: Model) -> None:
     n_rated = int((model.item_counts > 0).sum())
     st.caption(
         f"Rate a few titles you know. The recommendations follow each star. {n_rated:,} titles rated by "
-        f"{len(model.user_ids):,} people taught this model; your ratings stay in this page."
+        f"{len(model.user_ids):,} people taught this model; your ratings stay in this page and its address."
     )
 
 
