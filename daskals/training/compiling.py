@@ -37,12 +37,23 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
         _require_one_thread(cluster)
     scale_size = len(problem.store.scale)
     warm_up: Callable[[], float] = partial(
-        timed_warm_up, config.effective_rank, scale_size, features=bool(problem.features)
+        timed_warm_up,
+        config.effective_rank,
+        scale_size,
+        features=bool(problem.features),
+        weighted=problem.weighing is not None,
     )
     if config.model == "ials":
         warm_up = partial(timed_implicit_warm_up, config.rank, scale_size)
     if config.model == "bayes":
-        warm_up = partial(warm_up_sampler, config.rank, scale_size, ends, features=bool(problem.features))
+        warm_up = partial(
+            warm_up_sampler,
+            config.rank,
+            scale_size,
+            ends,
+            features=bool(problem.features),
+            weighted=problem.weighing is not None,
+        )
     # on one worker of each machine first; the others find the code in the cache
     hosts = {facts["host"]: worker for worker, facts in cluster.facts().items()}
     first = list(hosts.values())
@@ -70,8 +81,20 @@ def _run_on(cluster: Cluster, workers: Sequence[str], warm_up: Callable[[], floa
     return [cluster.result(task) for task in tasks]
 
 
-def warm_up_sampler(rank: int, scale_size: int, ends: Ends | None, *, features: bool) -> float:
-    """Draw a row as a sweep does, and predict it; return the seconds it took. See `timed_warm_up`."""
+def warm_up_sampler(
+    rank: int, scale_size: int, ends: Ends | None, *, features: bool, weighted: bool = False
+) -> float:
+    """Draw a row as a sweep does, and predict it; return the seconds it took.
+
+    Parameters
+    ----------
+    rank, scale_size
+        As `timed_warm_up` takes them.
+    ends
+        Of the rating scale, where ratings are cut off there.
+    features, weighted
+        As `timed_warm_up` takes them.
+    """
     started = time.perf_counter()
     coded = scale_size > 0
     block = RatingsBlock(
@@ -80,6 +103,7 @@ def warm_up_sampler(rank: int, scale_size: int, ends: Ends | None, *, features: 
         indices=np.array([0], np.int32),
         values=np.zeros(1, np.uint8) if coded else np.ones(1, np.float32),
         scale=np.ones(1, np.float32) if coded else np.empty(0, np.float32),
+        weights=np.ones(1, np.float32) if weighted else None,
     )
     other = empty_rows(1, rank)
     other[:, :rank] = fill_normals(0, 0, 0, 1, rank)

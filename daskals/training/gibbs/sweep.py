@@ -342,7 +342,7 @@ def finish_prior(prior: SidePrior, values: Float64, side: Side, spec: SweepSpec)
     return prior._replace(weights=values, eta=eta)
 
 
-def next_alpha(stats: BlockStats, n: int, spec: SweepSpec) -> float:
+def next_alpha(stats: BlockStats, n: float, spec: SweepSpec) -> float:
     """Draw the noise precision from the items' squared errors."""
     return draw_alpha(prior_draws(spec.seed, spec.sweep, "noise"), stats.sse, n, spec.hyperprior)
 
