@@ -46,6 +46,8 @@ class RatingsBlock(NamedTuple):
         uint8 codes into `scale`, or float32 ratings where `scale` is empty; shape (ratings,).
     scale
         float32, the distinct ratings in ascending order (at most 256), or empty.
+    weights
+        float32, shape (ratings,), above 0: how often each rating counts; None where each counts once.
     """
 
     start: int
@@ -53,6 +55,7 @@ class RatingsBlock(NamedTuple):
     indices: Int32
     values: UInt8 | Float32
     scale: Float32
+    weights: Float32 | None = None
 
     @property
     def n_rows(self) -> int:
@@ -64,6 +67,15 @@ class RatingsBlock(NamedTuple):
         """The ratings themselves, float32, shape (ratings,); the block's own array where it has no scale."""
         values = self.scale[self.values] if len(self.scale) else self.values
         return values.astype(np.float32, copy=False)
+
+    @property
+    def row_weights(self) -> Float64:
+        """What a row's ratings weigh together, float64, shape (rows,): their number without weights."""
+        counts = np.diff(self.indptr)
+        if self.weights is None:
+            return counts.astype(np.float64)
+        rows = np.repeat(np.arange(self.n_rows), counts)
+        return np.bincount(rows, self.weights.astype(np.float64), self.n_rows).astype(np.float64)
 
 
 class Standard(NamedTuple):

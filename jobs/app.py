@@ -281,9 +281,10 @@ def suggestion(
             st.space("stretch")
             with st.popover("Why?", key=f"why-{rank}", type="tertiary"):
                 st.markdown(in_words(reasons(model, person, item, by_affinity=by_affinity)))
-                near = model.similar_items(item, 3, filters=Filters(min_ratings=5))
-                names = near["title"] if "title" in near else near["item"]
-                st.markdown("Like it: " + "; ".join(f"_{escape(str(name))}_" for name in names))
+                if model.has_neighbours(item):
+                    near = model.similar_items(item, 3, filters=Filters(min_ratings=5))
+                    names = near["title"] if "title" in near else near["item"]
+                    st.markdown("Like it: " + "; ".join(f"_{escape(str(name))}_" for name in names))
             for name, address in web_links(model, row):
                 st.link_button(name, address, type="tertiary")
 

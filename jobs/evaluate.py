@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "--relevant", type=float, help="Lowest rating that is relevant; default: what 3.5 is on half stars."
 )
 @click.option("--users", default=3000, show_default=True, help="Most test users that --ranking scores.")
+@click.option("--skip-neighbours", is_flag=True, help="Leave item-kNN and EASE out, slow with many items.")
 @click.option("--ranking-seed", default=42, show_default=True, help="Seed of their sample.")
 @shared_options(json_file="Also write the figures to a file.")
 def main(
@@ -42,6 +43,7 @@ def main(
     relevant: float | None,
     users: int,
     ranking_seed: int,
+    skip_neighbours: bool,
     **options: Any,
 ) -> None:
     """Compare MODEL with ratings that are known.
@@ -63,7 +65,7 @@ def main(
     loaded = load_model(model)
     figures = evaluate(loaded, data, config)
     if buckets or ranking:
-        lists = Lists(lengths, users, ranking_seed, relevant) if ranking else None
+        lists = Lists(lengths, users, ranking_seed, relevant, not skip_neighbours) if ranking else None
         figures |= _judge(loaded, data, config, buckets=buckets, lists=lists)
     if json_file is not None:
         write_json(json_file, figures)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
               "from Letterboxd, IMDb or MovieLens.")  # fmt: skip
 @click.option("--order", type=click.Choice(["affinity", "rating"]),
               help="What people choose, or predicted rating; default: affinity, if learnt.")  # fmt: skip
+@click.option("--diversity", type=float, default=0.0, show_default=True,
+              help="How much the items of a list by affinity shall differ, 0 to 1.")  # fmt: skip
 @click.option("--leave-out", type=click.Choice(["all", "train", "none"]), default="all", show_default=True,
               help="Rated items not to list: all, those of the training part, or none.")  # fmt: skip
 @click.option("--titles", is_flag=True, help="Write titles into the Parquet files too.")
@@ -146,6 +148,7 @@ def _for_one(
             alpha=scoring.alpha,
             bias_weight=scoring.bias_weight,
             filters=filters,
+            diversity=options["diversity"],
             include_seen=options["leave_out"] == "none",
         )
     print_items(table, "score")
@@ -173,13 +176,14 @@ def _for_many(
     rows = user_rows(model, options["users"], options["single"])
     request = ListRequest(
         str(folder),
-        model.factors_sha256(),
+        model.list_version(),
         options["n"],
         scoring,
         filters,
         order=options["order"],
         leave_out=options["leave_out"],
         titles=options["titles"],
+        diversity=options["diversity"],
     )
     existing: Existing = "replace" if options["overwrite"] else "refuse"
     with connect(options["cluster"]) as cluster, PartProgress("users") as progress:

@@ -60,7 +60,7 @@ def _write_all(model: Model, folder: Path, n: int, options: dict[str, Any]) -> N
     from jobs._part_progress import PartProgress
 
     filters = Filters(min_ratings=options["min_ratings"])
-    request = ListRequest(str(folder), model.factors_sha256(), n, filters=filters, neighbours=True)
+    request = ListRequest(str(folder), model.list_version(), n, filters=filters, neighbours=True)
     existing: Existing = "replace" if options["overwrite"] else "refuse"
     with connect(options["cluster"]) as cluster, PartProgress("items") as progress:
         lines = recommend_all(cluster, request, options["out"], existing=existing, progress=progress)

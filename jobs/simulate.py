@@ -163,6 +163,16 @@ def _summary(result: dict[str, Any]) -> str:
         f"trained anew {result['cold_rmse']:.5f}, ratio {result['ratio']:.5f} "
         f"(95 % {result['ratio_low']:.5f} to {result['ratio_high']:.5f}, paired bootstrap over users); "
         f"epochs {result['epochs_share']:.0%}, seconds {result['seconds_share']:.0%} of training anew"
+        + _of_lists(result)
+    )
+
+
+def _of_lists(result: dict[str, Any]) -> str:
+    if not result["n_lists"]:
+        return ""
+    return (
+        f"; NDCG@10 of {result['n_lists']:,} lists on what followed {result['ndcg']:.4f}, "
+        f"by predicted rating {result['ndcg_by_rating']:.4f}"
     )
 
 

@@ -127,11 +127,14 @@ def _accuracy(report: dict[str, Any]) -> list[str]:
     if report["train_rmse"] is None:
         return [f"objective {report['objective']:,.2f}"]
     lines = [f"train RMSE {report['train_rmse']:.5f}"]
-    if report["test_rmse"] is not None:
+    judged = report.get("judged", report)
+    if judged["test_rmse"] is not None:
         lines.append(
-            f"test RMSE {report['test_rmse']:.5f} (clipped {report['test_rmse_clipped']:.5f}, "
-            f"MAE {report['test_mae']:.5f}) on {report['n_test']:,} ratings"
+            f"test RMSE {judged['test_rmse']:.5f} (clipped {judged['test_rmse_clipped']:.5f}, "
+            f"MAE {judged['test_mae']:.5f}) on {judged['n_test']:,} ratings"
         )
+    if "judged" in report:
+        lines.append(f"then trained on all {report['data']['n_train']:,} ratings, those of the test as well")
     held_out, lost = (report["data"].get(name, 0) for name in ("held_out_users", "untestable_users"))
     if held_out:
         lines.append(

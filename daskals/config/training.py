@@ -22,9 +22,9 @@ class ReadConfig(Section):
 
     columns: Columns | None = Field(
         None,
-        description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]; without "
-        "rating=NAME every row counts once for --model ials, or as its weight=NAME says, and rows of a pair "
-        "add up.",
+        description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]"
+        "[,weight=NAME], a rating of weight 2 counting in training as the rating twice; without rating=NAME "
+        "every row counts once for --model ials, or as its weight=NAME says, and rows of a pair add up.",
     )
     no_header: bool = Field(
         default=False,
@@ -121,6 +121,12 @@ class ModelConfig(Section):
     user_features: Names | None = Field(
         None, description="The same for users; a catalogue column is the mean of what a user rated."
     )
+    half_life: float | None = Field(
+        None,
+        gt=0,
+        description="Days after which a rating counts half in training, by its timestamp, the latest of "
+        "training counting in full; without it all count alike, whenever they were made.",
+    )
     epochs: int = Field(50, ge=1, description="Passes over the ratings: a user and an item half-step each.")
     tol: float = Field(
         0.0, ge=0, description="Stop when an epoch lowers the objective by less than this share of it."
@@ -187,9 +193,25 @@ class ModelConfig(Section):
             raise ValueError(f"model: {self.model} has no features; add --model hierarchical")
         if self.likelihood == "censored" and self.model != "bayes":
             raise ValueError("likelihood: censored serves the Gibbs sampler; add --model bayes")
+        self.check_weighable(weighed=self.half_life is not None)
         if self.burn_in >= self.sweeps:
             raise ValueError(f"burn_in: found {self.burn_in}; expected fewer than the {self.sweeps} sweeps")
         return self
+
+    def check_weighable(self, *, weighed: bool) -> None:
+        """Refuse, with ValueError, what ratings that weigh cannot be trained with."""
+        alone = {
+            "solver coordinate": self.solver == "coordinate",
+            "damping below 1": self.damping != 1.0,
+            "likelihood censored": self.likelihood == "censored",
+            "zeros unobserved": self.model == "ials" and self.zeros == "unobserved",
+        }
+        names = [name for name, found in alone.items() if found]
+        if weighed and names:
+            raise ValueError(
+                f"{names[0].split()[0]}: {names[0]} takes ratings that count once each; leave it out, or "
+                "--half-life and the weight column"
+            )
 
     @property
     def effective_rank(self) -> int:
@@ -241,6 +263,16 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
         "affinity",
         description="What lists go by: what people would choose, learnt after the ratings, or the predicted "
         "rating, for which nothing more is learnt.",
+    )
+    choose_order: bool = Field(
+        default=False,
+        description="Choose the weights of affinity's parts on a tenth of the training ratings, some seconds "
+        "for ml-latest-small; without it they are those that were found good there.",
+    )
+    refit_all: bool = Field(
+        default=False,
+        description="Once the model is judged, train it again on all ratings with what was found, and keep "
+        "that one; the report tells the figures of the one that was judged.",
     )
     time_budget: float = Field(
         120.0,

@@ -70,12 +70,15 @@ class Lists(NamedTuple):
         How many users at most, and the seed of their sample.
     relevant
         Lowest rating that counts as relevant; what the scale says if None.
+    neighbours
+        Also compare with item-kNN and EASE, whose time grows with the items squared and cubed.
     """
 
     ks: tuple[int, ...] = (K,)
     sample: int = SAMPLE
     seed: int = 42
     relevant: float | None = None
+    neighbours: bool = True
 
     def task(self, store: RatingsStore, split: Split, part: int, k: int | None = None) -> RankingTask:
         """Return the task of a part of a split, with lists of length k, or of the longest that is asked."""
@@ -209,8 +212,8 @@ def ranking_report(
     config = model.report["config"]
     train, known = read_part(store, split, TRAIN), read_known(store, split)
     data = Baseline(train, known, task.relevant_from, config["gamma"] / config["lambda"])
-    scorers: list[Ranker] = [*baseline_scorers(data), *neighbour_scorers(data, tell), *model_scorers(model)]
-    scorers += served
+    neighbours = neighbour_scorers(data, tell) if lists.neighbours else []
+    scorers: list[Ranker] = [*baseline_scorers(data), *neighbours, *model_scorers(model), *served]
     chosen = Chosen(AffinitySpec(threshold=task.relevant_from), 0.0, [])
     if cluster is not None:
         if selector is not None:

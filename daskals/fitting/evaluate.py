@@ -19,6 +19,7 @@ from daskals.evaluation.scorers import BatchScorer, Ranker
 from daskals.fitting.fit import fit
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.model.fitted import Model
+from daskals.model.order.scoring import OrderScorer
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
@@ -96,17 +97,30 @@ def served_order(model: Model, known: Ratings) -> list[Ranker]:
     """Return the order that a model's lists go by, where it has learnt one."""
     if model.order is None:
         return []
+    return [order_ranker("served", model.order_scorer, model.user_factors, known)]
+
+
+def order_ranker(name: str, scorer: OrderScorer, factors: Float32, known: Ratings) -> Ranker:
+    """Return what lists items by affinity.
+
+    Parameters
+    ----------
+    name
+        What reports call it.
+    scorer, factors
+        The order, and the factors of users, float32, shape (users, rank).
+    known
+        What is known of them.
+    """
 
     def scores(users: Int64) -> Float32:
         own = known.of_users(users)
         cuts = zip(own.indptr[:-1], own.indptr[1:], users, strict=True)
         return np.stack(
             [
-                model.order_scorer.scores(
-                    own.items[first:last].astype(np.int64), own.ratings[first:last], model.user_factors[user]
-                )
+                scorer.scores(own.items[first:last].astype(np.int64), own.ratings[first:last], factors[user])
                 for first, last, user in cuts
             ]
         )
 
-    return [BatchScorer("served", scores, known.n_items)]
+    return BatchScorer(name, scores, known.n_items)

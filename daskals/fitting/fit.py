@@ -30,12 +30,12 @@ from daskals.model.samples import Samples
 from daskals.model.training_ratings import KeptRatings
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
-from daskals.store.splits import Split, ensure_split
+from daskals.store.splits import ensure_split
 from daskals.training.events import Callback, Notice, PhaseStarted
 from daskals.training.features import chosen_section, resolve_model
 from daskals.training.gibbs.sampler import GibbsSampler
 from daskals.training.loop import teller
-from daskals.training.problem import rating_limits
+from daskals.training.problem import Problem, rating_limits
 from daskals.training.run import NO_OPTIONS, RunOptions
 from daskals.training.state import TrainingState
 from daskals.training.stopping import best_epoch, check_validation
@@ -102,7 +102,10 @@ def fit(
             # the store of a frame is gone when this ends: nothing else could tell what its users rated
             keep = max(config.keep_ratings, store.n_ratings)
             config = config.model_copy(update={"keep_ratings": keep})
-        return _fit_store(cluster, store, config, callbacks, run)
+        model = _fit_store(cluster, store, config, callbacks, run)
+        if config.refit_all and model.report["data"]["n_train"] < store.n_ratings:
+            model = _trained_on_all(cluster, store, model, callbacks, run.part("refit"))
+        return model
 
 
 def cross_validate(
@@ -211,6 +214,33 @@ def _fit_store(
     return model
 
 
+JUDGED = (
+    "train_rmse", "validation_rmse", "n_test", "test_rmse", "test_rmse_clipped", "test_mae", "factors_sha256",
+)  # fmt: skip
+"""Figures of a model that are told beside the one that took its place."""
+
+
+def _trained_on_all(
+    cluster: Cluster,
+    store: RatingsStore,
+    judged: Model,
+    callbacks: Sequence[Callback],
+    run: RunOptions,
+) -> Model:
+    """Train again on all ratings, by the options that the judged model came out of."""
+    for callback in callbacks:
+        callback(Notice(f"judged; now training on all {store.n_ratings:,} ratings with what was found"))
+    update = {"split": "none", "validation_fraction": 0.0, "patience": None, "monitor_test": False}
+    everything = TrainConfig.from_report(judged.report["config"], **update)
+    model = train_split(cluster, store, split_spec(everything, store), everything, callbacks, run)
+    for name in ("model", "selection", "baseline", "notes"):
+        if name in judged.report:
+            model.report[name] = judged.report[name]
+    model.report["judged"] = {name: judged.report[name] for name in JUDGED if name in judged.report}
+    model.report["judged"]["split"] = judged.report["data"]["split"]
+    return model
+
+
 def _learn(
     cluster: Cluster,
     store: RatingsStore,
@@ -268,7 +298,8 @@ def train_split(
         The fitted model; its report tells all but how the configuration was chosen.
     """
     split = ensure_split(store, spec)
-    kept = _kept_ratings(store, split, config, callbacks)
+    problem = Problem(cluster, store, split, config)
+    kept = _kept_ratings(problem, callbacks)
     samples: Samples | None = None
     if config.model == "bayes":
         posterior = GibbsSampler(cluster, store, split, config, callbacks, run).run()
@@ -291,7 +322,7 @@ def train_split(
             **build_report(config, cluster, data_section(store, spec, split), trained),
             **chosen_section(store, config, config),
             "selection": None,
-            "standard": standard_section(config, split),
+            "standard": standard_section(problem),
         },
         weights=trained.weights,
         samples=samples,
@@ -309,12 +340,11 @@ def train_split(
     return add_order(model, store, split, config)
 
 
-def _kept_ratings(
-    store: RatingsStore, split: Split, config: TrainConfig, callbacks: Sequence[Callback]
-) -> KeptRatings | None:
+def _kept_ratings(problem: Problem, callbacks: Sequence[Callback]) -> KeptRatings | None:
     """Read what the model shall carry of its ratings; say so where it is too much."""
+    store, config = problem.store, problem.config
     if store.n_ratings <= config.keep_ratings:
-        return KeptRatings.of(store, split)
+        return KeptRatings.of(store, problem.split, problem.weighing)
     if config.keep_ratings:
         megabytes = 5 * store.n_ratings / 1e6
         notice = (

@@ -17,6 +17,7 @@ import numpy as np
 import scipy.sparse
 
 from daskals.config import TrainConfig
+from daskals.fitting.order_choice import OrderChoice, choose_settings, hold_out
 from daskals.kernels.toolkit.dense import backward, cholesky, forward
 from daskals.model.fitted import Model
 from daskals.model.order.learnt import Order, OrderSettings, interactions
@@ -95,9 +96,11 @@ def learn_order(data: OrderData, settings: OrderSettings, work: float) -> Order:
     by_genre = (data.genres[items] * (settings.genre_rows / np.sqrt(per_genre))).T
     if is_dual(data, len(items)):
         products, scale = _by_users(x, by_genre, settings.ridge)
+        variances = np.empty(0, np.float32)
     else:
-        products, scale = _by_items(x, by_genre, settings.ridge), np.empty(0, np.float32)
-    return Order(settings, items, products, scale, popularity.astype(np.float32))
+        products, variances = _by_items(x, by_genre, settings.ridge)
+        scale = np.empty(0, np.float32)
+    return Order(settings, items, products, scale, popularity.astype(np.float32), variances)
 
 
 def is_dual(data: OrderData, n_items: int) -> bool:
@@ -137,8 +140,8 @@ def _by_users(x: scipy.sparse.csr_array, by_genre: Float64, ridge: float) -> tup
     return products, scale
 
 
-def _by_items(x: scipy.sparse.csr_array, by_genre: Float64, ridge: float) -> Float32:
-    """Return B, float32, shape (items, items)."""
+def _by_items(x: scipy.sparse.csr_array, by_genre: Float64, ridge: float) -> tuple[Float32, Float32]:
+    """Return B, float32, shape (items, items), and the diagonal of P, shape (items,)."""
     n_items = x.shape[1]
     gram = (x.T @ x).toarray()
     for row in by_genre:
@@ -158,7 +161,7 @@ def _by_items(x: scipy.sparse.csr_array, by_genre: Float64, ridge: float) -> Flo
         products[start:stop, start:] = inverse.T
     products /= -variances.astype(np.float32)
     products[np.diag_indices(n_items)] = 0.0
-    return products
+    return products, variances.astype(np.float32)
 
 
 def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConfig) -> Model:
@@ -177,11 +180,20 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
         block = load_block(str(store.path), "user", 0, store.n_users, split.key, TRAIN)
     else:
         block = model.kept.block
-    data = gather_interactions(block, store.n_items, model.genre_matrix, model.limits, settings.unliked)
+    genres, limits = model.genre_matrix, model.limits
+    choice, held = OrderChoice(settings, 0), None
+    if config.choose_order:
+        held = hold_out(block, interactions(block.ratings, limits, 0.0), store.n_items, config.seed)
+    if held is not None:
+        apart = gather_interactions(held.train, store.n_items, genres, limits, settings.unliked)
+        choice = choose_settings(learn_order(apart, settings, work), held, genres, limits)
+    settings = choice.settings
+    data = gather_interactions(block, store.n_items, genres, limits, settings.unliked)
     order = learn_order(data, settings, work)
     section = {
         "by": "affinity",
         **asdict(settings),
+        "choice": choice.section(),
         "items": len(order.items),
         "items_that_could": int(np.count_nonzero(data.counts >= LEAST_RATINGS)),
         "form": "factors" if len(order.scale) else "products",

@@ -20,6 +20,7 @@ from daskals.store.splits import Split
 from daskals.training.events import EpochFinished
 from daskals.training.memory import peak_memory_bytes
 from daskals.training.outcome import TrainedFactors
+from daskals.training.problem import Problem
 from daskals.training.scoring import error_figures
 
 PACKAGES = ("daskals", "numpy", "numba", "dask", "distributed", "zarr", "pyarrow")
@@ -44,9 +45,9 @@ def data_section(store: RatingsStore, spec: SplitSpec, split: Split) -> dict[str
     }
 
 
-def standard_section(config: TrainConfig, split: Split) -> dict[str, Any]:
-    """Tell mean and standard deviation of the training ratings, and what the ridges are relative to."""
-    return {**split.standard._asdict(), "units": config.taken_units}
+def standard_section(problem: Problem) -> dict[str, Any]:
+    """Tell mean and deviation of the training ratings, as they weigh, and what ridges are relative to."""
+    return {**problem.rated._asdict(), "units": problem.config.taken_units}
 
 
 def environment_section(cluster: Cluster) -> dict[str, Any]:

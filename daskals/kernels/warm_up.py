@@ -20,15 +20,19 @@ from daskals.kernels.toolkit.random import fill_normals
 from daskals.types import FactorRows, RatingsBlock, Ridge
 
 
-def timed_warm_up(rank: int, scale_size: int, *, features: bool = False) -> float:
+def timed_warm_up(rank: int, scale_size: int, *, features: bool = False, weighted: bool = False) -> float:
     """Run every training kernel once on two ratings; return the seconds it took.
 
     `scale_size` is the number of distinct ratings, 0 where they are stored as float32; `features` compiles
-    the kernels for rows that are drawn to their features.
+    the kernels for rows that are drawn to their features, `weighted` those for ratings that weigh.
     """
     started = time.perf_counter()
     block, other = _two_ratings(rank, scale_size)
     rows, _ = solve_rows(block, other, rank=rank, mean=0.0, ridge=Ridge(1.0, 1.0))
+    if weighted:
+        block = block._replace(weights=np.ones(2, np.float32))
+        weighting = Weighting(np.ones(2, np.float32), block.row_weights)
+        rows, _ = solve_weighted(block, other, weighting, rank=rank, mean=0.0, ridge=Ridge(1.0, 1.0))
     score_block(block, rows, other, rank=rank, mean=0.0, limits=(0.0, 5.0))
     if features:
         _warm_up_features(block, other, rank)

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from daskals.errors import ConfigError, DataError
 from daskals.model.filters import Filters
 from daskals.model.list_order import Scoring
-from daskals.model.new_items import ColdStart, anchor_mean, genre_weights, new_traits
+from daskals.model.order.diversity import check_diversity, diverse
+from daskals.model.order.new_items import NewItem, interactions_of, regressed_column
 from daskals.model.order.reasons import OrderReasons
-from daskals.model.ordered import ListOrder, OrderedModel
-from daskals.model.personal_exports import read_export
-from daskals.model.prior_mean import rating_parts, trait_part
+from daskals.model.ordered import ListOrder
+from daskals.model.people import PeopleModel, Person
 from daskals.model.profile import Explanation, Profile, explain
-from daskals.model.profile_ratings import ProfileRatings, read_profile_file, read_profile_ratings
 from daskals.model.tables import Frame, Output, as_output, item_table
 from daskals.model.top_items import best_rows, best_scores, unit_rows
-from daskals.model.training_ratings import History, StoredRatings, open_history
-from daskals.types import Float32, Float64, Int64
-
-Person: TypeAlias = Any
-"""An original user id, or the `Profile` of somebody folded in."""
+from daskals.types import SIDES, Float32, Int64, Side
 
 NO_FILTERS = Filters()
 NOTHING: Mapping[str, Float32] = MappingProxyType({})
 
-LOGGER = logging.getLogger(__name__)
 
-
-class Model(OrderedModel):
+class Model(PeopleModel):
     """A fitted model.
 
     Users and items are named by their original ids, items also by title; somebody who is not in the model
@@ -43,170 +36,13 @@ class Model(OrderedModel):
     See `FactorModel` for the attributes, `predict`, `rows_of`, `save` and `load`.
     """
 
-    # --- people and new items ------------------------------------------------------------------------------
-
-    def person(self, user: Person) -> Profile:
-        """Return a user of the model with the ratings that made the factors; a `Profile` as it is.
-
-        Raises
-        ------
-        DataError
-            If the model does not know the user.
-        StoreError
-            If the model does not carry the ratings it was trained on, and they are gone.
-        """
-        if isinstance(user, Profile):
-            return user
-        row = self.find_user(user)
-        own = self.history("fold the person's ratings in with fold_in").own(row)
-        return Profile(
-            "user",
-            self.user_rows[row : row + 1],
-            self.rank,
-            own.rated,
-            own.ratings,
-            self._no_prior,
-            self._person_priors(own.rated),
-            own.seen,
-        )
-
-    def history(self, remedy: str) -> History:
-        """Return what the users rated, for their profiles and what they have seen.
-
-        Parameters
-        ----------
-        remedy
-            What else can be done, for the error's message.
-
-        Raises
-        ------
-        StoreError
-            If the model does not carry its ratings and the store it was trained on is gone.
-        """
-        if self.kept is not None:
-            return self.kept
-        data = self.report["data"]
-        again = "train with a higher --keep-ratings, so that the model carries them"
-        return StoredRatings(open_history(data, f"Restore it; {again}; or {remedy}"), data["split"])
-
-    def fold_in(self, ratings: ProfileRatings | str | Path) -> Profile:
-        """Place a person who is not in the model, by the solve and ridge of a training half-step.
-
-        Parameters
-        ----------
-        ratings
-            What was rated, by id or title, and how: a mapping, pairs, or a frame with the columns `item` or
-            `title` and `rating`. It may be empty: then nothing but the prior is known. Or the path of a file
-            of these columns, or of an export of Letterboxd, IMDb or MovieLens; titles of an export that the
-            model does not know are logged and left out.
-
-        Returns
-        -------
-        Profile
-            Stands for a user id in all other methods. A user's own training ratings give the trained row.
-
-        Raises
-        ------
-        DataError
-            For an unknown title or id, a rating off the scale, or something rated twice.
-        """
-        if isinstance(ratings, str | Path):
-            ratings = self._ratings_of_file(Path(ratings))
-        rows, values = read_profile_ratings(ratings, self, "item")
-        return self.fold("user").solve(rows, values, self._no_prior, self._person_priors(rows))
-
-    def _ratings_of_file(self, path: Path) -> ProfileRatings:
-        taken = read_export(self, path) if path.is_file() else None
-        if taken is None:
-            return read_profile_file(path)
-        if taken.unknown:
-            LOGGER.warning(
-                "%s: %d titles are not known: %s", path, len(taken.unknown), "; ".join(taken.unknown)
-            )
-        return taken.ratings
-
-    def _person_priors(self, rated: Int64) -> Float64:
-        return rating_parts(self.feature_groups["user"], rated, self.catalogue, self.rank + 1)
-
-    def fold_in_item(
-        self,
-        genres: Sequence[str] = (),
-        ratings: ProfileRatings = (),
-        *,
-        year: int | None = None,
-        start: ColdStart = "anchors",
-    ) -> Profile:
-        """Place an item that is not in the model: by what is known of it, and by ratings if it has some.
-
-        Parameters
-        ----------
-        genres
-            Its genres, of those the catalogue knows.
-        ratings
-            Who rated it, by user id, and how; may be empty.
-        year
-            Year of release, which `start="anchors"` looks at.
-        start
-            Its place before any rating, the solve's prior mean: "anchors" (the mean of the known items most
-            like it; best on held-out items, see `experiments.cold_start`), "genres" (the genres' vectors:
-            where training puts an item without ratings) or "bias" (zero: an average item of no taste).
-
-        Returns
-        -------
-        Profile
-            Of side "item": for `similar_items` and `predict_profile`.
-
-        Raises
-        ------
-        ConfigError
-            If a genre is not known.
-        DataError
-            For an unknown user, a rating off the scale, or a user twice.
-        """
-        rows, values = read_profile_ratings(ratings, self, "user")
-        own = self._item_start(list(genres), year, start)
-        parts = rating_parts(self.feature_groups["item"], rows, None, self.rank + 1)
-        return self.fold("item").solve(rows, values, own, parts)
-
-    def _item_start(self, genres: Sequence[str], year: int | None, start: ColdStart) -> Float64:
-        if start == "bias" or not (genres or year):
-            return np.zeros(self.rank + 1)
-        if start == "genres":
-            share = new_traits(genres, self.traits.names) if genres else np.zeros(0)
-            known = {} if year is None else {"year": year}
-            other = [group for group in self.feature_groups["item"] if group.column != "genres"]
-            rest = trait_part(other, known, self.rank + 1)
-            return rest + share @ self.genre_vectors if genres else rest
-        own = new_traits(genres, self.traits.names)
-        return anchor_mean(self.traits, self._augmented_items, self.item_counts, own, year)
-
-    @cached_property
-    def genre_vectors(self) -> Float64:
-        """Vector and bias of each genre of `traits`, float64, shape (genres, rank + 1).
-
-        They are the prior's W where the model was trained with one, else fitted to the items as they are.
-        """
-        names = self.traits.names
-        for group in self.feature_groups["item"]:
-            if group.column == "genres":
-                return np.array([group.mean_of([name]) for name in names])
-        return genre_weights(self.traits, self._augmented_items, self.item_counts)
-
-    @cached_property
-    def _augmented_items(self) -> Float64:
-        return np.column_stack([self.item_factors, self.item_biases]).astype(np.float64)
-
-    @cached_property
-    def _no_prior(self) -> Float64:
-        return np.zeros(self.rank + 1)
-
-    # --- asking -------------------------------------------------------------------------------------------
-
     def recommend(
         self,
-        user: Person,
+        user: Person = None,
         n: int = 10,
         *,
+        users: Sequence[Person] | None = None,
+        diversity: float = 0.0,
         order: ListOrder | None = None,
         alpha: float | None = None,
         bias_weight: float | None = None,
@@ -214,7 +50,7 @@ class Model(OrderedModel):
         include_seen: bool = False,
         output: Output = "pandas",
     ) -> Frame:
-        """List the n items that suit a person best.
+        """List the n items that suit a person best, or each of several people.
 
         Parameters
         ----------
@@ -222,6 +58,11 @@ class Model(OrderedModel):
             A user id or a profile.
         n
             Length of the list; it is shorter where filters leave less.
+        users
+            Several of these instead, whose lists follow one another.
+        diversity
+            How much the items of a list by affinity shall differ, from 0, the best, to 1; see
+            `model.order.diversity`.
         order
             "affinity", what the person would choose, or "rating", what they would rate highest; affinity
             where the model has learnt it, unless `alpha` or `bias_weight` is given.
@@ -237,8 +78,9 @@ class Model(OrderedModel):
         Returns
         -------
         Frame
-            `item`, `title`, `year`, `genres` and links (as the catalogue has them), `score` (what orders
-            the list), `stars` (the predicted rating, within the scale), of a Bayesian model's own users
+            With `users` first `user` (None for a profile) and `rank`, from 1. Then `item`, `title`, `year`,
+            `genres` and links (as the catalogue has them), `score` (what orders the list),
+            `stars` (the predicted rating, within the scale), of a Bayesian model's own users
             `stars_deviation`, `n_ratings` (training ratings); the best first, equal scores in the order of
             the items' rows.
 
@@ -249,19 +91,56 @@ class Model(OrderedModel):
         DataError
             If the user is unknown, or filters leave nothing.
         """
-        profile = self.person(user)
         scoring = Scoring(alpha, bias_weight)
+        settled = self.list_order(order, scoring)
+        check_diversity(diversity, settled)
         allowed = self.allowed(filters)
+        if users is None:
+            return as_output(
+                self._best(user, n, settled, scoring, allowed.copy(), diversity, include_seen=include_seen),
+                output,
+            )
+        if user is not None:
+            raise ConfigError("found user and users together", where="recommend", expected="one of the two")
+        tables = []
+        for one in users:
+            found = self._best(one, n, settled, scoring, allowed.copy(), diversity, include_seen=include_seen)
+            named = None if isinstance(one, Profile) else self.user_ids[self.find_user(one)].as_py()
+            owners = pa.array([named] * len(found), self.user_ids.type)
+            ranks = pa.array(np.arange(1, len(found) + 1, dtype=np.int32))
+            tables.append(found.add_column(0, "rank", ranks).add_column(0, "user", owners))
+        if not tables:
+            raise ConfigError("found nobody", where="users", expected="at least one user")
+        return as_output(pa.concat_tables(tables), output)
+
+    def _best(
+        self,
+        user: Person,
+        n: int,
+        order: ListOrder,
+        scoring: Scoring,
+        allowed: NDArray[np.bool_],
+        diversity: float,
+        *,
+        include_seen: bool,
+    ) -> pa.Table:
+        profile = self.person(user)
         if not include_seen:
             allowed[profile.seen] = False
-        if self.list_order(order, scoring) == "affinity":
-            rows, scores = best_scores(self.affinities(profile), n, allowed)
+        if order == "affinity":
+            every = self.affinities(profile)
+            rows, scores = best_scores(every, n, allowed)
+            if diversity:
+                rows = diverse(self.order_scorer, every, n, allowed, diversity)
+                scores = every[rows]
         else:
             vector = np.append(profile.factors, np.float32(scoring.item_weight))
             rows, scores = best_rows(self.items_with_bias, vector, n, allowed, "items")
             scores = scores + np.float32(scoring.constant(self.mean, profile.bias))
         row = None if isinstance(user, Profile) else self.row_of("user", user)
-        return self._listed(rows, "score", scores, output, self.stars(row, profile, rows))
+        table = self._listed(rows, "score", scores, "arrow", self.stars(row, profile, rows))
+        assert isinstance(table, pa.Table)
+        return table
 
     def scores(
         self,
@@ -330,29 +209,80 @@ class Model(OrderedModel):
         order = pa.array(np.argsort(-total, kind="stable"))
         return OrderReasons(float(total.sum()) + popularity + rating, popularity, rating, table.take(order))
 
+    def scores_of_new(self, item: Profile, users: Sequence[Person]) -> Float32:
+        """Score an item that was folded in for people, by affinity: comparable with `scores` of the others.
+
+        Exactly what training would have said of it, given the other items, from its own ratings; without
+        any, its genres, and the rating expected, tell people apart.
+
+        Parameters
+        ----------
+        item
+            What `fold_in_item` returned.
+        users
+            User ids or profiles.
+
+        Returns
+        -------
+        Float32
+            Shape (users,).
+
+        Raises
+        ------
+        ConfigError
+            If the model has learnt no order, or one of a version that kept too little for this.
+        """
+        self.list_order("affinity")
+        assert self.order is not None
+        scorer, people = self.order_scorer, [self.person(user) for user in users]
+        known = self.history("score items that have ratings by a model that carries them").train(item.rated)
+        raters = interactions_of(
+            known.indptr,
+            known.items,
+            scorer.interactions(known.ratings).astype(np.float64),
+            len(self.item_ids),
+        )
+        own = scorer.interactions(item.ratings).astype(np.float64)
+        genres = np.zeros(self.genre_matrix.shape[1]) if item.genres is None else item.genres
+        new = NewItem(
+            regressed_column(self.order, self.genre_matrix, genres, raters, own),
+            genres,
+            float(own.sum()) / max(len(self.user_ids), 1),
+            item.factors.astype(np.float64),
+            item.bias,
+        )
+        found = [scorer.score_of_new(new, one.rated, one.ratings, one.factors) for one in people]
+        return np.array(found, np.float32)
+
     def similar_items(
         self, item: Any, n: int = 10, *, filters: Filters = NO_FILTERS, output: Output = "pandas"
     ) -> Frame:
         """List the n items nearest to one in taste: by the cosine of their factors.
 
         `item` is an id, a title, or the profile of an item folded in. Columns as `recommend` gives them,
-        with `similarity` in place of the score.
+        with `similarity` in place of the score. Items whose factors say nothing are nobody's neighbours:
+        raises DataError for such an item, and where all are.
         """
-        allowed = self.allowed(filters)
+        allowed = self.allowed(filters) & ~self._dust["item"]
         if isinstance(item, Profile):
             factors = item.row[:, : self.rank]
         else:
             row = self.find_item(item)
+            self._refuse_dust("item", row)
             allowed[row] = False
             factors = self.item_factors[row : row + 1]
         rows, cosines = best_rows(self._unit_items, unit_rows(factors)[0], n, allowed, "items")
         return self._listed(rows, "similarity", cosines, output)
 
     def similar_users(self, user: Person, n: int = 10, *, output: Output = "pandas") -> Frame:
-        """List the n users nearest to one in taste: `user`, `similarity` (cosine), `n_ratings`."""
-        allowed = self.user_counts > 0
+        """List the n users nearest to one in taste: `user`, `similarity` (cosine), `n_ratings`.
+
+        Raises DataError for somebody whose factors say nothing, and where all do.
+        """
+        allowed = (self.user_counts > 0) & ~self._dust["user"]
         row = None if isinstance(user, Profile) else self.row_of("user", user)
         if row is not None:
+            self._refuse_dust("user", row)
             allowed[row] = False
             factors = self.user_rows[row : row + 1, : self.rank]
         else:
@@ -366,6 +296,26 @@ class Model(OrderedModel):
             }
         )
         return as_output(table, output)
+
+    @cached_property
+    def _dust(self) -> dict[Side, NDArray[np.bool_]]:
+        return {side: self.is_dust(side) for side in SIDES}
+
+    def has_neighbours(self, item: Any) -> bool:
+        """Tell whether an item's factors say anything, so that some are near to it; `item`: id or title."""
+        return not self._dust["item"][self.find_item(item)]
+
+    def _refuse_dust(self, side: Side, row: int) -> None:
+        """Refuse neighbours of a row that says nothing: they would be anybody."""
+        if not self._dust[side][row]:
+            return
+        name = self.item_name(row) if side == "item" else f"user {self.user_ids[row].as_py()}"
+        raise DataError(
+            f"the factors of {name} say nothing, so nothing is near to it",
+            where="neighbours",
+            expected=f"{'an item' if side == 'item' else 'a user'} whose ratings taught the model a taste",
+            remedy="Ask for another one, or train with a lower --tau or with --model auto",
+        )
 
     def popular(self, n: int = 10, *, filters: Filters = NO_FILTERS, output: Output = "pandas") -> Frame:
         """List the n items with the most training ratings, for somebody of whom nothing is known yet."""

@@ -113,6 +113,11 @@ class ImplicitSpec:
         """Turn a block's counts into weights and targets."""
         coded = len(block.scale) > 0
         known = self.confidences(block.scale if coded else block.values.astype(np.float32, copy=False))
+        if block.weights is not None:  # of two pairs observed alike, one that counts twice adds its c twice
+            weights = (known[block.values] if coded else known) * block.weights
+            ones = np.ones(len(known), np.float32)
+            replaced = block._replace(scale=ones) if coded else block._replace(values=ones)
+            return Observed(replaced, weights, 0.0)
         weights = known if self.zeros == "all" else known - np.float32(self.unobserved)
         targets = (known / weights).astype(np.float32)
         constant = 0.0
@@ -144,16 +149,16 @@ class ImplicitSpec:
         """
         observed = self.observed(block)
         weighting = Weighting(
-            observed.weights, self.row_counts(block.indptr, len(other)), self.unobserved * gram, biased=False
+            observed.weights, self.row_counts(block, len(other)), self.unobserved * gram, biased=False
         )
         rows, stats = solve_weighted(
             observed.block, other, weighting, rank=self.rank, mean=0.0, ridge=self.ridge
         )
         return rows, BlockStats(stats.sse + observed.constant, stats.penalty)
 
-    def row_counts(self, indptr: Int64, n_other: int) -> Float64:
-        """Return n + α₀·n_other of each row, float64, shape (rows,)."""
-        return np.diff(indptr) + self.unobserved * n_other
+    def row_counts(self, block: RatingsBlock, n_other: int) -> Float64:
+        """Return n + α₀·n_other of each row, n as its observations weigh, float64, shape (rows,)."""
+        return block.row_weights + self.unobserved * n_other
 
     def contributions(
         self,
@@ -161,6 +166,7 @@ class ImplicitSpec:
         rated: Int64,
         counts: Float32,
         target: int,
+        weights: Float32 | None = None,
     ) -> Float64:
         """Share a score out among the observations it comes from: p is A⁻¹Σ w·y·q.
 
@@ -172,6 +178,8 @@ class ImplicitSpec:
             Rows of it that were observed, int64, shape (observations,), and how often.
         target
             The row whose score is explained.
+        weights
+            What each observation counts, float32, shape (observations,); once if None.
 
         Returns
         -------
@@ -179,12 +187,12 @@ class ImplicitSpec:
             Shape (observations,): they add up to the score.
         """
         indptr = np.array([0, len(rated)], np.int64)
-        block = RatingsBlock(0, indptr, rated.astype(np.int32), counts, np.empty(0, np.float32))
+        block = RatingsBlock(0, indptr, rated.astype(np.int32), counts, np.empty(0, np.float32), weights)
         observed = self.observed(block)
-        weights = observed.weights.astype(np.float64)
+        strengths = observed.weights.astype(np.float64)
         q = other[rated, : self.rank].astype(np.float64)
-        strength = self.row_counts(indptr, len(other))[0] ** self.ridge.exponent
-        system = (q * weights[:, None]).T @ q + self.unobserved * side_gram(other, self.rank)
+        strength = self.row_counts(block, len(other))[0] ** self.ridge.exponent
+        system = (q * strengths[:, None]).T @ q + self.unobserved * side_gram(other, self.rank)
         system[np.diag_indices(self.rank)] += strength * self.ridge.factors
         share = np.linalg.solve(system, other[target, : self.rank].astype(np.float64))
-        return (q @ share) * weights * observed.block.values
+        return (q @ share) * strengths * observed.block.values

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daskals.errors import ConfigError
 from daskals.kernels.scoring.topk import ItemPanels
@@ -15,7 +18,7 @@ from daskals.model.list_order import Scoring
 from daskals.model.lookup import LookupModel
 from daskals.model.order.scoring import OrderScorer, RatingParts
 from daskals.model.profile import Profile
-from daskals.model.top_items import pack_units, pack_with_bias
+from daskals.model.top_items import DUST, pack_units, pack_with_bias
 from daskals.types import Float32, Float64, Int64, Side
 
 ListOrder: TypeAlias = Literal["affinity", "rating"]
@@ -59,6 +62,17 @@ class OrderedModel(LookupModel):
         if asked is None and not weighed and self.is_older_than_orders:
             warnings.warn(OLD_MODEL, UserWarning, stacklevel=3)
         return "rating" if asked == "rating" or weighed or self.order is None else "affinity"
+
+    def list_version(self) -> str:
+        """Return a digest of what lists follow from: the factors, and the order that was learnt."""
+        if self.order is None:
+            return self.factors_sha256()
+        digest = hashlib.sha256(self.factors_sha256().encode())
+        digest.update(json.dumps(self.order.attributes(), sort_keys=True).encode())
+        for name, array in self.order.arrays().items():
+            digest.update(f"{name}{array.shape}".encode())
+            digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+        return digest.hexdigest()
 
     @property
     def is_older_than_orders(self) -> bool:
@@ -126,6 +140,26 @@ class OrderedModel(LookupModel):
         users = np.full(len(rows), row, np.int64)
         rating, deviation = self.samples.recorded(self._predicted(users, rows), users, rows)
         return {"stars": np.clip(rating, *self.limits).astype(np.float32), "stars_deviation": deviation}
+
+    def is_dust(self, side: Side) -> NDArray[np.bool_]:
+        """Tell which rows of a side say nothing of taste, bool, shape (rows,): cosines of them are rounding.
+
+        Their products with the other side's rows, typically, are below `DUST` of the rating scale; of
+        implicit feedback, whose scores are about 1 for what was observed, of 1.
+        """
+        rows, others = (
+            (self.user_factors, self.item_factors)
+            if side == "user"
+            else (self.item_factors, self.user_factors)
+        )
+        low, high = self.limits
+        unit = high - low if self.implicit is None and high > low else 1.0
+        typical = (
+            float(np.sqrt(np.mean(np.square(others, dtype=np.float64).sum(axis=1)))) if len(others) else 0.0
+        )
+        lengths = np.sqrt(np.square(rows, dtype=np.float64).sum(axis=1))
+        dust: NDArray[np.bool_] = lengths * typical <= DUST * unit
+        return dust
 
     @cached_property
     def items_with_bias(self) -> ItemPanels:

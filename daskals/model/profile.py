@@ -35,6 +35,10 @@ class Profile:
         float64, shape (ratings, rank + 1): the part that each rating adds to it (who rated what).
     seen
         int64: rows of the other side not to recommend; the rated ones and perhaps more.
+    weights
+        What each rating counted in the solve, float32, shape (ratings,); None where each counted once.
+    genres
+        Of an item folded in: which genres it is of, 0 or 1, float64, by the columns of `genre_matrix`.
     """
 
     side: Side
@@ -45,6 +49,8 @@ class Profile:
     own_prior: Float64
     rating_priors: Float64
     seen: Int64
+    weights: Float32 | None = None
+    genres: Float64 | None = None
 
     @property
     def factors(self) -> Float32:
@@ -171,21 +177,24 @@ def contributions(fold: Fold, profile: Profile, target: int) -> tuple[Float64, F
     """
     rank = fold.rank
     if fold.implicit is not None:
-        parts = fold.implicit.contributions(fold.other, profile.rated, profile.ratings, target)
+        parts = fold.implicit.contributions(
+            fold.other, profile.rated, profile.ratings, target, profile.weights
+        )
         return np.column_stack([parts, np.zeros(len(parts))]), np.zeros(2)
     rows = fold.other[profile.rated].astype(np.float64)
     z = np.column_stack([rows[:, :rank], np.ones(len(rows))])
     y = profile.ratings.astype(np.float64) - fold.mean - rows[:, rank + 1]
-    weight = float(max(len(rows), 1)) ** fold.ridge.exponent
-    ridge = weight * np.append(np.full(rank, fold.ridge.factors), fold.ridge.bias)
+    weights = np.ones(len(rows)) if profile.weights is None else profile.weights.astype(np.float64)
+    strength = float(weights.sum() if len(rows) else 1.0) ** fold.ridge.exponent
+    ridge = strength * np.append(np.full(rank, fold.ridge.factors), fold.ridge.bias)
     wanted = np.zeros((rank + 1, 2))
     wanted[:rank, 0] = fold.other[target, :rank]
     wanted[rank, 1] = 1.0
     if profile.is_empty:
         return np.zeros((0, 2)), profile.own_prior @ wanted
-    shares = np.linalg.solve(z.T @ z + np.diag(ridge), wanted)
+    shares = np.linalg.solve((z * weights[:, None]).T @ z + np.diag(ridge), wanted)
     own = (ridge * profile.own_prior) @ shares
-    return (z @ shares) * y[:, None] + (ridge * profile.rating_priors) @ shares, own
+    return (z @ shares) * (weights * y)[:, None] + (ridge * profile.rating_priors) @ shares, own
 
 
 def explain(fold: Fold, profile: Profile, target: int, baseline: float, named: pa.Table) -> Explanation:

@@ -10,6 +10,9 @@ from daskals.kernels.scoring.topk import ItemPanels, SeenItems, pack_items, top_
 from daskals.kernels.scoring.weighted_rows import best_of
 from daskals.types import Float32, Int64
 
+DUST = 1e-5
+"""Share of the rating scale below which what factors add to a rating is rounding, and nothing else."""
+
 
 def pack_with_bias(factors: Float32, biases: Float32) -> ItemPanels:
     """Pack items, (items, rank), with their bias as one factor more, whose weight can differ by call."""

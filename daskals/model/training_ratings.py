@@ -15,6 +15,7 @@ from daskals.kernels.scoring.topk import SeenItems
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import Split, ensure_split
+from daskals.store.weighing import Weighing, weighing_of
 from daskals.types import FOLD_IN, TRAIN, Float32, Int32, Int64, RatingsBlock, UInt8
 
 
@@ -27,11 +28,14 @@ class OwnRatings(NamedTuple):
         Item rows (int64, ascending) and ratings (float32) that train, or fold the person in.
     seen
         Item rows of all parts.
+    weights
+        What each rating counted in training, float32, shape (ratings,); None where each counted once.
     """
 
     rated: Int64
     ratings: Float32
     seen: Int64
+    weights: Float32 | None = None
 
 
 class TrainingRatings(NamedTuple):
@@ -83,6 +87,8 @@ class KeptRatings:
         Their ratings, shape (ratings,): uint8 codes into `scale` (float32), or float32 where that is empty.
     held_indptr, held_items
         The same of the items of the other parts, whose ratings are not kept.
+    weights
+        What each training rating counts, float32, shape (ratings,); None where each counts once.
     """
 
     indptr: Int64
@@ -91,10 +97,11 @@ class KeptRatings:
     scale: Float32
     held_indptr: Int64
     held_items: Int32
+    weights: Float32 | None = None
 
     @classmethod
-    def of(cls, store: RatingsStore, split: Split) -> Self:
-        """Read the ratings of a store, by the part that a split gives each."""
+    def of(cls, store: RatingsStore, split: Split, weighing: Weighing | None = None) -> Self:
+        """Read the ratings of a store, by the part a split gives each, and what they count in training."""
         block = store.read("user", 0, store.n_users).block
         parts = split.parts("user", 0, store.n_ratings)
         train = (parts == TRAIN) | (parts == FOLD_IN)
@@ -106,6 +113,7 @@ class KeptRatings:
             scale=block.scale,
             held_indptr=block.indptr - indptr,
             held_items=block.indices[~train],
+            weights=None if weighing is None else _weights(store, weighing, parts, 0)[train],
         )
 
     @classmethod
@@ -119,6 +127,7 @@ class KeptRatings:
             scale=arrays.get("ratings/scale", np.empty(0, np.float32)),
             held_indptr=arrays.get("held_out/indptr", np.zeros(len(indptr), np.int64)),
             held_items=arrays.get("held_out/items", np.empty(0, np.int32)),
+            weights=arrays.get("ratings/weights"),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -130,6 +139,8 @@ class KeptRatings:
         }
         if len(self.scale):
             arrays["ratings/scale"] = self.scale
+        if self.weights is not None:
+            arrays["ratings/weights"] = self.weights
         if len(self.held_items):
             arrays |= {"held_out/indptr": self.held_indptr, "held_out/items": self.held_items}
         return arrays
@@ -151,7 +162,8 @@ class KeptRatings:
         values = self.scale[self.values[mine]] if len(self.scale) else self.values[mine]
         rated = self.items[mine].astype(np.int64)
         seen = np.sort(np.concatenate([rated, held.astype(np.int64)]))
-        return OwnRatings(rated, values.astype(np.float32), seen)
+        weights = None if self.weights is None else self.weights[mine]
+        return OwnRatings(rated, values.astype(np.float32), seen, weights)
 
     def counts(self) -> Int64:
         """Return how many items each user has seen, int64, shape (users,)."""
@@ -180,6 +192,7 @@ class StoredRatings:
 
     store: RatingsStore
     split: dict[str, Any]
+    half_life: float | None = None
 
     def own(self, row: int) -> OwnRatings:
         """Read what the user at one row rated."""
@@ -190,7 +203,9 @@ class StoredRatings:
         parts = split.parts("user", first, first + len(ratings))
         train = (parts == TRAIN) | (parts == FOLD_IN)
         seen = block.indices.astype(np.int64)
-        return OwnRatings(seen[train], ratings[train], seen)
+        weighing = weighing_of(self.store, split, self.half_life)
+        weights = None if weighing is None else _weights(self.store, weighing, parts, first)[train]
+        return OwnRatings(seen[train], ratings[train], seen, weights)
 
     def counts(self) -> Int64:
         """Return how many items each user has seen, int64, shape (users,)."""
@@ -218,6 +233,13 @@ class StoredRatings:
         counts = np.diff(before)[rows - first]
         places = np.flatnonzero(known)[runs(before[rows - first], counts)]
         return TrainingRatings(starts_of(counts), block.indices[places], block.ratings[places])
+
+
+def _weights(store: RatingsStore, weighing: Weighing, parts: UInt8, first: int) -> Float32:
+    """Return what users' ratings from place `first` on count; what only folds people in counts once."""
+    weights = weighing.read(store, "user", first, first + len(parts))
+    weights[parts != TRAIN] = 1.0
+    return weights
 
 
 def starts_of(counts: Int64) -> Int64:

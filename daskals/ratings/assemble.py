@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from daskals.ratings.raw import Fault, Invalid, RawRatings
 from daskals.ratings.table import RatingsTable
 from daskals.types import Float32, Int64
 
+LOGGER = logging.getLogger(__name__)
+
 
 class _Rows(NamedTuple):
     """Ratings column by column, in file order."""
@@ -26,6 +29,7 @@ class _Rows(NamedTuple):
     values: Float32
     timestamps: Int64 | None
     positions: Int64
+    weights: Float32 | None
 
     def where(self, kept: NDArray[np.bool_]) -> _Rows:
         """Keep some of the rows; numbers of users and items stay as they are."""
@@ -35,6 +39,7 @@ class _Rows(NamedTuple):
             self.values[kept],
             None if self.timestamps is None else self.timestamps[kept],
             self.positions[kept],
+            None if self.weights is None else self.weights[kept],
         )
 
 
@@ -75,7 +80,7 @@ def assemble(
             expected="at least one row of user, item and rating",
             remedy="Check that the file is complete",
         )
-    rows = _Rows(raw.users, raw.items, raw.values, raw.timestamps, raw.positions())
+    rows = _Rows(raw.users, raw.items, raw.values, raw.timestamps, raw.positions(), raw.weights)
     rows, dropped = _judge(raw, rows, invalid)
     n_later, first_later = 0, None
     if until is not None:
@@ -105,7 +110,16 @@ def assemble(
         dropped=dropped,
         n_later=n_later,
         first_later=first_later,
+        weights=_telling(rows.weights, raw),
     )
+
+
+def _telling(weights: Float32 | None, raw: RawRatings) -> Float32 | None:
+    """Return the weights; None, and say so, where each rating counts once."""
+    if weights is None or np.any(weights != 1.0):
+        return weights
+    LOGGER.warning("%s: all weights are 1: each rating counts once, as without them", raw.origin.name)
+    return None
 
 
 def _known_until(raw: RawRatings, rows: _Rows, until: int) -> NDArray[np.bool_]:

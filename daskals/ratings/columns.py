@@ -1,7 +1,7 @@
 """Column names of an input: which hold the user, the item, the rating and its time.
 
 Observations without ratings (clicks, plays) have no rating column. It is then left out of the names given,
-and each row counts once, or as a weight column says.
+and each row counts once, or as a weight column says. Ratings may have weights too, where one is named.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
 blanks or nothing between their words."""
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
-_EXAMPLE = "user=…,item=…,rating=…[,timestamp=…]"
+_EXAMPLE = "user=…,item=…,rating=…[,timestamp=…][,weight=…]"
 
 
 class ColumnNames(NamedTuple):
     """Names of the columns as the input has them, None where there is none.
 
-    Without a `rating` the rows are observations, which count once each or as their `weight` says.
+    Without a `rating` the rows are observations, which count once each or as their `weight` says; beside a
+    `rating`, the `weight` is what that counts in training.
     """
 
     user: str
@@ -66,13 +67,6 @@ def check_columns(columns: Mapping[str, str]) -> None:
     missing = [role for role in REQUIRED if role not in columns]
     if missing and missing != ["rating"]:
         raise _column_error(f"no column named for {' and '.join(missing)}")
-    if "weight" in columns and "rating" in columns:
-        raise ConfigError(
-            "a weight beside a rating",
-            where="--columns",
-            expected="a weight of observations without ratings",
-            remedy="Leave the weight out, or the rating, and train with --model ials",
-        )
     if len(set(columns.values())) < len(columns):
         raise _column_error("one column named for two things")
 

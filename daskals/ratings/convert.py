@@ -29,8 +29,8 @@ def convert_table(
     Parameters
     ----------
     table
-        Columns named by role: `user`, `item`, `rating` or for observations perhaps `weight`, and, where
-        there are times, `timestamp`.
+        Columns named by role: `user`, `item`, `rating`, perhaps `weight`, and, where there are times,
+        `timestamp`; the weights of observations without ratings are how often they were made.
     names
         Their names in the input, for messages.
     origin
@@ -51,12 +51,18 @@ def convert_table(
     faults = [*missing_ids(users, side="user", name=names.user)]
     faults += missing_ids(items, side="item", name=names.item)
     faults += ratings.faults
+    weights = None
+    if names.rating is not None and names.weight is not None:
+        weighed = convert_weights(table["weight"], where=origin.name, name=names.weight)
+        weights, faults = weighed.values, [*faults, *weighed.faults]
     timestamps, adds_up = None, names.rating is None
     if names.timestamp is not None:
         times = convert_timestamps(table["timestamp"], where=origin.name, name=names.timestamp)
         timestamps = times.values
         faults += times.faults
-    return RawRatings(users, items, ratings.values, timestamps, origin, tuple(faults), malformed, adds_up)
+    return RawRatings(
+        users, items, ratings.values, timestamps, origin, tuple(faults), malformed, weights, adds_up
+    )
 
 
 def _note_rounded(column: pa.ChunkedArray, values: Float32, where: str) -> None:

@@ -77,6 +77,8 @@ class RawRatings:
         What is wrong with which rows.
     malformed
         Input positions of lines that could not be split into columns and are no rows here, or None.
+    weights
+        What each rating counts, NaN where missing; shape (n_rows,); None where each counts once.
     adds_up
         Whether the values are counts of observations: rows of a pair then add up.
     """
@@ -88,6 +90,7 @@ class RawRatings:
     origin: Origin
     faults: tuple[Fault, ...] = ()
     malformed: Fault | None = None
+    weights: Float32 | None = None
     adds_up: bool = False
 
     @property

@@ -51,6 +51,8 @@ class RatingsTable:
         File and row of the first of these; None where there are none.
     sources
         `name`, `bytes` and `sha256` of every file read, and `rows` of those that hold ratings.
+    weights
+        What each rating counts, above 0, shape (n_ratings,), or None where each counts once.
     predefined_test
         Where the input brings its own split: true for a test rating, shape (n_ratings,).
     """
@@ -71,6 +73,7 @@ class RatingsTable:
     first_later: str | None = None
     sources: list[dict[str, Any]] = field(default_factory=list)
     predefined_test: NDArray[np.bool_] | None = None
+    weights: Float32 | None = None
 
     @property
     def n_users(self) -> int:

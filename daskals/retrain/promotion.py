@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 
 from daskals.errors import DataError
+from daskals.evaluation.known_ratings import read_known
 from daskals.evaluation.ranking import RankingTask, figures_of, make_task, score_lists
-from daskals.evaluation.scorers import Scorer
+from daskals.evaluation.scorers import Ranker, Scorer
+from daskals.fitting.evaluate import order_ranker
 from daskals.kernels.scoring.score import predict_pairs
 from daskals.model.fitted import Model
+from daskals.model.order.learnt import Order
+from daskals.model.order.scoring import OrderScorer, RatingParts
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.initial_state import Target, fold_in_rows, starting_rows
 from daskals.retrain.night import Check, at_least, at_most
@@ -50,6 +54,11 @@ class Contender:
             held_out.users, held_out.items, self.user_rows, self.item_rows, rank=self.rank, mean=self.mean
         )
         return held_out.ratings - predicted
+
+    def rating_parts(self, limits: tuple[float, float]) -> RatingParts:
+        """Return the predicted rating's part of an order; `limits` are the scale's ends."""
+        factors = np.ascontiguousarray(self.item_rows[:, : self.rank])
+        return RatingParts(factors, np.ascontiguousarray(self.item_rows[:, self.rank + 1]), limits)
 
     def scorer(self, name: str) -> Scorer:
         """Return what orders items by this model."""
@@ -97,18 +106,28 @@ def check_promotion(
         nothing = {"rmse": None, "cold_rmse": None}
         return {"n_held_out": len(held_out.ratings), "challenger": nothing}, [finite]
     cold = target.split.train_counts("item")[held_out.items] < config.cold_ratings
-    task = _ranking_task(target)
+    task, known = _ranking_task(target), read_known(target.store, target.split)
     contenders = {"challenger": contender_of(challenger)}
     if champion is not None:
         contenders["champion"] = champion_of(champion, target, held_out)
     errors = {name: contender.errors(held_out) for name, contender in contenders.items()}
     ndcg: dict[str, Float64] = {}
-    figures: dict[str, Any] = {"n_held_out": len(held_out.ratings), "n_cold": int(cold.sum())}
+    orders = _orders(target, challenger, champion)
+    figures: dict[str, Any] = {
+        "n_held_out": len(held_out.ratings),
+        "n_cold": int(cold.sum()),
+        "lists_by": "affinity" if orders else "rating",
+    }
     rated = max(1, target.store.n_rated_items)
     for name, contender in contenders.items():
         own: dict[str, Any] = {"rmse": _rmse(errors[name]), "cold_rmse": _rmse(errors[name][cold])}
         if task is not None:
-            users, lists = score_lists(task, contender.scorer(name))
+            ranker: Ranker = contender.scorer(name)
+            if orders:
+                rating = contender.rating_parts(challenger.limits)
+                scorer = OrderScorer(orders[name], challenger.genre_matrix, rating)
+                ranker = order_ranker(name, scorer, contender.user_rows[:, : contender.rank], known)
+            users, lists = score_lists(task, ranker)
             ranking = figures_of(task, users, lists)
             ndcg[name] = users.ndcg
             own |= {
@@ -123,6 +142,20 @@ def check_promotion(
     if champion is not None:
         checks += _relative(config, figures, ndcg)
     return figures, checks
+
+
+def _orders(target: Target, challenger: Model, champion: Model | None) -> dict[str, Order]:
+    """Return what both models' lists go by, in the rows of the store; nothing where one of them has no order.
+
+    Lists are then held against one another by rating, as one of them is served.
+    """
+    found = {} if challenger.order is None else {"challenger": challenger.order}
+    if champion is None or not found:
+        return found
+    if champion.order is None:
+        return {}
+    rows = champion.rows_of("item", target.store.item_ids)
+    return {**found, "champion": champion.order.in_rows(rows)}
 
 
 def _absolute(config: RetrainConfig, figures: dict[str, Any]) -> list[Check]:

@@ -75,7 +75,7 @@ def recommend(night: Context, cluster: Cluster, store: RatingsStore) -> int:
         users = np.repeat(np.arange(store.n_users), np.diff(store.indptr("user")))
         rows = np.unique(users[positions >= night.begun.since])
     request = ListRequest(
-        str(folder), Model.load(folder).factors_sha256(), n=min(night.config.list_length, store.n_items)
+        str(folder), Model.load(folder).list_version(), n=min(night.config.list_length, store.n_items)
     )
     out = night.folder.path / "recommendations"
     return recommend_all(cluster, request, out, rows=rows, existing="replace")

@@ -19,6 +19,7 @@ from daskals.ratings.split import SplitSpec
 from daskals.registry.registry import Registry
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.context import store_path
+from daskals.retrain.following import Followed, followed
 from daskals.retrain.night import Outcome
 from daskals.retrain.run import run_night
 from daskals.retrain.time_slices import Slices
@@ -43,6 +44,9 @@ class Night:
         Ratings known that night; ratings of the following slice.
     champion_rmse, cold_rmse
         Of the night's champion and of a model trained anew on all ratings known, on the following slice.
+    ndcg, ndcg_by_rating
+        NDCG@10 of the champion's lists on what people it knows liked in the following slice, as it orders
+        them and by predicted rating; None where nobody did.
     warm_epochs, warm_seconds, cold_epochs, cold_seconds
         What the two trainings took; warm ones over both of their parts.
     figures
@@ -59,6 +63,8 @@ class Night:
     n_following: int
     champion_rmse: float | None
     cold_rmse: float | None
+    ndcg: float | None
+    ndcg_by_rating: float | None
     warm_epochs: int
     warm_seconds: float
     cold_epochs: int
@@ -68,11 +74,12 @@ class Night:
 
 @dataclass(frozen=True)
 class _Squares:
-    """Summed squared errors of the two models on a night's following slice, by user."""
+    """Summed squared errors of the two models on a night's following slice, by user, and the lists' NDCG."""
 
     champion: Float64
     cold: Float64
     counts: Float64
+    lists: Followed
 
 
 @dataclass(frozen=True)
@@ -110,8 +117,8 @@ def simulate_nights(
     -------
     dict
         `nights` and, where a champion was followed by ratings, pooled over the nights `champion_rmse`,
-        `cold_rmse`, `ratio` with the ends of its 95 % interval by a paired bootstrap over users, and the
-        shares of epochs and seconds.
+        `cold_rmse`, `ratio` with the ends of its 95 % interval by a paired bootstrap over users, shares of
+        epochs and seconds, and the mean NDCG@10 of its `n_lists` lists, `ndcg` and `ndcg_by_rating`.
 
     Raises
     ------
@@ -172,6 +179,8 @@ def _compare(
         n_following=0 if following is None else len(following),
         champion_rmse=None if found is None else _rmse(found.champion, found.counts),
         cold_rmse=None if found is None else _rmse(found.cold, found.counts),
+        ndcg=None if found is None else _mean(found.lists.served),
+        ndcg_by_rating=None if found is None else _mean(found.lists.by_rating),
         warm_epochs=sum(int(one.get("epochs", 0)) for one in trainings),
         warm_seconds=sum(float(one.get("seconds", 0.0)) for one in trainings),
         cold_epochs=len(history),
@@ -188,7 +197,8 @@ def _squares(champion: Model, cold: Model, following: pd.DataFrame) -> _Squares:
         predicted = model.predict(following["userId"].tolist(), following["movieId"].tolist()).rating
         squares = np.square(ratings - predicted)
         sums.append(np.bincount(codes, squares, minlength=len(users)).astype(np.float64))
-    return _Squares(sums[0], sums[1], np.bincount(codes, minlength=len(users)).astype(np.float64))
+    counts = np.bincount(codes, minlength=len(users)).astype(np.float64)
+    return _Squares(sums[0], sums[1], counts, followed(champion, following))
 
 
 def _pooled(nights: list[Night], squares: list[_Squares]) -> dict[str, Any]:
@@ -205,7 +215,11 @@ def _pooled(nights: list[Night], squares: list[_Squares]) -> dict[str, Any]:
         ratios[number] = np.sqrt(champion[drawn].sum() / cold[drawn].sum())
     low, high = np.quantile(ratios, (0.025, 0.975))
     later = nights[1:] or nights  # the first night trains anew as well
+    served, by_rating = (np.concatenate([one.lists[place] for one in squares]) for place in (0, 1))
     return {
+        "n_lists": len(served),
+        "ndcg": _mean(served),
+        "ndcg_by_rating": _mean(by_rating),
         "n_following": int(counts.sum()),
         "champion_rmse": _rmse(champion, counts),
         "cold_rmse": _rmse(cold, counts),
@@ -217,6 +231,10 @@ def _pooled(nights: list[Night], squares: list[_Squares]) -> dict[str, Any]:
         "seconds_share": sum(night.warm_seconds for night in later)
         / max(1e-9, sum(night.cold_seconds for night in later)),
     }
+
+
+def _mean(figures: Float64) -> float | None:
+    return float(np.mean(figures)) if len(figures) else None
 
 
 def _rmse(squares: Float64, counts: Float64) -> float:

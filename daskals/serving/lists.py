@@ -25,6 +25,7 @@ from daskals.kernels.scoring.weighted_rows import best_of
 from daskals.model.filters import Filters
 from daskals.model.fitted import NO_FILTERS, Model
 from daskals.model.list_order import Scoring
+from daskals.model.order.diversity import check_diversity, diverse
 from daskals.model.ordered import ListOrder
 from daskals.model.top_items import unit_rows
 from daskals.model.training_ratings import History, starts_of
@@ -50,7 +51,7 @@ class ListRequest:
     model
         Folder of the model, which every worker can read.
     version
-        Digest of its factors, so that a worker never answers with a model it kept from before.
+        Its `list_version`, so that a worker never answers with a model it kept from before.
     n
         Length of a list.
     scoring, filters
@@ -62,7 +63,10 @@ class ListRequest:
     titles
         Write the items' titles too.
     neighbours
-        List each item's nearest items instead of users' best items.
+        List each item's nearest items instead of users' best items. Items whose factors say nothing have
+        none, and are none.
+    diversity
+        As in `Model.recommend`.
     """
 
     model: str
@@ -74,6 +78,7 @@ class ListRequest:
     leave_out: LeaveOut = "all"
     titles: bool = False
     neighbours: bool = False
+    diversity: float = 0.0
 
 
 def recommend_all(
@@ -177,11 +182,11 @@ _loading = threading.Lock()
 @lru_cache(maxsize=1)
 def _load(folder: str, version: str) -> Model:
     model = Model.load(folder)
-    if model.factors_sha256() != version:
+    if model.list_version() != version:
         raise DataError(
             "the model changed while its lists were made",
             where=folder,
-            expected=f"factors {version[:12]}",
+            expected=f"factors and order {version[:12]}",
             remedy="Run the command again",
         )
     return model
@@ -192,7 +197,8 @@ def _pack(request: ListRequest) -> ItemPanels:
     model = _load(request.model, request.version)
     allowed = model.allowed(request.filters)
     if request.neighbours:
-        return pack_items(unit_rows(model.item_factors), np.zeros(len(model.item_ids), np.float32), allowed)
+        told = allowed & ~model.is_dust("item")
+        return pack_items(unit_rows(model.item_factors), np.zeros(len(model.item_ids), np.float32), told)
     offsets = np.float32(request.scoring.item_weight) * model.item_biases
     return pack_items(np.ascontiguousarray(model.item_factors), offsets, allowed)
 
@@ -207,6 +213,7 @@ def _checked(request: ListRequest) -> tuple[ListRequest, int]:
     model = _load(request.model, request.version)
     if not request.neighbours:
         request = replace(request, order=model.list_order(request.order, request.scoring))
+        check_diversity(request.diversity, request.order)
     n_items = len(model.item_ids)
     if not 1 <= request.n <= n_items:
         raise ConfigError(
@@ -218,6 +225,13 @@ def _checked(request: ListRequest) -> tuple[ListRequest, int]:
             where="filters",
             expected="conditions that some items meet",
             remedy="Lower the minimum of ratings, or widen genres, years and lists",
+        )
+    if request.neighbours and model.is_dust("item").all():
+        raise DataError(
+            "the factors of no item say anything, so nothing is near to anything",
+            where="neighbours",
+            expected="factors that the ratings taught a taste",
+            remedy="Train with a lower --tau, or with --model auto",
         )
     if _needs_history(request):
         _history(model)
@@ -273,7 +287,10 @@ def _by_affinity(request: ListRequest, model: Model, rows: Int64, seen: SeenItem
         )
         left = allowed.copy()
         left[seen.indices[seen.indptr[k] : seen.indptr[k + 1]]] = False
-        found = best_of(scored, left, request.n)
+        if request.diversity:
+            found = diverse(scorer, scored, request.n, left, request.diversity)
+        else:
+            found = best_of(scored, left, request.n)
         best[k, : len(found)], scores[k, : len(found)] = found, scored[found]
     return TopItems(best, scores)
 
@@ -281,6 +298,7 @@ def _by_affinity(request: ListRequest, model: Model, rows: Int64, seen: SeenItem
 def _lists(request: ListRequest, model: Model, panels: ItemPanels, rows: Int64, seen: SeenItems) -> pa.Table:
     if request.neighbours:
         found = top_items(panels, unit_rows(model.item_factors[rows]), request.n, seen)
+        found.items[model.is_dust("item")[rows]] = NOTHING
         return _table(model, request, rows, found)
     if request.order == "affinity":
         return _table(model, request, rows, _by_affinity(request, model, rows, seen))

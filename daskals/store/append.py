@@ -130,7 +130,20 @@ def _is_known(base: RatingsStore, table: RatingsTable, again: Int64, at: Int64) 
     known = np.asarray((base.scale[stored] if len(base.scale) else stored) == table.values[again])
     if base.has_timestamps and table.timestamps is not None:
         known &= base.read_column("user", "timestamps", 0, base.n_ratings)[at] == table.timestamps[again]
+    if base.has_weights or table.weights is not None:
+        known &= _weights(base, "user")[at] == _coming_weights(table)[again]
     return known
+
+
+def _weights(base: RatingsStore, side: Side) -> Float32:
+    """Return what stored ratings count: once each, where the store has no weights."""
+    if not base.has_weights:
+        return np.ones(base.n_ratings, np.float32)
+    return base.read_column(side, "weights", 0, base.n_ratings)
+
+
+def _coming_weights(table: RatingsTable) -> Float32:
+    return np.ones(table.n_ratings, np.float32) if table.weights is None else table.weights
 
 
 def _appended(
@@ -157,7 +170,10 @@ def _appended(
     columns = _columns(base, table, coming, encoding)
 
     def column(side: Side, name: str) -> NDArray[Any]:
-        found = base.read_column(side, name, 0, base.n_ratings)
+        if name == "weights":
+            found: NDArray[Any] = _weights(base, side)
+        else:
+            found = base.read_column(side, name, 0, base.n_ratings)
         if name == "values":
             found = encoding.apply(found)
         return merges[side].column(
@@ -181,6 +197,7 @@ def _appended(
         },
         has_catalogue=catalogue is not None,
         has_tags=tags is not None,
+        has_weights="weights" in columns,
         lineage={
             "added": n_new,
             "changed": len(merges["user"].replaced),
@@ -213,6 +230,8 @@ def _columns(
     columns: dict[str, NDArray[Any]] = {"values": encoding.coming, "positions": coming.positions}
     if coming.timestamps is not None:
         columns["timestamps"] = coming.timestamps
+    if base.has_weights or table.weights is not None:
+        columns["weights"] = _coming_weights(table)
     if base.has_predefined_test:
         test = table.predefined_test
         columns["predefined_test"] = np.zeros(table.n_ratings, bool) if test is None else test

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from daskals.store.reader import open_store
 from daskals.store.scratch import OnDisk, lay_aside
-from daskals.store.splits import load_block
+from daskals.store.splits import Split, load_block
 from daskals.store.standard import standardise
+from daskals.store.weighing import Weighing, load_weighed
 from daskals.types import AS_RATED, RatingsBlock, Side, Standard
 
 RowRange: TypeAlias = tuple[int, int]
@@ -28,9 +30,11 @@ class BlockSource:
     split
         Key of a split made by `ensure_split`.
     part
-        TRAIN, VALIDATION or TEST.
+        TRAIN, VALIDATION or TEST; with a weighing TRAIN.
     standard
         What the ratings are measured from and in.
+    weighing
+        What training ratings count; None where each counts once.
     """
 
     store: str
@@ -39,6 +43,7 @@ class BlockSource:
     split: str
     part: int
     standard: Standard = AS_RATED
+    weighing: Weighing | None = None
 
     def read(self) -> RatingsBlock:
         """Read the block now.
@@ -48,7 +53,11 @@ class BlockSource:
         StoreError
             If the store or the split is missing or damaged.
         """
-        block = load_block(self.store, self.side, *self.rows, self.split, self.part)
+        if self.weighing is None:
+            block = load_block(self.store, self.side, *self.rows, self.split, self.part)
+        else:
+            store = open_store(self.store)
+            block = load_weighed(store, self.side, self.rows, Split(store, self.split), self.weighing)
         return standardise(block, self.standard)
 
     def put_aside(self, folder: str) -> OnDisk[RatingsBlock] | BlockSource:

@@ -86,6 +86,7 @@ def _without(base: RatingsStore, forgotten: Int64) -> Content:
     )
     names = ["indices", "values", "positions"]
     names += ["timestamps"] if base.has_timestamps else []
+    names += ["weights"] if base.has_weights else []
     names += ["predefined_test"] if base.has_predefined_test else []
     return Content(
         (user_ids, base.item_ids),

@@ -3,6 +3,7 @@
 STORE/                          a Zarr v3 group
   users/{indptr,indices,values} CSR of all ratings, columns ascending in each row
   users/{timestamps,positions}  one value a rating, in the same order
+  users/weights                 what each rating counts (only if they do not all count once)
   users/predefined_test         1 where the source's own split tests (only if it has one)
   items/{...}                   the CSC of the same matrix, in the same form
   ids/{users,items}             original ids, int64 or string
@@ -25,7 +26,9 @@ from daskals.errors import NewerFormatError, StoreError
 from daskals.types import Float32, Side
 
 FORMAT = "daskals-ratings"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of stores with weights, which an older reader would leave out; those without are of version 1."""
+
 SPLIT_FORMAT = "daskals-split"
 
 CHUNK_RATINGS = 1 << 20
@@ -58,7 +61,7 @@ class Manifest:
         The source files, with their hashes.
     scale
         The distinct ratings ascending, or empty where `values` are float32.
-    has_timestamps, has_predefined_test, has_catalogue, has_tags
+    has_timestamps, has_predefined_test, has_catalogue, has_tags, has_weights
         Which optional parts the store has.
     content_hash
         SHA-256 of the logical content: the same ratings, ids, genres, catalogue and tags give the same
@@ -82,17 +85,21 @@ class Manifest:
     has_tags: bool
     content_hash: str
     lineage: dict[str, Any] = field(default_factory=dict)
+    has_weights: bool = False
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the attributes of the store's group, ready for JSON."""
-        return {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
+        told = asdict(self)
+        if not self.has_weights:
+            del told["has_weights"]
+        return {"format": FORMAT, "format_version": FORMAT_VERSION if self.has_weights else 1, **told}
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any], where: str) -> Self:
         """Check format and version; raise StoreError where they do not fit."""
         check_version(attributes, FORMAT, where)
         names = {own.name for own in fields(cls)}
-        missing = sorted(names - attributes.keys() - {"lineage"})
+        missing = sorted(names - attributes.keys() - {"lineage", "has_weights"})
         if missing:
             raise StoreError(
                 f"its attributes lack {', '.join(missing)}",

@@ -125,6 +125,11 @@ class RatingsStore:
         return self._manifest.has_timestamps
 
     @property
+    def has_weights(self) -> bool:
+        """Whether ratings weigh, so that not all of them count once."""
+        return self._manifest.has_weights
+
+    @property
     def has_predefined_test(self) -> bool:
         """Whether the source brought its own test ratings."""
         return self._manifest.has_predefined_test

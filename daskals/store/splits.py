@@ -25,7 +25,7 @@ from daskals.store.arrays import (
     write_group,
 )
 from daskals.store.atomic_folder import staged_directory
-from daskals.store.layout import CHUNK_RATINGS, FORMAT_VERSION, SPLIT_FORMAT, check_version, group_of
+from daskals.store.layout import CHUNK_RATINGS, SPLIT_FORMAT, check_version, group_of
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import holds, is_url, put_folder
 from daskals.store.standard import standard_of
@@ -45,6 +45,7 @@ from daskals.types import (
 )
 
 _CODES = 256
+_VERSION = 1
 _RATINGS_AT_ONCE = 1 << 22
 
 
@@ -146,7 +147,7 @@ def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
     counts = np.bincount(parts, minlength=4)
     attributes = {
         "format": SPLIT_FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": _VERSION,
         "protocol": spec.protocol(),
         "n_train": int(counts[TRAIN]),
         "n_validation": int(counts[VALIDATION]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -40,6 +40,31 @@ def standard_of(pieces: Iterable[UInt8 | Float32], scale: Float32, mean: float, 
     return _standard(centre, math.fsum(count * (level - centre) ** 2 for count, level in levels), n)
 
 
+def weighted_standard(
+    pieces: Callable[[], Iterable[tuple[UInt8 | Float32, Float64]]], scale: Float32, mean: float, total: float
+) -> Standard:
+    """Return mean and standard deviation of ratings that weigh; see `standard_of`.
+
+    Parameters
+    ----------
+    pieces
+        Makes their values, or codes into `scale`, some at a time, each with its weights, of the same shape.
+    scale
+        The distinct ratings, shape (ratings,), or empty where `pieces` hold values.
+    mean, total
+        Their weighted mean, where there is no scale, and the sum of their weights.
+    """
+    if not len(scale):
+        squares = math.fsum(math.fsum(w * np.square(v.astype(np.float64) - mean)) for v, w in pieces())
+        return _standard(mean, squares, total)
+    sums = np.zeros(len(scale))
+    for codes, weights in pieces():
+        sums += np.bincount(codes, weights, len(scale))
+    levels = [(float(own), float(level)) for own, level in zip(sums, decimals(scale), strict=True)]
+    centre = math.fsum(own * level for own, level in levels) / total
+    return _standard(centre, math.fsum(own * (level - centre) ** 2 for own, level in levels), total)
+
+
 def standardise(block: RatingsBlock, standard: Standard) -> RatingsBlock:
     """Return a block with its ratings measured by `standard`; itself where they stay as they are."""
     if standard == AS_RATED:
@@ -70,7 +95,7 @@ def decimals(scale: Float32) -> Float64:
     return np.array([float(str(value)) for value in scale])
 
 
-def _standard(centre: float, squares: float, n: int) -> Standard:
+def _standard(centre: float, squares: float, n: float) -> Standard:
     deviation = math.sqrt(squares / n)
     # what rounding leaves of ratings that are all the same is no deviation
     is_constant = deviation <= 1e-6 * abs(centre)

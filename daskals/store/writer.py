@@ -162,6 +162,8 @@ def _prepare(table: RatingsTable) -> _Columns:
     extra: dict[str, NDArray[Any]] = {"positions": table.positions}
     if table.timestamps is not None:
         extra["timestamps"] = table.timestamps
+    if table.weights is not None:
+        extra["weights"] = table.weights
     if table.predefined_test is not None:
         extra["predefined_test"] = table.predefined_test.view(np.uint8)
     return _Columns(table.users, table.items, values, scale, extra)
@@ -268,6 +270,7 @@ def _describe(
         has_predefined_test=table.predefined_test is not None,
         has_catalogue=table.catalogue is not None,
         has_tags=table.tags is not None,
+        has_weights=table.weights is not None,
         content_hash=hash_parts({**digests, "scale": scale, "n_input": table.n_input}),
         lineage=lineage,
     )

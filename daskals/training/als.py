@@ -62,7 +62,9 @@ class AlsStep:
         self.spec = spec
         self.epochs = problem.config.epochs
         self.tol, self.patience = problem.config.tol, problem.config.patience
-        self.plan = plan or RatingsPlan(problem.store, problem.split, spec.rank, problem.standard)
+        self.plan = plan or RatingsPlan(
+            problem.store, problem.split, spec.rank, problem.standard, problem.weighing
+        )
         self.ratings: PlacedRatings
         self.priors: dict[Side, Prior] = {}
         self.keeps_rows = spec.needs_current
@@ -129,7 +131,7 @@ class AlsStep:
             epoch=epoch.number,
             epochs=self.epochs,
             objective=config.lambda_ / 2 * sigma**2 * (items.sse + users.penalty + items.penalty),
-            train_rmse=math.sqrt(max(items.sse, 0.0) / n_train),
+            train_rmse=math.sqrt(max(items.sse, 0.0) / self.problem.total_weight),
             validation_rmse=self._rmse(position.validation),
             test_rmse=self._rmse(position.test),
             seconds=seconds,

@@ -40,14 +40,25 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
         _require_one_thread(cluster)
     scale_size = len(problem.store.scale)
     warm_up: Callable[[], float] = partial(
-        timed_warm_up, config.effective_rank, scale_size, features=bool(problem.features)
+        timed_warm_up,
+        config.effective_rank,
+        scale_size,
+        features=bool(problem.features),
+        weighted=problem.weighing is not None,
     )
     if config.model == "ials":
         warm_up = partial(timed_implicit_warm_up, config.rank, scale_size)
     if config.model == "bayes":
         many = any(has_many(spec) for spec in problem.features.values())
-        known = bool(problem.features)
-        warm_up = partial(warm_up_sampler, config.rank, scale_size, ends, features=known, many=many)
+        warm_up = partial(
+            warm_up_sampler,
+            config.rank,
+            scale_size,
+            ends,
+            features=bool(problem.features),
+            many=many,
+            weighted=problem.weighing is not None,
+        )
     # on one worker of each machine first; the others find the code in the cache
     hosts = {facts["host"]: worker for worker, facts in cluster.facts().items()}
     first = list(hosts.values())
@@ -76,7 +87,13 @@ def _run_on(cluster: Cluster, workers: Sequence[str], warm_up: Callable[[], floa
 
 
 def warm_up_sampler(
-    rank: int, scale_size: int, ends: Ends | None, *, features: bool, many: bool = False
+    rank: int,
+    scale_size: int,
+    ends: Ends | None,
+    *,
+    features: bool,
+    many: bool = False,
+    weighted: bool = False,
 ) -> float:
     """Draw a row as a sweep does, and predict it; return the seconds it took. See `timed_warm_up`.
 
@@ -86,8 +103,8 @@ def warm_up_sampler(
         As for `timed_warm_up`.
     ends
         Of the rating scale, where ratings are cut off there.
-    features, many
-        Whether rows have features, and whether some have many.
+    features, many, weighted
+        Whether rows have features, whether some have many, and whether ratings weigh.
     """
     started = time.perf_counter()
     coded = scale_size > 0
@@ -97,6 +114,7 @@ def warm_up_sampler(
         indices=np.array([0], np.int32),
         values=np.zeros(1, np.uint8) if coded else np.ones(1, np.float32),
         scale=np.ones(1, np.float32) if coded else np.empty(0, np.float32),
+        weights=np.ones(1, np.float32) if weighted else None,
     )
     other = empty_rows(1, rank)
     other[:, :rank] = fill_normals(0, 0, 0, 1, rank)

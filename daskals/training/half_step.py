@@ -11,6 +11,7 @@ import numpy as np
 from daskals.cluster.exchange import Gathered, Generation, Slab, gather
 from daskals.cluster.workers import Cluster, Task, worker_folder
 from daskals.kernels.half_step.solve_rows import solve_rows
+from daskals.kernels.half_step.weighted import Weighting, solve_weighted
 from daskals.kernels.scoring.score import score_block
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
@@ -188,6 +189,12 @@ def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation:
 def solve_slab(block: AnyBlock, other: Gathered, current: Slab | None, spec: SolveSpec) -> Slab:
     """Solve the rows of one block; the task behind every half-step."""
     block = block_of(block)
+    if block.weights is not None:
+        weighting = Weighting(block.weights, block.row_weights)
+        rows, stats = solve_weighted(
+            block, other.rows, weighting, rank=spec.rank, mean=spec.mean, ridge=spec.ridge
+        )
+        return Slab(block.start, rows, stats)
     rows, stats = solve_rows(
         block,
         other.rows,

@@ -82,8 +82,8 @@ class IalsStep(AlsStep):
 
     def _item_penalty(self, rows: FactorRows) -> float:
         """Return the ridge of all items; those nobody observed are 0."""
-        spec, split = self._implicit, self.problem.split
-        counts = split.train_counts("item") + spec.unobserved * self.problem.store.n_users
+        spec = self._implicit
+        counts = self.problem.row_weights("item") + spec.unobserved * self.problem.store.n_users
         squares = np.sum(np.square(rows[:, : spec.rank], dtype=np.float64), axis=1)
         return float(spec.ridge.factors * np.sum(counts**spec.ridge.exponent * squares))
 

@@ -9,14 +9,16 @@ import numpy as np
 
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
+from daskals.errors import ConfigError
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.standard import standardised_ratings, standardised_scale
+from daskals.store.weighing import WeighedRatings, Weighing, weigh_rows, weighed_ratings, weighing_of
 from daskals.training.features import FeatureSpec, side_features
 from daskals.training.half_step import SolveSpec
 from daskals.training.rating_units import AsRated
 from daskals.training.scoring import Scoring
-from daskals.types import AS_RATED, Float32, Side, Standard
+from daskals.types import AS_RATED, Float32, Float64, Side, Standard
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,53 @@ class Problem:
     config: TrainConfig
 
     @cached_property
+    def weighing(self) -> Weighing | None:
+        """What training ratings count; None where each counts once.
+
+        Raises ConfigError where the configuration takes none that weigh.
+        """
+        found = weighing_of(self.store, self.split, self.config.half_life)
+        try:
+            self.config.check_weighable(weighed=found is not None)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        return found
+
+    @cached_property
+    def _weighed(self) -> WeighedRatings | None:
+        return None if self.weighing is None else weighed_ratings(self.store, self.split, self.weighing)
+
+    @property
+    def total_weight(self) -> float:
+        """What the training ratings count together: how many they are, where each counts once."""
+        return self.split.n_train if self._weighed is None else self._weighed.total
+
+    def row_weights(self, side: Side) -> Float64:
+        """Return what each row's training ratings count together, float64, shape (rows of the side,)."""
+        if self.weighing is None:
+            return self.split.train_counts(side).astype(np.float64)
+        return weigh_rows(self.store, self.split, self.weighing, side)
+
+    @property
+    def rated(self) -> Standard:
+        """Mean and standard deviation of the training ratings, as they weigh."""
+        return self.split.standard if self._weighed is None else self._weighed.standard
+
+    @cached_property
     def standard(self) -> Standard:
         """What blocks of ratings are measured from and in."""
         if self.config.taken_units == "ratings":
             return AS_RATED
-        found = self.split.standard
+        found = self.rated
         return found._replace(centre=0.0) if self.config.no_global_mean else found
 
     @property
     def mean(self) -> float:
         """The global mean that ratings are centred on as they come, already measured by `standard`."""
         centred = self.config.no_global_mean or self.config.taken_units == "deviations"
-        return 0.0 if centred or self.config.model == "ials" else self.split.mean
+        if centred or self.config.model == "ials":
+            return 0.0
+        return self.split.mean if self._weighed is None else self._weighed.mean
 
     @cached_property
     def limits(self) -> tuple[float, float]:

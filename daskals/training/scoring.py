@@ -35,7 +35,7 @@ class Scoring(NamedTuple):
 class ErrorFigures:
     """Error over held-out ratings; RMSE and MAE as in the papers, unclipped, and the clipped RMSE."""
 
-    n: int
+    n: float
     rmse: float
     rmse_clipped: float
     mae: float

@@ -69,8 +69,9 @@ class SharedData:
             )
         self.store = store
         self.split = split
-        standard = Problem(cluster, store, split, configs[0]).standard
-        self.plan = RatingsPlan(store, split, max(config.effective_rank for config in configs), standard)
+        problem = Problem(cluster, store, split, configs[0])
+        rank = max(config.effective_rank for config in configs)
+        self.plan = RatingsPlan(store, split, rank, problem.standard, problem.weighing)
         self._cluster = cluster
         specs = (spec for config in configs for spec in side_features(store, config).values())
         self._specs = tuple(dict.fromkeys(specs))

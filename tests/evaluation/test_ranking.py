@@ -252,9 +252,15 @@ def test_command_reports_ranking_and_buckets(client, planted_folder, tmp_path, o
     fit(str(planted_folder), settings, client).save(tmp_path / "model")
     json_file = tmp_path / "figures.json"
     arguments = [str(tmp_path / "model"), "--ranking", "--buckets", "--k", "3,200", "--json", str(json_file)]
+    arguments += ["--skip-neighbours"] if options else []
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     figures = pd.read_json(json_file, typ="series")
+    assert (
+        ("EASE" in figures["ranking"]["scores"])
+        == ("item-kNN" in figures["ranking"]["scores"])
+        == (not options)
+    )
     assert figures["ranking"]["k"] == [3, 80]
     assert "lists end with the catalogue's 80 items: they are never padded" in result.output
     assert f"relevant is {figures['ranking']['relevant_from']:.4g} and more" in result.output

@@ -208,7 +208,7 @@ def test_a_model_of_the_version_before_says_that_it_orders_by_rating(model):
 
 def test_lists_for_a_test_leave_out_training_items_only(cluster, model, tmp_path):
     model.save(tmp_path / "m")
-    request = ListRequest(str(tmp_path / "m"), model.factors_sha256(), n=110, leave_out="train", titles=True)
+    request = ListRequest(str(tmp_path / "m"), model.list_version(), n=110, leave_out="train", titles=True)
     recommend_all(cluster, request, tmp_path / "out")
     table = pq.read_table(tmp_path / "out").to_pandas()
     own = table[table["user"] == 9]
@@ -226,7 +226,7 @@ def test_lists_of_real_ratings_are_in_the_order_people_choose(cluster, latest_sm
     """Parquet lists scored by plain code: the bounds are what other systems reach."""
     fit(latest_small, TrainConfig(seed=42, test_fraction=0.1, epochs=15)).save(tmp_path / "m")
     model = Model.load(tmp_path / "m")
-    request = ListRequest(str(tmp_path / "m"), model.factors_sha256(), leave_out="train")
+    request = ListRequest(str(tmp_path / "m"), model.list_version(), leave_out="train")
     recommend_all(cluster, request, tmp_path / "out")
     lists = pq.read_table(tmp_path / "out").to_pandas().groupby("user")["item"].apply(list)
     frame = pd.read_csv(latest_small / "ratings.csv")

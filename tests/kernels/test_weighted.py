@@ -123,8 +123,10 @@ def test_a_weight_that_is_none_is_refused(weight):
 def test_what_does_not_fit_is_refused():
     case = make_case(3)
     given = {"rank": 3, "mean": 0.0, "ridge": RIDGE}
-    with pytest.raises(DataError, match="1 weights and 37 counts"):
+    with pytest.raises(DataError, match="1 weights; expected one for each"):
         solve_weighted(case.block, case.other, Weighting(case.weights[:1], case.counts), **given)
+    with pytest.raises(DataError, match="1 counts; expected one for each of 37 rows"):
+        solve_weighted(case.block, case.other, Weighting(case.weights, case.counts[:1]), **given)
     with pytest.raises(DataError, match=r"shape \(4, 4\)"):
         solve_weighted(case.block, case.other, Weighting(case.weights, case.counts, np.eye(4)), **given)
     case.block.indices[0] = 99

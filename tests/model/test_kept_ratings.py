@@ -116,7 +116,7 @@ def test_fit__of_a_file_recommends_with_the_cache_cleaned(tmp_path, monkeypatch)
     with connect(ClusterConfig(dashboard_address=None)) as cluster:
         for name in ("before", "after"):
             model.save(tmp_path / name)
-            request = ListRequest(str(tmp_path / name), model.factors_sha256(), n=5)
+            request = ListRequest(str(tmp_path / name), model.list_version(), n=5)
             recommend_all(cluster, request, tmp_path / f"lists-{name}")
             lists[name] = pd.read_parquet(tmp_path / f"lists-{name}")
             shutil.rmtree(tmp_path / "cache")

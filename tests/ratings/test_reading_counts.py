@@ -85,8 +85,13 @@ def test_a_text_is_no_weight(tmp_path):
         read_ratings(path, columns={**COLUMNS, "weight": "n"})
 
 
-def test_a_weight_beside_a_rating_is_refused(read):
-    with pytest.raises(ConfigError, match="a weight beside a rating"):
+def test_a_weight_beside_a_rating_is_what_that_counts(read):
+    both = ROWS.replace("n\n", "n,w\n", 1).replace("a,x,2\n", "a,x,2,9\n").replace("b,x,1\n", "b,x,1,0.5\n")
+    both = both.replace("3.5\n", "3.5,2\n").replace("a,y,1\n", "a,y,1,1\n").replace("b,y,4\n", "b,y,4,1\n")
+    table = read(both, {"user": "user", "item": "song", "rating": "n", "weight": "w"})
+    assert table.values.tolist() == [1, 3.5, 1, 4]  # the last of a pair holds, with its own weight
+    assert table.weights.tolist() == [0.5, 2, 1, 1]
+    with pytest.raises(ConfigError, match="one column named for two things"):
         read(ROWS, {"user": "user", "item": "song", "rating": "n", "weight": "n"})
 
 

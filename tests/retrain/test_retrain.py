@@ -10,7 +10,7 @@ import re
 import shutil
 import socket
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,12 +23,16 @@ from click.testing import CliRunner
 from daskals.cluster.connect import connect
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, NumericalError, OutputError, RegistryError
+from daskals.evaluation.known_ratings import read_known
+from daskals.evaluation.ranking import make_task, score_lists
+from daskals.evaluation.ranking_scores import model_scorers
+from daskals.fitting.evaluate import served_order
 from daskals.fitting.fit import train_split
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
 from daskals.registry.registry import Registry
-from daskals.retrain import publication, training
+from daskals.retrain import promotion, publication, training
 from daskals.retrain.initial_state import Target, initial_state, starting_rows
 from daskals.retrain.night import NightFolder, Outcome
 from daskals.retrain.run import run_night
@@ -112,6 +116,27 @@ def test_two_nights_leave_what_they_should(month) -> None:
         assert f"{figures['challenger']['rmse']:.4f}".rstrip("0") in text
     assert (folder / "report.html").read_text().startswith("<!doctype html>")
     assert not (folder / "checkpoints" / "challenger").exists()
+
+
+def test_the_gate_judges_the_lists_that_are_served(month) -> None:
+    """Both models', by the order that each has learnt, on the same people."""
+    folder = NightFolder.of(month, date(2)).path
+    figures = NightFolder(folder).outcome().figures
+    assert figures["lists_by"] == "affinity"
+    challenger = Model.load(folder / "challenger")
+    store = open_latest(month / "store")
+    split = ensure_split(store, SplitSpec(**challenger.report["data"]["split"]))
+    task = make_task(store, split, TEST, k=10)
+    (ranker,) = served_order(challenger, read_known(store, split))
+    users, _ = score_lists(task, ranker)
+    assert figures["challenger"]["ndcg"] == pytest.approx(np.nanmean(users.ndcg))
+    by_rating, _ = score_lists(task, model_scorers(challenger)[0])
+    assert np.nanmean(by_rating.ndcg) != pytest.approx(figures["challenger"]["ndcg"])
+    first = Model.load(NightFolder.of(month, date(1)).path / "model")
+    unordered = replace(first, order=None)
+    assert promotion._orders(Target(store, split, None), challenger, unordered) == {}
+    both = promotion._orders(Target(store, split, None), challenger, first)
+    assert len(both["champion"].popularity) == len(both["challenger"].popularity) == store.n_items
 
 
 def test_lists_are_for_who_rated(month) -> None:
@@ -531,8 +556,6 @@ def test_a_worse_model_is_refused(home, options, reason) -> None:
 
 def test_a_worse_order_is_refused(home, monkeypatch) -> None:
     deliver(home.parent / "incoming", 3)
-    from daskals.retrain import promotion
-
     real = promotion.score_lists
 
     def worse(task, scorer):

@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from daskals.fitting.fit import fit
+from daskals.model.filters import Filters
 from daskals.model.fitted import Model
 from daskals.registry.open_model import load_model
 from daskals.registry.registry import Registry
@@ -195,13 +196,19 @@ def test_app__starts_with_what_is_popular(app):
     assert "taught this model" in texts(app)
 
 
-def test_app__an_example_gives_recommendations_that_follow_the_sliders(app):
+def test_app__an_example_gives_recommendations_that_follow_the_sliders(app, model):
     app.button(key="example-1").click().run()
     assert not app.exception
     assert "Your ratings (3)" in texts(app)
     assert "Toy Story 2 (1999)" in texts(app).replace("\\", "")
     assert app.query_params["rated"] == "1~5_7~5_10~5"
     chosen = texts(app)
+    person = model.fold_in(dict.fromkeys((1, 7, 10), 5.0))
+    listed = [
+        f"**{title}**" in chosen.replace("\\", "")
+        for title in model.recommend(person, filters=Filters(20))["title"]
+    ]
+    assert all(listed)  # by affinity, as the command lists them
     app.radio(key="order").set_value("Your own rating").run()
     own_taste = texts(app)
     assert own_taste != chosen

@@ -67,7 +67,7 @@ def test_recommend_all__gives_each_user_what_the_model_gives_one(
 ):
     monkeypatch.setattr(batch, "ROWS_A_PART", 37)
     monkeypatch.setattr(batch, "RATINGS_AT_ONCE", 400)
-    request = ListRequest(str(folder), model.factors_sha256(), **options)
+    request = ListRequest(str(folder), model.list_version(), **options)
     told = []
     lines = recommend_all(
         cluster, request, tmp_path / "out", progress=lambda done, total: told.append((done, total))
@@ -98,7 +98,7 @@ def test_recommend_all__gives_each_user_what_the_model_gives_one(
 
 def test_recommend_all__some_users(cluster, model, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "RATINGS_AT_ONCE", 300)
-    request = ListRequest(str(folder), model.factors_sha256(), n=4)
+    request = ListRequest(str(folder), model.list_version(), n=4)
     rows = np.array([150, 3, 77])
     assert recommend_all(cluster, request, tmp_path / "out", rows=rows) == 12
     table = pq.read_table(tmp_path / "out").to_pandas()
@@ -110,7 +110,7 @@ def test_recommend_all__some_users(cluster, model, folder, tmp_path, monkeypatch
 
 
 def test_recommend_all__neighbours(cluster, model, folder, tmp_path):
-    request = ListRequest(str(folder), model.factors_sha256(), n=5, neighbours=True)
+    request = ListRequest(str(folder), model.list_version(), n=5, neighbours=True)
     assert recommend_all(cluster, request, tmp_path / "out") == 5 * len(model.item_ids)
     table = pq.read_table(tmp_path / "out").to_pandas()
     own = table[table["item"] == 1]
@@ -119,7 +119,7 @@ def test_recommend_all__neighbours(cluster, model, folder, tmp_path):
 
 
 def test_recommend_all__leaves_nothing_of_a_failure(cluster, model, folder, tmp_path, monkeypatch):
-    request = ListRequest(str(folder), model.factors_sha256())
+    request = ListRequest(str(folder), model.list_version())
     with pytest.raises(DataError, match="the model changed while its lists were made"):
         recommend_all(cluster, ListRequest(str(folder), "0" * 64), tmp_path / "out")
 

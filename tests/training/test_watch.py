@@ -258,6 +258,9 @@ def test_a_small_month(tmp_path) -> None:
     pooled = sum(n["champion_rmse"] ** 2 * n["n_following"] for n in nights[:2]) / found["n_following"]
     assert found["champion_rmse"] == pytest.approx(pooled**0.5)
     assert "ratio" in result.output
+    lists = [night["ndcg"] for night in nights if night["ndcg"] is not None]
+    assert min(lists) <= found["ndcg"] <= max(lists) <= 1
+    assert f"NDCG@10 of {found['n_lists']:,} lists on what followed {found['ndcg']:.4f}" in result.output
     assert "One (1990)" in open_latest(tmp_path / "out" / "home" / "store").catalogue()["title"].to_pylist()
     table = (tmp_path / "out" / "nights.md").read_text()
     assert table.count("\n| ") >= 3

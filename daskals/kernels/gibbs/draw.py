@@ -19,10 +19,11 @@ from daskals.kernels.gibbs.noise import Noise, RowNoise, row_noise
 from daskals.kernels.half_step.block import BlockInput, BlockOutput, make_input, make_output
 from daskals.kernels.half_step.plain import factorise, row_gram, substitute_back, substitute_forward
 from daskals.kernels.half_step.status import BAD_PIVOT, NOT_FINITE, OK, raise_first
+from daskals.kernels.half_step.weighted import weighted_gram, weights_of
 from daskals.kernels.toolkit.chain_normals import fill_row
 from daskals.kernels.toolkit.dense import product
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
-from daskals.types import FactorRows, Float64, RatingsBlock, Ridge
+from daskals.types import FactorRows, Float32, Float64, RatingsBlock, Ridge
 
 
 @exact_jit
@@ -45,13 +46,18 @@ def _draw_solution(factor: Float64, noise: Float64, x: Float64) -> None:
 
 
 @exact_jit
-def _draw(block: BlockInput, output: BlockOutput, posterior: Posterior, noise: RowNoise) -> None:
+def _draw(
+    block: BlockInput, roots: Float32, output: BlockOutput, posterior: Posterior, noise: RowNoise
+) -> None:
     """Draw rows one by one; the plain twin of `gibbs.draw_batches`."""
     size = block.rank + 1
     gram = np.empty((size + 1, size + 1))
     system, normals = np.empty((size, size)), np.zeros(size)
     for row in range(len(output.status)):
-        output.status[row] = row_gram(block, row, gram)
+        if len(roots) > 0:
+            output.status[row] = weighted_gram(block, roots, row, gram)
+        else:
+            output.status[row] = row_gram(block, row, gram)
         if output.status[row] != OK:
             continue
         x = posterior.pulls[row].copy()
@@ -112,7 +118,8 @@ def draw_rows(
 
     Returns
     -------
-    The factor rows, shape (rows, stride), and Σ(y − xᵀz)². Rows without ratings are drawn from their prior.
+    The factor rows, shape (rows, stride), and Σw(y − xᵀz)², w the ratings' weights. Rows without
+    ratings are drawn from their prior.
 
     Raises
     ------
@@ -122,17 +129,17 @@ def draw_rows(
         If a row's precision is not positive definite, or it holds an index or rating that is none.
     """
     given = make_input(block, other, rank, mean, Ridge(0.0, 0.0))
-    output = make_output(given)
+    output, weights = make_output(given), weights_of(block)
     pulls = product(priors, np.tril(precision) + np.tril(precision, -1).T)
     own_noise = row_noise(noise, block.start)
     if PLAIN:
         posterior = Posterior(float(alpha), precision, _of_rows(pulls, block.n_rows))
         with np.errstate(over="ignore"):
-            _draw(given, output, posterior, own_noise)
+            _draw(given, weights.roots, output, posterior, own_noise)
     else:
         single = _of_rows(pulls.astype(np.float32), block.n_rows)
         posterior = Posterior(float(alpha), precision.astype(np.float32), single)
-        draw_kernel(rank)(given, output, posterior, own_noise)
+        draw_kernel(rank, weighted=block.weights is not None)(given, weights, output, posterior, own_noise)
     raise_first(output.status, block.start)
     return output.rows, float(np.add.accumulate(output.stats[:, 0])[-1]) if block.n_rows else 0.0
 

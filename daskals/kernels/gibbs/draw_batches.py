@@ -16,6 +16,7 @@ from daskals.kernels.half_step.cholesky import solve_interleaved
 from daskals.kernels.half_step.fit import Fit, fit_interleaved
 from daskals.kernels.half_step.inverse import add_noise_interleaved
 from daskals.kernels.half_step.status import OK
+from daskals.kernels.half_step.weighted_batches import WeightedInput, weighted_gram_batch
 from daskals.kernels.toolkit.chain_normals import whole_groups
 from daskals.kernels.toolkit.chain_normals_lanes import draw_interleaved
 from daskals.kernels.toolkit.jit import exact_jit
@@ -77,20 +78,30 @@ def _keep_drawn(rank: int, work: Workspace, fit: Fit, first: int, count: int, ou
 
 
 @lru_cache
-def draw_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Posterior, RowNoise], None]:
-    """Return the kernel behind `draw_rows`, made for a rank; Λ and Λm are single precision."""
+def draw_kernel(
+    rank: int, *, weighted: bool
+) -> Callable[[BlockInput, WeightedInput, BlockOutput, Posterior, RowNoise], None]:
+    """Return the kernel behind `draw_rows`, made for a rank, for ratings with weights or without.
+
+    Λ and Λm are single precision.
+    """
     size = rank + 1
-    sum_batch = gram_batch(rank)
+    sum_batch, sum_weighted = gram_batch(rank), weighted_gram_batch(rank)
 
     @exact_jit
-    def draw_block(block: BlockInput, output: BlockOutput, posterior: Posterior, noise: RowNoise) -> None:
+    def draw_block(
+        block: BlockInput, given: WeightedInput, output: BlockOutput, posterior: Posterior, noise: RowNoise
+    ) -> None:
         memory, fit_memory = make_workspace(rank, len(block.places)), make_fit()
         work, fit = unowned(memory), unowned(fit_memory)
         normals = np.empty(whole_groups(size) * LANES, np.float32)
         precision, pulls = posterior.precision, posterior.pulls
         for first in range(0, len(pulls), LANES):
             count = min(LANES, len(pulls) - first)
-            sum_batch(unowned(block), work, first, count, unowned(output))
+            if weighted:
+                sum_weighted(unowned(block), given.roots, work, first, count, unowned(output))
+            else:
+                sum_batch(unowned(block), work, first, count, unowned(output))
             _lay_out_pulls(work, pulls, first, count)
             _posterior_systems(work, size, posterior.alpha, precision)
             solve_interleaved(work.systems, work.x, work.positive, size)

@@ -20,6 +20,11 @@ from daskals.kernels.half_step.weighted_batches import WeightedInput, weighted_s
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.types import BlockStats, FactorRows, Float32, Float64, RatingsBlock, Ridge
 
+NO_WEIGHTS = WeightedInput(
+    frozen(np.empty(0), np.float32), frozen(np.empty(0), np.float64), frozen(np.empty(0), np.float32)
+)
+"""Of ratings that all count once."""
+
 
 @dataclass(frozen=True)
 class Weighting:
@@ -43,9 +48,34 @@ class Weighting:
     biased: bool = True
 
 
+def weights_of(block: RatingsBlock) -> WeightedInput:
+    """Return √w of a block's ratings and Σw of its rows, as kernels take them; nothing where all count once.
+
+    Raises DataError if a weight is not a positive number, or they are not one a rating.
+    """
+    if block.weights is None:
+        return NO_WEIGHTS
+    _check_weights(block.weights, block)
+    return WeightedInput(
+        frozen(np.sqrt(block.weights), np.float32),
+        frozen(block.row_weights, np.float64),
+        NO_WEIGHTS.shared,
+    )
+
+
 @exact_jit
-def _weighted_gram(block: BlockInput, roots: Float32, row: int, gram: Float64) -> int:
-    """Write the lower triangle of Σ w·zzᵀ, z = [q, 1, y]; return the row's status."""
+def weighted_gram(block: BlockInput, roots: Float32, row: int, gram: Float64) -> int:
+    """Write the lower triangle of Σ w·zzᵀ, z = [q, 1, y]; return the row's status.
+
+    Parameters
+    ----------
+    block, roots
+        The block, and √w of its ratings, float32, shape (ratings,).
+    row
+        The row.
+    gram
+        float64, shape (rank + 2, rank + 2): receives it.
+    """
     rank = block.rank
     gram[:] = 0.0
     z = np.ones(rank + 2)
@@ -65,12 +95,36 @@ def _weighted_gram(block: BlockInput, roots: Float32, row: int, gram: Float64) -
 
 
 @exact_jit
+def weighted_squares(block: BlockInput, roots: Float32, row: int, x: Float64) -> float:
+    """Return Σ w(y − xᵀz)² of a row rating by rating, as `plain.direct_sse` does.
+
+    Parameters
+    ----------
+    block, roots
+        The block, and √w of its ratings, float32, shape (ratings,).
+    row
+        The row.
+    x
+        Factors and bias, float64, shape (rank + 1,).
+    """
+    rank = block.rank
+    sse = 0.0
+    for j in range(block.indptr[row], block.indptr[row + 1]):
+        source = block.other[block.indices[j]]
+        error = residual_at(block, j) - source[rank + 1] - x[rank]
+        for k in range(rank):
+            error -= x[k] * source[k]
+        sse += float(roots[j]) * float(roots[j]) * error * error
+    return sse
+
+
+@exact_jit
 def _solve_plainly(block: BlockInput, weighted: WeightedInput, output: BlockOutput, size: int) -> None:
     """Solve rows one by one for `size` unknowns; the plain twin of `half_step.weighted_batches`."""
     rank, shared = block.rank, weighted.shared
     gram = np.empty((rank + 2, rank + 2))
     for row in range(len(weighted.counts)):
-        output.status[row] = _weighted_gram(block, weighted.roots, row, gram)
+        output.status[row] = weighted_gram(block, weighted.roots, row, gram)
         prior = np.zeros(rank + 1)
         if len(block.priors) > 0:
             prior[:] = block.priors[row]
@@ -174,13 +228,16 @@ def solve_weighted(
 
 def _check(block: RatingsBlock, weighting: Weighting, rank: int) -> None:
     weights, counts, shared = weighting.weights, weighting.counts, weighting.shared
-    if len(weights) != len(block.indices) or len(counts) != block.n_rows:
-        raise DataError(
-            f"{len(weights)} weights and {len(counts)} counts",
-            expected=f"one for each of {len(block.indices)} ratings and {block.n_rows} rows",
-        )
+    _check_weights(weights, block)
+    if len(counts) != block.n_rows:
+        raise DataError(f"{len(counts)} counts", expected=f"one for each of {block.n_rows} rows")
     if shared is not None and shared.shape != (rank, rank):
         raise DataError(f"the shared matrix has shape {shared.shape}", expected=f"{(rank, rank)}")
+
+
+def _check_weights(weights: Float32, block: RatingsBlock) -> None:
+    if len(weights) != len(block.indices):
+        raise DataError(f"{len(weights)} weights", expected=f"one for each of {len(block.indices)} ratings")
     bad = np.flatnonzero(~((weights > 0) & np.isfinite(weights)))
     if len(bad):
         raise DataError(

@@ -22,6 +22,7 @@ from daskals.kernels.half_step.batch import (
     make_fit,
     make_workspace,
     prior_lanes,
+    row_at,
     row_status,
     set_tiles,
 )
@@ -56,10 +57,22 @@ class WeightedInput(NamedTuple):
 
 
 @exact_jit
-def _weight_lanes(block: BlockInput, counts: Float64, first: int, count: int, weights: Float32) -> None:
-    """Lay the batch's ridge weights side by side; 1 without ratings."""
+def weighted_lanes(block: BlockInput, counts: Float64, first: int, count: int, weights: Float32) -> None:
+    """Lay the batch's ridge weights side by side, as `batch.weight_lanes` does; 1 without ratings.
+
+    Parameters
+    ----------
+    block
+        The block.
+    counts
+        float64, shape (rows,): what a row's ridge takes for its number of ratings.
+    first, count
+        The place of the batch's first row, and how many rows it has.
+    weights
+        float32, shape ((rank + 1)·LANES,): receives them.
+    """
     for lane in range(LANES):
-        row = first + lane
+        row = row_at(block, first + lane) if lane < count else 0
         rated = lane < count and block.indptr[row + 1] > block.indptr[row]
         strength = counts[row] ** block.ridge_exponent if rated else 1.0
         for k in range(block.rank + 1):
@@ -109,8 +122,18 @@ def _add_shared(shared: Float32, x: Float32, rank: int, sums: Float64, products:
 
 
 @exact_jit
-def _direct_sse(block: BlockInput, roots: Float32, row: int, x: Float32, lane: int) -> float:
-    """Return Σ w(y − xᵀz)² rating by rating, for rows that are fitted almost exactly."""
+def weighted_direct_sse(block: BlockInput, roots: Float32, row: int, x: Float32, lane: int) -> float:
+    """Return Σ w(y − xᵀz)² rating by rating, for rows that are fitted almost exactly.
+
+    Parameters
+    ----------
+    block, roots
+        The block, and √w of its ratings, float32, shape (ratings,).
+    row
+        The row.
+    x, lane
+        Solutions of the batch, shape ((rank + 1)·LANES,); the row's number in the batch.
+    """
     rank = block.rank
     coded = len(block.table) > 0
     sse = 0.0
@@ -142,17 +165,20 @@ def _finish(
             continue
         sse = fit.sse[lane]
         if sse < DIRECT_BELOW * fit.squares[lane]:
-            sse = _direct_sse(block, roots, row, work.x, lane)
+            sse = weighted_direct_sse(block, roots, row, work.x, lane)
         output.stats[row, 0] = sse
         output.stats[row, 1] = fit.penalty[lane]
         status[row] = row_status(fit.trace[lane], work.positive[lane], sse + fit.penalty[lane])
 
 
 @lru_cache
-def _weighted_gram_batch(
+def weighted_gram_batch(
     rank: int,
 ) -> Callable[[BlockInput, Float32, Workspace, int, int, BlockOutput], None]:
-    """Return the kernel that forms the packed matrices Σ w·zzᵀ of a batch of rows."""
+    """Return the kernel that forms the packed matrices Σ w·zzᵀ of a batch, as `batch.gram_batch` does.
+
+    Beside what that takes, it takes √w of the ratings.
+    """
     tile_floats = len(plan_tiles(rank, current_target()).tiles) * LANES
 
     @exact_jit
@@ -161,7 +187,7 @@ def _weighted_gram_batch(
     ) -> None:
         for lane in range(LANES):
             offset = lane * tile_floats
-            row = first + lane if lane < count else 0
+            row = row_at(block, first + lane) if lane < count else 0
             lower = block.indptr[row] if lane < count else 0
             upper = block.indptr[row + 1] if lane < count else 0
             if not indices_in_range(block.indices, lower, upper, len(block.other)):
@@ -195,7 +221,7 @@ def weighted_solver(rank: int, *, biased: bool) -> Callable[[BlockInput, Weighte
     """
     unknowns = rank + 1
     size = unknowns if biased else rank
-    sum_batch = _weighted_gram_batch(rank)
+    sum_batch = weighted_gram_batch(rank)
 
     @exact_jit
     def solve_block(block: BlockInput, weighted: WeightedInput, output: BlockOutput) -> None:
@@ -207,7 +233,7 @@ def weighted_solver(rank: int, *, biased: bool) -> Callable[[BlockInput, Weighte
             count = min(LANES, len(counts) - first)
             sum_batch(unowned(block), roots, work, first, count, unowned(output))
             prior_lanes(block, first, count, work.priors)
-            _weight_lanes(block, counts, first, count, work.weights)
+            weighted_lanes(block, counts, first, count, work.weights)
             _form_systems(work, shared, size, rank)
             for lane in range(LANES):
                 work.x[rank * LANES + lane] = 0.0

@@ -17,6 +17,7 @@ from daskals.kernels.half_step.batch import LANES
 from daskals.kernels.half_step.block import BlockInput, frozen, make_input, make_output
 from daskals.kernels.half_step.plain import factorise, row_gram
 from daskals.kernels.half_step.status import BAD_PIVOT, NOT_FINITE, OK, raise_first
+from daskals.kernels.half_step.weighted import weighted_gram, weights_of
 from daskals.kernels.prior.eliminate_batches import elimination_kernel
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.whiten import most_whitened, whiten_plain
@@ -61,14 +62,17 @@ def _invert_row(root: Float64, v: Float64, x0: Float32, inverse: Float32) -> flo
 
 
 @exact_jit
-def _eliminate(block: BlockInput, result: Eliminated, status: Int64) -> None:
+def _eliminate(block: BlockInput, roots: Float32, result: Eliminated, status: Int64) -> None:
     """Eliminate rows one by one; the plain twin of `prior.eliminate_batches`."""
     size = block.rank + 1
     gram = np.empty((size + 1, size + 1))
     v = np.empty(size)
     for place in range(len(result.order)):
         row = result.order[place]
-        status[row] = row_gram(block, row, gram)
+        if len(roots) > 0:
+            status[row] = weighted_gram(block, roots, row, gram)
+        else:
+            status[row] = row_gram(block, row, gram)
         for k in range(size):
             v[k] = gram[size, k]
             gram[k, k] += result.weights[row, 0 if k < size - 1 else 1]
@@ -112,16 +116,20 @@ def eliminate_rows(
     """
     given = make_input(block, other, rank, mean, ridge)
     counts = np.diff(given.indptr)
-    order, few = _share_out(counts, most_whitened(rank) if min(ridge.factors, ridge.bias) > 0 else 0)
+    weights, weighted = weights_of(block), block.weights is not None
+    # whitened ratings are as many as the rows': those that count otherwise go by their rows' equations
+    can_whiten = min(ridge.factors, ridge.bias) > 0 and not weighted
+    order, few = _share_out(counts, most_whitened(rank) if can_whiten else 0)
     result = _make_room(block, rank, order, few, counts)
     output = make_output(given, solved=False)
     if PLAIN:
-        strengths = counts.astype(np.float64) ** ridge.exponent * (counts > 0)
+        strengths = block.row_weights**ridge.exponent * (counts > 0)
         result.weights[:] = strengths[:, None] * np.array([ridge.factors, ridge.bias])
-        _eliminate(given, result, output.status)
+        _eliminate(given, weights.roots, result, output.status)
         whiten_plain(given, result, output.status)
     else:
-        elimination_kernel(rank)(given._replace(order=frozen(order, np.int64)), output, result)
+        ordered = given._replace(order=frozen(order, np.int64))
+        elimination_kernel(rank, weighted=weighted)(ordered, weights, output, result)
         whitening_kernel(rank)(given, few, result, output.status)
     raise_first(output.status, block.start)
     return result

@@ -24,6 +24,12 @@ from daskals.kernels.half_step.cholesky import solve_interleaved
 from daskals.kernels.half_step.fit import Fit, fit_interleaved
 from daskals.kernels.half_step.inverse import invert_interleaved
 from daskals.kernels.half_step.status import OK
+from daskals.kernels.half_step.weighted_batches import (
+    WeightedInput,
+    weighted_direct_sse,
+    weighted_gram_batch,
+    weighted_lanes,
+)
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.kernels.toolkit.simd import unowned
@@ -42,17 +48,21 @@ def _ridge_systems(work: Workspace, size: int) -> None:
 
 
 @lru_cache
-def elimination_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Eliminated], None]:
-    """Return the kernel behind `eliminate_rows`, made for a rank.
+def elimination_kernel(
+    rank: int, *, weighted: bool
+) -> Callable[[BlockInput, WeightedInput, BlockOutput, Eliminated], None]:
+    """Return the kernel behind `eliminate_rows`, made for a rank and for ratings with weights or without.
 
-    It takes the block with the order of its rows, room for their statuses, and room for what is kept of them.
+    It takes the block with the order of its rows, the ratings' weights, room for the rows' statuses, and room
+    for what is kept of them.
     """
     size = rank + 1
-    sum_batch = gram_batch(rank)
+    sum_batch, sum_weighted = gram_batch(rank), weighted_gram_batch(rank)
 
     @exact_jit
     def keep(
         block: BlockInput,
+        given: WeightedInput,
         work: Workspace,
         fit: Fit,
         first: int,
@@ -68,7 +78,9 @@ def elimination_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Eliminat
                 continue
             status[row] = row_status(fit.trace[lane], work.positive[lane], fit.sse[lane])
             sse = fit.sse[lane]
-            if sse < DIRECT_BELOW * fit.squares[lane]:
+            if sse < DIRECT_BELOW * fit.squares[lane] and weighted:
+                sse = weighted_direct_sse(block, given.roots, row, work.x, lane)
+            elif sse < DIRECT_BELOW * fit.squares[lane]:
                 sse = direct_sse_of_lane(block, block.indptr[row], block.indptr[row + 1], work.x, lane)
             result.objective[row] = sse + fit.penalty[lane]
             result.weights[row, 0] = work.weights[lane]
@@ -77,19 +89,25 @@ def elimination_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Eliminat
                 result.x0[row, k] = work.x[k * LANES + lane]
 
     @exact_jit
-    def eliminate_block(block: BlockInput, output: BlockOutput, result: Eliminated) -> None:
+    def eliminate_block(
+        block: BlockInput, given: WeightedInput, output: BlockOutput, result: Eliminated
+    ) -> None:
         memory, fit_memory = make_workspace(rank, len(block.places)), make_fit()
         work, fit = unowned(memory), unowned(fit_memory)
         for first in range(0, len(block.order), LANES):
             count = min(LANES, len(block.order) - first)
-            sum_batch(unowned(block), work, first, count, unowned(output))
-            weight_lanes(block, first, count, work.weights)
+            if weighted:
+                sum_weighted(unowned(block), given.roots, work, first, count, unowned(output))
+                weighted_lanes(block, given.counts, first, count, work.weights)
+            else:
+                sum_batch(unowned(block), work, first, count, unowned(output))
+                weight_lanes(block, first, count, work.weights)
             _ridge_systems(work, size)
             solve_interleaved(work.systems, work.x, work.positive, size)
             fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, size)
             inverse = result.inverse[first // LANES]
             invert_interleaved(work.systems, inverse, size)
-            keep(unowned(block), work, fit, first, inverse, output.status, unowned(result))
+            keep(unowned(block), unowned(given), work, fit, first, inverse, output.status, unowned(result))
         memory.positive[0] = 0  # memory is alive until here
         fit_memory.sse[0] = 0.0
 

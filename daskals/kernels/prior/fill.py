@@ -11,6 +11,7 @@ from daskals.kernels.half_step.batch import DIRECT_BELOW, LANES
 from daskals.kernels.half_step.block import BlockInput, make_input
 from daskals.kernels.half_step.inverse import multiply_interleaved
 from daskals.kernels.half_step.plain import direct_sse
+from daskals.kernels.half_step.weighted import weighted_squares, weights_of
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows, kinds_times
 from daskals.kernels.prior.whitened_product import product_floats, whitened_product
@@ -135,7 +136,9 @@ def _filling_whitened(rank: int) -> Callable[[Eliminated, Float64, Int64, Factor
 
 
 @exact_jit
-def _finish(block: BlockInput, means: Float64, places: Int64, solved: FactorRows, stats: Float64) -> None:
+def _finish(
+    block: BlockInput, roots: Float32, means: Float64, places: Int64, solved: FactorRows, stats: Float64
+) -> None:
     """Set rows without ratings to their prior mean, and turn the others' objectives into SSEs."""
     size = means.shape[1]
     x = np.empty(size)
@@ -149,7 +152,10 @@ def _finish(block: BlockInput, means: Float64, places: Int64, solved: FactorRows
             for a in range(size - 1):
                 x[a] = solved[row, a]
             x[size - 1] = solved[row, size]
-            stats[row, 0] = direct_sse(block, row, x)
+            if len(roots) > 0:
+                stats[row, 0] = weighted_squares(block, roots, row, x)
+            else:
+                stats[row, 0] = direct_sse(block, row, x)
 
 
 def fill_rows(
@@ -188,6 +194,6 @@ def fill_rows(
     _fill_solved(eliminated, means, places, solved, stats)
     _filling_whitened(rank)(eliminated, means, places, solved, stats)
     given = make_input(block, other, rank, mean, Ridge(0.0, 0.0))
-    _finish(given, means, places, solved, stats)
+    _finish(given, weights_of(block).roots, means, places, solved, stats)
     sse, penalty = np.add.accumulate(stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
     return solved, BlockStats(float(sse), float(penalty))

@@ -13,11 +13,11 @@ from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlo
 class ErrorSums(NamedTuple):
     """Sums over ratings from which every error figure follows; they add up over blocks.
 
-    `n`: number of ratings; `squared`, `squared_clipped`: Σ(r − r̂)², with r̂ as it is and with r̂ clipped to
-    the rating scale; `absolute`: Σ|r − r̂|, unclipped.
+    `n`: number of ratings, or what they count together; `squared`, `squared_clipped`: Σ(r − r̂)²,
+    with r̂ as it is and with r̂ clipped to the rating scale; `absolute`: Σ|r − r̂|, unclipped.
     """
 
-    n: int
+    n: float
     squared: float
     squared_clipped: float
     absolute: float
@@ -108,8 +108,10 @@ def score_block(
     Returns
     -------
     ErrorSums
-        Summed in float64, in row order.
+        Summed in float64, in row order, each rating as often as it counts.
     """
+    if block.weights is not None:
+        return _weighed_errors(block, predict_block(block, rows, other, rank=rank, mean=mean), limits)
     # of codes and ratings the one not in use is empty, so that one compilation serves both
     coded = len(block.scale) > 0
     codes = np.asarray(block.values if coded else block.values[:0], np.uint8)
@@ -127,6 +129,13 @@ def score_block(
         sums,
     )
     return ErrorSums(len(block.indices), float(sums[0]), float(sums[1]), float(sums[2]))
+
+
+def _weighed_errors(block: RatingsBlock, guesses: Float32, limits: tuple[float, float]) -> ErrorSums:
+    ratings, weights = block.ratings.astype(np.float64), np.asarray(block.weights, np.float64)
+    errors, clipped = ratings - guesses, ratings - np.clip(guesses.astype(np.float64), *limits)
+    sums = [float(np.sum(weights * of)) for of in (errors**2, clipped**2, np.abs(errors))]
+    return ErrorSums(float(weights.sum()), *sums)
 
 
 @jit

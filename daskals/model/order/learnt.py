@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -40,8 +40,8 @@ class OrderSettings:
 
     ridge: float = 100.0
     genre_rows: float = 10.0
-    genre_weight: float = 0.4
-    genre_exponent: float = 1.0
+    genre_weight: float = 0.8
+    genre_exponent: float = 1.25
     popularity_weight: float = 0.01
     rating_weight: float = 0.01
     unliked: float = 0.5
@@ -81,6 +81,8 @@ class Order:
         float32, shape (core,) or empty.
     popularity
         float32, shape (items,): mean interaction of an item over all users.
+    variances
+        float32: the diagonal of (ZᵀZ + λ)⁻¹, shape (core,), beside B; empty with A, which tells it.
     """
 
     settings: OrderSettings
@@ -88,11 +90,28 @@ class Order:
     products: Float32
     scale: Float32
     popularity: Float32
+    variances: Float32 = field(default_factory=lambda: np.empty(0, np.float32))
 
     @property
     def n_bytes(self) -> int:
         """Bytes of the arrays in memory."""
         return sum(array.nbytes for array in self.arrays().values())
+
+    def in_rows(self, rows: Int64) -> Order:
+        """Return the order in the rows of another catalogue.
+
+        `rows`, int64, shape (items there,), tells of each item there its row here, -1 where it has none.
+        """
+        known = np.flatnonzero(rows >= 0)
+        places = np.full(len(self.popularity), -1, np.int64)
+        places[rows[known]] = known
+        items = places[self.items]
+        kept = np.flatnonzero(items >= 0)
+        products = self.products[:, kept] if len(self.scale) else self.products[np.ix_(kept, kept)]
+        popularity = np.zeros(len(rows), np.float32)
+        popularity[known] = self.popularity[rows[known]]
+        scale, variances = (array[kept] if len(array) else array for array in (self.scale, self.variances))
+        return Order(self.settings, items[kept], np.ascontiguousarray(products), scale, popularity, variances)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name, as a model folder holds them."""
@@ -101,6 +120,7 @@ class Order:
             "order/products": self.products,
             "order/scale": self.scale,
             "order/popularity": self.popularity,
+            **({"order/variances": self.variances} if len(self.variances) else {}),
         }
 
     def attributes(self) -> dict[str, Any]:
@@ -112,5 +132,9 @@ class Order:
         """Build from what a model folder holds; see `arrays` and `attributes`."""
         return cls(
             OrderSettings(**attributes["order"]),
-            *(arrays[f"order/{name}"] for name in ("items", "products", "scale", "popularity")),
+            items=arrays["order/items"],
+            products=arrays["order/products"],
+            scale=arrays["order/scale"],
+            popularity=arrays["order/popularity"],
+            variances=arrays.get("order/variances", np.empty(0, np.float32)),
         )

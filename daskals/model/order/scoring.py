@@ -17,7 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.kernels.scoring.weighted_rows import add_rows
+from daskals.kernels.toolkit.dense import product
 from daskals.model.order.learnt import HALF_STARS, Order, interactions
+from daskals.model.order.new_items import NewItem
 from daskals.types import Float32, Float64, Int64
 
 FEW = 5.0
@@ -108,7 +110,7 @@ class OrderScorer:
         out = self._offsets.copy()
         shared = np.concatenate([lift, factors.astype(np.float64)]).astype(np.float32)
         add_rows(shared, np.arange(len(shared)), self._shared, out)
-        out[self._order.items] += self._regressed(rated, x)
+        out[self._order.items] += self.regressed(rated, x)
         return out
 
     def lifts(self, rated: Int64, x: Float32) -> Float64:
@@ -121,8 +123,8 @@ class OrderScorer:
         lifts: Float64 = x[:, None].astype(np.float64) * above / (strength * np.sqrt(self._usual))
         return lifts
 
-    def _regressed(self, rated: Int64, x: Float32) -> Float32:
-        """Return Σ_j x_j B_ji of the core's items, float32, shape (core,)."""
+    def regressed(self, rated: Int64, x: Float32) -> Float32:
+        """Return Σ_j x_j B_ji of the core's items, float32, shape (core,); `rated` and `x`: (ratings,)."""
         order = self._order
         known = self._place[rated] >= 0
         places, weights = self._place[rated][known], x[known]
@@ -163,6 +165,53 @@ class OrderScorer:
             own = order.products[:, place].astype(np.float64)
             by_item[known] = x[known] * (others * own[:, None]).sum(axis=0) * float(order.scale[place])
         return by_item, by_genre
+
+    def likeness(self, items: Int64) -> Float64:
+        """Return how alike items are, float64, shape (items, items), about 0 to 1; see `order.diversity`.
+
+        `items` are their rows, shape (items,).
+        """
+        order = self._order
+        places = self._place[items]
+        known = np.flatnonzero(places >= 0)
+        chosen = np.zeros((len(items), len(items)))
+        if len(order.scale):
+            own = order.products[:, places[known]].astype(np.float64)
+            scale = np.sqrt(order.scale[places[known]].astype(np.float64))
+            between = product(np.ascontiguousarray(own.T), own) * scale * scale[:, None]
+        else:
+            own = order.products[np.ix_(places[known], places[known])].astype(np.float64)
+            between = np.sign(own) * np.sqrt(np.maximum(own * own.T, 0.0))
+        between[np.diag_indices(len(known))] = 0.0
+        chosen[np.ix_(known, known)] = between / max(float(between.max(initial=0.0)), 1e-12)
+        if not self._genres.shape[1]:
+            return chosen
+        lengths = np.sqrt(self._genres[items].sum(axis=1, keepdims=True))
+        genres = self._genres[items] / np.maximum(lengths, 1.0)
+        alike: Float64 = 0.5 * (chosen + product(genres, np.ascontiguousarray(genres.T)))
+        return alike
+
+    def score_of_new(self, item: NewItem, rated: Int64, ratings: Float32, factors: Float32) -> float:
+        """Score an item that is not in the order, as `scores` does the others.
+
+        Parameters
+        ----------
+        item
+            What is known of it.
+        rated, ratings
+            Rows of the items the person rated, and how, shape (ratings,).
+        factors
+            The person's factors, shape (rank,).
+        """
+        x = self.interactions(ratings)
+        places = self._place[rated]
+        known = places >= 0
+        chosen = float(np.sum(x[known] * item.column[places[known]]))
+        popularity = np.array([item.popularity])
+        by_genre = self.genre_part(item.genres[None], popularity)[0]
+        taste = self._rating * float(np.sum(item.factors * factors))
+        base = float(self.base(popularity, np.array([item.bias]))[0])
+        return chosen + float(np.sum(self.lifts(rated, x).sum(axis=0) * by_genre)) + base + taste
 
     def popularity_part(self, target: int) -> float:
         """Return p·P_i of an item."""

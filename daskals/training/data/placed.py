@@ -11,12 +11,14 @@ from daskals.cluster.workers import Cluster
 from daskals.store.blocks import BlockSource
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
+from daskals.store.weighing import Weighing
 from daskals.training.data.plan import plan_blocks
 from daskals.training.data.residency import Demand, block_bytes, choose_resident, memory_budgets
 from daskals.training.half_step import SideData, load_side
 from daskals.training.scoring import HeldOut, load_held_out
 from daskals.types import AS_RATED, SIDES, TEST, TRAIN, VALIDATION, Int64, Side, Standard
 
+WEIGHT_BYTES = 4
 _HELD_OUT = (("validation", VALIDATION), ("test", TEST))
 
 
@@ -39,18 +41,27 @@ class PlacedRatings:
 class RatingsPlan:
     """How the ratings of a split are cut for a rank, and what each block takes in memory.
 
-    `standard` is what the ratings are measured from and in.
+    `standard` is what the ratings are measured from and in, `weighing` what those of training count.
     """
 
-    def __init__(self, store: RatingsStore, split: Split, rank: int, standard: Standard = AS_RATED) -> None:
+    def __init__(
+        self,
+        store: RatingsStore,
+        split: Split,
+        rank: int,
+        standard: Standard = AS_RATED,
+        weighing: Weighing | None = None,
+    ) -> None:
         self._standard = standard
+        self._weighing = weighing
         self._store = store
         self._split = split
         counts = {side: split.train_counts(side) for side in SIDES}
         self.ranges = {side: plan_blocks(counts[side], rank) for side in SIDES}
         self.starts = {side: [rows.start for rows in self.ranges[side]] for side in SIDES}
         value_bytes = 1 if len(store.scale) else 4
-        self._bytes = {side: block_bytes(counts[side], self.ranges[side], value_bytes) for side in SIDES}
+        train_bytes = value_bytes + (0 if weighing is None else WEIGHT_BYTES)
+        self._bytes = {side: block_bytes(counts[side], self.ranges[side], train_bytes) for side in SIDES}
         others = np.diff(store.indptr("user")) - counts["user"]
         self._held_out_bytes = {
             name: block_bytes(_share(others, n, split), self.ranges["user"], value_bytes)
@@ -95,8 +106,11 @@ class RatingsPlan:
         return PlacedRatings(sides, parts.get("validation"), parts.get("test"))
 
     def _sources(self, side: Side, part: int) -> list[BlockSource]:
+        weighing = self._weighing if part == TRAIN else None
         return [
-            BlockSource(self._store.path, side, (start, stop), self._split.key, part, self._standard)
+            BlockSource(
+                self._store.path, side, (start, stop), self._split.key, part, self._standard, weighing
+            )
             for start, stop in self.ranges[side]
         ]
 

@@ -63,7 +63,7 @@ class SmallValues(NamedTuple):
 
 
 def submit_sweep(
-    cluster: Cluster, sides: Mapping[Side, SideChain], chain: Chain, spec: SweepSpec, n_train: int, key: str
+    cluster: Cluster, sides: Mapping[Side, SideChain], chain: Chain, spec: SweepSpec, weight: float, key: str
 ) -> Chain:
     """Start one sweep: users, their prior, items, their prior, noise.
 
@@ -73,8 +73,8 @@ def submit_sweep(
         Where the tasks run; what stays the same in all sweeps, by side.
     chain, spec
         The present values, and what the tasks of this sweep share.
-    n_train, key
-        Training ratings; tells tasks apart.
+    weight, key
+        What the training ratings count together; tells tasks apart.
     """
     priors = dict(chain.priors)
     given = Given(chain.items, chain.users, priors["user"], chain.alpha)
@@ -83,7 +83,7 @@ def submit_sweep(
     given = Given(users, chain.items, priors["item"], chain.alpha)
     items = submit_rows(cluster, sides["item"], given, spec, key)
     priors["item"] = submit_prior(cluster, sides["item"], items, priors["item"], spec, key)
-    alpha = cluster.submit(next_alpha, items.stats, n_train, spec, key=f"draw-noise-{key}")
+    alpha = cluster.submit(next_alpha, items.stats, weight, spec, key=f"draw-noise-{key}")
     etas = {
         side: cluster.submit(read_eta, priors[side], key=f"read-{side}-eta-{key}")
         for side, own in sides.items()

@@ -151,7 +151,7 @@ def draw_eta(draws: Draws, weights: Float64, precision: Float64, hyperprior: Hyp
     return draws.gamma(hyperprior.eta_shape + 0.5 * weights.size) / rate
 
 
-def draw_alpha(draws: Draws, sse: float, n: int, hyperprior: Hyperprior) -> float:
+def draw_alpha(draws: Draws, sse: float, n: float, hyperprior: Hyperprior) -> float:
     """Draw the noise precision given n squared errors that sum to `sse`: Gamma."""
     return draws.gamma(hyperprior.noise_shape + 0.5 * n) / (hyperprior.noise_rate + 0.5 * sse)
 

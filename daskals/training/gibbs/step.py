@@ -99,7 +99,7 @@ class GibbsStep:
         self._ends = ends
         self._warm = warm
         self._kept = kept_sweeps(config.sweeps, config.burn_in, config.keep_samples)
-        self._plan = RatingsPlan(problem.store, problem.split, self._rank, problem.standard)
+        self._plan = RatingsPlan(problem.store, problem.split, self._rank, problem.standard, problem.weighing)
         self._ratings: PlacedRatings
         self._ratings_memory = ratings_memory
         self._judged = judged
@@ -136,7 +136,7 @@ class GibbsStep:
         else:
             rows = {side: scale_rows(rows[side], rank, 1.0 / sigma) for side in SIDES}
             priors = {side: self._fixed_prior(side) for side in SIDES}
-        alpha = self._problem.split.n_train / max(warm.train.squared / sigma**2, 1e-12)
+        alpha = warm.train.n / max(warm.train.squared / sigma**2, 1e-12)
         state = GibbsState((), rows, priors, alpha, [], None, 0.0)
         return self.hand_out(state, key), state
 
@@ -180,7 +180,7 @@ class GibbsStep:
             deviation=problem.split.standard.deviation / problem.standard.deviation,
             unprojected=frozenset(side for side, chain in self._sides.items() if not chain.from_moments),
         )
-        chain = submit_sweep(cluster, self._sides, position, spec, problem.split.n_train, key)
+        chain = submit_sweep(cluster, self._sides, position, spec, problem.total_weight, key)
         if test is None or sweep < config.burn_in:
             return chain
         return replace(chain, tallies=submit_tallies(cluster, test, chain, spec, key))
@@ -199,7 +199,7 @@ class GibbsStep:
             epoch=sweep + 1,
             epochs=self.epochs,
             objective=0.5 * (alpha * items.sse + users.penalty + items.penalty),
-            train_rmse=math.sqrt(max(items.sse, 0.0) / problem.split.n_train),
+            train_rmse=math.sqrt(max(items.sse, 0.0) / problem.total_weight),
             validation_rmse=None,
             test_rmse=self._monitored(position, sweep + 1, noise_total),
             seconds=seconds,

@@ -347,7 +347,7 @@ def read_eta(prior: SidePrior) -> float:
     return prior.eta
 
 
-def next_alpha(stats: BlockStats, n: int, spec: SweepSpec) -> float:
+def next_alpha(stats: BlockStats, n: float, spec: SweepSpec) -> float:
     """Draw the noise precision from the items' squared errors."""
     return draw_alpha(prior_draws(spec.seed, spec.sweep, "noise"), stats.sse, n, spec.hyperprior)
 

@@ -1,0 +1,184 @@
+"""Weights of an order's parts, chosen on a tenth of the training ratings that it is not learnt from.
+
+From the defaults, one weight after the other is moved to the value under which lists of ten find most of
+what was held out, NDCG and recall together, if that is more than one standard error of the paired
+difference better: small sets keep the defaults. The order that is saved is then learnt from all of train.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daskals.evaluation.figures import user_figures
+from daskals.kernels.scoring.dense import top_of_scores
+from daskals.kernels.scoring.topk import SeenItems
+from daskals.kernels.toolkit.dense import product
+from daskals.model.order.learnt import Order, OrderSettings
+from daskals.model.order.scoring import OrderScorer, RatingParts
+from daskals.types import Float32, Float64, Int64, RatingsBlock
+
+GRID = {
+    "genre_weight": (0.0, 0.2, 0.4, 0.8, 1.6),
+    "genre_exponent": (0.75, 1.0, 1.25, 1.5),
+    "popularity_weight": (0.0, 0.01, 0.05, 0.2, 1.0),
+}
+"""Weights that are tried: those for which nothing need be learnt again."""
+
+SHARE = 0.1
+FEWEST_USERS = 300
+"""Users with something to find below which differences are chance, and the defaults are kept."""
+
+MOST_USERS = 1_000
+MOST_BYTES = 1 << 28
+"""What the scores of these users may take."""
+
+TURNS = 2
+LENGTH = 10
+
+
+class HeldOut(NamedTuple):
+    """Training ratings apart: what an order is learnt from, and what its lists are to find.
+
+    Attributes
+    ----------
+    train
+        All users' ratings without those held out.
+    users
+        Rows of the users that are judged, int64, shape (users,).
+    liked
+        What they liked of what was held out.
+    """
+
+    train: RatingsBlock
+    users: Int64
+    liked: SeenItems
+
+
+@dataclass(frozen=True)
+class OrderChoice:
+    """What was chosen.
+
+    Attributes
+    ----------
+    settings
+        The weights.
+    users
+        Users that were judged; with 0 there were too few, and the defaults are kept.
+    before, after
+        Mean of NDCG and recall at 10 with the defaults, and with what was chosen.
+    """
+
+    settings: OrderSettings
+    users: int
+    before: float | None = None
+    after: float | None = None
+
+    def section(self) -> dict[str, Any]:
+        """Return what a report tells of it."""
+        return {name: value for name, value in asdict(self).items() if name != "settings"}
+
+
+def hold_out(block: RatingsBlock, liked: Float32, n_items: int, seed: int) -> HeldOut | None:
+    """Set a tenth of all ratings aside; None where too few users have something to find.
+
+    Parameters
+    ----------
+    block
+        All users' training ratings.
+    liked
+        1 for a rating that is liked, shape (ratings,).
+    n_items, seed
+        All items; of the draw.
+    """
+    held = np.random.default_rng(seed).random(len(block.indices)) < SHARE
+    owners = np.repeat(np.arange(block.n_rows), np.diff(block.indptr))
+    wanted = held & (liked == 1.0)
+    people = np.unique(owners[wanted])
+    if len(people) < FEWEST_USERS:
+        return None
+    most = int(min(MOST_USERS, max(MOST_BYTES // (4 * n_items), FEWEST_USERS)))
+    people = people[np.linspace(0, len(people) - 1, min(most, len(people))).astype(np.int64)]
+    wanted &= np.isin(owners, people)
+    counts = np.bincount(owners[wanted], minlength=block.n_rows)[people]
+    found = SeenItems(np.append(0, np.cumsum(counts)).astype(np.int64), block.indices[wanted])
+    kept = np.append(0, np.cumsum(np.bincount(owners[~held], minlength=block.n_rows))).astype(np.int64)
+    train = block._replace(indptr=kept, indices=block.indices[~held], values=block.values[~held])
+    return HeldOut(train, people.astype(np.int64), found)
+
+
+class _Judge:
+    """Finds how good weights are, of users whose scores are there in parts."""
+
+    def __init__(self, order: Order, held: HeldOut, genres: Float64, limits: tuple[float, float]) -> None:
+        self._order, self._liked, self._genres = order, held.liked, genres
+        n_items = len(genres)
+        # the predicted rating knows what is held out: its share is not judged
+        self._rating = RatingParts(np.zeros((n_items, 0), np.float32), np.zeros(n_items, np.float32), limits)
+        scorer, block = OrderScorer(order, genres, self._rating), held.train
+        owned = [slice(block.indptr[user], block.indptr[user + 1]) for user in held.users]
+        counts = [own.stop - own.start for own in owned]
+        indptr = np.append(0, np.cumsum(counts)).astype(np.int64)
+        self._seen = SeenItems(indptr, np.concatenate([block.indices[own] for own in owned]))
+        ratings = block.ratings
+        chosen, lifts = [], []
+        for own in owned:
+            rated, x = block.indices[own].astype(np.int64), scorer.interactions(ratings[own])
+            chosen.append(scorer.regressed(rated, x))
+            lifts.append(scorer.lifts(rated, x).sum(axis=0))
+        self._chosen, self._lifts = np.stack(chosen), np.stack(lifts)
+
+    def __call__(self, settings: OrderSettings) -> Float64:
+        """Return each user's mean of NDCG and recall at 10, float64, shape (users,)."""
+        scorer = OrderScorer(replace(self._order, settings=settings), self._genres, self._rating)
+        popularity = self._order.popularity.astype(np.float64)
+        by_genre = scorer.genre_part(self._genres, popularity)
+        scores = product(self._lifts, np.ascontiguousarray(by_genre.T)).astype(np.float32)
+        scores += scorer.base(popularity, np.zeros(len(popularity))).astype(np.float32)
+        scores[:, self._order.items] += self._chosen
+        figures = user_figures(top_of_scores(scores, LENGTH, self._seen).items, self._liked)
+        mean: Float64 = (figures.ndcg + figures.recall) / 2
+        return mean
+
+
+def choose_settings(order: Order, held: HeldOut, genres: Float64, limits: tuple[float, float]) -> OrderChoice:
+    """Choose the weights of an order's parts.
+
+    Parameters
+    ----------
+    order
+        Learnt from `held.train` with the weights that are begun with.
+    held
+        What lists are to find.
+    genres
+        Which genres items are of, float64, shape (items, genres).
+    limits
+        Of the rating scale.
+    """
+    judge, settings = _Judge(order, held, genres, limits), order.settings
+    found = before = judge(settings)
+    grid = GRID if genres.shape[1] else {"popularity_weight": GRID["popularity_weight"]}
+    for _ in range(TURNS):
+        moved = False
+        for name, values in grid.items():
+            tried = [replace(settings, **{name: value}) for value in values]
+            better = [
+                (gain, one, figures)
+                for one in tried
+                if one != settings and (gain := _sure_gain(figures := judge(one), found)) > 0
+            ]
+            if better:
+                _, settings, found = max(better, key=lambda each: each[0])
+                moved = True
+        if not moved:
+            break
+    return OrderChoice(settings, len(before), float(before.mean()), float(found.mean()))
+
+
+def _sure_gain(figures: Float64, against: Float64) -> float:
+    """Return the mean gain where it is more than its standard error, else 0."""
+    gain = figures - against
+    error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
+    return float(gain.mean()) if gain.mean() > error else 0.0

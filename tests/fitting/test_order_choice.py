@@ -1,0 +1,76 @@
+"""Weights of an order that held-out training ratings choose: moved where that surely helps, else kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from daskals.fitting import order_choice
+from daskals.fitting.order import gather_interactions, learn_order
+from daskals.fitting.order_choice import FEWEST_USERS, choose_settings, hold_out
+from daskals.model.order.learnt import OrderSettings
+from daskals.types import RatingsBlock
+
+LIMITS = (0.5, 5.0)
+
+
+def popular_only(n_users: int = 400, n_items: int = 60, seed: int = 0) -> RatingsBlock:
+    """Return ratings, all liked, of people who choose by nothing but popularity."""
+    rng = np.random.default_rng(seed)
+    weights = 1.0 / (1.0 + np.arange(n_items)) ** 0.8
+    rows = [
+        np.sort(rng.choice(n_items, 20, replace=False, p=weights / weights.sum())) for _ in range(n_users)
+    ]
+    indptr = np.arange(0, 20 * n_users + 1, 20)
+    return RatingsBlock(
+        0,
+        indptr,
+        np.concatenate(rows).astype(np.int32),
+        np.full(20 * n_users, 4, np.float32),
+        np.empty(0, np.float32),
+    )
+
+
+def choice_of(block: RatingsBlock, settings: OrderSettings):
+    genres = np.zeros((60, 0))
+    held = hold_out(block, np.ones(len(block.indices), np.float32), 60, seed=3)
+    assert held is not None
+    order = learn_order(gather_interactions(held.train, 60, genres, LIMITS, 0.5), settings, 0.0)
+    return choose_settings(order, held, genres, LIMITS)
+
+
+def test_a_weight_moves_where_that_surely_helps():
+    block = popular_only()
+    start = OrderSettings(ridge=1.0, popularity_weight=0.0)
+    found = choice_of(block, start)
+    assert found.settings.popularity_weight > 0
+    assert found.after > found.before
+    assert found.settings == choice_of(block, start).settings
+    assert found.section() == {"users": found.users, "before": found.before, "after": found.after}
+
+
+def test_what_is_within_chance_is_left_alone(monkeypatch):
+    monkeypatch.setattr(order_choice, "GRID", {"popularity_weight": (0.0100001, 0.0099999)})
+    settings = OrderSettings(ridge=1.0)
+    found = choice_of(popular_only(), settings)
+    assert found.settings == settings
+    assert found.after == found.before
+
+
+def test_what_is_held_out_is_not_learnt_from():
+    block = popular_only()
+    liked = np.where(np.arange(len(block.indices)) % 2, 1.0, 0.0).astype(np.float32)
+    held = hold_out(block, liked, 60, seed=3)
+    owners = np.repeat(np.arange(block.n_rows), np.diff(held.train.indptr))
+    train = set(zip(owners.tolist(), held.train.indices.tolist(), strict=True))
+    wanted = np.repeat(held.users, np.diff(held.liked.indptr))
+    found = set(zip(wanted.tolist(), held.liked.indices.tolist(), strict=True))
+    assert found
+    assert not found & train
+    everything = np.repeat(np.arange(block.n_rows), 20)[liked == 1.0]
+    assert found <= set(zip(everything.tolist(), block.indices[liked == 1.0].tolist(), strict=True))
+    assert 0.05 < 1 - len(train) / len(block.indices) < 0.15
+
+
+def test_too_few_people_keep_the_defaults():
+    block = popular_only(n_users=FEWEST_USERS // 2)
+    assert hold_out(block, np.ones(len(block.indices), np.float32), 60, seed=3) is None
