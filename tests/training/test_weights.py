@@ -75,7 +75,7 @@ def pair(tmp_path_factory) -> tuple[Path, Path]:
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_a_weight_of_two_is_the_rating_twice(kind, pair, client):
     weighed, repeated = (fit(path, options(kind), client) for path in pair)
-    last_digits = 1e-4 if kind == "bayes" else 2e-5  # a chain carries what rounding does on
+    last_digits = 2e-3 if kind == "bayes" else 2e-5  # a posterior is kept in half precision
     for rows in ("user_rows", "item_rows"):
         np.testing.assert_allclose(getattr(weighed, rows), getattr(repeated, rows), rtol=0, atol=last_digits)
     assert weighed.mean == pytest.approx(repeated.mean, rel=1e-6 if kind == "bayes" else 1e-12)

@@ -177,7 +177,7 @@ class GibbsStep:
             sweep=sweep,
             hyperprior=Hyperprior(),
             ends=self._ends,
-            deviation=problem.split.standard.deviation / problem.standard.deviation,
+            deviation=problem.rated.deviation / problem.standard.deviation,
             unprojected=frozenset(side for side, chain in self._sides.items() if not chain.from_moments),
         )
         chain = submit_sweep(cluster, self._sides, position, spec, problem.total_weight, key)
