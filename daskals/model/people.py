@@ -150,7 +150,8 @@ class PeopleModel(OrderedModel):
             For an unknown user, a rating off the scale, or a user twice.
         """
         rows, values = read_profile_ratings(ratings, self, "user")
-        own = self._item_start(list(genres), year, start)
+        genres = list(genres)
+        own = self._item_start(genres, year, start)
         parts = rating_parts(self.feature_groups["item"], rows, None, self.rank + 1)
         known = (
             new_traits(genres, self.traits.names) > 0 if genres else np.zeros(len(self.traits.names), bool)
