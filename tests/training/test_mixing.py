@@ -81,6 +81,6 @@ def test_a_note_names_what_has_not_mixed_and_what_to_do():
     assert mixing_lines({}) == []
     slow = {**mixed, "user_eta": {**figures, "r_hat": 1.437}}
     assert mixing_notes({"mixing": slow}) == [
-        "the chain has not mixed: R-hat is 1.44 of user eta (mixed: at most 1.1); "
+        "the chain has not mixed: R-hat is 1.44 of user eta (mixed: at most 1.1), 1.02 of predictions; "
         "more --sweeps and a longer --burn-in may change its figures"
     ]
