@@ -70,6 +70,7 @@ def _of_map(model: Model, found: ItemMap, named: list[int]) -> Numbers:
     coloured = [name for name in HIGHLIGHTED if name in names]
     coloured += [names[genre] for genre in common if names[genre] not in coloured][: 3 - len(coloured)]
     no_genres = missing(NO_GENRES)
+    compared = model.compared_items[found.rows].astype(np.float64)
     return {
         "map": {
             "axes": list(found.axes),
@@ -83,7 +84,7 @@ def _of_map(model: Model, found: ItemMap, named: list[int]) -> Numbers:
         },
         "genre_means": genre_means(found.places, genres, names) if names else no_genres,
         "claims": paper_claims(found.places, genres, names) if names else no_genres,
-        "neighbours": neighbour_agreement(found.factors, genres, popularity) if names else no_genres,
+        "neighbours": neighbour_agreement(compared, genres, popularity) if names else no_genres,
         "silhouette": silhouette(found.factors, genres) if names else no_genres,
     }
 

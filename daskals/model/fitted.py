@@ -257,7 +257,7 @@ class Model(PeopleModel):
     def similar_items(
         self, item: Any, n: int = 10, *, filters: Filters = NO_FILTERS, output: Output = "pandas"
     ) -> Frame:
-        """List the n items nearest to one in taste: by the cosine of their factors.
+        """List the n items nearest to one in taste: by the cosine of factors, or of a posterior's samples.
 
         `item` is an id, a title, or the profile of an item folded in. Columns as `recommend` gives them,
         with `similarity` in place of the score. Items whose factors say nothing are nobody's neighbours:
@@ -265,13 +265,13 @@ class Model(PeopleModel):
         """
         allowed = self.allowed(filters) & ~self._dust["item"]
         if isinstance(item, Profile):
-            factors = item.row[:, : self.rank]
+            panels, own = self._unit_items, item.row[:, : self.rank]
         else:
             row = self.find_item(item)
             self._refuse_dust("item", row)
             allowed[row] = False
-            factors = self.item_factors[row : row + 1]
-        rows, cosines = best_rows(self._unit_items, unit_rows(factors)[0], n, allowed, "items")
+            panels, own = self._compared_units, self.compared_items[row : row + 1]
+        rows, cosines = best_rows(panels, unit_rows(own)[0], n, allowed, "items")
         return self._listed(rows, "similarity", cosines, output)
 
     def similar_users(self, user: Person, n: int = 10, *, output: Output = "pandas") -> Frame:

@@ -16,6 +16,7 @@ from daskals.errors import ConfigError
 from daskals.kernels.scoring.topk import ItemPanels
 from daskals.model.list_order import Scoring
 from daskals.model.lookup import LookupModel
+from daskals.model.neighbours import compared_rows
 from daskals.model.order.scoring import OrderScorer, RatingParts
 from daskals.model.profile import Profile
 from daskals.model.top_items import DUST, pack_units, pack_with_bias
@@ -165,6 +166,17 @@ class OrderedModel(LookupModel):
     def items_with_bias(self) -> ItemPanels:
         """The items packed for lists by rating, their bias as one factor more."""
         return pack_with_bias(self.item_factors, self.item_biases)
+
+    @cached_property
+    def compared_items(self) -> Float32:
+        """What items are compared by, float32, shape (items, any): factors, or a posterior's samples."""
+        if self.samples is None or not self.rank:
+            return self.item_factors
+        return compared_rows(self.samples, self.user_counts)
+
+    @cached_property
+    def _compared_units(self) -> ItemPanels:
+        return pack_units(self.compared_items)
 
     @cached_property
     def _unit_items(self) -> ItemPanels:

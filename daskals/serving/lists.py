@@ -198,7 +198,7 @@ def _pack(request: ListRequest) -> ItemPanels:
     allowed = model.allowed(request.filters)
     if request.neighbours:
         told = allowed & ~model.is_dust("item")
-        return pack_items(unit_rows(model.item_factors), np.zeros(len(model.item_ids), np.float32), told)
+        return pack_items(unit_rows(model.compared_items), np.zeros(len(model.item_ids), np.float32), told)
     offsets = np.float32(request.scoring.item_weight) * model.item_biases
     return pack_items(np.ascontiguousarray(model.item_factors), offsets, allowed)
 
@@ -297,7 +297,7 @@ def _by_affinity(request: ListRequest, model: Model, rows: Int64, seen: SeenItem
 
 def _lists(request: ListRequest, model: Model, panels: ItemPanels, rows: Int64, seen: SeenItems) -> pa.Table:
     if request.neighbours:
-        found = top_items(panels, unit_rows(model.item_factors[rows]), request.n, seen)
+        found = top_items(panels, unit_rows(model.compared_items[rows]), request.n, seen)
         found.items[model.is_dust("item")[rows]] = NOTHING
         return _table(model, request, rows, found)
     if request.order == "affinity":
