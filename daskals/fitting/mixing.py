@@ -59,12 +59,14 @@ def mixing_notes(report: dict[str, Any]) -> list[str]:
         return []
     named = ", ".join(f"{value:.2f} of {name.replace('_', ' ')}" for name, value in slow.items())
     predictions = told["predictions"]
-    # a hyperparameter may wander while what is predicted stands
-    stands = predictions is not None and "predictions" not in slow
-    rest = f", {predictions['r_hat']:.2f} of predictions" if stands else ""
+    if predictions is not None and all(name.endswith("eta") for name in slow):
+        return [
+            f"a hyperparameter still wanders (R-hat {named}; settled: at most {MOST_R_HAT}), predictions have "
+            f"settled ({predictions['r_hat']:.2f})"
+        ]
     return [
-        f"the chain has not mixed: R-hat is {named} (mixed: at most {MOST_R_HAT}){rest}; "
-        "more --sweeps and a longer --burn-in may change its figures"
+        f"the chain has not mixed: R-hat is {named} (mixed: at most {MOST_R_HAT}); more --sweeps and a longer "
+        "--burn-in may change its figures"
     ]
 
 

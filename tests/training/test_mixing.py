@@ -79,8 +79,12 @@ def test_a_note_names_what_has_not_mixed_and_what_to_do():
         "R-hat at most 1.02; of noise, 300 sweeps are worth 90; of predictions, 300 samples are worth 90"
     ]
     assert mixing_lines({}) == []
-    slow = {**mixed, "user_eta": {**figures, "r_hat": 1.437}}
-    assert mixing_notes({"mixing": slow}) == [
-        "the chain has not mixed: R-hat is 1.44 of user eta (mixed: at most 1.1), 1.02 of predictions; "
-        "more --sweeps and a longer --burn-in may change its figures"
+    wanders = {**figures, "r_hat": 1.437}
+    assert mixing_notes({"mixing": {**mixed, "user_eta": wanders}}) == [
+        "a hyperparameter still wanders (R-hat 1.44 of user eta; settled: at most 1.1), predictions have "
+        "settled (1.02)"
     ]
+    for slow in ({"noise": wanders}, {"user_eta": wanders, "predictions": None}):
+        (note,) = mixing_notes({"mixing": {**mixed, **slow}})
+        assert note.startswith("the chain has not mixed: R-hat is 1.44 of ")
+        assert note.endswith("; more --sweeps and a longer --burn-in may change its figures")
