@@ -61,12 +61,12 @@ def mixing_notes(report: dict[str, Any]) -> list[str]:
     predictions = told["predictions"]
     if predictions is not None and all(name.endswith("eta") for name in slow):
         return [
-            f"a hyperparameter still wanders (R-hat {named}; settled: at most {MOST_R_HAT}), predictions have "
-            f"settled ({predictions['r_hat']:.2f})"
+            f"a hyperparameter still wanders (R-hat {named}; settled: at most {MOST_R_HAT}), predictions "
+            f"have settled ({predictions['r_hat']:.2f})"
         ]
     return [
-        f"the chain has not mixed: R-hat is {named} (mixed: at most {MOST_R_HAT}); more --sweeps and a longer "
-        "--burn-in may change its figures"
+        f"the chain has not mixed: R-hat is {named} (mixed: at most {MOST_R_HAT}); more --sweeps and a "
+        "longer --burn-in may change its figures"
     ]
 
 
