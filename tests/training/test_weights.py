@@ -86,7 +86,7 @@ def test_a_weight_of_two_is_the_rating_twice(kind, pair, client):
             assert name == "train_rmse"
         else:
             assert both[0] == pytest.approx(both[1], rel=1e-5)
-    if kind != "ials":
+    if kind not in ("ials", "bayes"):  # whose figure is that of its saved samples, each rating once
         assert weighed.report["train_rmse"] == pytest.approx(repeated.report["train_rmse"], rel=1e-5)
 
 
