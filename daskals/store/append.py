@@ -130,8 +130,8 @@ def _is_known(base: RatingsStore, table: RatingsTable, again: Int64, at: Int64) 
     known = np.asarray((base.scale[stored] if len(base.scale) else stored) == table.values[again])
     if base.has_timestamps and table.timestamps is not None:
         known &= base.read_column("user", "timestamps", 0, base.n_ratings)[at] == table.timestamps[again]
-    if base.has_weights or table.weights is not None:
-        known &= _weights(base, "user")[at] == _coming_weights(table)[again]
+    if table.weights is not None:  # else what a rating counts is as it was
+        known &= _weights(base, "user")[at] == table.weights[again]
     return known
 
 

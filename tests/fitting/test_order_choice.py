@@ -57,7 +57,7 @@ def test_what_is_within_chance_is_left_alone(monkeypatch):
 
 
 def test_what_is_held_out_is_not_learnt_from():
-    block = popular_only()
+    block = popular_only(n_users=700)
     liked = np.where(np.arange(len(block.indices)) % 2, 1.0, 0.0).astype(np.float32)
     held = hold_out(block, liked, 60, seed=3)
     owners = np.repeat(np.arange(block.n_rows), np.diff(held.train.indptr))

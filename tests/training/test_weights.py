@@ -86,7 +86,7 @@ def test_a_weight_of_two_is_the_rating_twice(kind, pair, client):
             assert name == "train_rmse"
         else:
             assert both[0] == pytest.approx(both[1], rel=1e-5)
-    if kind != "ials":
+    if kind not in ("ials", "bayes"):  # whose figure is that of its saved samples, each rating once
         assert weighed.report["train_rmse"] == pytest.approx(repeated.report["train_rmse"], rel=1e-5)
 
 
@@ -148,9 +148,13 @@ def test_later_versions_of_a_store_keep_weights(tmp_path):
     first = make_table(n_ratings=30, tags=None, weights=weights)
     store = write_store(first, tmp_path / "store")
     assert store.manifest.to_attributes()["format_version"] == 2
-    again = append(tmp_path / "store", make_table(n_ratings=30, tags=None))  # the same ratings, counting once
-    assert again.lineage["changed"] == 30 - int(np.count_nonzero(weights == 1.0))
-    np.testing.assert_array_equal(again.read_column("user", "weights", 0, again.n_ratings), 1.0)
+    assert append(tmp_path / "store", make_table(n_ratings=30, tags=None)).lineage == {}  # known already
+    doubled = make_table(n_ratings=30, tags=None, weights=2 * weights)
+    again = append(tmp_path / "store", doubled)
+    assert again.lineage["changed"] == 30
+    np.testing.assert_array_equal(
+        again.read_column("item", "weights", 0, 30), 2 * store.read_column("item", "weights", 0, 30)
+    )
     fewer = forget_users(tmp_path / "store", first.user_ids[:1])
     assert fewer.has_weights
     assert len(fewer.read_column("item", "weights", 0, fewer.n_ratings)) == fewer.n_ratings
