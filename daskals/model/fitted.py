@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from daskals.model.people import PeopleModel, Person
 from daskals.model.profile import Explanation, Profile, explain
 from daskals.model.tables import Frame, Output, as_output, item_table
 from daskals.model.top_items import best_rows, best_scores, unit_rows
+from daskals.model.update import kept_ratings, read_new_ratings, updated
 from daskals.types import SIDES, Float32, Int64, Side
 
 NO_FILTERS = Filters()
@@ -35,6 +36,14 @@ class Model(PeopleModel):
     is folded in (`fold_in`) and can then stand wherever a user id can. Lists come as pandas or Arrow frames.
     See `FactorModel` for the attributes, `predict`, `rows_of`, `save` and `load`.
     """
+
+    def update(self, ratings: Any, columns: Mapping[str, str] | None = None) -> Self:
+        """Return a model that knows more ratings, without a training; this one stays as it is.
+
+        `ratings` is a file, a folder or a table, as for training, `columns` names its columns. Touched
+        people get the row of `fold_in`, touched items theirs, new ones too; see `model.update`.
+        """
+        return updated(self, read_new_ratings(ratings, columns), kept_ratings(self))
 
     def recommend(
         self,

@@ -113,18 +113,23 @@ class Fold:
             values=ratings,
             scale=np.empty(0, np.float32),
         )
-        if self.implicit is not None:
-            rows, _ = self.implicit.solve(block, self.other, side_gram(self.other, self.rank))
-            return Profile(self.side, rows, self.rank, rated, ratings, own_prior, parts, seen=rated)
-        rows, _ = solve_rows(
-            block,
-            self.other,
-            rank=self.rank,
-            mean=self.mean,
-            ridge=self.ridge,
-            prior=(own_prior + parts.sum(axis=0))[None].astype(np.float32),
-        )
+        rows = self.rows(block, (own_prior + parts.sum(axis=0))[None].astype(np.float32))
         return Profile(self.side, rows, self.rank, rated, ratings, own_prior, parts, seen=rated)
+
+    def rows(self, block: RatingsBlock, prior: Float32) -> FactorRows:
+        """Solve several rows; each is the one that `solve` gives it alone.
+
+        Parameters
+        ----------
+        block
+            Their ratings.
+        prior
+            Their prior means, shape (rows, rank + 1).
+        """
+        if self.implicit is not None:
+            return self.implicit.solve(block, self.other, side_gram(self.other, self.rank))[0]
+        rank, mean, ridge = self.rank, self.mean, self.ridge
+        return solve_rows(block, self.other, rank=rank, mean=mean, ridge=ridge, prior=prior)[0]
 
 
 @dataclass(frozen=True, eq=False)

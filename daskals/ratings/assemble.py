@@ -50,6 +50,7 @@ def assemble(
     invalid: Invalid,
     catalogue: Catalogue | None = None,
     until: int | None = None,
+    least: int = 2,
 ) -> RatingsTable:
     """Validate raw ratings and number their users and items.
 
@@ -66,6 +67,8 @@ def assemble(
     until
         Last second since 1970 of which anything may be known; later rows are left out before duplicates
         are settled. Everything counts if None.
+    least
+        Users and items there have to be: two to train on, one for what is added to them.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def assemble(
         rows = rows.where(known)
     rows, n_duplicates = _settle(raw, rows, duplicates)
     users, items = rows.users.compact(), rows.items.compact()
-    _require_two(users, items, raw, dropped)
+    _require_some(users, items, raw, dropped, least)
     user_ids = as_integers_if_all(users.ids)
     item_ids = as_integers_if_all(items.ids)
     _require_listed(item_ids, catalogue, raw)
@@ -224,14 +227,16 @@ def _require_listed(item_ids: pa.Array, catalogue: Catalogue | None, raw: RawRat
         )
 
 
-def _require_two(users: NumberedIds, items: NumberedIds, raw: RawRatings, dropped: dict[str, int]) -> None:
+def _require_some(
+    users: NumberedIds, items: NumberedIds, raw: RawRatings, dropped: dict[str, int], least: int
+) -> None:
     for numbered, side in ((users, "user"), (items, "item")):
-        if len(numbered.ids) < 2:
+        if len(numbered.ids) < least:
             n_ids = len(numbered.ids)
             lost = f" ({sum(dropped.values()):,} invalid rows were dropped)" if dropped else ""
             raise DataError(
                 f"ratings of {n_ids} {side}{'' if n_ids == 1 else 's'}{lost}",
                 where=raw.origin.name,
-                expected=f"at least two {side}s",
+                expected=f"at least {'one' if least == 1 else 'two'} {side}{'' if least == 1 else 's'}",
                 remedy="Check that the right columns were named as user, item and rating",
             )

@@ -26,6 +26,7 @@ def from_frame(
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
     catalogue: Catalogue | None = None,
+    least: int = 2,
 ) -> RatingsTable:
     """Validate and number the ratings of a table in memory.
 
@@ -38,6 +39,8 @@ def from_frame(
         As in `read_ratings`.
     catalogue
         What is known of the items; see `ratings.item_catalogue.read_items`.
+    least
+        Users and items there have to be.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def from_frame(
     for side, name in (("user", names.user), ("item", names.item)):
         chosen = _with_whole_ids(chosen, side, name)
     raw = convert_table(chosen, names, Origin((("frame", len(chosen)),)))
-    return assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue)
+    return assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue, least=least)
 
 
 def from_sparse(

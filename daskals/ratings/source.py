@@ -35,6 +35,7 @@ def read_ratings(
     until: int | None = None,
     header: Header = "find",
     catalogue: Catalogue | None = None,
+    least: int = 2,
 ) -> RatingsTable:
     """Read, validate and number the ratings of a folder or file.
 
@@ -57,6 +58,8 @@ def read_ratings(
         Whether the first line of a text file may name its columns; without names they are 1, 2, ….
     catalogue
         What is known of the items, instead of what lies beside the ratings.
+    least
+        Users and items there have to be.
 
     Raises
     ------
@@ -72,7 +75,13 @@ def read_ratings(
         root = path if path.is_dir() else None
         inputs = InputFiles(ratings_files(path), root=root, header=header)
     return read_files(
-        inputs, columns=columns, duplicates=duplicates, invalid=invalid, until=until, catalogue=catalogue
+        inputs,
+        columns=columns,
+        duplicates=duplicates,
+        invalid=invalid,
+        until=until,
+        catalogue=catalogue,
+        least=least,
     )
 
 
@@ -135,6 +144,7 @@ def read_files(
     invalid: Invalid = "error",
     until: int | None = None,
     catalogue: Catalogue | None = None,
+    least: int = 2,
 ) -> RatingsTable:
     """Read files as one input.
 
@@ -144,7 +154,7 @@ def read_files(
         The files.
     columns, duplicates, invalid, until
         As in `read_ratings`.
-    catalogue
+    catalogue, least
         As in `read_ratings`.
     """
     files = inputs.paths
@@ -155,7 +165,8 @@ def read_files(
         fingerprints = pool.submit(_fingerprints, [*files, *beside.values()])
         raw = _read_raw(inputs, columns)
         catalogue = catalogue or read_catalogue(beside)
-        table = assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue, until=until)
+        how: dict[str, Any] = {"duplicates": duplicates, "invalid": invalid, "until": until, "least": least}
+        table = assemble(raw, catalogue=catalogue, **how)
         if inputs.n_base is not None:
             n_base = sum(n_rows for _, n_rows in raw.origin.parts[: inputs.n_base])
             table = replace(table, predefined_test=table.positions >= n_base)

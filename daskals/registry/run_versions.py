@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,36 @@ def publish_run(
         figures={key: report[key] for key in FIGURES if key in report},
         aliases=aliases,
     )
+
+
+def publish_update(
+    registry: Registry, model: Model, *, parent: str, name: str = "update", aliases: Sequence[str] = ()
+) -> Manifest:
+    """Publish a model that `Model.update` made of a version; the same update is the same version.
+
+    Parameters
+    ----------
+    registry
+        Where that version is.
+    model, parent
+        The updated model, and the id of the version.
+    name, aliases
+        As in `publish_run`.
+    """
+    with tempfile.TemporaryDirectory(prefix="daskals-") as folder:
+        model.save(Path(folder) / "model")
+        report = model.report
+        data = {key: report["data"][key] for key in DATA if key in report.get("data", {})}
+        identity = {"factors": model.factors_sha256(), "parent": parent, "updates": report["updates"]}
+        return registry.publish(
+            Path(folder) / "model",
+            name=name,
+            identity=identity,
+            parent=parent,
+            data={**data, "updates": report["updates"]},
+            config=report.get("config", {}),
+            aliases=aliases,
+        )
 
 
 def compare_versions(registry: Registry, first: str, second: str, data: str | None = None) -> dict[str, Any]:

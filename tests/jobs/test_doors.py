@@ -32,6 +32,7 @@ MODEL_COMMANDS = {
     "anomalies": ["--out", "{out}"],
     "report": ["--out", "{out}"],
     "serve": ["--openapi", "{out}"],
+    "update": ["{ratings}", "--out", "{out}"],
     "models": ["--name", "again"],
 }
 """The commands with MODEL, and arguments of a small piece of work that writes {out}."""
@@ -80,7 +81,7 @@ def doors(tmp_path_factory) -> Path:
 
 
 def arguments_for(name: str, where: Path | str, doors: Path, out: Path) -> list[str]:
-    places = {"out": out, "model": where, "pairs": doors / "pairs.csv"}
+    places = {"out": out, "model": where, "pairs": doors / "pairs.csv", "ratings": doors / "ratings"}
     arguments = [text.format(**places) for text in MODEL_COMMANDS[name]]
     before = [str(out), "publish"] if name == "models" else []
     return [*before, str(where), *arguments]
