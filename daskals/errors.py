@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 ANOTHER_NAME = "Check permissions and free space, or name another place"
 """Remedy for an output whose name the user chose."""
@@ -101,19 +101,25 @@ class ClusterError(DaskalsError):
 class RowError(DaskalsError):
     """A row, by its index on its side, whose equations could not be solved.
 
-    Raised by the kernels, which know rows but not ids; training turns it into a `NumericalError`.
+    Raised by the kernels, which know rows but neither ids nor sides; training adds the side, and turns it
+    into a `NumericalError`.
     """
 
-    def __init__(self, found: str, *, row: int) -> None:
-        super().__init__(found, where=f"row {row}")
+    def __init__(self, found: str, *, row: int, side: Literal["user", "item"] | None = None) -> None:
+        super().__init__(found, where=f"row {row}" if side is None else f"{side} row {row}")
         self.row = row
+        self.side = side
+
+    def of(self, side: Literal["user", "item"] | None) -> RowError:
+        """Return the error of a row of that side."""
+        return RowError(self.found, row=self.row, side=side)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_row, (self.found, self.row)
+        return _rebuild_row, (self.found, self.row, self.side)
 
 
-def _rebuild_row(found: str, row: int) -> RowError:
-    return RowError(found, row=row)
+def _rebuild_row(found: str, row: int, side: Literal["user", "item"] | None) -> RowError:
+    return RowError(found, row=row, side=side)
 
 
 class NumericalError(DaskalsError):

@@ -1,37 +1,55 @@
 """How factors reach the workers: as results of tasks, from worker to worker.
 
-A generation is one side's factors after one half-step: a slab a block, gathered on every worker
-that blocks live on into the rows that the other side's blocks read. Each worker fetches what it does not
-hold, once. Nothing passes through the client, and nothing is scattered but a state that the client keeps:
-scattered data cannot be recomputed when the worker that holds them dies.
+A generation is one side's factors after one half-step. Where all blocks live on one worker, its one task
+writes them into the rows that the other side's blocks read, and nothing is copied. Where there are several,
+each has solved its part, and gathers all parts into rows of its own: it fetches what it does not hold, once.
+Nothing passes through the client, and nothing is scattered but a state that the client keeps: scattered data
+cannot be recomputed when the worker that holds them dies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from daskals.cluster.workers import Cluster, Task
+from daskals.cluster.parts import BlockCall, in_block_order, over_blocks, submit_parts
+from daskals.cluster.workers import Cluster, Share, Task
 from daskals.kernels.toolkit.layout import aligned_empty
-from daskals.types import BlockStats, FactorRows, Side
+from daskals.types import BlockStats, FactorRows, RatingsBlock, Side
+
+
+class Additive(Protocol):
+    """What blocks leave beside their rows, to be added up in block order."""
+
+    def plus(self, other: Self) -> Self:
+        """Return the sum."""
 
 
 class Slab(NamedTuple):
-    """Factor rows of one block, from row `start` of its side, with what they add to the objective."""
+    """Factor rows of one block, from row `start` of its side, with what they add to the objective.
+
+    `moments` is what else a block leaves to be added up, if anything.
+    """
 
     start: int
     rows: FactorRows
     stats: BlockStats
+    moments: Any = None
 
 
 class Gathered(NamedTuple):
-    """All factor rows of one side, and the sums of their blocks' statistics."""
+    """All factor rows of one side, and the sums of their blocks' statistics and moments."""
 
     rows: FactorRows
     stats: BlockStats
+    moments: Any = None
+
+    def of(self, block: RatingsBlock) -> FactorRows:
+        """Return the rows of a block of this side, a view, float32, shape (rows of the block, stride)."""
+        return self.rows[block.start : block.start + block.n_rows]
 
 
 @dataclass(frozen=True)
@@ -40,18 +58,16 @@ class Generation:
 
     Attributes
     ----------
-    side, slabs
-        Whose; a task for each slab, in block order.
-    replicas, stats
-        The gathered rows, by the worker that they were gathered for; the sums of the statistics.
+    side
+        Whose.
+    replicas
+        The gathered rows, with the sums of what their blocks left, by the worker that they were gathered for.
     prior
         W of the side's features, where it has some.
     """
 
     side: Side
-    slabs: tuple[Task, ...]
     replicas: dict[str, Task]
-    stats: Task
     prior: Task | None = None
 
     @property
@@ -71,21 +87,115 @@ class Factors(NamedTuple):
     items: Generation
 
 
-def gather_slabs(slabs: Sequence[Slab]) -> Gathered:
-    """Join slabs, which must come in row order, and fold their statistics in that order."""
+class Whole(NamedTuple):
+    """A side whose rows are solved: which, and the shape of its factor rows."""
+
+    side: Side
+    n_rows: int
+    stride: int
+
+
+def submit_slabs(
+    cluster: Cluster,
+    whole: Whole,
+    call: BlockCall,
+    *,
+    key: str,
+    name: str,
+    shares: Sequence[Share] | None = None,
+) -> Generation:
+    """Start the solves of all blocks of a side and their gathering; return the factors, still to come.
+
+    Parameters
+    ----------
+    cluster, whole
+        Where the tasks run, and whose rows they solve.
+    call
+        What solves a block, and returns its `Slab`.
+    key, name
+        What tells these tasks from others of their kind; what the dashboard calls the solves.
+    shares
+        Who runs which blocks, if that is settled.
+    """
+    shares = cluster.shares(len(call.own)) if shares is None else shares
+    call = call._replace(side=whole.side)
+    if len(shares) > 1:
+        parts = submit_parts(cluster, call, key=f"{name}-{key}", shares=shares)
+        return gather(cluster, whole.side, list(parts.tasks), key)
+    (share,) = shares
+    arguments = call.arguments(share)
+    rows = cluster.submit(solve_whole, whole, *arguments, key=f"{name}-{key}-0", worker=share.worker)
+    return Generation(whole.side, {share.worker: rows})
+
+
+def gather(cluster: Cluster, side: Side, parts: Sequence[Task], key: str) -> Generation:
+    """Gather what was solved, parts or slabs, on every worker that blocks live on."""
+    replicas = {
+        worker: cluster.submit(gather_slabs, list(parts), key=f"gather-{side}s-{key}-{number}", worker=worker)
+        for number, worker in enumerate(cluster.homes)
+    }
+    return Generation(side, replicas)
+
+
+def solve_whole(
+    whole: Whole,
+    solve: Callable[..., Slab],
+    side: Side | None,
+    own: Sequence[Sequence[Any]],
+    numbers: Sequence[int],
+    shared: Sequence[Any],
+) -> Gathered:
+    """Solve every block of a side; whichever thread solves one puts it into the side's rows.
+
+    Parameters
+    ----------
+    whole
+        The side.
+    solve, side, own, numbers, shared
+        As `parts.run_part` takes them.
+
+    Raises
+    ------
+    RowError
+        If a row cannot be solved; it knows its side.
+    """
+    rows = aligned_empty(whole.n_rows, whole.stride)
+    found: dict[int, Slab] = {}
+
+    def run(place: int) -> None:
+        slab = solve(*own[place], *shared)
+        stop = slab.start + len(slab.rows)
+        rows[slab.start : stop] = slab.rows
+        found[numbers[place]] = slab._replace(rows=rows[slab.start : stop])
+
+    over_blocks(run, numbers, side)
+    return _folded(rows, in_block_order([found]))
+
+
+def gather_slabs(parts: Sequence[Slab | Mapping[int, Slab]]) -> Gathered:
+    """Join the slabs of all blocks, one by one or in parts, and fold what they add up to in block order."""
+    slabs = [slab for part in parts for slab in ([part] if isinstance(part, Slab) else part.values())]
+    slabs.sort(key=lambda slab: slab.start)
     last = slabs[-1]
     rows = aligned_empty(last.start + len(last.rows), last.rows.shape[1])
-    sse = penalty = 0.0
     for slab in slabs:
         rows[slab.start : slab.start + len(slab.rows)] = slab.rows
+    return _folded(rows, slabs)
+
+
+def _folded(rows: FactorRows, slabs: Sequence[Slab]) -> Gathered:
+    sse = penalty = 0.0
+    moments: Additive | None = None
+    for slab in slabs:
         sse += slab.stats.sse
         penalty += slab.stats.penalty
-    return Gathered(rows, BlockStats(sse, penalty))
+        moments = slab.moments if moments is None else moments.plus(slab.moments)
+    return Gathered(rows, BlockStats(sse, penalty), moments)
 
 
-def read_stats(gathered: Gathered) -> BlockStats:
-    """Return the statistics alone: all that the client needs of a half-step."""
-    return gathered.stats
+def read_moments(gathered: Gathered) -> Any:
+    """Return the moments alone."""
+    return gathered.moments
 
 
 def read_rows(gathered: Gathered) -> FactorRows:
@@ -93,20 +203,10 @@ def read_rows(gathered: Gathered) -> FactorRows:
     return gathered.rows
 
 
-def gather(cluster: Cluster, side: Side, slabs: Sequence[Task], key: str) -> Generation:
-    """Gather the slabs of one half-step on every worker that blocks live on."""
-    replicas = {
-        worker: cluster.submit(gather_slabs, list(slabs), key=f"gather-{side}s-{key}-{number}", worker=worker)
-        for number, worker in enumerate(cluster.homes)
-    }
-    stats = cluster.submit(read_stats, next(iter(replicas.values())), key=f"reduce-{side}s-{key}")
-    return Generation(side, tuple(slabs), replicas, stats)
-
-
 def scatter_rows(
     cluster: Cluster, side: Side, starts: Sequence[int], rows: FactorRows, key: str
 ) -> Generation:
-    """Hand rows that this process holds to the cluster, cut into blocks.
+    """Hand rows that this process holds to the cluster, cut into blocks where these live on several workers.
 
     Parameters
     ----------
@@ -117,8 +217,11 @@ def scatter_rows(
     key
         Tells tasks apart.
     """
-    stops = [*starts[1:], len(rows)]
     nothing = BlockStats(0.0, 0.0)
+    if len(homes := cluster.homes) == 1:
+        whole = cluster.scatter([Gathered(rows, nothing)])[0]
+        return Generation(side, {homes[0]: whole})
+    stops = [*starts[1:], len(rows)]
     slabs = [Slab(start, rows[start:stop], nothing) for start, stop in zip(starts, stops, strict=True)]
     return gather(cluster, side, cluster.scatter(slabs), f"{key}-restored")
 

@@ -36,6 +36,11 @@ class Roster:
         slots = self._slots
         return slots[block % len(slots)]
 
+    def placed(self, n_blocks: int) -> list[str]:
+        """Return the workers that blocks 0, 1, … live on, all of one moment."""
+        slots = self._slots
+        return [slots[block % len(slots)] for block in range(n_blocks)]
+
     def hear(self, message: Any) -> None:
         """Take note of an event of the scheduler; called on the client's event loop."""
         action = message.get("action") if isinstance(message, dict) else None

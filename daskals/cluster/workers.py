@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import RLock
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from dask.sizeof import sizeof
 from distributed import CancelledError, Client, Future, KilledWorker, get_worker
@@ -32,6 +32,13 @@ Task: TypeAlias = Future
 """A result on the cluster: still to come, there, or failed."""
 
 _GONE = (ClosedClientError, CommClosedError)
+
+
+class Share(NamedTuple):
+    """The numbers of the blocks, ascending, that live on a worker."""
+
+    worker: str
+    numbers: tuple[int, ...]
 
 
 class Cluster:
@@ -82,6 +89,13 @@ class Cluster:
         """Return the worker that a block lives on; the same number on both sides lives together."""
         return self._roster.home(block)
 
+    def shares(self, n_blocks: int) -> tuple[Share, ...]:
+        """Return who runs which of blocks 0, 1, …; as of now, for `home` changes as workers come and go."""
+        homes: dict[str, list[int]] = {}
+        for block, home in enumerate(self._roster.placed(n_blocks)):
+            homes.setdefault(home, []).append(block)
+        return tuple(Share(home, tuple(numbers)) for home, numbers in sorted(homes.items()))
+
     def submit(
         self,
         function: Callable[..., Any],
@@ -115,15 +129,15 @@ class Cluster:
         arguments: Sequence[tuple[Any, ...]],
         *,
         key: str,
-        order: Sequence[int] | None = None,
     ) -> list[Task]:
         """Start a task for each block, in block order, in one message to the scheduler for each home.
 
-        Sent one by one, the tasks of a half-step cost this process and the scheduler twice the time.
+        For what is done once, as loading is; what is done in every epoch is one task for each worker, see
+        `parts`.
         `function` is as for `submit`; `arguments` are those of block 0, 1, …, values or tasks.
         """
         numbers: dict[str, list[int]] = {}
-        for block in range(len(arguments)) if order is None else order:
+        for block in range(len(arguments)):
             numbers.setdefault(self.home(block), []).append(block)
         tasks: dict[int, Task] = {}
         with self._reachable():

@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskals.cluster.exchange import Factors, Gathered, Generation, Slab, fetch_rows, gather
-from daskals.cluster.workers import Cluster, Task
+from daskals.cluster.exchange import Factors, Gathered, Generation, Slab, fetch_rows, submit_slabs
+from daskals.cluster.parts import BlockCall
+from daskals.cluster.workers import Cluster, Share, Task
 from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import sum_moments
 from daskals.kernels.prior.features import FeatureRows
@@ -110,7 +111,7 @@ class AffinityStep:
 
     def hand_out(self, state: TrainingState, key: str) -> Factors:
         """Put a state on the cluster."""
-        return hand_out(self._cluster, state, self._plan.starts, self._spec.rank, key)
+        return hand_out(self._cluster, state, self._plan.starts, key)
 
     def submit(self, position: Factors, epoch: Epoch) -> Factors:
         """Start both half-steps."""
@@ -138,11 +139,13 @@ class AffinityStep:
     def _submit_half_step(self, side: Side, other: Generation, key: str) -> Generation:
         cluster, spec = self._cluster, self._spec
         gram = cluster.submit(factor_gram, other.gathered, spec.rank, key=f"gram-{other.side}s-{key}-{side}")
-        arguments = [
-            (block, other.near(cluster.home(n)), gram, spec) for n, block in enumerate(self._liked[side])
-        ]
-        slabs = cluster.map_blocks(affinity_slab, arguments, key=f"affinity-{side}s-{key}")
-        return gather(cluster, side, slabs, key)
+
+        def shared(share: Share) -> tuple[Any, ...]:
+            return other.near(share.worker), gram, spec
+
+        data = self._ratings.sides[side]
+        call = BlockCall(affinity_slab, [(block,) for block in self._liked[side]], shared, data.order)
+        return submit_slabs(cluster, data.whole(spec.rank), call, key=key, name=f"affinity-{side}s")
 
 
 def liked_block(block: AnyBlock, threshold: float) -> RatingsBlock:

@@ -22,7 +22,8 @@ from daskals.training.problem import Problem
 from daskals.training.rating_units import factors_as_rated, record_as_rated
 from daskals.training.scoring import HeldOut, error_figures, submit_errors
 from daskals.training.state import TrainingState
-from daskals.types import SIDES, BlockStats, Side
+from daskals.training.sums import Sums, submit_sums
+from daskals.types import SIDES, Side
 
 STATE_EPOCHS = 10
 """Epochs after which the state is taken home at the latest."""
@@ -31,9 +32,10 @@ AlsStateT = TypeVar("AlsStateT", bound=TrainingState)
 
 
 class AlsPosition(NamedTuple):
-    """Factors after an epoch, and their errors on held-out ratings where somebody asks for them."""
+    """Factors after an epoch, its sums, and errors on held-out ratings where somebody asks for them."""
 
     factors: Factors
+    sums: Task | None = None
     validation: Task | None = None
     test: Task | None = None
 
@@ -99,7 +101,7 @@ class AlsStep:
 
     def hand_out(self, state: TrainingState, key: str) -> AlsPosition:
         """Put a state on the cluster."""
-        return AlsPosition(hand_out(self.problem.cluster, state, self.plan.starts, self.spec.rank, key))
+        return AlsPosition(hand_out(self.problem.cluster, state, self.plan.starts, key))
 
     def submit(self, position: AlsPosition, epoch: Epoch) -> AlsPosition:
         """Start both half-steps, and the errors that are watched."""
@@ -111,7 +113,8 @@ class AlsStep:
         validation = self._submit_errors(self.ratings.validation, factors, key)
         monitored = self.ratings.test if self.problem.config.monitor_test else None
         test = self._submit_errors(monitored, factors, key)
-        return AlsPosition(self._held(factors), validation, test)
+        sums = submit_sums(self.problem.cluster, factors, key)
+        return AlsPosition(self._held(factors), sums, validation, test)
 
     def _held(self, factors: Factors) -> Factors:
         """Return the factors without what nobody needs once this epoch's tasks are on their way."""
@@ -119,11 +122,11 @@ class AlsStep:
             return factors
         # no solve starts from the rows as they are
         users, items = factors
-        return Factors(replace(users, slabs=(), replicas={}), replace(items, slabs=()))
+        return Factors(replace(users, replicas={}), items)
 
     def finish(self, position: AlsPosition, state: AlsStateT, epoch: Epoch, started: float) -> AlsStateT:
         """Await an epoch and add its record."""
-        users, items = (self._wait(generation) for generation in position.factors)
+        users, items = self._wait(position.sums)
         seconds = time.perf_counter() - started
         config, n_train = self.problem.config, self.problem.split.n_train
         sigma = self.problem.standard.deviation
@@ -150,7 +153,7 @@ class AlsStep:
         cluster, key = self.problem.cluster, end.key
         users, items = end.position.factors
         factors = Factors(self._submit_half_step(items, users, key), items)
-        self._wait(factors.users)
+        self._wait(submit_sums(cluster, factors, key))
         user_rows, item_rows = (fetch_rows(cluster, generation, key) for generation in factors)
         train = HeldOut("train", self.ratings.sides["user"].blocks)
         trained = TrainedFactors(
@@ -189,20 +192,19 @@ class AlsStep:
         figures = None if task is None else error_figures(self.problem.cluster.result(task))
         return None if figures is None else figures.rmse
 
-    def _wait(self, generation: Generation) -> BlockStats:
+    def _wait(self, task: Task | None) -> Sums:
+        assert task is not None, "an epoch that was submitted has sums"
         try:
-            stats: BlockStats = self.problem.cluster.result(generation.stats)
+            sums: Sums = self.problem.cluster.result(task)
         except RowError as error:
-            # users are awaited before items and epochs in order, so the first failure is this side's own
-            raise self._named(error, generation.side) from None
-        if not math.isfinite(stats.sse + stats.penalty):
-            raise NumericalError(
-                f"the {generation.side} half-step's objective is not finite", where="training"
-            )
-        return stats
+            raise self._named(error) from None
+        for side, stats in zip(SIDES, sums, strict=True):
+            if not math.isfinite(stats.sse + stats.penalty):
+                raise NumericalError(f"the {side} half-step's objective is not finite", where="training")
+        return sums
 
-    def _named(self, error: RowError, side: Side) -> NumericalError:
-        store = self.problem.store
+    def _named(self, error: RowError) -> NumericalError:
+        store, side = self.problem.store, error.side
         ids = store.user_ids if side == "user" else store.item_ids
         return NumericalError(
             error.found,

@@ -20,7 +20,7 @@ from daskals.kernels.toolkit.random import fill_normals
 from daskals.kernels.warm_up import timed_implicit_warm_up, timed_warm_up
 from daskals.training.events import Callback, PhaseStarted
 from daskals.training.gibbs.posterior import Hyperprior, SidePrior
-from daskals.training.gibbs.sweep import SweepSpec, draw_slab, next_prior_of_many, tally_slab
+from daskals.training.gibbs.sweep import SweepSpec, draw_slab, next_prior_of_many, tally_block
 from daskals.training.gibbs.weights import decompose_gram, has_many
 from daskals.training.loop import new_key
 from daskals.training.problem import Problem
@@ -128,8 +128,9 @@ def warm_up_sampler(
     weights = np.zeros((int(features), rank + 1))
     prior = SidePrior(np.zeros(rank + 1), np.eye(rank + 1), weights, 1.0)
     spec = SweepSpec(rank, 0.0, 0, 0, Hyperprior(), ends)
-    drawn = draw_slab(block, items, known, prior, 1.0, "user", spec, None)
-    tally_slab(None, block, draw_slab(block, items, known, prior, 1.0, "user", spec, drawn), items, spec)
+    drawn = Gathered(*draw_slab(block, known, items, prior, 1.0, "user", spec, None)[1:])
+    drawn = Gathered(*draw_slab(block, known, items, prior, 1.0, "user", spec, drawn)[1:])
+    tally_block(0, block, [], drawn, items, spec)
     if many:
         _warm_up_weights(spec)
     return time.perf_counter() - started

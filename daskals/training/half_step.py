@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from daskals.cluster.exchange import Gathered, Generation, Slab, gather
-from daskals.cluster.workers import Cluster, Task, worker_folder
+from daskals.cluster.exchange import Gathered, Generation, Slab, Whole, submit_slabs
+from daskals.cluster.parts import BlockCall
+from daskals.cluster.workers import Cluster, Share, Task, worker_folder
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
 from daskals.kernels.scoring.score import score_block
-from daskals.kernels.toolkit.layout import empty_rows
+from daskals.kernels.toolkit.layout import empty_rows, row_stride
 from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.training.data.plan import BlockRange
@@ -57,13 +58,18 @@ class SideData:
 
     `side`: whose rows; `ranges`: rows of each block; `blocks`: a loading task for each block, re-creatable
     anywhere; tasks turn what it gives into ratings with `block_of`; `homes`: worker that each block was
-    loaded on.
+    loaded on; `order`: blocks by their work, the most first.
     """
 
     side: Side
     ranges: tuple[BlockRange, ...]
     blocks: tuple[Task, ...]
     homes: tuple[str, ...]
+    order: tuple[int, ...]
+
+    def whole(self, rank: int) -> Whole:
+        """Return what the factor rows of this side are."""
+        return Whole(self.side, self.ranges[-1].stop, row_stride(rank))
 
 
 @dataclass(frozen=True)
@@ -75,24 +81,23 @@ class HalfStep:
 
     def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
         """Start the solves of all blocks and their gathering; return the new factors, still to come."""
-        side = self.data.side
-        arguments = [
-            (
-                block,
-                other.near(cluster.home(number)),
-                current.slabs[number] if self.spec.needs_current else None,
-                self.spec,
-            )
-            for number, block in enumerate(self.data.blocks)
-        ]
-        slabs = cluster.map_blocks(solve_slab, arguments, key=f"{side}-half-step-{key}")
-        return gather(cluster, side, slabs, key)
+        needs_current = self.spec.needs_current
+
+        def shared(share: Share) -> tuple[Any, ...]:
+            near = current.near(share.worker) if needs_current else None
+            return other.near(share.worker), near, self.spec
+
+        call = BlockCall(solve_slab, [(block,) for block in self.data.blocks], shared, self.data.order)
+        return submit_slabs(
+            cluster, self.data.whole(self.spec.rank), call, key=key, name=f"{self.data.side}-half-step"
+        )
 
 
 def load_side(
     cluster: Cluster,
     sources: Sequence[BlockSource],
     resident: Sequence[bool],
+    order: Sequence[int],
     key: str,
     previous: SideData | None = None,
 ) -> SideData:
@@ -104,8 +109,8 @@ def load_side(
         Where to; the side's blocks.
     resident
         For each block, whether it stays in memory; else it is laid aside on its worker's disk.
-    key
-        Makes the names of these tasks unique.
+    order, key
+        Blocks by their work, the most first; makes the names of these tasks unique.
     previous
         The same data on the workers there were before: only blocks that have another home are loaded.
     """
@@ -117,7 +122,8 @@ def load_side(
             blocks.append(previous.blocks[number])
         else:
             blocks.append(submit_load(cluster, source, f"load-{side}s-{key}", number, stays=resident[number]))
-    return SideData(side, tuple(BlockRange(*source.rows) for source in sources), tuple(blocks), homes)
+    ranges = tuple(BlockRange(*source.rows) for source in sources)
+    return SideData(side, ranges, tuple(blocks), homes, tuple(order))
 
 
 def submit_load(cluster: Cluster, source: BlockSource, key: str, number: int, *, stays: bool) -> Task:
@@ -162,9 +168,9 @@ def initialise(
     key
         Tells tasks apart.
     """
-    arguments = [(data.side, bounds, rank, seed, deviation) for bounds in data.ranges]
-    slabs = cluster.map_blocks(random_slab, arguments, key=f"initialise-{data.side}s-{key}")
-    return gather(cluster, data.side, slabs, f"{key}-start")
+    own = [(data.side, bounds, rank, seed, deviation) for bounds in data.ranges]
+    name = f"initialise-{data.side}s"
+    return submit_slabs(cluster, data.whole(rank), BlockCall(random_slab, own), key=f"{key}-start", name=name)
 
 
 def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation: float) -> Slab:
@@ -186,8 +192,8 @@ def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation:
     return Slab(start, rows, BlockStats(0.0, 0.0))
 
 
-def solve_slab(block: AnyBlock, other: Gathered, current: Slab | None, spec: SolveSpec) -> Slab:
-    """Solve the rows of one block; the task behind every half-step."""
+def solve_slab(block: AnyBlock, other: Gathered, current: Gathered | None, spec: SolveSpec) -> Slab:
+    """Solve the rows of one block; what every half-step does. `current` are the side's rows as they are."""
     block = block_of(block)
     if block.weights is not None:
         weighting = Weighting(block.weights, block.row_weights)
@@ -195,6 +201,7 @@ def solve_slab(block: AnyBlock, other: Gathered, current: Slab | None, spec: Sol
             block, other.rows, weighting, rank=spec.rank, mean=spec.mean, ridge=spec.ridge
         )
         return Slab(block.start, rows, stats)
+    present = None if current is None else current.of(block)
     rows, stats = solve_rows(
         block,
         other.rows,
@@ -202,11 +209,11 @@ def solve_slab(block: AnyBlock, other: Gathered, current: Slab | None, spec: Sol
         mean=spec.mean,
         ridge=spec.ridge,
         solver=spec.solver,
-        current=None if current is None else current.rows,
+        current=present,
         threads=spec.threads,
     )
-    if spec.damping < 1 and current is not None:
-        rows, stats = _damp(block, other.rows, current.rows, rows, spec)
+    if spec.damping < 1 and present is not None:
+        rows, stats = _damp(block, other.rows, present, rows, spec)
     return Slab(block.start, rows, stats)
 
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from daskals.cluster.exchange import Factors, Generation, fetch_rows, scatter_rows
 from daskals.cluster.workers import Cluster
-from daskals.kernels.toolkit.layout import empty_rows
 from daskals.training.half_step import SolveSpec
 from daskals.training.prior.gradients import Weights
 from daskals.training.state import TrainingState
@@ -40,7 +39,7 @@ def fetch_weights(cluster: Cluster, factors: Sequence[Generation]) -> dict[Side,
 
 
 def hand_out(
-    cluster: Cluster, state: TrainingState, starts: Mapping[Side, Sequence[int]], rank: int, key: str
+    cluster: Cluster, state: TrainingState, starts: Mapping[Side, Sequence[int]], key: str
 ) -> Factors:
     """Put a state on the cluster.
 
@@ -50,17 +49,16 @@ def hand_out(
         Where to.
     state
         What to hand out. Its tasks depend on no earlier ones, so that Dask forgets those.
-    starts, rank
-        First row of each block, by side; number of factors.
+    starts
+        First row of each block, by side.
     key
         Makes the names of these tasks unique.
     """
     found = {}
     for side in SIDES:
-        # a side whose rows no solve depends on is represented by none
-        rows = state.rows.get(side, empty_rows(0, rank))
-        cuts = starts[side] if side in state.rows else [0]
-        generation = scatter_rows(cluster, side, cuts, rows, key)
+        generation = Generation(side, {})  # no solve depends on its rows
+        if side in state.rows:
+            generation = scatter_rows(cluster, side, starts[side], state.rows[side], key)
         if side in state.weights:
             weights = cluster.scatter([Weights(state.weights[side], 0.0)])[0]
             generation = replace(generation, prior=weights)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from daskals.cluster.exchange import Factors, Gathered, Generation, Slab, fetch_rows, gather
+from daskals.cluster.exchange import Factors, Gathered, Generation, Slab, fetch_rows, submit_slabs
+from daskals.cluster.parts import BlockCall
+from daskals.cluster.workers import Share
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.scoring.score import NO_ERRORS
 from daskals.model.implicit import ImplicitSpec
@@ -23,6 +26,7 @@ from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem
 from daskals.training.state import TrainingState
+from daskals.training.sums import submit_sums
 from daskals.types import FactorRows, Float64
 
 
@@ -44,11 +48,12 @@ class IalsStep(AlsStep):
         """Start both half-steps."""
         users, items = position.factors
         users = self._submit_half_step(items, users, epoch.key)
-        return AlsPosition(self._held(Factors(users, self._submit_half_step(users, items, epoch.key))))
+        factors = Factors(users, self._submit_half_step(users, items, epoch.key))
+        return AlsPosition(self._held(factors), submit_sums(self.problem.cluster, factors, epoch.key))
 
     def finish(self, position: AlsPosition, state: AlsStateT, epoch: Epoch, started: float) -> AlsStateT:
         """Await an epoch and add its record: the objective, with the sum over all pairs."""
-        users, items = (self._wait(generation) for generation in position.factors)
+        users, items = self._wait(position.sums)
         seconds = time.perf_counter() - started
         record = EpochFinished(
             epoch=epoch.number,
@@ -67,7 +72,7 @@ class IalsStep(AlsStep):
         cluster, key = self.problem.cluster, end.key
         users, items = end.position.factors
         factors = Factors(self._submit_half_step(items, users, key), items)
-        stats = self._wait(factors.users)
+        stats = self._wait(submit_sums(cluster, factors, key)).users
         user_rows, item_rows = (fetch_rows(cluster, generation, key) for generation in factors)
         return TrainedFactors(
             user_rows=user_rows,
@@ -90,12 +95,13 @@ class IalsStep(AlsStep):
     def _submit_half_step(self, other: Generation, current: Generation, key: str) -> Generation:
         cluster, side = self.problem.cluster, current.side
         gram = cluster.submit(side_gram_of, other.gathered, self.spec.rank, key=f"gram-{other.side}s-{key}")
-        arguments = [
-            (block, other.near(cluster.home(number)), gram, self._implicit)
-            for number, block in enumerate(self.ratings.sides[side].blocks)
-        ]
-        slabs = cluster.map_blocks(implicit_slab, arguments, key=f"{side}-half-step-{key}")
-        return gather(cluster, side, slabs, key)
+
+        def shared(share: Share) -> tuple[Any, ...]:
+            return other.near(share.worker), gram, self._implicit
+
+        data = self.ratings.sides[side]
+        call = BlockCall(implicit_slab, [(block,) for block in data.blocks], shared, data.order)
+        return submit_slabs(cluster, data.whole(self.spec.rank), call, key=key, name=f"{side}-half-step")
 
 
 def side_gram_of(gathered: Gathered, rank: int) -> Float64:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from daskals.cluster.exchange import Factors, Gathered, Slab
-from daskals.cluster.workers import Cluster, Task
+from daskals.cluster.exchange import Factors, Gathered
+from daskals.cluster.parts import BlockCall, submit_fold
+from daskals.cluster.workers import Cluster, Share, Task
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.training.half_step import submit_load
@@ -84,16 +85,18 @@ def submit_errors(
         How ratings and factors come back to rating units; None where they are scored as they are measured.
     """
     users, items = factors
-    arguments = [
-        (block, users.slabs[number], items.near(cluster.home(number)), scoring, target)
-        for number, block in enumerate(held_out.blocks)
-    ]
-    parts = cluster.map_blocks(score_slab, arguments, key=f"score-{held_out.name}-{key}")
-    return cluster.submit(fold_errors, parts, key=f"reduce-{held_out.name}-{key}")
+
+    def shared(share: Share) -> tuple[Any, ...]:
+        return users.near(share.worker), items.near(share.worker), scoring, target
+
+    call = BlockCall(score_slab, [(block,) for block in held_out.blocks], shared)
+    return submit_fold(
+        cluster, fold_errors, call, key=f"score-{held_out.name}-{key}", name=f"reduce-{held_out.name}-{key}"
+    )
 
 
 def score_slab(
-    block: AnyBlock, users: Slab, items: Gathered, scoring: Scoring, target: AsRated | None = None
+    block: AnyBlock, users: Gathered, items: Gathered, scoring: Scoring, target: AsRated | None = None
 ) -> ErrorSums:
     """Compare one user block's held-out ratings with the model.
 
@@ -104,10 +107,12 @@ def score_slab(
     scoring, target
         As for `submit_errors`.
     """
+    block = block_of(block)
+    own = users.of(block)
     if target is None:
-        return score_block(block_of(block), users.rows, items.rows, **scoring._asdict())
-    ratings, sigma = block_as_rated(block_of(block), target), target.standard.deviation
-    user_rows, item_rows = (scale_rows(rows, scoring.rank, sigma) for rows in (users.rows, items.rows))
+        return score_block(block, own, items.rows, **scoring._asdict())
+    ratings, sigma = block_as_rated(block, target), target.standard.deviation
+    user_rows, item_rows = (scale_rows(rows, scoring.rank, sigma) for rows in (own, items.rows))
     return score_block(ratings, user_rows, item_rows, **scoring._asdict())
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from daskals.cluster.exchange import Gathered
+from daskals.cluster.parts import Parts
+from daskals.cluster.workers import Share
 from daskals.config import TrainConfig
 from daskals.errors import DataError, NumericalError, RowError
 from daskals.fitting.fit import fit, split_spec
@@ -27,7 +29,7 @@ from daskals.training.data.plan import BlockRange
 from daskals.training.features import describe_features, load_features
 from daskals.training.half_step import SolveSpec, random_slab
 from daskals.training.prior.elimination import EliminatedPart, eliminate_and_sum, eliminated_rows
-from daskals.training.prior.gradients import Weights, start_gradients, take_gradients
+from daskals.training.prior.gradients import SolveContext, Weights, solve_by_gradients
 from daskals.training.prior.half_step import add_lists, solve_system, sum_systems
 from daskals.types import SIDES, TRAIN, BlockStats, Ridge
 from tests.cases.blocks import make_case
@@ -104,7 +106,7 @@ def test_system_is_the_dense_one(case):
     system = sum_system(eliminated, features)
     np.testing.assert_allclose(np.tril(lower_triangle(system)), np.tril(matrix), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(system.right, right, rtol=1e-5, atol=1e-5)
-    weights = solve_system([[system]], RANK + 1, 3.0)
+    weights = solve_system([[system]], 2, RANK + 1, 3.0)
     expected = np.linalg.solve(matrix + 3.0 * np.eye(n_unknowns), right).reshape(6, -1)
     np.testing.assert_allclose(weights.values, expected, rtol=1e-4, atol=1e-5)
     assert weights.penalty == pytest.approx(3.0 * np.sum(expected**2), rel=1e-4)
@@ -177,13 +179,23 @@ def test_system_parts_add_up(case):
 def test_conjugate_gradients_find_the_direct_w(cluster, case, warm):
     block, other, features = case
     eliminated = eliminate(block, other)
-    direct = solve_system([[sum_system(eliminated, features)]], RANK + 1, 3.0).values
+    direct = solve_system([[sum_system(eliminated, features)]], 2, RANK + 1, 3.0).values
     key = f"test-{warm}-{id(block)}"
-    tasks = [[cluster.submit(same, part, key=f"{key}-{n}")] for n, part in enumerate((eliminated, features))]
+    known = [cluster.submit(same, features, key=f"{key}-features-{n}") for n in range(2)]
+    # the rows twice: as W's prior pulls twice as hard, W stays what it is
+    rows = [cluster.submit(same, {n: eliminated}, key=f"{key}-{n}") for n in range(2)]
+    both = cluster.submit(same, {0: eliminated, 1: eliminated}, key=f"{key}-both")
     current = cluster.submit(same, Weights(direct + 0.1, 0.0), key=f"{key}-w") if warm else None
-    start = start_gradients(cluster, *tasks, current, ("item", 3.0, key))
-    found = cluster.result(take_gradients(cluster, *tasks, start, ("item", 3.0, key)))
-    np.testing.assert_allclose(found, direct, rtol=1e-4, atol=1e-5)
+    home = cluster.home(0)
+    found = []
+    for parts in (
+        Parts((Share(home, (0, 1)),), (both,)),
+        Parts((Share(home, (0,)), Share(home, (1,))), tuple(rows)),
+    ):
+        context = SolveContext("item", 6.0, f"{key}-{len(parts.shares)}")
+        found.append(cluster.result(solve_by_gradients(cluster, parts, known, current, context)))
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0], direct, rtol=1e-4, atol=1e-5)
 
 
 def same(value):
@@ -312,12 +324,16 @@ def test_eliminated_rows_are_kept_where_the_ratings_are(case, tmp_path, monkeypa
 def test_systems_are_summed_in_the_order_of_their_rows(cluster, fan_in) -> None:
     rng = np.random.default_rng(8)
     systems = [WSystem(10 * n, rng.normal(size=(3, 6)), rng.normal(size=4)) for n in range(7)]
+    parts = [EliminatedPart(None, system) for system in systems]
+    total = add_lists([{n: parts[n] for n in (6, 3, 1, 0, 2, 4, 5)}], fan_in)[0]
+    shares = tuple(Share(cluster.home(0), numbers) for numbers in ((0, 2, 3, 6), (1, 4, 5)))
     tasks = [
-        cluster.submit(same, EliminatedPart(None, part), key=f"part-{fan_in}-{part.start}")
-        for part in systems
+        cluster.submit(same, {n: parts[n] for n in share.numbers}, key=f"part-{fan_in}-{share.numbers[0]}")
+        for share in shares
     ]
-    few = sum_systems(cluster, tasks, fan_in, f"test-{fan_in}")
-    assert len(few) <= fan_in
-    (total,) = add_lists([cluster.result(task) for task in few])
+    few = sum_systems(cluster, Parts(shares, tuple(tasks)), fan_in, f"test-{fan_in}")
+    assert len(few) <= max(fan_in, len(shares))
+    (found,) = add_lists([cluster.result(task) for task in few], fan_in)
+    np.testing.assert_array_equal(found.pairs, total.pairs)  # on one worker and on two, to the bit
     np.testing.assert_allclose(total.pairs, sum(part.pairs for part in systems), atol=1e-12)
     np.testing.assert_array_equal(add_systems(reversed(systems)).right, add_systems(systems).right)

@@ -12,7 +12,7 @@ from daskals.store.blocks import BlockSource
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.weighing import Weighing
-from daskals.training.data.plan import plan_blocks
+from daskals.training.data.plan import by_work, plan_blocks
 from daskals.training.data.residency import Demand, block_bytes, choose_resident, memory_budgets
 from daskals.training.half_step import SideData, load_side
 from daskals.training.scoring import HeldOut, load_held_out
@@ -58,6 +58,7 @@ class RatingsPlan:
         self._split = split
         counts = {side: split.train_counts(side) for side in SIDES}
         self.ranges = {side: plan_blocks(counts[side], rank) for side in SIDES}
+        self._order = {side: by_work(counts[side], rank, self.ranges[side]) for side in SIDES}
         self.starts = {side: [rows.start for rows in self.ranges[side]] for side in SIDES}
         value_bytes = 1 if len(store.scale) else 4
         train_bytes = value_bytes + (0 if weighing is None else WEIGHT_BYTES)
@@ -96,7 +97,7 @@ class RatingsPlan:
             resident = [next(stays) for _ in self.ranges[side]]
             sources = self._sources(side, TRAIN)
             before = None if previous is None else previous.sides[side]
-            sides[side] = load_side(cluster, sources, resident, key, before)
+            sides[side] = load_side(cluster, sources, resident, self._order[side], key, before)
         parts = {}
         for name, code in _HELD_OUT:
             if name in self._held_out_bytes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from daskals.types import Int64
+from daskals.types import Float64, Int64
 
 BLOCK_WORK = 2e9
 """Multiply-adds a block should hold: a quarter second of one core, far above the cost of a task."""
@@ -36,10 +37,24 @@ def plan_blocks(counts: Int64, rank: int) -> list[BlockRange]:
     The ranges are not empty and cover all rows in order. They depend on the arguments alone, never on workers
     or threads, because sums are folded in block order and must not change with either.
     """
-    order = rank + 1
-    work = np.cumsum(counts * float(order * order) / 2 + ROW_WORK * (order**3 / 6 + order**2 + 1.0))
+    work = np.cumsum(_row_work(counts, rank))
     wanted = max(work[-1] / BLOCK_WORK, np.sum(counts) / BLOCK_RATINGS)
     n_blocks = int(np.clip(np.ceil(wanted), MIN_BLOCKS, MAX_BLOCKS))
     inner = np.searchsorted(work, work[-1] * np.arange(1, n_blocks) / n_blocks, side="left") + 1
     cuts = np.unique(np.concatenate([[0], np.minimum(inner, len(counts)), [len(counts)]]))
     return [BlockRange(int(start), int(stop)) for start, stop in itertools.pairwise(cuts)]
+
+
+def by_work(counts: Int64, rank: int, ranges: Sequence[BlockRange]) -> list[int]:
+    """Order blocks by their work, the most first, given the training ratings of each row, shape (rows,).
+
+    A row with very many ratings makes a block of more work than the others have.
+    """
+    work = np.concatenate([[0.0], np.cumsum(_row_work(counts, rank))])
+    return sorted(range(len(ranges)), key=lambda n: work[ranges[n].start] - work[ranges[n].stop])
+
+
+def _row_work(counts: Int64, rank: int) -> Float64:
+    """Return the multiply-adds that rows take, given the training ratings of each, shape (rows,)."""
+    order = rank + 1
+    return np.asarray(counts * float(order * order) / 2 + ROW_WORK * (order**3 / 6 + order**2 + 1.0))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskals.cluster.exchange import Generation, fetch_rows, scatter_rows
-from daskals.cluster.workers import Cluster, Task
+from daskals.cluster.exchange import Factors, Generation, fetch_rows, scatter_rows
+from daskals.cluster.parts import BlockCall, Parts, in_block_order, submit_parts
+from daskals.cluster.workers import Cluster, Share, Task
 from daskals.training.gibbs.centring import centre, centre_weights
 from daskals.training.gibbs.posterior import SidePrior
 from daskals.training.gibbs.state import GibbsState, Sample
@@ -23,9 +24,10 @@ from daskals.training.gibbs.sweep import (
     read_eta,
     submit_prior,
     submit_rows,
-    tally_slab,
+    tally_block,
 )
 from daskals.training.scoring import HeldOut
+from daskals.training.sums import submit_sums
 from daskals.types import SIDES, Int64, Side
 
 
@@ -40,18 +42,20 @@ class Chain:
     priors, alpha
         What the next sweep draws them from.
     tallies
-        Predictions of each block's test ratings, added up so far; None where no sweep counts yet, and no
-        entries without a test part.
+        Predictions of the blocks' test ratings, added up so far; None where no sweep counts yet.
     etas
         η of each side with features, as the sweep drew it; none before the first sweep.
+    sums
+        Of the blocks of both sides; None before the first sweep.
     """
 
     users: Generation
     items: Generation
     priors: dict[Side, Task]
     alpha: Task
-    tallies: tuple[Task | None, ...]
+    tallies: Parts | None
     etas: dict[Side, Task] = field(default_factory=dict)
+    sums: Task | None = None
 
 
 class SmallValues(NamedTuple):
@@ -83,18 +87,17 @@ def submit_sweep(
     given = Given(users, chain.items, priors["item"], chain.alpha)
     items = submit_rows(cluster, sides["item"], given, spec, key)
     priors["item"] = submit_prior(cluster, sides["item"], items, priors["item"], spec, key)
-    alpha = cluster.submit(next_alpha, items.stats, weight, spec, key=f"draw-noise-{key}")
+    alpha = cluster.submit(next_alpha, items.gathered, weight, spec, key=f"draw-noise-{key}")
     etas = {
         side: cluster.submit(read_eta, priors[side], key=f"read-{side}-eta-{key}")
         for side, own in sides.items()
         if own.features is not None
     }
-    return Chain(users, items, priors, alpha, chain.tallies, etas)
+    sums = submit_sums(cluster, Factors(users, items), key)
+    return Chain(users, items, priors, alpha, chain.tallies, etas, sums)
 
 
-def submit_tallies(
-    cluster: Cluster, test: HeldOut, chain: Chain, spec: SweepSpec, key: str
-) -> tuple[Task | None, ...]:
+def submit_tallies(cluster: Cluster, test: HeldOut, chain: Chain, spec: SweepSpec, key: str) -> Parts:
     """Start adding the present predictions of the test ratings to those before.
 
     Parameters
@@ -106,11 +109,13 @@ def submit_tallies(
     key
         Tells tasks apart.
     """
-    arguments = [
-        (tally, test.blocks[n], chain.users.slabs[n], chain.items.near(cluster.home(n)), spec)
-        for n, tally in enumerate(chain.tallies)
-    ]
-    return tuple(cluster.map_blocks(tally_slab, arguments, key=f"tally-{key}"))
+
+    def shared(share: Share) -> tuple[Any, ...]:
+        before = [] if chain.tallies is None else chain.tallies.holding(share)
+        return before, chain.users.near(share.worker), chain.items.near(share.worker), spec
+
+    call = BlockCall(tally_block, list(enumerate(test.blocks)), shared)
+    return submit_parts(cluster, call, key=f"tally-{key}", shares=cluster.shares(len(test.blocks)))
 
 
 def hand_out_chain(
@@ -135,12 +140,13 @@ def hand_out_chain(
         side: cluster.submit(pick_prior, small, side, key=f"restore-{side}-prior-{key}") for side in SIDES
     }
     alpha = cluster.submit(pick_alpha, small, key=f"restore-noise-{key}")
-    cuts = [(int(first), int(last)) for first, last in itertools.pairwise(test_cuts)]
-    tallies: list[Task | None] = [None] * len(cuts)
+    tallies = None
     if state.tally is not None:
-        arguments = [(small, first, last) for first, last in cuts]
-        tallies = list(cluster.map_blocks(pick_tally, arguments, key=f"restore-tally-{key}"))
-    return Chain(users, items, priors, alpha, tuple(tallies))
+        cuts = [(int(first), int(last)) for first, last in itertools.pairwise(test_cuts)]
+        call = BlockCall(pick_tally, cuts, lambda _: (small,))
+        shares = cluster.shares(len(cuts))
+        tallies = submit_parts(cluster, call, key=f"restore-tally-{key}", shares=shares)
+    return Chain(users, items, priors, alpha, tallies)
 
 
 def take_chain_home(cluster: Cluster, chain: Chain, state: GibbsState, key: str) -> GibbsState:
@@ -161,9 +167,9 @@ def fetch_priors(cluster: Cluster, chain: Chain) -> dict[Side, SidePrior]:
 
 def fetch_tally(cluster: Cluster, chain: Chain) -> Tally | None:
     """Fetch the predictions of all test ratings, added up, in user order; None before the first."""
-    parts: list[Tally] = [cluster.result(task) for task in chain.tallies if task is not None]
-    if not parts:
+    if chain.tallies is None:
         return None
+    parts: list[Tally] = in_block_order([cluster.result(task) for task in chain.tallies.tasks])
     return Tally(
         np.concatenate([part.total for part in parts]), np.concatenate([part.squares for part in parts])
     )
@@ -206,7 +212,7 @@ def pick_alpha(small: SmallValues) -> float:
     return small.alpha
 
 
-def pick_tally(small: SmallValues, first: int, last: int) -> Tally | None:
-    """Return the predictions [first, last), one block's, of a state."""
-    tally = small.tally
-    return None if tally is None else Tally(tally.total[first:last], tally.squares[first:last])
+def pick_tally(first: int, last: int, small: SmallValues) -> Tally:
+    """Return the predictions [first, last), one block's, of a state that has some."""
+    assert small.tally is not None
+    return Tally(small.tally.total[first:last], small.tally.squares[first:last])

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from daskals.cluster.exchange import scatter_rows
+from daskals.cluster.parts import BlockCall, submit_fold
 from daskals.kernels.gibbs.censored import Ends, ends_of
 from daskals.kernels.scoring.score import NO_ERRORS
 from daskals.store.blocks import BlockSource
@@ -31,13 +32,14 @@ from daskals.training.gibbs.chain import (
 from daskals.training.gibbs.posterior import Hyperprior, SidePrior, check_alpha, fixed_prior, start_prior
 from daskals.training.gibbs.predictive import PredictiveFigures, predictive_figures
 from daskals.training.gibbs.state import GibbsState, Sample, kept_sweeps
-from daskals.training.gibbs.sweep import SideChain, SweepSpec, Tally, fold_moments, prepare_side, start_slab
+from daskals.training.gibbs.sweep import SideChain, SweepSpec, Tally, add_moments, prepare_side, start_moments
 from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
 from daskals.training.prior.half_step import load_prior
 from daskals.training.problem import Problem, rating_limits
 from daskals.training.rating_units import record_as_rated, scale_rows
-from daskals.types import SIDES, TEST, BlockStats, FactorRows, Float64, Int64, Side
+from daskals.training.sums import Sums
+from daskals.types import SIDES, TEST, FactorRows, Float64, Int64, Side
 
 STATE_SWEEPS = 20
 """Sweeps after which the state is taken home at the latest."""
@@ -145,14 +147,13 @@ class GibbsStep:
         if weights is None:
             n_features = 0 if chain.features is None else chain.features.spec.n_features
             weights = np.zeros((n_features, self._rank + 1))
-        slabs = scatter_rows(cluster, side, self._plan.starts[side], rows, f"{key}-warm").slabs
-        features = None if chain.features is None else chain.features.blocks
-        arguments = [
-            (slab, chain.data.blocks[n], None if features is None else features[n], weights, self._rank)
-            for n, slab in enumerate(slabs)
-        ]
-        moments = cluster.map_blocks(start_slab, arguments, key=f"start-{side}-moments-{key}")
-        folded = cluster.submit(fold_moments, moments, key=f"start-{side}-prior-{key}")
+        started = scatter_rows(cluster, side, self._plan.starts[side], rows, f"{key}-warm")
+        call = BlockCall(
+            start_moments, chain.own, lambda share: (started.near(share.worker), weights, self._rank)
+        )
+        folded = submit_fold(
+            cluster, add_moments, call, key=f"start-{side}-moments-{key}", name=f"start-{side}-prior-{key}"
+        )
         return start_prior(cluster.result(folded), weights, Hyperprior())
 
     def _fixed_prior(self, side: Side) -> SidePrior:
@@ -191,8 +192,9 @@ class GibbsStep:
         alpha = float(cluster.result(position.alpha))
         low, high = problem.limits
         check_alpha(alpha, max(high - low, 1e-6), sweep + 1)
-        users: BlockStats = cluster.result(position.users.stats)
-        items: BlockStats = cluster.result(position.items.stats)
+        assert position.sums is not None, "a sweep that was submitted has sums"
+        sums: Sums = cluster.result(position.sums)
+        users, items = sums
         seconds = time.perf_counter() - started
         noise_total = state.noise_total + (1.0 / alpha if sweep >= problem.config.burn_in else 0.0)
         record = EpochFinished(

@@ -6,14 +6,16 @@ those in one task, so that nothing waits for the client.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskals.cluster.exchange import Gathered, Generation, Slab, gather
-from daskals.cluster.workers import Cluster, Task
+from daskals.cluster.exchange import Gathered, Generation, Slab, read_moments, submit_slabs
+from daskals.cluster.parts import BlockCall
+from daskals.cluster.workers import Cluster, Share, Task
 from daskals.kernels.gibbs.censored import Ends, complete
 from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import Moments, prior_pull, sum_moments
@@ -49,19 +51,10 @@ from daskals.training.gibbs.weights import (
 )
 from daskals.training.half_step import SideData
 from daskals.training.prior.half_step import Prior
-from daskals.types import BlockStats, FactorRows, Float64, Side
+from daskals.types import BlockStats, Float64, Side
 
 _ROWS = {"user": STREAM_GIBBS_USER, "item": STREAM_GIBBS_ITEM}
 _LATENT = {"user": STREAM_GIBBS_USER_LATENT, "item": STREAM_GIBBS_ITEM_LATENT}
-
-
-class DrawnSlab(NamedTuple):
-    """A slab as `exchange.Slab`, with the moments of its rows."""
-
-    start: int
-    rows: FactorRows
-    stats: BlockStats
-    moments: Moments
 
 
 class Tally(NamedTuple):
@@ -90,6 +83,13 @@ class SideChain:
     gram: Task | None
     system: Task | None = None
     from_moments: bool = True
+
+    @property
+    def own(self) -> list[tuple[Any, ...]]:
+        """The tasks of each block's ratings and features, None where it has none."""
+        if self.features is None:
+            return [(block, None) for block in self.data.blocks]
+        return list(zip(self.data.blocks, self.features.blocks, strict=True))
 
 
 @dataclass(frozen=True)
@@ -165,22 +165,14 @@ def submit_rows(
         What the tasks of a sweep share; what tells them apart.
     """
     side = chain.data.side
-    features = None if chain.features is None else chain.features.blocks
-    arguments = [
-        (
-            block,
-            given.other.near(cluster.home(n)),
-            None if features is None else features[n],
-            given.prior,
-            given.alpha,
-            side,
-            spec,
-            None if spec.ends is None else given.current.slabs[n],
-        )
-        for n, block in enumerate(chain.data.blocks)
-    ]
-    slabs = cluster.map_blocks(draw_slab, arguments, key=f"draw-{side}s-{key}")
-    return gather(cluster, side, slabs, key)
+
+    def shared(share: Share) -> tuple[Any, ...]:
+        current = None if spec.ends is None else given.current.near(share.worker)
+        return given.other.near(share.worker), given.prior, given.alpha, side, spec, current
+
+    data = chain.data
+    call = BlockCall(draw_slab, chain.own, shared, data.order)
+    return submit_slabs(cluster, data.whole(spec.rank), call, key=key, name=f"draw-{side}s")
 
 
 def submit_prior(
@@ -198,7 +190,7 @@ def submit_prior(
         What the tasks of a sweep share; what tells them apart.
     """
     side = chain.data.side
-    moments = cluster.submit(fold_moments, list(rows.slabs), key=f"reduce-{side}-moments-{key}")
+    moments = cluster.submit(read_moments, rows.gathered, key=f"reduce-{side}-moments-{key}")
     if chain.system is None:
         return cluster.submit(
             next_prior, moments, prior, chain.gram, side, spec, key=f"draw-{side}-prior-{key}"
@@ -211,24 +203,24 @@ def submit_prior(
 
 def draw_slab(
     block: AnyBlock,
-    other: Gathered,
     features: FeatureRows | None,
+    other: Gathered,
     prior: SidePrior,
     alpha: float,
     side: Side,
     spec: SweepSpec,
-    current: Slab | DrawnSlab | None,
-) -> DrawnSlab:
+    current: Gathered | None,
+) -> Slab:
     """Draw the rows of one block, and sum what they tell of their prior.
 
     Where ratings are cut off, their latent values are drawn first, given the rows `current`.
 
     Parameters
     ----------
-    block, other
-        The rows' ratings; the other side's rows.
-    features
-        The rows' features, if they have any.
+    block, features
+        The rows' ratings; their features, if they have any.
+    other
+        The other side's rows.
     prior, alpha
         What rows and ratings are drawn from: their prior, and the precision α of the noise.
     side, spec
@@ -240,7 +232,7 @@ def draw_slab(
     if spec.ends is not None and current is not None:
         ratings = complete(
             ratings,
-            current.rows,
+            current.of(ratings),
             other.rows,
             rank=spec.rank,
             mean=spec.mean,
@@ -262,15 +254,7 @@ def draw_slab(
     projected = None if side in spec.unprojected else features
     moments = sum_moments(rows, np.diff(ratings.indptr), projected, pulls, spec.rank)
     stats = BlockStats(sse, prior_pull(moments, prior.mean, prior.precision))
-    return DrawnSlab(ratings.start, rows, stats, moments)
-
-
-def fold_moments(slabs: Sequence[DrawnSlab]) -> Moments:
-    """Add moments up in block order."""
-    total = slabs[0].moments
-    for slab in slabs[1:]:
-        total = total.plus(slab.moments)
-    return total
+    return Slab(ratings.start, rows, stats, moments)
 
 
 def block_gram(block: AnyBlock, features: FeatureRows) -> Float64:
@@ -347,48 +331,62 @@ def read_eta(prior: SidePrior) -> float:
     return prior.eta
 
 
-def next_alpha(stats: BlockStats, n: float, spec: SweepSpec) -> float:
+def next_alpha(items: Gathered, n: float, spec: SweepSpec) -> float:
     """Draw the noise precision from the items' squared errors."""
-    return draw_alpha(prior_draws(spec.seed, spec.sweep, "noise"), stats.sse, n, spec.hyperprior)
+    return draw_alpha(prior_draws(spec.seed, spec.sweep, "noise"), items.stats.sse, n, spec.hyperprior)
 
 
-def tally_slab(
-    tally: Tally | None, block: AnyBlock, users: DrawnSlab, items: Gathered, spec: SweepSpec
+def tally_block(
+    number: int,
+    block: AnyBlock,
+    before: Sequence[Mapping[int, Tally]],
+    users: Gathered,
+    items: Gathered,
+    spec: SweepSpec,
 ) -> Tally:
     """Add one sweep's predictions of a block's held-out ratings.
 
     Parameters
     ----------
-    tally, block
-        Of the sweeps before, if any; the held-out ratings.
+    number, block
+        The block's, and its held-out ratings.
+    before
+        Tallies of the sweeps before by block, if any.
     users, items
         Rows as drawn.
     spec
         What the tasks of a sweep share.
     """
-    predicted = predict_block(block_of(block), users.rows, items.rows, rank=spec.rank, mean=spec.mean).astype(
+    ratings = block_of(block)
+    predicted = predict_block(ratings, users.of(ratings), items.rows, rank=spec.rank, mean=spec.mean).astype(
         np.float64
     )
-    if tally is None:
-        return Tally(predicted, predicted**2)
-    return Tally(tally.total + predicted, tally.squares + predicted**2)
+    for tallies in before:
+        if number in tallies:
+            tally = tallies[number]
+            return Tally(tally.total + predicted, tally.squares + predicted**2)
+    return Tally(predicted, predicted**2)
 
 
-def start_slab(
-    slab: Slab, block: AnyBlock, features: FeatureRows | None, weights: Float64, rank: int
-) -> DrawnSlab:
+def start_moments(
+    block: AnyBlock, features: FeatureRows | None, started: Gathered, weights: Float64, rank: int
+) -> Moments:
     """Sum the moments of rows that a short ALS left.
 
     Parameters
     ----------
-    slab, block
-        The rows and their ratings.
-    features, weights
-        The rows' features, if they have any; W, shape (features, rank + 1).
+    block, features
+        The ratings of some rows, and their features, if they have any.
+    started, weights
+        All rows of their side; W, shape (features, rank + 1).
     rank
         Number of factors.
     """
-    counts = np.diff(block_of(block).indptr)
+    ratings = block_of(block)
     pulls = None if features is None else times(features, weights)
-    moments = sum_moments(slab.rows, counts, None, pulls, rank)
-    return DrawnSlab(slab.start, slab.rows, slab.stats, moments)
+    return sum_moments(started.of(ratings), np.diff(ratings.indptr), None, pulls, rank)
+
+
+def add_moments(parts: Sequence[Moments]) -> Moments:
+    """Add moments up in block order."""
+    return functools.reduce(Moments.plus, parts)

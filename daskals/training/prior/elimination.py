@@ -5,6 +5,7 @@ Between the two the eliminated rows stay where the block's ratings are, in memor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from daskals.cluster.exchange import Gathered, Slab
@@ -63,28 +64,29 @@ def eliminated_rows(
 
 
 def fill_slab(
-    found: Eliminated | EliminatedPart,
+    number: int,
     features: FeatureRows,
-    weights: Weights,
     block: AnyBlock,
+    part: Mapping[int, Eliminated | EliminatedPart],
+    weights: Weights,
     other: Gathered,
     spec: SolveSpec,
 ) -> Slab:
-    """Finish the rows of one block; the task that ends a half-step with features.
+    """Finish the rows of one block; what ends a half-step with features.
 
     Parameters
     ----------
-    found
-        Its eliminated rows, wherever they are.
-    features, weights
-        The rows' features, and W as solved.
-    block, other
-        The ratings, and the other side's rows.
+    number, features, block
+        The block's, its rows' features, and its ratings.
+    part, weights
+        The eliminated rows of its worker's blocks by number, wherever they are; W as solved.
+    other
+        The other side's rows.
     spec
         What shapes the solve.
     """
     block = block_of(block)
-    rows = eliminated_rows(found, block, other, spec)
+    rows = eliminated_rows(part[number], block, other, spec)
     solved, stats = fill_rows(
         rows, features, weights.values, block, other.rows, rank=spec.rank, mean=spec.mean
     )

@@ -7,11 +7,12 @@ early it stops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from daskals.cluster.parts import BlockCall, Parts, in_block_order, run_part, submit_parts
 from daskals.cluster.workers import Cluster, Task
 from daskals.errors import RowError
 from daskals.kernels.prior.eliminated import Eliminated
@@ -23,6 +24,9 @@ TOLERANCE = 1e-6
 """Size of the residual, in the preconditioner's norm and relative to the right side's, that is enough."""
 
 MOST_STEPS = 200
+
+AnyRows: TypeAlias = Eliminated | RatedRows
+"""A block's rows as W's equations see them."""
 
 
 class SolveContext(NamedTuple):
@@ -56,70 +60,94 @@ class Directions(NamedTuple):
         return not self.energy > self.enough
 
 
-def start_gradients(
+def solve_by_gradients(
     cluster: Cluster,
-    eliminated: Sequence[Task],
+    eliminated: Parts,
     features: Sequence[Task],
     current: Task | None,
     context: SolveContext,
     extra: Task | None = None,
 ) -> Task:
-    """Start from the previous W, or from zero: residual, diagonal and first direction.
+    """Start from the previous W, or from zero, and step until the residual is small; return the task of W.
+
+    On one worker all steps are one task. Where there are several the client learns after every step whether
+    another is needed; an error in a block ends the loop, and whoever awaits the result meets it.
 
     Parameters
     ----------
     cluster
         Where the tasks run.
     eliminated, features
-        Of each block.
+        The blocks' rows, in parts; the features of each block.
     current, context
         The previous W, if any; side, η and key.
     extra
         What the right side has beside the blocks' parts.
     """
     side, eta, key = context
-    arguments = [(rows, features[n], current) for n, rows in enumerate(eliminated)]
-    parts = cluster.map_blocks(start_part, arguments, key=f"start-{side}-prior-{key}")
-    return cluster.submit(start_directions, parts, current, eta, extra, key=f"start-{side}-prior-{key}")
+    own = [(n, rows) for n, rows in enumerate(features)]
+    shares = eliminated.shares
+    if len(shares) == 1:
+        _, _, *rest = BlockCall(start_part, own).arguments(shares[0])
+        return cluster.submit(
+            take_all_steps,
+            *rest[:2],
+            eliminated.tasks[0],
+            current,
+            eta,
+            extra,
+            key=f"solve-{side}-weights-{key}",
+        )
 
+    def submit(function: Callable[..., Float64], given: Task | None, name: str) -> list[Task]:
+        call = BlockCall(function, own, lambda share: (eliminated.of(share), given))
+        return list(submit_parts(cluster, call, key=name, shares=shares).tasks)
 
-def take_gradients(
-    cluster: Cluster,
-    eliminated: Sequence[Task],
-    features: Sequence[Task],
-    start: Task,
-    context: SolveContext,
-) -> Task:
-    """Step until the residual is small enough; return the task of W.
-
-    The client learns after every step whether another is needed. An error in a block ends the loop; whoever
-    awaits the result meets it.
-
-    Parameters
-    ----------
-    cluster
-        Where the tasks run.
-    eliminated, features
-        Of each block.
-    start, context
-        The state to start from; side, η and key.
-    """
-    side, eta, key = context
-    state = start
+    name = f"start-{side}-prior-{key}"
+    state = cluster.submit(start_directions, submit(start_part, current, name), current, eta, extra, key=name)
     for step in range(MOST_STEPS):
         try:
             if cluster.result(cluster.submit(is_done, state, key=f"check-{side}-prior-{key}-{step}")):
                 break
         except RowError:
             break
-        arguments = [(rows, features[n], state) for n, rows in enumerate(eliminated)]
-        parts = cluster.map_blocks(product_part, arguments, key=f"apply-{side}-prior-{key}-{step}")
+        parts = submit(product_part, state, f"apply-{side}-prior-{key}-{step}")
         state = cluster.submit(take_step, parts, state, eta, key=f"step-{side}-prior-{key}-{step}")
     return cluster.submit(read_values, state, key=f"read-{side}-prior-{key}")
 
 
-def start_part(rows: Eliminated | RatedRows, features: FeatureRows, current: Weights | None) -> Float64:
+def take_all_steps(
+    own: Sequence[Sequence[Any]],
+    numbers: Sequence[int],
+    rows: Mapping[int, AnyRows],
+    current: Weights | None,
+    eta: float,
+    extra: Float64 | None,
+) -> Float64:
+    """Solve W where all blocks are; return it, float64, shape (features, rank + 1).
+
+    Parameters
+    ----------
+    own, numbers
+        Number and features of each block, and the numbers alone, as `parts.run_part` takes them.
+    rows
+        The blocks' rows, by number.
+    current, eta, extra
+        As `start_directions` takes them; `extra` has shape (features, rank + 1).
+    """
+    state = start_directions([run_part(start_part, None, own, numbers, (rows, current))], current, eta, extra)
+    for _ in range(MOST_STEPS):
+        if state.is_done:
+            break
+        state = take_step([run_part(product_part, None, own, numbers, (rows, state))], state, eta)
+    return state.values
+
+
+def start_part(
+    number: int, features: FeatureRows, part: Mapping[int, AnyRows], current: Weights | None
+) -> Float64:
     """Stack a block's right side, diagonal and product with the present W, shape (3, features, rank + 1)."""
+    rows = part[number]
     right = transposed_times(features, right_rows(rows))
     diagonal = squared_transposed_times(features, schur_diagonals(rows))
     applied = np.zeros_like(right)
@@ -129,13 +157,13 @@ def start_part(rows: Eliminated | RatedRows, features: FeatureRows, current: Wei
 
 
 def start_directions(
-    parts: Sequence[Float64], current: Weights | None, eta: float, extra: Float64 | None
+    parts: Sequence[Mapping[int, Float64]], current: Weights | None, eta: float, extra: Float64 | None
 ) -> Directions:
     """Fold the blocks' parts in block order into the state before the first step.
 
     `extra`, shape (features, rank + 1), is added to the right side.
     """
-    right, diagonal, applied = add_up(parts)
+    right, diagonal, applied = add_up(in_block_order(parts))
     if extra is not None:
         right = right + extra
     values = np.zeros_like(right) if current is None else current.values
@@ -152,14 +180,16 @@ def is_done(state: Directions) -> bool:
     return state.is_done
 
 
-def product_part(rows: Eliminated | RatedRows, features: FeatureRows, state: Directions) -> Float64:
+def product_part(
+    number: int, features: FeatureRows, part: Mapping[int, AnyRows], state: Directions
+) -> Float64:
     """Return a block's part of the product with the direction, shape (features, rank + 1)."""
-    return transposed_times(features, apply_schur(rows, times(features, state.direction)))
+    return transposed_times(features, apply_schur(part[number], times(features, state.direction)))
 
 
-def take_step(parts: Sequence[Float64], state: Directions, eta: float) -> Directions:
+def take_step(parts: Sequence[Mapping[int, Float64]], state: Directions, eta: float) -> Directions:
     """Fold the product in block order, step along the direction, and choose the next."""
-    product = add_up(parts) + eta * state.direction
+    product = add_up(in_block_order(parts)) + eta * state.direction
     length = state.energy / float(np.sum(state.direction * product))
     residual = state.residual - length * product
     scaled = state.inverse_diagonal * residual

@@ -7,15 +7,15 @@ where they are (daskals/README.md, "Facts the code rests on").
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from daskals.cluster.exchange import Generation, gather
-from daskals.cluster.workers import Cluster, Task
+from daskals.cluster.exchange import Generation, submit_slabs
+from daskals.cluster.parts import BlockCall, Parts, submit_parts
+from daskals.cluster.workers import Cluster, Share, Task
 from daskals.kernels.prior.prior_system import WSystem, add_systems, lower_triangle
 from daskals.kernels.toolkit.dense import solve_positive
 from daskals.training.features import IMPLICIT, FeatureSpec, load_features
@@ -26,8 +26,8 @@ from daskals.training.prior.elimination import (
     eliminate_slab,
     fill_slab,
 )
-from daskals.training.prior.gradients import SolveContext, Weights, start_gradients, take_gradients
-from daskals.types import BlockStats, Float64
+from daskals.training.prior.gradients import SolveContext, Weights, solve_by_gradients
+from daskals.types import Float64
 
 MOST_DIRECT = 2048
 """Unknowns of W up to which its equations are formed and factorised; more go by conjugate gradients."""
@@ -63,51 +63,44 @@ class PriorHalfStep:
 
     def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
         """Start the tasks of all blocks, the reduction to W, and the gathering; as `HalfStep.submit`."""
-        side = self.data.side
-        given: list[tuple[Any, ...]] = [
-            (block, other.near(cluster.home(n)), self.spec) for n, block in enumerate(self.data.blocks)
-        ]
-        order = self._starting_order()
-        eliminate: Callable[..., Any] = eliminate_slab
-        arguments = given
-        if self.prior.is_direct(self.spec.rank):
-            eliminate = eliminate_and_sum
-            arguments = [(self.prior.blocks[n], *own) for n, own in enumerate(given)]
-        eliminated = cluster.map_blocks(eliminate, arguments, key=f"eliminate-{side}s-{key}", order=order)
+        data, prior, side = self.data, self.prior, self.data.side
+        shares, order = cluster.shares(len(data.blocks)), self._starting_order()
+
+        def given(share: Share) -> tuple[Any, ...]:
+            return other.near(share.worker), self.spec
+
+        eliminate = BlockCall(eliminate_slab, [(block,) for block in data.blocks], given, order, side)
+        if prior.is_direct(self.spec.rank):
+            own = list(zip(prior.blocks, data.blocks, strict=True))
+            eliminate = eliminate._replace(function=eliminate_and_sum, own=own)
+        eliminated = submit_parts(cluster, eliminate, key=f"eliminate-{side}s-{key}", shares=shares)
         weights = self._solve(cluster, eliminated, current.prior, key)
-        found = [(rows, self.prior.blocks[n], weights, *given[n]) for n, rows in enumerate(eliminated)]
-        slabs = cluster.map_blocks(fill_slab, found, key=f"{side}-half-step-{key}", order=order)
-        generation = gather(cluster, side, slabs, key)
-        stats = cluster.submit(
-            add_weights_penalty, generation.stats, weights, key=f"reduce-{side}-prior-{key}"
-        )
-        return replace(generation, stats=stats, prior=weights)
+
+        def filled(share: Share) -> tuple[Any, ...]:
+            return eliminated.of(share), weights, *given(share)
+
+        numbered = [(n, prior.blocks[n], block) for n, block in enumerate(data.blocks)]
+        fill = BlockCall(fill_slab, numbered, filled, order)
+        whole, name = data.whole(self.spec.rank), f"{side}-half-step"
+        generation = submit_slabs(cluster, whole, fill, key=key, name=name, shares=shares)
+        return replace(generation, prior=weights)
 
     def _starting_order(self) -> list[int]:
         """Order the blocks so that those whose rows take longest to sum and to fill are not waited for."""
         ranges = self.data.ranges
         return sorted(range(len(ranges)), key=lambda n: ranges[n].start - ranges[n].stop)
 
-    def _solve(
-        self,
-        cluster: Cluster,
-        eliminated: Sequence[Task],
-        current: Task | None,
-        key: str,
-    ) -> Task:
+    def _solve(self, cluster: Cluster, eliminated: Parts, current: Task | None, key: str) -> Task:
         prior, side, size = self.prior, self.data.side, self.spec.rank + 1
-        if prior.is_direct(self.spec.rank):
-            fan_in = most_parts(prior.spec.n_features * size)
-            few = sum_systems(cluster, eliminated, fan_in, f"sum-{side}-prior-{key}")
-            return cluster.submit(solve_system, few, size, prior.eta, key=f"solve-{side}-prior-{key}")
-        context = SolveContext(side, prior.eta, key)
-        start = start_gradients(cluster, eliminated, prior.blocks, current, context)
-        return cluster.submit(
-            read_gradients,
-            take_gradients(cluster, eliminated, prior.blocks, start, context),
-            prior.eta,
-            key=f"solve-{side}-prior-{key}",
-        )
+        name = f"solve-{side}-prior-{key}"
+        if not prior.is_direct(self.spec.rank):
+            values = solve_by_gradients(
+                cluster, eliminated, prior.blocks, current, SolveContext(side, prior.eta, key)
+            )
+            return cluster.submit(read_gradients, values, prior.eta, key=name)
+        fan_in = most_parts(prior.spec.n_features * size)
+        few = sum_systems(cluster, eliminated, fan_in, f"sum-{side}-prior-{key}")
+        return cluster.submit(solve_system, few, fan_in, size, prior.eta, key=name)
 
 
 def load_prior(
@@ -134,75 +127,82 @@ def most_parts(n_unknowns: int) -> int:
     return int(max(2, min(64, PARTS_BYTES // (2 * n_unknowns**2))))
 
 
-def fold_in_order(
-    cluster: Cluster,
-    parts: Sequence[Task],
-    add: Callable[[list[Any]], Any],
-    fan_in: int,
-    key: str,
-) -> list[Task]:
-    """Add parts up in their order, until so few are left for whoever needs their sum.
+def fold_in_order(cluster: Cluster, sums: Sequence[Task], fan_in: int, key: str) -> list[Task]:
+    """Add sums of systems up in their order, until so few are left for whoever needs the total.
 
-    The tree depends on the number of parts alone.
+    The tree depends on the number of blocks alone, and `add_lists` folds by the same.
 
     Parameters
     ----------
-    cluster, parts
-        Where the tasks run, and the parts in order.
-    add, fan_in
-        Adds a list of them up; as many at a time.
+    cluster, sums
+        Where the tasks run, and lists of one system each, in order.
+    fan_in
+        How many are added at a time.
     key
         Tells tasks apart.
     """
-    few, level = list(parts), 0
+    few, level = list(sums), 0
     while len(few) > fan_in:
         few = [
-            cluster.submit(add, few[first : first + fan_in], key=f"{key}-{level}-{first}")
+            cluster.submit(add_lists, few[first : first + fan_in], fan_in, key=f"{key}-{level}-{first}")
             for first in range(0, len(few), fan_in)
         ]
         level += 1
     return few
 
 
-def sum_systems(cluster: Cluster, parts: Sequence[Task], fan_in: int, key: str) -> list[Task]:
+def sum_systems(cluster: Cluster, parts: Parts, fan_in: int, key: str) -> list[Task]:
     """Start adding up what blocks add to W's equations; the tasks left give what `add_lists` adds.
 
     Systems are taken out where the blocks are, all of a worker's at once: the rows beside them are large.
-    Where all blocks live on one worker that would be a step for nothing, while other threads wait for W.
+    Where all blocks live on one worker that would be a step for nothing.
     """
-    if len(parts) <= fan_in and len(cluster.homes) == 1:
-        return list(parts)
+    if len(parts.shares) == 1:
+        return list(parts.tasks)
+    n_blocks = sum(len(share.numbers) for share in parts.shares)
     groups = []
-    for first in range(0, len(parts), fan_in):
-        homes: dict[str, list[Task]] = {}
-        for block, part in enumerate(parts[first : first + fan_in], first):
-            homes.setdefault(cluster.home(block), []).append(part)
+    for first in range(0, n_blocks, fan_in):
+        group = range(first, first + fan_in)
+        readers = [n for n, share in enumerate(parts.shares) if not set(group).isdisjoint(share.numbers)]
         groups.append(
             [
-                cluster.submit(read_systems, own, key=f"{key}-read-{first}-{n}", worker=home)
-                for n, (home, own) in enumerate(homes.items())
+                cluster.submit(
+                    read_systems,
+                    parts.tasks[n],
+                    *(group.start, group.stop),
+                    key=f"{key}-read-{first}-{n}",
+                    worker=parts.shares[n].worker,
+                )
+                for n in readers
             ]
         )
     if len(groups) == 1:
         return groups[0]
-    sums = [cluster.submit(add_lists, group, key=f"{key}-{n}") for n, group in enumerate(groups)]
-    return fold_in_order(cluster, sums, add_lists, fan_in, key)
+    sums = [cluster.submit(add_lists, group, fan_in, key=f"{key}-{n}") for n, group in enumerate(groups)]
+    return fold_in_order(cluster, sums, fan_in, key)
 
 
-def read_systems(parts: list[EliminatedPart]) -> list[WSystem]:
-    """Return what blocks add to W's equations, without their rows."""
-    return [part.system for part in parts]
+def read_systems(part: Mapping[int, EliminatedPart], first: int, stop: int) -> list[WSystem]:
+    """Return what blocks first, …, stop − 1 of a part add to W's equations, without their rows."""
+    return [part[number].system for number in range(first, stop) if number in part]
 
 
-def add_lists(lists: Sequence[list[WSystem] | EliminatedPart]) -> list[WSystem]:
-    """Add systems up in the order of their rows."""
-    systems = ([found.system] if isinstance(found, EliminatedPart) else found for found in lists)
-    return [add_systems(itertools.chain(*systems))]
+def add_lists(lists: Sequence[list[WSystem] | Mapping[int, EliminatedPart]], fan_in: int) -> list[WSystem]:
+    """Add systems up in the order of their rows, `fan_in` at a time as `fold_in_order` does."""
+    systems: list[WSystem] = []
+    for found in lists:
+        systems += [part.system for part in found.values()] if isinstance(found, Mapping) else found
+    systems.sort(key=lambda system: system.start)
+    while len(systems) > 1:
+        systems = [add_systems(systems[first : first + fan_in]) for first in range(0, len(systems), fan_in)]
+    return systems
 
 
-def solve_system(lists: Sequence[list[WSystem] | EliminatedPart], size: int, eta: float) -> Weights:
+def solve_system(
+    lists: Sequence[list[WSystem] | Mapping[int, EliminatedPart]], fan_in: int, size: int, eta: float
+) -> Weights:
     """Solve W's equations, the sum of all systems in the order of their rows; `size` is rank + 1."""
-    (system,) = add_lists(lists)
+    (system,) = add_lists(lists, fan_in)
     matrix = lower_triangle(system)
     matrix[np.diag_indices(len(matrix))] += eta
     values = solve_positive(matrix, system.right, "the system of the features' weights").reshape(-1, size)
@@ -212,8 +212,3 @@ def solve_system(lists: Sequence[list[WSystem] | EliminatedPart], size: int, eta
 def read_gradients(values: Float64, eta: float) -> Weights:
     """Take W, shape (features, rank + 1), from conjugate gradients."""
     return Weights(values, eta * float(np.sum(np.square(values))))
-
-
-def add_weights_penalty(stats: BlockStats, weights: Weights) -> BlockStats:
-    """Count η'‖W‖² to the penalty of the side it belongs to."""
-    return BlockStats(stats.sse, stats.penalty + weights.penalty)

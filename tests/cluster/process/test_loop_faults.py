@@ -133,13 +133,13 @@ def test_a_resumed_chain_trains_no_als_epoch_again(cluster, tmp_path: Path, monk
     with pytest.raises(Stopped):
         fit(DATA, chain_of(12), cluster.client, [stop], RunOptions(Checkpoints(tmp_path, 3)))
     submitted: list[str] = []
-    map_blocks = Cluster.map_blocks
+    submit = Cluster.submit
 
-    def record(self, function, arguments, *, key, order=None):
+    def record(self, function, *arguments, key, **options):
         submitted.append(key)
-        return map_blocks(self, function, arguments, key=key, order=order)
+        return submit(self, function, *arguments, key=key, **options)
 
-    monkeypatch.setattr(Cluster, "map_blocks", record)
+    monkeypatch.setattr(Cluster, "submit", record)
     # the bias model that every run is compared with has epochs of its own
     none = {f"{part}_rmse": None for part in ("train", "validation", "test")}
     monkeypatch.setattr("daskals.fitting.fit.baseline_section", lambda *_: none)
