@@ -153,11 +153,12 @@ class PeopleModel(OrderedModel):
         genres = list(genres)
         own = self._item_start(genres, year, start)
         parts = rating_parts(self.feature_groups["item"], rows, None, self.rank + 1)
-        known = (
-            new_traits(genres, self.traits.names) > 0 if genres else np.zeros(len(self.traits.names), bool)
-        )
-        of_genres = known[[name != NO_GENRES for name in self.traits.names]].astype(np.float64)
-        return replace(self.fold("item").solve(rows, values, own, parts), genres=of_genres)
+        folded = self.fold("item").solve(rows, values, own, parts)
+        if not genres:
+            return folded
+        known = new_traits(genres, self.traits.names) > 0
+        listed = [name != NO_GENRES for name in self.traits.names]
+        return replace(folded, genres=known[listed].astype(np.float64))
 
     def _item_start(self, genres: Sequence[str], year: int | None, start: ColdStart) -> Float64:
         if start == "bias" or not (genres or year):
