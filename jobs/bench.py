@@ -1,4 +1,4 @@
-"""`python -m jobs.bench epoch|scaling|ingest|evaluate|topk|defaults`: measurements, one table, one JSON."""
+"""`python -m jobs.bench epoch|scaling|ingest|evaluate|topk|service|defaults`: measured, as table and JSON."""
 
 from __future__ import annotations
 
@@ -101,6 +101,33 @@ def ingest(**options: Any) -> None:
 def evaluate(**options: Any) -> None:
     """Time the RMSE of the test ratings."""
     run_bench("evaluate", options, lambda bench: bench.evaluate())
+
+
+@main.command()
+@click.option(
+    "--users", type=click.IntRange(1), default=20_000, show_default=True, help="Users of the model."
+)
+@click.option("--items", type=click.IntRange(60), default=84_432, show_default=True, help="Its items.")
+@click.option("--rank", type=click.IntRange(1, 256), default=64, show_default=True, help="Its factors, K.")
+@click.option("--connections", type=click.IntRange(1), default=64, show_default=True, help="At a time.")
+@click.option("--seconds", type=click.FloatRange(0.1), default=10.0, show_default=True, help="Of each kind.")
+@shared_options(json_file="File for the machine and the results.")
+def service(json_file: Path | None, **options: Any) -> None:
+    """Count the requests a second of the HTTP service (extra [serve]), on a planted model."""
+    from daskals.bench.config import machine_cores
+    from daskals.bench.service import Load, measure_service
+    from jobs._json_file import write_json
+
+    found = measure_service(Load(**options), lambda text: click.echo(text, err=True))
+    for one in found:
+        click.echo(
+            f"{one.kind}: {one.per_second:,.0f} requests/s, p50 {one.p50_ms:.0f} ms, "
+            f"p99 {one.p99_ms:.0f} ms, {one.errors} errors of {one.requests:,}; "
+            f"{one.cpu_ms:.2f} ms of the service's CPU a request"
+        )
+    if json_file is not None:
+        results = [one._asdict() for one in found]
+        write_json(json_file, {"cores": machine_cores(), "load": options, "results": results})
 
 
 @main.command()

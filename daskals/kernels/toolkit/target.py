@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
@@ -48,11 +49,14 @@ TARGETS = (
 _BY_NAME = {target.name: target for target in TARGETS}
 
 
-def _host_targets() -> list[Target]:
-    """Return the targets that this host can run, best first."""
+@cache
+def _host_targets() -> tuple[Target, ...]:
+    """Return the targets that this host can run, best first; asked once, for a fold-in asks twice."""
     features = llvm.get_host_cpu_features()
     x86 = llvm.get_process_triple().startswith("x86_64")
-    return [t for t in TARGETS if all(features.get(f) for f in t.features) and (x86 or not t.features)]
+    return tuple(
+        one for one in TARGETS if all(features.get(f) for f in one.features) and (x86 or not one.features)
+    )
 
 
 def _requested(name: str | None) -> Target:
