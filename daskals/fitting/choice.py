@@ -28,6 +28,9 @@ NAMED = frozenset(
 )
 """Options of a point estimate: where one is named, `auto` learns nothing and takes it."""
 
+IMPLICIT = "implicit"
+"""The features that say who rated what."""
+
 CHOSEN = (
     "model",
     "units",
@@ -66,6 +69,29 @@ class Point(NamedTuple):
         }
 
 
+class Chain(NamedTuple):
+    """A chain as it would be kept: its validation RMSE when it was judged, and the seconds it should take."""
+
+    config: TrainConfig
+    rmse: float
+    seconds: float
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it learns from who rated what."""
+        return IMPLICIT in (self.config.user_features or ())
+
+    def as_report(self) -> dict[str, Any]:
+        """Return what a report tells of it."""
+        config = self.config
+        return {
+            "item_features": list(config.item_features or ()),
+            "user_features": list(config.user_features or ()),
+            "sweeps": config.sweeps,
+            "validation_rmse": self.rmse,
+        }
+
+
 @dataclass(frozen=True)
 class Choice:
     """What `auto` chose.
@@ -90,6 +116,11 @@ class Choice:
 def learns(asked: TrainConfig) -> bool:
     """Tell whether a configuration leaves the choice to the data."""
     return asked.model == "auto" and not (asked.model_fields_set & NAMED)
+
+
+def may_widen(asked: TrainConfig) -> bool:
+    """Tell whether features are left to the data, so that who rated what may be among them."""
+    return not asked.model_fields_set & {"item_features", "user_features"}
 
 
 def why_nothing_is_learnt(asked: TrainConfig, model: str) -> str | None:

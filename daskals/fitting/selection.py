@@ -1,10 +1,12 @@
 """`--model auto`: which model and which hyperparameters, learnt from the training ratings alone.
 
 A tenth of them validates. Short trainings find the ridges of the biases, then of the factors, then of the
-features' weights; a Gibbs chain on the same ratings is judged by the same tenth. The chain is taken unless it
-is worse by a hundredth, or does not fit the time; else the simplest point estimate within half a hundredth of
-the best. All ridges are relative to the ratings' standard deviation, so that no choice depends on their unit;
-and time is counted in work, as two usual cores would take for it, so that none depends on the machine.
+features' weights; Gibbs chains on the same ratings are judged by the same tenth: one with the catalogue's
+features and, where nobody named features, one that also learns from who rated what. The better one is taken
+unless it is worse by a hundredth, or does not fit the time; else the simplest point estimate within half a
+hundredth of the best. All ridges are relative to the ratings' standard deviation, so that no choice depends
+on their unit; and time is counted in work, as two usual cores would take for it, so that none depends on the
+machine.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import DataError, NumericalError, RowError
-from daskals.fitting.choice import CHOSEN, Choice, Point
+from daskals.fitting.choice import CHOSEN, IMPLICIT, Chain, Choice, Point
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
@@ -56,6 +58,9 @@ MULTIPLICATIONS = 2.5e10
 EPOCHS_A_SWEEP = 1.5
 """What the arithmetic of a sweep takes, in epochs."""
 
+IMPLICIT_SECONDS = 2e-8
+"""What a sweep's draw of who-rated-what's weights takes for each rating and each number of a row."""
+
 BURN_IN = 20
 WARM_EPOCHS = 3
 CHAINS = ((120, 240), (120, 120), (60, 100))
@@ -80,6 +85,8 @@ class Selection:
         Told what is going on, in lines.
     run
         Memory and threads.
+    widens
+        Whether a chain may also learn from who rated what, which nobody then named features.
     """
 
     def __init__(
@@ -90,7 +97,10 @@ class Selection:
         spec: SplitSpec,
         callbacks: Sequence[Callback],
         run: RunOptions,
+        *,
+        widens: bool,
     ) -> None:
+        self._widens = widens
         self._cluster = cluster
         self._store = store
         self._config = config
@@ -113,7 +123,10 @@ class Selection:
             self._point_config(model, 1.0, 1.0)
             for model in dict.fromkeys(("bias", "als", self._config.model))
         ]
-        for config in (configs[0], configs[-1], self._chain_config(CHAINS[0][0])):
+        chains = [self._chain_config(CHAINS[0][0])]
+        if self._widens:
+            chains.append(self._chain_config(CHAINS[0][0], implicit=True))
+        for config in (configs[0], configs[-1], *chains):
             problem = Problem(self._cluster, self._store, split, config)
             prepare_workers(problem, self._run.numba_threads, self._tell)
         data = SharedData(self._cluster, self._store, split, configs)
@@ -134,6 +147,11 @@ class Selection:
     @property
     def _sweep_seconds(self) -> float:
         return SWEEP_TASKS + EPOCHS_A_SWEEP * self._epoch_seconds
+
+    @property
+    def _wide_sweep_seconds(self) -> float:
+        size = self._config.effective_rank + 2
+        return self._sweep_seconds + IMPLICIT_SECONDS * self._split.n_train * size
 
     @property
     def _plain_seconds(self) -> float:
@@ -210,33 +228,50 @@ class Selection:
         best = min(self._tried, key=lambda tried: tried.rmse)
         if self._config.effective_rank == 0:
             return self._taken(self._refit(point), "there is no rank for more than biases")
-        forecast = self._sweep_seconds
-        plan = next((pair for pair in CHAINS if sum(pair) * forecast <= left), None)
+        plan = _first_that_fits(left, self._sweep_seconds)
         if plan is None:
+            least = sum(CHAINS[-1]) * self._sweep_seconds
             why = (
-                f"a posterior would take some {sum(CHAINS[-1]) * forecast:,.0f} s, the time budget leaves "
-                f"{max(left, 0):,.0f} s; validation RMSE {point.rmse:.4f}"
+                f"a posterior would take some {least:,.0f} s, the time budget leaves {max(left, 0):,.0f} s; "
+                f"validation RMSE {point.rmse:.4f}"
             )
             return self._taken(self._refit(point), why)
-        self._tell(Notice(f"judging a chain of {plan[0]} sweeps, some {plan[0] * forecast:,.0f} s"))
-        chain = self._chain_config(plan[0])
         try:
-            posterior = GibbsSampler(
-                self._cluster, self._store, self._split, chain, (), self._run, judged=VALIDATION
-            ).run()
+            chains = [self._judge(self._chain_config(plan[0]), plan[1], self._sweep_seconds)]
+            left -= plan[0] * self._sweep_seconds
+            wider = _first_that_fits(left, self._wide_sweep_seconds) if self._widens else None
+            if wider is not None:
+                wide = self._chain_config(wider[0], implicit=True)
+                chains.append(self._judge(wide, wider[1], self._wide_sweep_seconds))
         except NumericalError as error:
             return self._taken(self._refit(point), f"a chain failed ({error.found})")
-        assert posterior.predictive is not None
-        sweeps = plan[1]
-        figures = {"chain_validation_rmse": posterior.predictive.rmse}
-        compared = f"validation RMSE {posterior.predictive.rmse:.4f}, {best.config.model} {best.rmse:.4f}"
-        if posterior.predictive.rmse > WORSE * best.rmse:
+        chain = min(chains, key=lambda judged: judged.rmse)
+        figures = {
+            "chains": [judged.as_report() for judged in chains],
+            "chain_validation_rmse": chain.rmse,
+        }
+        compared = f"validation RMSE {chain.rmse:.4f}, {best.config.model} {best.rmse:.4f}"
+        if chain.rmse > WORSE * best.rmse:
             return self._taken(self._refit(point), f"the posterior is worse ({compared})", figures)
-        figures["forecast_seconds"] = sweeps * forecast
-        why = f"{compared}; {sweeps} sweeps, some {sweeps * forecast:,.0f} s"
-        return self._taken(self._chain_config(sweeps), why, figures)
+        figures["forecast_seconds"] = chain.seconds
+        why = f"{compared}; {chain.config.sweeps} sweeps, some {chain.seconds:,.0f} s"
+        if chain.is_wide:
+            why = f"with who rated what, {why}"
+        return self._taken(chain.config, why, figures)
 
-    def _taken(self, config: TrainConfig, why: str, figures: dict[str, float] | None = None) -> Choice:
+    def _judge(self, config: TrainConfig, sweeps: int, sweep_seconds: float) -> Chain:
+        """Run a chain on the shortened train; return it as it would be kept, with its validation error."""
+        seconds = config.sweeps * sweep_seconds
+        what = " with who rated what" if IMPLICIT in (config.user_features or ()) else ""
+        self._tell(Notice(f"judging a chain{what} of {config.sweeps} sweeps, some {seconds:,.0f} s"))
+        posterior = GibbsSampler(
+            self._cluster, self._store, self._split, config, (), self._run, judged=VALIDATION
+        ).run()
+        assert posterior.predictive is not None
+        kept = config.model_copy(update={"sweeps": sweeps})
+        return Chain(kept, posterior.predictive.rmse, sweeps * sweep_seconds)
+
+    def _taken(self, config: TrainConfig, why: str, figures: dict[str, Any] | None = None) -> Choice:
         section: dict[str, Any] = {
             "taken": config.model,
             "why": why,
@@ -275,9 +310,12 @@ class Selection:
         update = {"epochs": point.epochs, "patience": None, "monitor_test": self._config.monitor_test}
         return point.config.model_copy(update=update)
 
-    def _chain_config(self, sweeps: int) -> TrainConfig:
+    def _chain_config(self, sweeps: int, *, implicit: bool = False) -> TrainConfig:
         config = self._config
+        wider = (IMPLICIT,) if implicit else ()
         update = {
+            "item_features": (*(config.item_features or ()), *wider),
+            "user_features": (*(config.user_features or ()), *wider),
             "model": "bayes",
             "units": "deviations",
             "tau": config.lambda_ * FACTOR_RIDGES[0],
@@ -287,6 +325,11 @@ class Selection:
             "warm_start": WARM_EPOCHS,
         }
         return config.model_copy(update=update)
+
+
+def _first_that_fits(left: float, sweep_seconds: float) -> tuple[int, int] | None:
+    """Return the first of `CHAINS` that the seconds left have room for."""
+    return next((pair for pair in CHAINS if sum(pair) * sweep_seconds <= left), None)
 
 
 def _validating_split(store: RatingsStore, spec: SplitSpec) -> Split:

@@ -57,9 +57,22 @@ def test_auto_takes_the_posterior_where_it_is_best(client, monkeypatch):
     assert chosen["chain_validation_rmse"] <= 1.01 * min(t["validation_rmse"] for t in chosen["trials"])
     assert len(model.report["history"]) == chosen["options"]["sweeps"] == 60
     assert chosen["taken_seconds"] > 0
-    assert any(line.startswith("auto takes bayes: validation RMSE") for line in told)
+    plain, wide = chosen["chains"]
+    assert (plain["user_features"], wide["user_features"]) == ([], ["implicit"])
+    assert chosen["chain_validation_rmse"] == min(plain["validation_rmse"], wide["validation_rmse"])
+    with_others = "with who rated what, " if wide["validation_rmse"] < plain["validation_rmse"] else ""
+    assert any(line.startswith(f"auto takes bayes: {with_others}validation RMSE") for line in told)
     assert model.report["test_rmse"] < model.report["baseline"]["test_rmse"]
     assert better_than_biases(model.report).startswith("better than biases")
+
+
+def test_who_rated_what_is_left_alone_where_features_are_named(client, monkeypatch):
+    monkeypatch.setattr(selection, "CHAINS", ((6, 8),))
+    monkeypatch.setattr(selection, "BURN_IN", 2)
+    monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
+    model, _ = notices(dense(), client, item_features="none")
+    (chain,) = model.report["selection"]["chains"]
+    assert chain["user_features"] == []
 
 
 def test_no_time_for_anything_takes_biases_and_says_so(client):
