@@ -133,7 +133,9 @@ def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
     help_text = field.description or ""
     if field.annotation is bool:
         return click.option(f"--{flag}", name, is_flag=True, default=None, help=help_text)
-    if field.default is not None:
+    if field.is_required():
+        help_text += "  [required]"
+    elif field.default is not None:
         help_text += f"  [default: {field.default}]"
     return click.option(f"--{flag}", name, metavar=_metavar(field.annotation), help=help_text)
 

@@ -158,6 +158,7 @@ def test_shared_options(name: str, command: click.Command) -> None:
     help_text = " ".join(command.get_help(click.Context(command)).split())
     assert ("model" in options) == (MODEL_HELP in help_text)
     assert ("--config" in options) == (name in {"train", "tune", "retrain"})
+    assert "Undefined" not in help_text
 
 
 @pytest.mark.parametrize("name", MODEL_COMMANDS)
