@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +13,7 @@ from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.comm.addressing import get_address_host_port
 from distributed.security import Security
 
 from daskals.cluster import allocator
@@ -19,6 +22,10 @@ from daskals.config import ClusterConfig
 from daskals.errors import ClusterError
 
 CONNECT_SECONDS = 30.0
+"""What a scheduler that is there may take to answer: one that is busy, far, or asks for certificates."""
+
+KNOCK_SECONDS = 5.0
+"""What may pass until there is one: a scheduler that was forgotten is said soon."""
 
 
 @contextmanager
@@ -52,16 +59,33 @@ def _closing(client: Client) -> Iterator[Client]:
 
 
 def _connect_to(config: ClusterConfig) -> Client:
-    address = config.scheduler
+    address = str(config.scheduler)
+    seconds = KNOCK_SECONDS
     try:
+        _knock(address)
+        seconds = CONNECT_SECONDS
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=_security(config))
     except (OSError, ValueError, TypeError) as error:
         raise ClusterError(
-            f"no scheduler answered within {CONNECT_SECONDS:.0f} s ({error})",
-            where=str(address),
+            f"no scheduler answered within {seconds:.0f} s ({error})",
+            where=address,
             expected="the address of a running Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT",
             remedy="Start one with: dask scheduler",
         ) from None
+
+
+def _knock(address: str) -> None:
+    """Wait until somebody listens at an address; raise OSError or ValueError where nobody does."""
+    place = get_address_host_port(address)
+    ends = time.monotonic() + KNOCK_SECONDS
+    while True:
+        try:
+            with socket.create_connection(place, timeout=KNOCK_SECONDS):
+                return
+        except OSError:
+            if time.monotonic() > ends:
+                raise
+        time.sleep(0.1)
 
 
 def _security(config: ClusterConfig) -> Security | None:

@@ -345,7 +345,7 @@ def test_scheduler_that_does_not_answer(
 ) -> None:
     import daskals.cluster.connect
 
-    monkeypatch.setattr(daskals.cluster.connect, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(daskals.cluster.connect, "KNOCK_SECONDS", 1.0)
     result = run(
         train, "--data", ratings, *SMALL, "--scheduler", "tcp://127.0.0.1:9", "--out", tmp_path / "run"
     )
