@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol
@@ -41,19 +42,27 @@ class SilentDisplay:
 
 
 MOST_EPOCH_LINES = 60
-"""Lines that the epochs of one training print at most; a long chain leaves epochs out, evenly."""
+"""Lines that the epochs of one training print, where they are fast; a long chain leaves epochs out, evenly."""
+
+MOST_SILENT_SECONDS = 5.0
+"""Where epochs take their time, none is left out that ends as long after the line before."""
 
 
 class LineDisplay(SilentDisplay):
     """Prints a plain line for each event, flushed as it is printed."""
 
+    def __init__(self) -> None:
+        self._said = 0.0
+
     def say(self, text: str) -> None:
         """Print one line."""
+        self._said = time.monotonic()
         print(text, flush=True)
 
     def __call__(self, event: Event) -> None:
         """Print an event, but for the epochs that would be too many lines."""
-        if not isinstance(event, EpochFinished) or _is_shown(event):
+        silent = time.monotonic() - self._said
+        if not isinstance(event, EpochFinished) or silent > MOST_SILENT_SECONDS or _is_shown(event):
             self.say(describe(event))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daskals.training.events import EpochFinished
+from jobs import _run_display
 from jobs._run_display import MOST_EPOCH_LINES, LineDisplay
 
 
@@ -17,3 +18,11 @@ def test_long_trainings_print_some_epochs_evenly_with_the_first_and_the_last(cap
     assert told[0] == f"1/{epochs}"
     assert told[-1] == f"{epochs}/{epochs}"
     assert min(epochs, MOST_EPOCH_LINES / 2) <= len(told) <= min(epochs, MOST_EPOCH_LINES + 2)
+
+
+def test_epochs_that_take_their_time_are_all_printed(capsys, monkeypatch):
+    monkeypatch.setattr(_run_display, "MOST_SILENT_SECONDS", -1.0)
+    display = LineDisplay()
+    for epoch in range(1, 241):
+        display(EpochFinished(epoch, 240, 10.0, 0.9, None, None, 0.1, 1e6))
+    assert len(capsys.readouterr().out.splitlines()) == 240
