@@ -42,7 +42,7 @@ class SilentDisplay:
 
 
 MOST_EPOCH_LINES = 60
-"""Lines that the epochs of one training print, where they are fast; a long chain leaves epochs out, evenly."""
+"""Lines that the epochs of one training print where they are fast; a long chain leaves some out, evenly."""
 
 MOST_SILENT_SECONDS = 5.0
 """Where epochs take their time, none is left out that ends as long after the line before."""
