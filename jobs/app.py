@@ -301,6 +301,9 @@ def similar_titles(model: Model) -> None:
     else:
         st.write("Type a title, or rate one.")
         return
+    if not model.has_neighbours(model.item_ids[row].as_py()):
+        st.write(f"The ratings say too little of {model.item_name(row)}: nothing is near to it.")
+        return
     st.markdown(f"People's ratings put these nearest to **{escape(model.item_name(row))}**:")
     for item in model.similar_items(model.item_ids[row].as_py(), N_LISTED, filters=Filters(min_ratings=5))[
         "item"

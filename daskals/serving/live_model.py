@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daskals.cache import cache_folder
 from daskals.config import TrainConfig
-from daskals.errors import DaskalsError
+from daskals.errors import DaskalsError, DataError
 from daskals.fitting.fit import fit
 from daskals.ingest import RatingsSource
 from daskals.model.fitted import Model
@@ -129,6 +130,7 @@ def warm_up(model: Model) -> None:
     """Answer one question of each kind, so that the first person does not wait for caches and compilers."""
     person = model.fold_in({model.item_ids[0].as_py(): model.limits[1]})
     model.recommend(person, 1, include_seen=True)
-    model.similar_items(model.item_ids[0].as_py(), 1)
+    with suppress(DataError):  # of dust nothing is near to anything
+        model.similar_items(model.item_ids[0].as_py(), 1)
     if model.catalogue is not None and "title" in model.catalogue.column_names:
         model.titles.search("the")

@@ -269,7 +269,7 @@ def test_named_column_is_missing(tmp_path):
         "FILE: the column for the item is missing; "
         "columns found: 'userId', 'movieId', 'rating', 'timestamp'; "
         "expected the column 'film' for the item. "
-        "Name the columns with --columns user=…,item=…,rating=…[,timestamp=…]."
+        "Name the columns with --columns user=…,item=…,rating=…[,timestamp=…][,weight=…]."
     )
     wanted = {"user": "userId", "item": "movieId", "rating": "rating", "timestamp": "when"}
     assert "expected the column 'when' for the timestamp" in message(path, columns=wanted)
@@ -392,7 +392,7 @@ def test_columns_that_cannot_be_meant(columns, found):
     with pytest.raises(ConfigError) as caught:
         check_columns(columns)
     assert str(caught.value) == (
-        f"--columns: {found}; expected user=…,item=…,rating=…[,timestamp=…]. "
+        f"--columns: {found}; expected user=…,item=…,rating=…[,timestamp=…][,weight=…]. "
         "Name the columns as the header has them, as in user=userId,item=movieId,rating=rating."
     )
 

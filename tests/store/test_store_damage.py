@@ -115,17 +115,17 @@ def test_an_array_of_another_length_is_refused(damaged) -> None:
         open_store(damaged).read("user", 0, 9)
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None])
+@pytest.mark.parametrize("version", [3, 0, "1", None])
 def test_another_version_is_refused(damaged, version) -> None:
     edit(damaged / "zarr.json", format_version=version)
-    message = rf"store: format version {version!r}; expected a version up to 1\. Update daskals"
+    message = rf"store: format version {version!r}; expected a version up to 2\. Update daskals"
     with pytest.raises(StoreError, match=message):
         open_store(damaged)
 
 
 def test_a_split_of_another_version_is_refused(damaged) -> None:
-    edit(damaged / "splits" / SPEC.key() / "zarr.json", format_version=2)
-    with pytest.raises(StoreError, match=rf"{SPEC.key()}: format version 2; expected a version up"):
+    edit(damaged / "splits" / SPEC.key() / "zarr.json", format_version=3)
+    with pytest.raises(StoreError, match=rf"{SPEC.key()}: format version 3; expected a version up"):
         ensure_split(open_store(damaged), SPEC)
 
 
