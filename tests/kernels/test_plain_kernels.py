@@ -159,14 +159,14 @@ def test_rated_rows_tell_of_their_prior():
     x = rng.normal(size=(6, RANK + 1)).astype(np.float32)
     rows, counts = pack_rows(x[:, :RANK], x[:, RANK]), np.array([1, 0, 2, 3, 1, 1])
     w, rated = rng.normal(size=(2, RANK + 1)), counts > 0
-    found = moments.sum_moments(rows, counts, dense_features(F), w, RANK)
+    found = moments.sum_moments(rows, counts, dense_features(F), F @ w, RANK)
     e = (x - F @ w)[rated]
     np.testing.assert_allclose(found.first, e.sum(axis=0), rtol=1e-6)
     np.testing.assert_allclose(found.second, e.T @ e, rtol=1e-6)
     np.testing.assert_allclose(found.projected, F[rated].T @ x[rated], rtol=1e-6)
     twice = found.plus(found)
     assert twice.n == 10
-    bare = moments.sum_moments(rows, counts, None, w, RANK)
+    bare = moments.sum_moments(rows, counts, None, None, RANK)
     precision, mean = np.diag([1.0, 2.0, 3.0, 4.0]), np.full(RANK + 1, 0.3)
     centred = x[rated] - mean
     pull = moments.prior_pull(bare, mean, precision)
