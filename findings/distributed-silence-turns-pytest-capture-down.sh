@@ -4,8 +4,9 @@
 # One would guess: LocalCluster(silence_logs=...) turns down what Dask itself logs, so a session-wide cluster
 #   fixture does not touch what pytest's caplog catches from other loggers.
 # What happens: pytest also puts its capturing handlers on loggers that do not propagate when the session begins,
-#   which Dask's are where a conftest imports it (without that import nothing of this happens); the cluster sets the level of every stream handler on its loggers for as long as it lives, pytest's among them.
-#   They are the very handlers that hang on the root logger, so a warning of any library is caught no more.
+#   which Dask's are where a conftest imports it (without that import nothing of this happens); the cluster sets
+#   the level of every stream handler on its loggers for as long as it lives, pytest's among them. They are the
+#   very handlers that hang on the root logger, so a warning of any library is caught no more.
 # Seen: distributed 2026.8.0, pytest 9.2.0, Linux x86-64, Python 3.11: handler level 0 and the warning caught
 #   before the cluster, level 50 and nothing caught while it lives. Setting the handlers of the root logger back
 #   to NOTSET after the cluster began is the way round.
