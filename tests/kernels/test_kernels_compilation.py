@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numba
 import pytest
+from numba.core import registry
 
 from daskals.errors import ConfigError
 from daskals.kernels.toolkit import cache, target
@@ -145,6 +146,7 @@ def test_select_target__refuses_what_is_not_known_or_cannot_run(monkeypatch):
 @needs_jit
 def test_select_target__refuses_to_change_after_compiling(monkeypatch):
     monkeypatch.delenv(target.VARIABLE, raising=False)
+    assert registry.cpu_target.target_context is not None  # made by the first kernel that is compiled
     other = "x86-64" if current_target().name != "x86-64" else "avx2"
     with pytest.raises(
         ConfigError, match=rf"compiled for another CPU than '{other}'. Set DASKALS_CPU={other}"
