@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +21,15 @@ if TYPE_CHECKING:
     from daskals.model.ordered import ListOrder
     from daskals.store.atomic_folder import Existing
 
+OUT = Path("recommendations")
+"""Where the lists of many users go unless a folder is named."""
+
 
 @click.command()
 @model_argument
-@click.option("--out", type=click.Path(path_type=Path), default="recommendations", show_default=True,
-              help="Folder of Parquet parts to write: user, rank, item, score, stars.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Folder of Parquet parts to write: user, rank, item, score, stars; default: none for "
+              "--user, else recommendations.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
 @click.option("-n", "n", type=int, default=10, show_default=True, help="Length of a list.")
 @click.option("--users", type=click.Path(path_type=Path),
@@ -186,14 +193,26 @@ def _for_many(
         diversity=options["diversity"],
     )
     existing: Existing = "replace" if options["overwrite"] else "refuse"
-    with connect(options["cluster"]) as cluster, PartProgress("users") as progress:
-        lines = recommend_all(
-            cluster, request, options["out"], rows=rows, existing=existing, progress=progress
-        )
-    if options["single"]:
-        _print_lists(model, options["out"])
-    click.echo(f"{lines:,} recommendations for {progress.total:,} users in {progress.seconds:.1f} s")
-    click.echo(f"saved {options['out']}")
+    only_shown = options["out"] is None and bool(options["single"])
+    with _folder_of_lists(options["out"], only_shown=only_shown) as out:
+        with connect(options["cluster"]) as cluster, PartProgress("users") as progress:
+            lines = recommend_all(cluster, request, out, rows=rows, existing=existing, progress=progress)
+        if options["single"]:
+            _print_lists(model, out)
+        users = "user" if progress.total == 1 else "users"
+        click.echo(f"{lines:,} recommendations for {progress.total:,} {users} in {progress.seconds:.1f} s")
+        if not only_shown:
+            click.echo(f"saved {out}")
+
+
+@contextmanager
+def _folder_of_lists(out: Path | None, *, only_shown: bool) -> Iterator[Path]:
+    """Yield where lists go: a folder that is gone afterwards where they are asked for to be read here."""
+    if not only_shown:
+        yield out or OUT
+        return
+    with tempfile.TemporaryDirectory(prefix="daskals-") as folder:
+        yield Path(folder) / "lists"
 
 
 def _print_lists(model: Model, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,17 @@ def test_folders_of_tests_mirror_the_packages() -> None:
     assert not list(TESTS.glob("test_*.py")), "a test stands in the folder of its package"
     inner = {path.parent.name for path in TESTS.glob("*/*/*.py")}
     assert inner <= KINDS | {"data"}, "a folder inside is a mark: process, browser or slow"
+
+
+TOP_LEVEL = {
+    *("pyproject.toml", "daskals", "jobs", "tests", "notebooks", "README.md", "docker"),
+    *("LICENSE", ".gitignore", ".ci", "findings"),
+}
+
+
+def test_nothing_that_a_command_left_is_kept_with_the_project() -> None:
+    """What is tracked lies in the folders the project is made of: no run, no list, nobody's ratings."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = listed.stdout.splitlines()
+    assert {path.split("/")[0] for path in files} == TOP_LEVEL
+    assert [path for path in files if path.endswith((".parquet", ".npz", ".nbc"))] == []

@@ -227,6 +227,19 @@ def test_job__similar_items_of_one_title(folder, tmp_path):
     assert len(pq.read_table(tmp_path / "all")) == 240
 
 
+def test_job__shows_a_user_again_and_again_and_leaves_nothing(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        result = run(recommend, folder, "--user", 5, "-n", 3, *LOCAL)
+        assert result.exit_code == 0, result.output
+        assert "3 recommendations for 1 user in" in result.output
+        assert "saved" not in result.output
+    assert not list(tmp_path.iterdir())
+    assert run(recommend, folder, "--users", tmp_path / "u.csv", *LOCAL).exit_code == 1
+    (tmp_path / "u.csv").write_text("user\n5\n")
+    assert "saved recommendations" in run(recommend, folder, "--users", tmp_path / "u.csv", *LOCAL).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
