@@ -91,13 +91,6 @@ def test_w_solves_its_equations_whole_or_applied():
     np.testing.assert_allclose((matrix + np.eye(8)) @ solution, system.right, rtol=1e-9)
 
 
-def test_rated_rows_have_the_identity():
-    rated = schur.RatedRows(np.array([2, 0]), np.array([[1.0, 2.0], [0.0, 0.0]]))
-    np.testing.assert_array_equal(schur.apply_schur(rated, np.ones((2, 2))), [[1, 1], [0, 0]])
-    np.testing.assert_array_equal(schur.schur_diagonals(rated), [[1, 1], [0, 0]])
-    assert schur.right_rows(rated) is rated.right
-
-
 def test_rows_that_cannot_be_eliminated_are_named():
     block, other = case()
     options = {"rank": RANK, "mean": MEAN, "ridge": RIDGE}

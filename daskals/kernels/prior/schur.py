@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,17 +13,6 @@ from daskals.kernels.prior.fill import multiply_lanes, pull_lanes
 from daskals.kernels.prior.whitened_product import product_floats, whitened_product
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.types import FactorRows, Float64, Int64
-
-
-class RatedRows(NamedTuple):
-    """Rows whose A is the identity, where they have ratings: what W is drawn from, given the rows.
-
-    `counts`: ratings of each row; `right`: float64, shape (rows, rank + 1): what Fᵀ is to be applied to for
-    the right side; zero without ratings.
-    """
-
-    counts: Int64
-    right: Float64
 
 
 @exact_jit
@@ -81,22 +69,16 @@ def _apply_whitened(eliminated: Eliminated, rows: Float64, constant: float, out:
     kernel(eliminated.starts, eliminated.whitened, rows, constant, out)
 
 
-def apply_schur(eliminated: Eliminated | RatedRows, rows: Float64) -> Float64:
+def apply_schur(eliminated: Eliminated, rows: Float64) -> Float64:
     """Return A·u for each row u, shape (rows, rank + 1), A = T − T(S + T)⁻¹T: what W's system does to F·W."""
-    if isinstance(eliminated, RatedRows):
-        out = rows.copy()
-        out[eliminated.counts == 0] = 0.0
-        return out
     out = np.zeros_like(rows)
     _apply_solved(eliminated, rows, out)
     _apply_whitened(eliminated, rows, 0.0, out)
     return out
 
 
-def right_rows(eliminated: Eliminated | RatedRows) -> Float64:
+def right_rows(eliminated: Eliminated) -> Float64:
     """Return Tx⁰ of each row, shape (rows, rank + 1): Fᵀ times it is the right side of W's equations."""
-    if isinstance(eliminated, RatedRows):
-        return eliminated.right
     scaled = eliminated.x0.astype(np.float64)
     scaled[:, :-1] *= eliminated.weights[:, :1]
     scaled[:, -1] *= eliminated.weights[:, 1]
@@ -104,10 +86,8 @@ def right_rows(eliminated: Eliminated | RatedRows) -> Float64:
     return scaled
 
 
-def schur_diagonals(eliminated: Eliminated | RatedRows) -> Float64:
+def schur_diagonals(eliminated: Eliminated) -> Float64:
     """Return the diagonal of each row's A, shape (rows, rank + 1)."""
-    if isinstance(eliminated, RatedRows):
-        return apply_schur(eliminated, np.ones_like(eliminated.right))
     size = eliminated.x0.shape[1]
     places = np.arange(size) * (np.arange(size) + 3) // 2
     solved = eliminated.order

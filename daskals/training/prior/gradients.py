@@ -8,7 +8,7 @@ early it stops.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,16 +17,13 @@ from daskals.cluster.workers import Cluster, Task
 from daskals.errors import RowError
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows, squared_transposed_times, times, transposed_times
-from daskals.kernels.prior.schur import RatedRows, apply_schur, right_rows, schur_diagonals
+from daskals.kernels.prior.schur import apply_schur, right_rows, schur_diagonals
 from daskals.types import Float64, Side
 
 TOLERANCE = 1e-6
 """Size of the residual, in the preconditioner's norm and relative to the right side's, that is enough."""
 
 MOST_STEPS = 200
-
-AnyRows: TypeAlias = Eliminated | RatedRows
-"""A block's rows as W's equations see them."""
 
 
 class SolveContext(NamedTuple):
@@ -66,7 +63,6 @@ def solve_by_gradients(
     features: Sequence[Task],
     current: Task | None,
     context: SolveContext,
-    extra: Task | None = None,
 ) -> Task:
     """Start from the previous W, or from zero, and step until the residual is small; return the task of W.
 
@@ -81,8 +77,6 @@ def solve_by_gradients(
         The blocks' rows, in parts; the features of each block.
     current, context
         The previous W, if any; side, η and key.
-    extra
-        What the right side has beside the blocks' parts.
     """
     side, eta, key = context
     own = [(n, rows) for n, rows in enumerate(features)]
@@ -95,7 +89,6 @@ def solve_by_gradients(
             eliminated.tasks[0],
             current,
             eta,
-            extra,
             key=f"solve-{side}-weights-{key}",
         )
 
@@ -104,7 +97,7 @@ def solve_by_gradients(
         return list(submit_parts(cluster, call, key=name, shares=shares).tasks)
 
     name = f"start-{side}-prior-{key}"
-    state = cluster.submit(start_directions, submit(start_part, current, name), current, eta, extra, key=name)
+    state = cluster.submit(start_directions, submit(start_part, current, name), current, eta, key=name)
     for step in range(MOST_STEPS):
         try:
             if cluster.result(cluster.submit(is_done, state, key=f"check-{side}-prior-{key}-{step}")):
@@ -119,10 +112,9 @@ def solve_by_gradients(
 def take_all_steps(
     own: Sequence[Sequence[Any]],
     numbers: Sequence[int],
-    rows: Mapping[int, AnyRows],
+    rows: Mapping[int, Eliminated],
     current: Weights | None,
     eta: float,
-    extra: Float64 | None,
 ) -> Float64:
     """Solve W where all blocks are; return it, float64, shape (features, rank + 1).
 
@@ -132,10 +124,10 @@ def take_all_steps(
         Number and features of each block, and the numbers alone, as `parts.run_part` takes them.
     rows
         The blocks' rows, by number.
-    current, eta, extra
-        As `start_directions` takes them; `extra` has shape (features, rank + 1).
+    current, eta
+        As `start_directions` takes them.
     """
-    state = start_directions([run_part(start_part, None, own, numbers, (rows, current))], current, eta, extra)
+    state = start_directions([run_part(start_part, None, own, numbers, (rows, current))], current, eta)
     for _ in range(MOST_STEPS):
         if state.is_done:
             break
@@ -144,7 +136,7 @@ def take_all_steps(
 
 
 def start_part(
-    number: int, features: FeatureRows, part: Mapping[int, AnyRows], current: Weights | None
+    number: int, features: FeatureRows, part: Mapping[int, Eliminated], current: Weights | None
 ) -> Float64:
     """Stack a block's right side, diagonal and product with the present W, shape (3, features, rank + 1)."""
     rows = part[number]
@@ -157,15 +149,10 @@ def start_part(
 
 
 def start_directions(
-    parts: Sequence[Mapping[int, Float64]], current: Weights | None, eta: float, extra: Float64 | None
+    parts: Sequence[Mapping[int, Float64]], current: Weights | None, eta: float
 ) -> Directions:
-    """Fold the blocks' parts in block order into the state before the first step.
-
-    `extra`, shape (features, rank + 1), is added to the right side.
-    """
+    """Fold the blocks' parts in block order into the state before the first step."""
     right, diagonal, applied = add_up(in_block_order(parts))
-    if extra is not None:
-        right = right + extra
     values = np.zeros_like(right) if current is None else current.values
     residual = right - applied - eta * values
     inverse = 1.0 / (diagonal + eta)
@@ -181,7 +168,7 @@ def is_done(state: Directions) -> bool:
 
 
 def product_part(
-    number: int, features: FeatureRows, part: Mapping[int, AnyRows], state: Directions
+    number: int, features: FeatureRows, part: Mapping[int, Eliminated], state: Directions
 ) -> Float64:
     """Return a block's part of the product with the direction, shape (features, rank + 1)."""
     return transposed_times(features, apply_schur(part[number], times(features, state.direction)))
