@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from daskals.errors import ConfigError, DataError
 from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, years_of_titles
 from daskals.ratings.columns import KNOWN_NAMES
+from daskals.ratings.json_records import is_json, read_fields
 from daskals.ratings.tables import Table
 
 ROLES = ("item", "title", "genres", "year")
@@ -39,8 +40,8 @@ def read_items(source: Any, columns: Mapping[str, str] | None = None) -> Catalog
     Parameters
     ----------
     source
-        A CSV file with a header (any of the usual delimiters, compressed or not), a Parquet file, or a table
-        that `ratings.tables.Table` opens.
+        A CSV file with a header (any of the usual delimiters) or records of JSON, compressed or not, a
+        Parquet file, or a table that `ratings.tables.Table` opens.
     columns
         Role (`item`, `title`, `genres`, `year`) → name of the column; None for the usual names. Only `item`
         must be there.
@@ -53,7 +54,7 @@ def read_items(source: Any, columns: Mapping[str, str] | None = None) -> Catalog
         If the catalogue cannot be read or lacks a column.
     """
     where = str(source) if isinstance(source, str | Path) else "catalogue"
-    table = Table(_read_file(Path(source)) if isinstance(source, str | Path) else source, where)
+    table = Table(_read_file(Path(source), columns) if isinstance(source, str | Path) else source, where)
     texts = table.read(_choose(table.names, columns, where))
     ids = _as_texts(texts["item"])
     if ids.null_count:
@@ -113,10 +114,13 @@ def _choose(found: list[str], columns: Mapping[str, str] | None, where: str) -> 
     return chosen
 
 
-def _read_file(path: Path) -> pa.Table:
+def _read_file(path: Path, columns: Mapping[str, str] | None) -> pa.Table:
     try:
         if path.suffix in {".parquet", ".pq"}:
             return pq.read_table(path)
+        if is_json(path):
+            known = [name for names in NAMES.values() for name in names]
+            return read_fields(path, known if columns is None else list(columns.values()))
         with pa.input_stream(str(path), compression="detect") as stream:
             content = stream.read()
         try:
@@ -135,7 +139,7 @@ def _read_file(path: Path) -> pa.Table:
         raise DataError(
             f"cannot be read ({error})",
             where=str(path),
-            expected="a CSV file with a header, or a Parquet file",
+            expected="a CSV file with a header, records of JSON, or a Parquet file",
         ) from None
 
 

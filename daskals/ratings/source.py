@@ -1,4 +1,4 @@
-"""Ratings in files, the one door for them: folders, text files, Parquet."""
+"""Ratings in files, the one door for them: folders, text files, JSON, Parquet, matrices."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from daskals.ratings.columns import check_columns
 from daskals.ratings.delimited import read_delimited
 from daskals.ratings.duplicates import Duplicates
 from daskals.ratings.folders import data_files, refuse_table
+from daskals.ratings.headed import is_headed, read_headed
+from daskals.ratings.json_records import is_json, read_json
 from daskals.ratings.matrices import is_matrix, read_matrix
 from daskals.ratings.movielens import RATINGS_FILES, catalogue_files, read_catalogue
-from daskals.ratings.packing import is_parquet
+from daskals.ratings.packing import is_parquet, unpacked_name
 from daskals.ratings.parquet import read_parquet
 from daskals.ratings.raw import Invalid, RawRatings
 from daskals.ratings.sniff import Header, find_layout
@@ -42,9 +44,9 @@ def read_ratings(
     Parameters
     ----------
     path
-        A MovieLens folder of any generation, a text file, compressed or not, a sparse matrix, a Parquet
-        file, a directory of Parquet files, or the training file of an official pair (`u1.base`, with
-        `u1.test` beside it: see `read_predefined`).
+        A MovieLens folder of any generation, a text file or records of JSON, compressed or not, a sparse
+        matrix, a Parquet file, a directory of Parquet files or of parts as Spark writes them, or the training
+        file of an official pair (`u1.base`, with `u1.test` beside it: see `read_predefined`).
     columns
         Role (`user`, `item`, `rating`, `timestamp`) → name of the column; None for the usual names.
     duplicates
@@ -183,6 +185,10 @@ def _read_raw(inputs: InputFiles, columns: Mapping[str, str] | None) -> RawRatin
         return read_parquet(files, columns, inputs.root)
     if len(files) == 1 and is_matrix(files[0]):
         return read_matrix(files[0])
+    if is_json(files[0]):
+        return read_json(files, columns)
+    if is_headed(files[0]):
+        return read_headed(files, columns)
     return read_delimited(files, find_layout(files[0], columns, inputs.header), columns)
 
 
@@ -195,7 +201,8 @@ def ratings_files(path: Path) -> list[Path]:
     for name in RATINGS_FILES:
         if (path / name).is_file():
             return [path / name]
-    parts = [part for part in data_files(path) if part.suffix == ".parquet"]
+    files = data_files(path)
+    parts = [part for part in files if part.suffix == ".parquet"] or _numbered_parts(files)
     if parts:
         return parts
     inside = sorted(entry.name for entry in path.iterdir())
@@ -203,9 +210,17 @@ def ratings_files(path: Path) -> list[Path]:
     raise DataError(
         f"a folder without ratings; it holds {shown or 'nothing'}",
         where=str(path),
-        expected=f"one of {', '.join(RATINGS_FILES)}, or Parquet files",
+        expected=f"one of {', '.join(RATINGS_FILES)}, Parquet files, or files part-…",
         remedy="Name the file that holds the ratings",
     )
+
+
+def _numbered_parts(files: Sequence[Path]) -> list[Path]:
+    """Return the parts of one text that Spark, Hive or Flink wrote, if a folder holds nothing else."""
+    alike = len({Path(unpacked_name(file)).suffix for file in files}) == 1
+    parts = [file for file in files if file.name.startswith("part-")]
+    # a part without rows may be a file without a byte
+    return [part for part in parts if part.stat().st_size] if alike and len(parts) == len(files) else []
 
 
 def _require_file(path: Path) -> None:
@@ -213,7 +228,7 @@ def _require_file(path: Path) -> None:
         raise DataError(
             "no such file or folder",
             where=str(path),
-            expected="a MovieLens folder, a CSV, TSV or Parquet file, or a directory of Parquet files",
+            expected="a MovieLens folder, a CSV, TSV, JSON or Parquet file, or a directory of Parquet files",
             remedy="Check the path",
         )
 

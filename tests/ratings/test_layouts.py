@@ -25,17 +25,10 @@ from daskals.errors import ConfigError, DataError
 from daskals.ingest import ingest
 from daskals.ratings.sniff import looks_like_rating
 from daskals.ratings.source import read_ratings
-from daskals.ratings.table import RatingsTable
 from daskals.store.reader import RatingsStore
 from daskals.store.writer import write_store
+from tests.cases.four_ratings import NAMES, ROWS, assert_is_the_example
 
-NAMES = ("userId", "movieId", "rating", "timestamp")
-ROWS = [
-    ("7", "30", "4.0", "100"),
-    ("7", "10", "3.5", "101"),
-    ("5", "30", "0.5", "102"),
-    ("5", "20", "5.0", "103"),
-]
 SIGNS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "double colon": "::", "blank": " "}
 
 
@@ -72,16 +65,6 @@ def text(sign: str, *, header: bool = True, rows=ROWS) -> str:
 def write(path: Path, content: str | bytes) -> Path:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
-
-
-def assert_is_the_example(table: RatingsTable) -> None:
-    assert table.user_ids.to_pylist() == [7, 5]
-    assert table.item_ids.to_pylist() == [30, 10, 20]
-    assert table.users.tolist() == [0, 0, 1, 1]
-    assert table.items.tolist() == [0, 1, 0, 2]
-    assert table.values.tolist() == [4.0, 3.5, 0.5, 5.0]
-    assert table.timestamps is not None
-    assert table.timestamps.tolist() == [100, 101, 102, 103]
 
 
 # --- delimiter and header ----------------------------------------------------------------------------------
