@@ -1,0 +1,48 @@
+"""A rating that is none, and scales on which every rating is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from daskals.config import ReadConfig
+from daskals.ingest import ingest
+from daskals.ratings.apart import apart
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [([-1, 1, 2, 3, 10], -1), ([-1, 0, 1, 2, 5], -1), ([-10, -2, 3, 10, 99], 99),
+     ([-99, 1, 2, 3, 4, 5], -99), ([-99, -3, -2, -1, 4], -99)],
+)  # fmt: skip
+def test_what_stands_apart(scale, expected):
+    assert apart(np.array(scale, np.float32)) == expected
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        [1, 2, 3, 4, 5],
+        [0, 1, 2, 3, 10],
+        [1, 2, 3, 4, 350000],
+        [-1, 1],
+        [-1, 0, 1],
+        [-2, -1, 0, 1, 2],
+        [1, 5, 8],
+        [0.5, 1, 4.5, 5],
+        [],
+    ],
+)
+def test_scales_of_ratings(scale):
+    assert apart(np.array(scale, np.float32)) is None
+
+
+def test_a_rating_that_is_none__is_said(tmp_path, caplog):
+    frame = pd.DataFrame({"user": [1, 1, 2, 2, 3], "item": [1, 2, 1, 3, 2], "rating": [-1, 7, 8, 9, 10]})
+    frame.to_csv(tmp_path / "r.csv", index=False)
+    ingest(tmp_path / "r.csv", tmp_path / "store", ReadConfig())
+    assert [record.getMessage() for record in caplog.records] == [
+        "the rating -1 stands apart from all others, which go from 7 to 10: where it says that nothing was "
+        "rated, leave its rows out of the file first"
+    ]
