@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +29,17 @@ _HOMES = {
     "load_model": "daskals.registry.open_model",
     "open_store": "daskals.store.reader",
 }
+
+
+class _Package(ModuleType):
+    """The package, of which the import of the module `daskals.ingest` does not hide the function `ingest`."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

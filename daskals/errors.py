@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 ANOTHER_NAME = "Check permissions and free space, or name another place"
 """Remedy for an output whose name the user chose."""
 
+_OPTION = re.compile(
+    r"""(?P<verbatim>`[^`]*`|(?<!\w)'[^']*'|(?<!\w)"[^"]*")"""
+    r"""|(?<![^\s(])--(?P<name>[a-z][a-z0-9-]*)(?:=(?P<value>\S*[^\s,;:.)]))?"""
+)
+"""An option in a message: `--name`, or `--name=VALUE`. What is in quotes or backquotes is somebody else's."""
+
+SWITCHES = frozenset(
+    {
+        "choose-order",
+        "include-seen",
+        "monitor-test",
+        "no-global-mean",
+        "no-header",
+        "overwrite",
+        "quiet",
+        "refit-all",
+        "resume",
+    }
+)
+"""Options without a value on the command line, which are true or false in Python."""
+
+_ARGUMENTS = {
+    "dataset": "ratings",
+    "lambda": "lambda_",
+    "help": "help(daskals.TrainConfig)",
+}
+"""What Python calls options whose flag has another name."""
+
 
 class DaskalsError(Exception):
     """Base of every error that daskals raises on purpose.
+
+    Messages name options as `--name` or `--name=VALUE`. As text the error names them as arguments of Python
+    calls, `name` or `name="VALUE"`; a command prints `for_command`, which has flags: `--name VALUE`.
 
     Parameters
     ----------
@@ -36,14 +68,56 @@ class DaskalsError(Exception):
         return cls(f"cannot be read ({error.strerror or error})", where=str(where), remedy=remedy)
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.found}" if self.where else self.found
-        if self.expected:
-            text += f"; expected {self.expected}"
-        return f"{text}. {self.remedy}." if self.remedy else f"{text}."
+        found, where, expected, remedy = (_OPTION.sub(_as_argument, part) for part in self._parts)
+        return _sentences(found, where, expected, remedy)
+
+    def for_command(self) -> str:
+        """Return the message with options named as flags, for whoever typed a command."""
+        found, where, expected, remedy = (_OPTION.sub(_as_flag, part) for part in self._parts)
+        return _sentences(found, where, expected, remedy)
+
+    @property
+    def _parts(self) -> tuple[str, str, str, str]:
+        return self.found, self.where, self.expected, self.remedy
 
     def __reduce__(self) -> tuple[object, ...]:
         # keyword-only arguments do not survive the default reduction, and errors cross process boundaries
         return _rebuild, (type(self), self.found, self.where, self.expected, self.remedy)
+
+
+def _sentences(found: str, where: str, expected: str, remedy: str) -> str:
+    text = f"{where}: {found}" if where else found
+    if expected:
+        text += f"; expected {expected}"
+    return f"{text}. {remedy}." if remedy else f"{text}."
+
+
+def _as_flag(option: re.Match[str]) -> str:
+    if option["verbatim"] is not None:
+        return option["verbatim"]
+    return f"--{option['name']}" if option["value"] is None else f"--{option['name']} {option['value']}"
+
+
+def _as_argument(option: re.Match[str]) -> str:
+    if option["verbatim"] is not None:
+        return option["verbatim"]
+    name, value = option["name"], option["value"]
+    argument = _ARGUMENTS.get(name, name.replace("-", "_"))
+    if value is None:
+        return f"{argument}=True" if name in SWITCHES else argument
+    return f"{argument}={_as_literal(value)}"
+
+
+def _as_literal(value: str) -> str:
+    """Write an option's value as Python does: a number, a mapping of names, or text."""
+    pairs = [pair.partition("=") for pair in value.split(",")]
+    if all(equals for _, equals, _ in pairs):
+        return "{" + ", ".join(f'"{name}": "{chosen}"' for name, _, chosen in pairs) + "}"
+    try:
+        float(value)
+    except ValueError:
+        return f'"{value}"'
+    return value
 
 
 def _rebuild(cls: type[DaskalsError], found: str, where: str, expected: str, remedy: str) -> DaskalsError:

@@ -24,7 +24,7 @@ def check_figure(path: Path | None) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise ConfigError(
             "matplotlib is not installed",
-            where=f"--figure {path}",
+            where=f"--figure={path}",
             remedy="Install it with: pip install 'daskals[plots]'",
         )
     from matplotlib.backend_bases import FigureCanvasBase
@@ -33,7 +33,7 @@ def check_figure(path: Path | None) -> None:
     if path.suffix.removeprefix(".").lower() not in formats:
         raise ConfigError(
             f"found the suffix {path.suffix!r}",
-            where=f"--figure {path}",
+            where=f"--figure={path}",
             expected="one of " + ", ".join(formats),
         )
 

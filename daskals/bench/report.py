@@ -17,10 +17,10 @@ def check_writable(path: Path | None, option: str) -> None:
     if path is None:
         return
     if path.is_dir():
-        raise OutputError("is a folder", where=f"{option} {path}", expected="the name of a file")
+        raise OutputError("is a folder", where=f"{option}={path}", expected="the name of a file")
     if not path.absolute().parent.is_dir():
         raise OutputError(
-            f"the folder {path.parent} does not exist", where=f"{option} {path}", remedy="Make it first"
+            f"the folder {path.parent} does not exist", where=f"{option}={path}", remedy="Make it first"
         )
 
 
@@ -32,4 +32,4 @@ def write_json(report: dict[str, Any], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot be written ({error})", where=f"--json {path}") from None
+        raise OutputError(f"cannot be written ({error})", where=f"--json={path}") from None

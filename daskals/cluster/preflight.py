@@ -80,7 +80,7 @@ def check(worker: str, found: Mapping[str, Any], driver: Mapping[str, Any]) -> N
                 str(found[name]),
                 where=f"worker {worker} on {found['host']}",
                 expected=expected,
-                remedy="Give workers --local-directory with room"
+                remedy="Give workers a `--local-directory` with room"
                 if name == "folder state"
                 else "Put the store on a disk that all machines share, or name a --store-url",
             )

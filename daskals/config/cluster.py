@@ -49,7 +49,7 @@ class ClusterConfig(Section):
         if self.numba_threads > 1 and (self.threads_per_worker or 1) > 1:
             raise ValueError(
                 f"numba_threads: found {self.numba_threads} with {self.threads_per_worker} Dask threads a "
-                "worker; expected --threads-per-worker 1"
+                "worker; expected --threads-per-worker=1"
             )
         return self
 

@@ -81,13 +81,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _readable(error) from None
+
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Validate `values`; raise ConfigError that names each bad option, its value and what fits."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise _readable(error) from None
+        return cls(**values)
 
     @classmethod
     def from_report(cls, report: Mapping[str, Any], **changes: Any) -> Self:

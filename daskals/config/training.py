@@ -178,7 +178,7 @@ class ModelConfig(Section):
         if self.item_features or self.user_features:
             raise ValueError("model: ials has no features; leave --item-features and --user-features out")
         if self.rank == 0:
-            raise ValueError("rank: found 0; expected at least 1 with --model ials, which has no biases")
+            raise ValueError("rank: found 0; expected at least 1 with --model=ials, which has no biases")
         return self
 
     @model_validator(mode="after")
@@ -186,13 +186,13 @@ class ModelConfig(Section):
         if not isinstance(self.init_scale, str) and self.init_scale <= 0:
             raise ValueError(f"init_scale: found {self.init_scale}; expected a positive number or paper2")
         if self.damping != 1.0 and self.effective_rank:
-            raise ValueError("damping: applies to the bias model only; add --model bias")
+            raise ValueError("damping: applies to the bias model only; add --model=bias")
         if self.solver == "coordinate" and self.model in ("hierarchical", "bayes"):
-            raise ValueError("solver: coordinate serves the models without features; add --model als")
+            raise ValueError("solver: coordinate serves the models without features; add --model=als")
         if self.model in ("bias", "als") and (self.item_features or self.user_features):
-            raise ValueError(f"model: {self.model} has no features; add --model hierarchical")
+            raise ValueError(f"model: {self.model} has no features; add --model=hierarchical")
         if self.likelihood == "censored" and self.model != "bayes":
-            raise ValueError("likelihood: censored serves the Gibbs sampler; add --model bayes")
+            raise ValueError("likelihood: censored serves the Gibbs sampler; add --model=bayes")
         self.check_weighable(weighed=self.half_life is not None)
         if self.burn_in >= self.sweeps:
             raise ValueError(f"burn_in: found {self.burn_in}; expected fewer than the {self.sweeps} sweeps")
@@ -296,7 +296,7 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
             raise ValueError("patience: no ratings to validate on; add --validation-fraction")
         if self.columns is not None and "rating" not in self.columns and self.model != "ials":
             raise ValueError(
-                "columns: no column named for rating; name one, or add --model ials, which learns from "
+                "columns: no column named for rating; name one, or add --model=ials, which learns from "
                 "observations without ratings"
             )
         if self.model == "ials" and (self.patience is not None or self.monitor_test):

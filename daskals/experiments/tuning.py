@@ -139,7 +139,7 @@ class Search:
             result = run_trial(self.cluster, self._data, config, self._judge(config.effective_rank))
         except (RowError, NumericalError) as error:
             # a point that cannot be solved is a bad point, not the end of the search
-            return {"point": dict(point), "validation_rmse": None, "failed": str(error)}
+            return {"point": dict(point), "validation_rmse": None, "failed": error.for_command()}
         figures = self._order(result.user_rows, result.item_rows, config.effective_rank)
         chosen = {self.metric.key: figures[self.metric.key]} if self.metric.k else {}
         return {

@@ -92,7 +92,7 @@ def fit(
     if config.split == "kfold" and config.fold is None:
         raise ConfigError(
             "fit trains one model and was given no fold",
-            where="--split kfold",
+            where="--split=kfold",
             expected="a fold number",
             remedy="Name one, or use cross_validate",
         )

@@ -43,7 +43,7 @@ class Filters:
     def __post_init__(self) -> None:
         if self.min_ratings < 0:
             raise ConfigError(
-                f"found {self.min_ratings}", where="minimum ratings", expected="0 or a positive number"
+                f"found {self.min_ratings}", where="--min-ratings", expected="0 or a positive number"
             )
         first, last = self.years
         if first is not None and last is not None and first > last:

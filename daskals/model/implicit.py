@@ -98,13 +98,13 @@ class ImplicitSpec:
         if not lowest > 0:
             raise DataError(
                 f"counts from {lowest:g} up",
-                where="--model ials",
+                where="--model=ials",
                 expected="counts above 0: a row is an observation",
                 remedy="Leave rows that observe nothing out, or train a rating model",
             )
         if self.zeros == "unobserved" and self.unobserved >= 1:
             raise ConfigError(
-                f"found {self.unobserved:g} with --zeros unobserved",
+                f"found {self.unobserved:g} with --zeros=unobserved",
                 where="--unobserved-weight",
                 expected="less than 1, the least that an observation weighs",
             )

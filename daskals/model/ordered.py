@@ -58,7 +58,7 @@ class OrderedModel(LookupModel):
                 "the model has learnt no affinity",
                 where="order",
                 expected="rating",
-                remedy="Train it anew, without --order rating",
+                remedy="Train it anew, without --order=rating",
             )
         if asked is None and not weighed and self.is_older_than_orders:
             warnings.warn(OLD_MODEL, UserWarning, stacklevel=3)

@@ -195,7 +195,7 @@ def _row_error(raw: RawRatings, positions: Int64) -> DataError:
         f"{fault.reason}: found {fault.found}{others}",
         where=f"{where}, column '{fault.column}'" if fault.column else where,
         expected=fault.expected,
-        remedy="Correct the row, or leave out all such rows with --invalid drop",
+        remedy="Correct the row, or leave out all such rows with --invalid=drop",
     )
 
 
@@ -208,7 +208,7 @@ def _duplicate_error(raw: RawRatings, repeated: Repeated, rows: _Rows) -> DataEr
         f"user {user} rated item {item} {len(pair)} times (and {repeated.surplus:,} surplus rows in all)",
         where=" and ".join(raw.origin.place(int(rows.positions[row])) for row in pair[:2]),
         expected="each user and item at most once",
-        remedy="Remove the surplus rows, or settle them with --duplicates last, first or mean",
+        remedy="Remove the surplus rows, or settle them with --duplicates=last (or first, mean)",
     )
 
 

@@ -32,7 +32,6 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
 blanks or nothing between their words."""
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
-_EXAMPLE = "user=…,item=…,rating=…[,timestamp=…][,weight=…]"
 
 
 class ColumnNames(NamedTuple):
@@ -137,9 +136,9 @@ def _remedy(found: Sequence[str]) -> str:
     if any(_NUMBER.fullmatch(name) for name in found):
         return (
             "That looks like a rating and not like names: "
-            "count the columns with --no-header --columns user=1,item=2,rating=3"
+            "count the columns with --no-header --columns=user=1,item=2,rating=3"
         )
-    return f"Name the columns with --columns {_EXAMPLE}"
+    return "Name the columns with --columns=user=…,item=…,rating=…, and timestamp=…, weight=… where there are"
 
 
 def _listed(found: Sequence[str]) -> str:
@@ -151,6 +150,6 @@ def _column_error(found: str) -> ConfigError:
     return ConfigError(
         found,
         where="--columns",
-        expected=_EXAMPLE,
-        remedy="Name the columns as the header has them, as in user=userId,item=movieId,rating=rating",
+        expected="user, item and rating, perhaps timestamp and weight, a column each",
+        remedy="Name them as the header has them, as in --columns=user=userId,item=movieId,rating=rating",
     )

@@ -45,7 +45,7 @@ def suggest_name(name: str) -> DatasetError:
         f"no data set is called '{name}'",
         where="--dataset",
         expected=f"one of {', '.join(names)}",
-        remedy=f"The nearest is {near[0]}" if near else "Name one of these, or a file with --data",
+        remedy=f"The nearest is {near[0]}" if near else "Name one of these, or the path of a file",
     )
 
 

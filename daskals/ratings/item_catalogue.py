@@ -81,7 +81,7 @@ def read_items(source: Any, columns: Mapping[str, str] | None = None) -> Catalog
     return Catalogue(ids.combine_chunks(), pa.table(items))
 
 
-_REMEDY = "Name the columns with --catalogue-columns item=…,title=…,genres=…,year=…"
+_REMEDY = "Name the columns with --catalogue-columns=item=…,title=…,genres=…,year=…"
 
 
 def _choose(found: list[str], columns: Mapping[str, str] | None, where: str) -> dict[str, str]:

@@ -185,14 +185,14 @@ def _check_source(spec: SplitSpec, *, has_timestamps: bool, has_own: bool) -> No
     if not has_timestamps and spec.method == "time":
         raise DataError(
             "the ratings have no timestamps",
-            where="--split time",
+            where="--split=time",
             expected="a timestamp for every rating",
             remedy="Name a timestamp column, or choose another split",
         )
     if not has_own and spec.method == "predefined":
         raise DataError(
             "the ratings bring no split of their own",
-            where="--split predefined",
+            where="--split=predefined",
             expected="a source with test ratings of its own",
             remedy="Choose another split",
         )
@@ -297,7 +297,7 @@ def _check_parts(spec: SplitSpec, parts: UInt8) -> None:
         if counts[part] == 0:
             raise DataError(
                 f"the {name} part of {len(parts):,} ratings is empty",
-                where=f"--split {spec.method}",
+                where=f"--split={spec.method}",
                 expected="at least one rating in each part",
                 remedy="Change the fractions, or use more ratings",
             )

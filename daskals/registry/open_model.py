@@ -106,10 +106,10 @@ def _no_model(path: Path) -> ModelError:
         found = "does not exist"
     elif (path / "report.json").is_file() and _has_folds(path / "report.json"):
         found = "holds a cross-validation, which keeps no model"
-        remedy = "Train one model on the same ratings with --split random"
+        remedy = "Train one model on the same ratings with --split=random"
     elif (path / "checkpoints").is_dir() or (path / "run.lock").exists():
         found = "holds a run that did not end, and no model yet"
-        remedy = "Wait for it, or continue it with daskals train --resume"
+        remedy = "Wait for it, or continue it with `daskals train --resume`"
     return ModelError(found, where=str(path), expected=FORMS, remedy=remedy)
 
 

@@ -47,7 +47,7 @@ def take_in(night: Context) -> list[Check]:
         night.folder.write("intake.json", content)
         _store(night, incoming, base)
     except DataError as error:
-        raise night.refused(str(error), []) from error
+        raise night.refused(error.for_command(), []) from error
     return checks
 
 

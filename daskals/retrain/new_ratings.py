@@ -102,7 +102,7 @@ def incoming_files(path: Path) -> list[Path]:
     if not path.exists():
         raise ConfigError(
             "does not exist",
-            where=f"--data {path}",
+            where=f"--data={path}",
             expected="a ratings file, or a folder that they arrive in",
             remedy="Check the path, and whether its disk is there",
         )
@@ -123,7 +123,7 @@ def _digest(path: Path) -> str:
     except OSError as error:
         raise ConfigError(
             f"cannot be read ({error.strerror or error})",
-            where=f"--data {path}",
+            where=f"--data={path}",
             expected="files that this user may read",
             remedy="Check its permissions",
         ) from error

@@ -112,7 +112,7 @@ def _train_and_publish(night: Context, cluster: Cluster, store: RatingsStore, ch
             model, figures["final_training"] = train_final(night, cluster, store, config, challenger)
             gate.append(finite_check(model, "values not finite after the final epochs"))
     except NumericalError as error:
-        return night.outcome(REFUSED_MODEL, str(error), checks=checks)
+        return night.outcome(REFUSED_MODEL, error.for_command(), checks=checks)
     passed = all(check.passed for check in gate)
     night.log.phase("publish")
     version = publish(night, model, store, figures, promotes=passed)

@@ -231,7 +231,7 @@ def _checked(request: ListRequest) -> tuple[ListRequest, int]:
             "the factors of no item say anything, so nothing is near to anything",
             where="neighbours",
             expected="factors that the ratings taught a taste",
-            remedy="Train with a lower --tau, or with --model auto",
+            remedy="Train with a lower --tau, or with --model=auto",
         )
     if _needs_history(request):
         _history(model)
@@ -243,7 +243,7 @@ def _needs_history(request: ListRequest) -> bool:
 
 
 def _history(model: Model) -> History:
-    return model.history("add --include-seen --order rating")
+    return model.history("add --include-seen --order=rating")
 
 
 def _runs(request: ListRequest, model: Model, rows: Int64) -> Iterator[tuple[Int64, SeenItems]]:

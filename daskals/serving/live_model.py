@@ -88,7 +88,7 @@ class ModelServer:
         try:
             stamp = stamp_of(self._path)
         except DaskalsError as error:
-            self._state = replace(self._state, notice=str(error))
+            self._state = replace(self._state, notice=error.for_command())
             return
         if stamp is None and self._trains:
             if self._training is None:
@@ -104,7 +104,7 @@ class ModelServer:
             with open_model(self._path) as found:
                 warm_up(found.model)
         except DaskalsError as error:
-            self._state = replace(self._state, notice=str(error), progress=0.0, phase="")
+            self._state = replace(self._state, notice=error.for_command(), progress=0.0, phase="")
         else:
             self._state = Served(found.model, self._state.generation + 1, "", 1.0, "", found.name)
 
@@ -112,7 +112,7 @@ class ModelServer:
         try:
             fit(self._dataset, self._config, callbacks=[self._take]).save(self._path, existing="keep")
         except DaskalsError as error:
-            self._say(Served(None, 0, str(error), 0.0, ""))
+            self._say(Served(None, 0, error.for_command(), 0.0, ""))
         self._looked = 0.0
 
     def _take(self, event: Event) -> None:

@@ -112,7 +112,7 @@ def _choose(found: Sequence[str], config: ReadConfig, side: Side, path: Path) ->
         f"the column for the {side} is missing; columns found: {', '.join(found)}",
         where=str(path),
         expected=f"one of {', '.join(KNOWN_NAMES[side] if named is None else (named,))}",
-        remedy="Name the columns with --columns user=…,item=…",
+        remedy="Name the columns with --columns=user=…,item=…",
     )
 
 

@@ -280,5 +280,5 @@ def _pair_error(table: RatingsTable, rating: int, count: int) -> DataError:
         f"user {user} rated item {item}, which the store has otherwise ({count:,} such ratings)",
         where=f"input row {int(table.positions[rating]) + 1:,}",
         expected="each user and item at most once",
-        remedy="Remove the surplus rows, or settle them with --duplicates last, first or mean",
+        remedy="Remove the surplus rows, or settle them with --duplicates=last (or first, mean)",
     )

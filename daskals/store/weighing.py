@@ -90,7 +90,7 @@ def weighing_of(store: RatingsStore, split: Split, half_life: float | None) -> W
     if not store.has_timestamps:
         raise DataError(
             "the ratings have no timestamps",
-            where=f"--half-life {half_life:g}",
+            where=f"--half-life={half_life:g}",
             expected="a timestamp for every rating",
             remedy="Name the timestamp column with --columns, or leave --half-life out",
         )

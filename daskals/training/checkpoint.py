@@ -149,7 +149,7 @@ class Checkpoints:
         if unlike:
             raise ConfigError(
                 ", ".join(f"{name} {now.get(name)}" for name in unlike),
-                where=f"--resume {self.folder.parent}",
+                where=f"--resume={self.folder.parent}",
                 expected=", ".join(f"{name} {before.get(name)}" for name in unlike)
                 + ", as its checkpoint has it",
                 remedy=_remedy(unlike, before),
@@ -159,7 +159,7 @@ class Checkpoints:
 def _remedy(unlike: Sequence[str], before: Mapping[str, Any]) -> str:
     if unlike == [TARGET]:
         return (
-            f"Continue it with --cpu {before[TARGET]}, and DASKALS_CPU={before[TARGET]} on the workers of a "
+            f"Continue it with --cpu={before[TARGET]}, and DASKALS_CPU={before[TARGET]} on the workers of a "
             "cluster, or begin anew with --overwrite"
         )
     return "Give the options and the ratings it began with, or begin anew with --overwrite"

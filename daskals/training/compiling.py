@@ -73,7 +73,7 @@ def _require_one_thread(cluster: Cluster) -> None:
                 f"{threads} Dask threads",
                 where=worker,
                 expected="one, for --numba-threads",
-                remedy="Start workers with --nthreads 1, or leave --numba-threads out",
+                remedy="Start workers with `--nthreads 1`, or leave --numba-threads out",
             )
 
 

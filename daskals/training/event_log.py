@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from daskals.errors import OutputError
+from daskals.errors import DaskalsError, OutputError
 from daskals.store.lock import process_start
 from daskals.training.events import EpochFinished, Event, PhaseStarted
 
@@ -59,7 +59,7 @@ class EventLog:
                     "end",
                     failed=True,
                     code=INTERRUPTED if interrupted else failure,
-                    summary="interrupted" if interrupted else str(error) or type(error).__name__,
+                    summary="interrupted" if interrupted else _told(error),
                 )
             raise
 
@@ -102,3 +102,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         if isinstance(event, dict) and "event" in event:
             events.append(event)
     return events
+
+
+def _told(error: BaseException) -> str:
+    text = error.for_command() if isinstance(error, DaskalsError) else str(error)
+    return text or type(error).__name__

@@ -82,7 +82,7 @@ def describe_features(store: RatingsStore, side: Side, columns: Sequence[str]) -
                 f"no item has {column}",
                 where=where,
                 expected="a catalogue that gives some items a value",
-                remedy="Add a movies.csv to the ratings, name other features, or train with --model als",
+                remedy="Add a movies.csv to the ratings, name other features, or train with --model=als",
             )
         sizes.append(len(names))
     return FeatureSpec(side, tuple(columns), tuple(sizes))
@@ -120,7 +120,7 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
             "a hierarchical model without features",
             where="--item-features",
             expected="genres, implicit or another catalogue column",
-            remedy="Name some, or train with --model als",
+            remedy="Name some, or train with --model=als",
         )
     return config.model_copy(update={"model": model, "item_features": items, "user_features": users})
 

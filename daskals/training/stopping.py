@@ -45,5 +45,5 @@ def check_validation(store: RatingsStore, split: Split) -> None:
             "have validation ratings and no training rating",
             where="--validation-fraction",
             expected="every user to keep a rating that trains",
-            remedy="Lower the fraction, name another --split-seed, or choose --split per-user",
+            remedy="Lower the fraction, name another --split-seed, or choose --split=per-user",
         )

@@ -92,7 +92,7 @@ def test_peers_only_when_asked_for() -> None:
 
 @pytest.mark.parametrize(("only", "found"), [("paper-naive,fast", "found fast"), (" , ", "found no name")])
 def test_unknown_names_are_refused(only: str, found: str) -> None:
-    with pytest.raises(ConfigError, match=f"--only: {found}; expected names from paper-naive, "):
+    with pytest.raises(ConfigError, match=f"only: {found}; expected names from paper-naive, "):
         choose(only, peers=False)
 
 

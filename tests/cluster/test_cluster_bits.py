@@ -30,7 +30,7 @@ def test_numba_threads(reference) -> None:
 
 def test_numba_threads_want_one_dask_thread(cluster: Cluster) -> None:
     with pytest.raises(
-        ClusterError, match=r"2 Dask threads; expected one, for --numba-threads\. Start workers"
+        ClusterError, match=r"2 Dask threads; expected one, for numba_threads\. Start workers"
     ):
         train(cluster, "als", RunOptions(numba_threads=2))
 

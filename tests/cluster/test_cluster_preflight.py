@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_written() -> None:
     driver = describe()
     state = "folder /gone cannot be written (No such file or directory)"
     with pytest.raises(
-        ClusterError, match=r"folder /gone cannot be written .*Give workers --local-directory"
+        ClusterError, match=r"folder /gone cannot be written .*Give workers a `--local-directory`"
     ):
         check("w", {**driver, "folder state": state}, driver)
 
@@ -100,7 +100,7 @@ def test_tls_files_come_together(tmp_path: Path) -> None:
             ClusterConfig.parse(values)
     files = dict.fromkeys(("tls_ca", "tls_cert", "tls_key"), str(tmp_path / "absent.pem"))
     with pytest.raises(
-        ConfigError, match=r"--tls-ca: found '.*absent.pem', which is no file; expected a PEM file"
+        ConfigError, match=r"tls_ca: found '.*absent.pem', which is no file; expected a PEM file"
     ):
         ClusterConfig.parse({"scheduler": "tls://127.0.0.1:1", **files})
 

@@ -138,7 +138,7 @@ def test_what_cannot_be_ranked(store, client):
     model = fit(disliked, TrainConfig(test_fraction=0.4, rank=1, epochs=1), client)
     with own_ratings(model, disliked, ReadConfig()) as (other, its_split):
         assert make_task(other, its_split).relevant_from == 2.0  # all the same: all liked
-        with pytest.raises(DataError, match=r"no held-out rating is 3\.5 or more.*--relevant"):
+        with pytest.raises(DataError, match=r"no held-out rating is 3\.5 or more.*relevant"):
             make_task(other, its_split, relevant=3.5)
     with (
         pytest.raises(DataError, match="these are not the ratings the model was trained on"),

@@ -149,7 +149,7 @@ def test_a_search_by_another_metric_is_refused(cluster, store, tmp_path):
 
 @pytest.mark.parametrize("text", ["ndcg", "ndcg@0", "map@10", "recall@", "recall@x", ""])
 def test_metrics_that_are_none(text):
-    with pytest.raises(ConfigError, match=f"--metric: found '{text}'; expected rmse, ndcg@K or recall@K"):
+    with pytest.raises(ConfigError, match=f"metric: found '{text}'; expected rmse, ndcg@K or recall@K"):
         parse_metric(text)
 
 

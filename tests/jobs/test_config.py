@@ -44,8 +44,8 @@ from daskals.errors import ConfigError
 def test_refusals_name_option_value_and_what_fits(values: dict, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         JobConfig.parse(values)
-    assert message in str(caught.value)
-    assert str(caught.value).endswith("See --help for all options.")
+    assert message in caught.value.for_command()
+    assert caught.value.for_command().endswith("See --help for all options.")
 
 
 def test_defaults_are_paper_ones() -> None:

@@ -309,7 +309,7 @@ def test_fold_in__refuses_what_is_no_rating(model, ratings, message):
         (lambda m: m.recommend(1, filters=Filters(genres=("Western",))), ConfigError, "found 'Western'"),
         (lambda m: m.explain(1, "Nothing like that at all"), DataError, "no title is like"),
         (lambda m: m.similar_items(4), DataError, ""),
-        (lambda m: Filters(min_ratings=-1), ConfigError, "minimum ratings: found -1"),
+        (lambda m: Filters(min_ratings=-1), ConfigError, "min_ratings: found -1"),
         (lambda m: Filters(years=(2000, 1990)), ConfigError, "years: found 2000 to 1990"),
         (lambda m: Scoring(alpha=float("nan")), ConfigError, "alpha: found nan"),
     ],

@@ -276,7 +276,7 @@ def test_unknown_name__nearest_is_suggested(name, nearest):
     with pytest.raises(DatasetError) as caught:
         fetch_dataset(name)
     assert str(caught.value) == (
-        f"--dataset: no data set is called '{name}'; expected one of "
+        f"ratings: no data set is called '{name}'; expected one of "
         "ml-latest-small, ml-100k, ml-1m, ml-10m, ml-20m, ml-25m, ml-32m, "
         "synthetic-100k, synthetic-1m, synthetic-32m. "
         f"The nearest is {nearest}."
@@ -284,7 +284,7 @@ def test_unknown_name__nearest_is_suggested(name, nearest):
 
 
 def test_unknown_name__nothing_is_near():
-    assert str(suggest_name("netflix")).endswith("Name one of these, or a file with --data.")
+    assert str(suggest_name("netflix")).endswith("Name one of these, or the path of a file.")
 
 
 def test_names():

@@ -111,7 +111,7 @@ def test_numbers_as_names__are_names(tmp_path):
     frame = pd.DataFrame([[7, 30, 4.0], [5, 10, 3.0]])
     frame.to_csv(tmp_path / "r.csv", index=False)
     with pytest.raises(
-        DataError, match=r"columns found: '0', '1', '2'.*That looks like a rating.*--no-header"
+        DataError, match=r"columns found: '0', '1', '2'.*That looks like a rating.*no_header=True"
     ):
         read_ratings(tmp_path / "r.csv")
     columns = {"user": "0", "item": "1", "rating": "2"}

@@ -24,7 +24,7 @@ from daskals.ratings.table import RatingsTable
 
 HEADER = "userId,movieId,rating,timestamp\n"
 GOOD = "1,10,4.0,100\n2,20,3.5,101\n3,10,0.5,102\n"
-DROP = "Correct the row, or leave out all such rows with --invalid drop."
+DROP = 'Correct the row, or leave out all such rows with invalid="drop".'
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -269,7 +269,8 @@ def test_named_column_is_missing(tmp_path):
         "FILE: the column for the item is missing; "
         "columns found: 'userId', 'movieId', 'rating', 'timestamp'; "
         "expected the column 'film' for the item. "
-        "Name the columns with --columns user=…,item=…,rating=…[,timestamp=…][,weight=…]."
+        'Name the columns with columns={"user": "…", "item": "…", "rating": "…"}, and timestamp=…, '
+        "weight=… where there are."
     )
     wanted = {"user": "userId", "item": "movieId", "rating": "rating", "timestamp": "when"}
     assert "expected the column 'when' for the timestamp" in message(path, columns=wanted)
@@ -375,7 +376,7 @@ def test_columns_of_an_option():
     ["user", "user=,item=i,rating=r", "user=u,item=i,rating=r,when=t", "user=u,user=v,item=i,rating=r"],
 )
 def test_columns_that_cannot_be_read(text):
-    with pytest.raises(ConfigError, match=r"--columns: found 'user.*; expected user=NAME,item=NAME"):
+    with pytest.raises(ConfigError, match=r"columns: found 'user.*; expected user=NAME,item=NAME"):
         ReadConfig.parse({"columns": text})
 
 
@@ -392,8 +393,9 @@ def test_columns_that_cannot_be_meant(columns, found):
     with pytest.raises(ConfigError) as caught:
         check_columns(columns)
     assert str(caught.value) == (
-        f"--columns: {found}; expected user=…,item=…,rating=…[,timestamp=…][,weight=…]. "
-        "Name the columns as the header has them, as in user=userId,item=movieId,rating=rating."
+        f"columns: {found}; expected user, item and rating, perhaps timestamp and weight, a column each. "
+        'Name them as the header has them, as in columns={"user": "userId", "item": "movieId", '
+        '"rating": "rating"}.'
     )
 
 

@@ -102,7 +102,9 @@ def test_a_named_column_that_is_missing_is_named(read):
 
 @pytest.mark.parametrize("model", ["auto", "als", "bayes"])
 def test_models_of_ratings_want_ratings(model):
-    with pytest.raises(ConfigError, match="--columns: no column named for rating; name one, or add --model"):
+    with pytest.raises(
+        ConfigError, match=r"columns: no column named for rating; name one, or add model=.ials."
+    ):
         TrainConfig.parse({"columns": "user=u,item=i", "model": model})
     config = TrainConfig.parse({"columns": "user=u,item=i,weight=w", "model": "ials"})
     assert config.columns == {"user": "u", "item": "i", "weight": "w"}

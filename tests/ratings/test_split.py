@@ -292,12 +292,12 @@ def test_options_out_of_range_are_refused(options, message) -> None:
 
 
 def test_time_needs_timestamps() -> None:
-    with pytest.raises(DataError, match=r"--split time: the ratings have no timestamps.*Name a timestamp"):
+    with pytest.raises(DataError, match=r"split=.time.: the ratings have no timestamps.*Name a timestamp"):
         make_ratings([10]).part(SplitSpec("time"), timestamps=None)
 
 
 def test_predefined_needs_a_split_of_the_sources_own() -> None:
-    with pytest.raises(DataError, match=r"--split predefined: the ratings bring no split of their own"):
+    with pytest.raises(DataError, match=r"split=.predefined.: the ratings bring no split of their own"):
         make_ratings([10]).part(SplitSpec("predefined"), predefined_test=None)
 
 
@@ -317,6 +317,6 @@ def test_empty_parts_are_refused(spec, name) -> None:
     if name is None:
         assert np.count_nonzero(ratings.part(spec) == VALIDATION) == 1
         return
-    message = rf"--split {spec.method}: the {name} part of 5 ratings is empty; expected at least one"
+    message = rf"split=.{spec.method}.: the {name} part of 5 ratings is empty; expected at least one"
     with pytest.raises(DataError, match=message):
         ratings.part(spec)

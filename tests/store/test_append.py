@@ -408,7 +408,7 @@ def test_dates_and_moments() -> None:
         if text == "20240501":
             assert last_moment(text) == last_moment("2024-05-01T00:00:00")
             continue
-        with pytest.raises(ConfigError, match=f"--as-of: found '{text}'; expected a date such as 2024-05-01"):
+        with pytest.raises(ConfigError, match=f"as_of: found '{text}'; expected a date such as 2024-05-01"):
             last_moment(text)
 
 
@@ -419,7 +419,7 @@ def test_as_of_needs_times_that_reach_it(tmp_path) -> None:
     ):
         ingest(tmp_path / "ratings.csv", tmp_path / "s", as_of="1970-01-05")
     frame(40).drop(columns="timestamp").to_csv(tmp_path / "plain.csv", index=False)
-    with pytest.raises(DataError, match=r"have no timestamps; .*since --as-of leaves out the later ones"):
+    with pytest.raises(DataError, match=r"have no timestamps; .*since as_of leaves out the later ones"):
         ingest(tmp_path / "plain.csv", tmp_path / "s", as_of="1970-01-05")
     with pytest.raises(ConfigError, match="a synthetic set is one whole"):
         ingest("synthetic-100k", tmp_path / "s", as_of="1970-01-05")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pandas as pd
@@ -76,7 +77,7 @@ def test_names(ratings: Path, tmp_path: Path) -> None:
 
 
 def test_a_lost_race_takes_the_winner_s_store(ratings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import daskals.ingest
+    module = importlib.import_module("daskals.ingest")  # daskals.ingest is the function
 
     winner = resolve_store(ratings)
     original = Path.is_file
@@ -87,7 +88,7 @@ def test_a_lost_race_takes_the_winner_s_store(ratings: Path, monkeypatch: pytest
             return next(answers, True)
         return original(path)
 
-    monkeypatch.setattr(daskals.ingest.Path, "is_file", is_file)
+    monkeypatch.setattr(module.Path, "is_file", is_file)
     assert resolve_store(ratings).path == winner.path
 
 

@@ -294,9 +294,7 @@ def test_addresses_that_cannot_be_meant(monkeypatch: pytest.MonkeyPatch) -> None
         ConfigError, match=r"nowhere://x/y: is no address that fsspec knows .*; expected s3://"
     ):
         open_store("nowhere://x/y")
-    with pytest.raises(
-        ConfigError, match=r"--store-url: found 'ratings\.store'; expected an address such as"
-    ):
+    with pytest.raises(ConfigError, match=r"store_url: found 'ratings\.store'; expected an address such as"):
         JobConfig.parse({"store_url": "ratings.store"})
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.setattr(sys.modules["fsspec.registry"], "_registry", {})

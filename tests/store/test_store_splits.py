@@ -194,10 +194,10 @@ def test_a_split_that_is_not_there_is_said_so(store) -> None:
 
 def test_ratings_without_timestamps_cannot_be_cut_by_time(tmp_path) -> None:
     store = write_store(make_table(timestamps=None), tmp_path / "store")
-    with pytest.raises(DataError, match=r"--split time: the ratings have no timestamps"):
+    with pytest.raises(DataError, match=r"split=.time.: the ratings have no timestamps"):
         ensure_split(store, SPECS["time"])
     assert ensure_split(store, SPECS["last"]).n_test > 0
-    with pytest.raises(DataError, match=r"--split predefined: the ratings bring no split"):
+    with pytest.raises(DataError, match=r"split=.predefined.: the ratings bring no split"):
         ensure_split(store, SPECS["predefined"])
     assert [path.name for path in (tmp_path / "store" / "splits").iterdir() if path.is_dir()] == [
         SPECS["last"].key()

@@ -216,7 +216,7 @@ def twice() -> dict[str, object]:
         ({"positions": NEW.positions * 0}, r"positions from 0 to 0, some perhaps twice; expected distinct"),
         ({"positions": NEW.positions + 9}, r"expected distinct positions within 0 to 34"),
         ({"values": NEW.values * np.float32("nan")}, r"input row \d+: rating nan; expected a finite number"),
-        (twice(), r"user \d+ rated item item ü\d twice; expected each pair once\. Choose with --duplicates"),
+        (twice(), r"user \d+ rated item item ü\d twice; expected each pair once\. Choose with duplicates"),
     ],
 )
 def test_tables_that_are_not_valid_are_refused(tmp_path, changes, message) -> None:

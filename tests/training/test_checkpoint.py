@@ -145,7 +145,7 @@ def test_other_ratings_are_refused(cluster: Cluster, tmp_path: Path) -> None:
 
 def test_fewer_epochs_than_there_are(cluster: Cluster, tmp_path: Path) -> None:
     train(cluster, checkpoints(tmp_path / "c"), epochs=6)
-    with pytest.raises(ConfigError, match=r"--epochs: the run has 6 epochs already; expected at least 6"):
+    with pytest.raises(ConfigError, match=r"epochs: the run has 6 epochs already; expected at least 6"):
         train(cluster, checkpoints(tmp_path / "c", resume=True), epochs=5)
 
 
@@ -307,7 +307,7 @@ def test_targets(tmp_path: Path) -> None:
         check_target(tmp_path, may_resume=True, may_replace=False)
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(
-        OutputError, match=r"a run that did not end.*--overwrite .*, or --resume to continue it"
+        OutputError, match=r"a run that did not end.*overwrite=True .*, or resume=True to continue it"
     ):
         check_target(tmp_path, may_resume=False, may_replace=False)
     check_target(tmp_path, may_resume=True, may_replace=False)

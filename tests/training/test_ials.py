@@ -173,7 +173,7 @@ def test_counts_that_are_none_are_refused(client):
     frame.loc[0, "rating"] = -2.0
     with pytest.raises(DataError, match=r"counts from -2 up.*expected counts above 0"):
         fit(frame, TrainConfig.parse(OPTIONS), client)
-    with pytest.raises(ConfigError, match="found 1 with --zeros unobserved"):
+    with pytest.raises(ConfigError, match=r"found 1 with zeros=.unobserved."):
         train(client, zeros="unobserved", unobserved_weight=1.0)
 
 

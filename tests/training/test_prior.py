@@ -163,7 +163,7 @@ def test_dense_algebra():
         solve_positive(matrix, right[:, 0], "it"), np.linalg.solve(matrix, right[:, 0]), atol=1e-8
     )
     np.testing.assert_allclose(product(half, right), half @ right, atol=1e-9)
-    with pytest.raises(NumericalError, match=r"the prior is not positive definite. Raise --eta"):
+    with pytest.raises(NumericalError, match=r"the prior is not positive definite. Raise eta"):
         cholesky(-matrix, "the prior")
 
 

@@ -57,7 +57,7 @@ def test_validation_must_leave_every_user_something(client):
     settings = {"split": "random", "patience": 2, "validation_fraction": 0.3, "rank": 2}
     with pytest.raises(
         DataError,
-        match=r"--validation-fraction: \d+ users, the first of them \d+, have validation ratings and no "
+        match=r"validation_fraction: \d+ users, the first of them \d+, have validation ratings and no "
         r"training rating; expected every user to keep .* Lower the fraction",
     ):
         fit(frame, TrainConfig.parse(settings), client)

@@ -244,7 +244,7 @@ def test_a_user_whose_every_rating_tests_gets_the_prior(client) -> None:
 
 def test_unsolvable_row_is_named(client) -> None:
     frame = pd.DataFrame({"user": ["ann", "ann", "bob"], "item": ["x", "y", "x"], "rating": [1.0, 2.0, 3.0]})
-    with pytest.raises(NumericalError, match=r"user '(ann|bob)' \(row \d\).*Raise --tau and --gamma"):
+    with pytest.raises(NumericalError, match=r"user '(ann|bob)' \(row \d\).*Raise tau and gamma"):
         fit(frame, config(tau=0, gamma=0, rank=3), client)
 
 

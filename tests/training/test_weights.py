@@ -117,7 +117,7 @@ def test_a_half_life_is_the_weight_it_gives(client):
     weighed = fit(frame.assign(weight=0.5**age), options("als"), client, columns=COLUMNS)
     assert model.report["factors_sha256"] == weighed.report["factors_sha256"]
     assert model.report["factors_sha256"] != fit(aged, options("als"), client).report["factors_sha256"]
-    with pytest.raises(DataError, match="--half-life 30: the ratings have no timestamps"):
+    with pytest.raises(DataError, match="half_life=30: the ratings have no timestamps"):
         fit(frame, options("als", half_life=30), client)
 
 

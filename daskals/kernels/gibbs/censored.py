@@ -49,7 +49,7 @@ def ends_of(scale: Float32, limits: tuple[float, float]) -> Ends:
     if not low < high:
         raise DataError(
             f"all ratings are {low:g}",
-            where="--likelihood censored",
+            where="--likelihood=censored",
             expected="ratings between two ends",
             remedy="Leave it out: there is nothing to learn from these ratings but their mean",
         )
