@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import signal
 import sys
 import typing
 from collections.abc import Callable, Iterable
@@ -14,10 +13,10 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from daskals.cluster.interruption import INTERRUPTED, handling_signals
 from daskals.errors import DaskalsError
 
 FAILED = 1
-INTERRUPTED = 130
 
 CONFIG_HELP = "TOML or JSON file of options; flags win."
 MODEL_HELP = (
@@ -35,8 +34,9 @@ def shared_options(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a command with --debug, --config and --json, and end its errors as one message.
 
-    The innermost decorator of every command. A DaskalsError ends it with `exit_code`, Ctrl-C with 130;
-    --debug lets the traceback through. The command itself is not told of --debug.
+    The innermost decorator of every command. A DaskalsError ends it with `exit_code`, Ctrl-C and SIGTERM with
+    130, at its next step or, the second time, at once; --debug lets the traceback through. The command itself
+    is not told of --debug.
 
     Parameters
     ----------
@@ -63,13 +63,12 @@ def shared_options(
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(*args: Any, debug: bool, **kwargs: Any) -> None:
-            # a batch system stops a job with SIGTERM: it cleans up as Ctrl-C does
-            signal.signal(signal.SIGTERM, _interrupt)
             try:
-                if config:
-                    kwargs["file_options"] = _read_options(kwargs.pop("config_file"))
-                    debug = bool(kwargs["file_options"].pop("debug", False)) or debug
-                function(*args, **kwargs)
+                with handling_signals():
+                    if config:
+                        kwargs["file_options"] = _read_options(kwargs.pop("config_file"))
+                        debug = bool(kwargs["file_options"].pop("debug", False)) or debug
+                    function(*args, **kwargs)
             except DaskalsError as error:
                 if debug:
                     raise
@@ -101,10 +100,6 @@ def fail(message: str, exit_code: int = FAILED) -> NoReturn:
     """Print one error message and end."""
     click.echo(f"error: {message}", err=True)
     sys.exit(exit_code)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def field_options(config: type[BaseModel], names: Iterable[str] | None = None) -> Callable[[Any], Any]:

@@ -20,8 +20,9 @@ def main(file_options: dict[str, Any], *, quiet: bool, **options: Any) -> None:
     """Take in new ratings, train from the champion, and publish what is no worse.
 
     Exit codes: 0 promoted or nothing to do, 10 trained but refused by the gate, 20 data refused, 30 anything
-    else (run it again). A date that ended returns its code and does nothing. The report goes to stdout as
-    JSON, progress to stderr, all of it to HOME/nights/DATE.
+    else (run it again). A date that ended returns its code and does nothing, unless its data were refused and
+    the files have changed since. The report goes to stdout as JSON, progress to stderr, all of it to
+    HOME/nights/DATE.
     """
     config = RetrainConfig.parse({**file_options, **given(options)})
     from daskals.retrain.run import run_night

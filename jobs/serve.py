@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daskals.cluster.interruption import end_at_once
 from daskals.config.serving import Limits
 from daskals.errors import ConfigError
 from daskals.plots.requirements import require
 from jobs._command import field_options, given, model_argument, shared_options
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from daskals.serving.web.live import Live
 
 TOKEN = "DASKALS_TOKEN"  # noqa: S105 - the name of a variable
@@ -75,8 +78,17 @@ def _serve(live: Live, limits: Limits, token: str | None, listening: socket.sock
         make_service(live, limits, token), log_config=None, access_log=False, server_header=False
     )
     click.echo(f"serving {live.state.answers.name} at http://{shown}:{port}, its page is /docs")
+
+    class Server(uvicorn.Server):
+        """Waits for requests that are under way when it is told to end; not where it is told twice."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if self.should_exit:
+                end_at_once()
+            super().handle_exit(sig, frame)
+
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        Server(config).run(sockets=[listening])
     click.echo("stopped")
 
 

@@ -56,6 +56,8 @@ def main(file_options: dict[str, Any], **options: Any) -> None:
     with display, RunFolder(out) as folder:
         _announce(config, display, folder)
         log = folder.log([display])
+        for hook in pause:
+            hook.tell = log
         try:
             with log.run(f"training {out}", again=AGAIN), connect(config) as cluster:
                 if cluster.dashboard_link:

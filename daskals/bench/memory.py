@@ -7,11 +7,12 @@ from pathlib import Path
 
 import psutil
 
+from daskals.training.memory import begin_peak
+
 
 def reset_peak() -> None:
     """Let this process's peak start anew from what is resident now, where the system allows it."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    begin_peak()
 
 
 def peak_memory_bytes() -> int:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from distributed.client import ClosedClientError
+from distributed.comm import CommClosedError
+
 from daskals.errors import ClusterError
+
+GONE = (ClosedClientError, CommClosedError)
+"""What a client raises whose scheduler is gone."""
 
 _RESUME = "continue the run with --resume"
 
@@ -30,21 +39,48 @@ def scheduler_gone(address: str, detail: str) -> ClusterError:
     )
 
 
-def no_workers(address: str) -> ClusterError:
-    """Say that there is no worker to begin with."""
+def asynchronous_client() -> ClusterError:
+    """Say that a client cannot be waited for."""
     return ClusterError(
-        "the scheduler has no workers",
-        where=address,
-        expected="at least one",
-        remedy="Start some with: dask worker ADDRESS",
+        "an asynchronous client",
+        where="client",
+        expected="one that waits for its results",
+        remedy="Make it without asynchronous=True, or call from a thread: asyncio.to_thread(daskals.fit, …)",
     )
 
 
-def no_workers_left(address: str, seconds: float) -> ClusterError:
-    """Say that the last worker is gone, and none came back in that time."""
+def no_workers_left(address: str, seconds: float, refusals: Sequence[Exception] = ()) -> ClusterError:
+    """Say that there is no worker that can be used, and none came in that time; `refusals` tell why."""
+    if refusals:
+        return ClusterError(
+            f"no worker that fits is there, and none came within {seconds:.0f} s: {refusals[0]}",
+            where=address,
+            remedy=f"Put that right, then {_RESUME}",
+        )
     return ClusterError(
-        f"no worker is left, and none came back within {seconds:.0f} s",
+        f"no worker is there, and none came within {seconds:.0f} s",
         where=address,
         expected="at least one",
-        remedy=f"Start workers with: dask worker ADDRESS, then {_RESUME}",
+        remedy="Start workers with: dask worker ADDRESS; a run that had begun goes on with --resume",
     )
+
+
+def no_progress(address: str, seconds: float, n_workers: int, states: Sequence[str]) -> ClusterError:
+    """Say that workers are there and do nothing; `states` are what the scheduler calls theirs."""
+    return ClusterError(
+        f"no task ran for {seconds:.0f} s though {n_workers} workers are there ({', '.join(states)})",
+        where=address,
+        expected="workers that take tasks",
+        remedy=f"Look at their logs and memory, restart them, then {_RESUME}",
+    )
+
+
+@contextmanager
+def reachable(address: str) -> Iterator[None]:
+    """Turn what a client raises whose scheduler does not answer into a ClusterError that says so."""
+    try:
+        yield
+    except (*GONE, TimeoutError) as error:
+        raise scheduler_gone(address, str(error) or type(error).__name__) from None
+    except OSError as error:
+        raise scheduler_gone(address, str(error)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,20 @@ class Departure:
 
 
 class Roster:
-    """Workers that blocks live on, as of the last refresh: threads of each, at least one, by address."""
+    """Workers that blocks live on, as of the last refresh: threads of each, at least one, by address.
+
+    `desertions` counts how often all workers that were there had gone. Whatever was begun before such a
+    moment is lost: results died with their workers, and tasks without a result stay tied to homes that are no
+    more, though others may take them: the scheduler looks for others only where some worker is there.
+    """
 
     def __init__(self, threads: Mapping[str, int]) -> None:
         self._slots = place_slots(threads)
         self._departed: list[Departure] = []
-        self._refused: set[str] = set()
+        self._refused: dict[str, Exception] = {}
         self._changed = False
+        self._present = set(threads)
+        self.desertions = 0
 
     @property
     def homes(self) -> tuple[str, ...]:
@@ -47,8 +54,34 @@ class Roster:
         if action == "remove-worker":
             how = "retired" if message.get("expected") else "lost"
             self._departed.append(Departure(message["worker"], how))
-        if action in ("add-worker", "remove-worker"):
-            self._changed = True
+            self.see(self._present - {message["worker"]})
+        if action == "add-worker":
+            self.see(self._present | {message["worker"]})
+
+    def see(self, present: Collection[str]) -> None:
+        """Take note of who is there, by address."""
+        now = set(present)
+        if now == self._present:
+            return
+        if self._present and not now & self._present:
+            self.desertions += 1
+        self._present = now
+        self._changed = True
+
+    @property
+    def is_manned(self) -> bool:
+        """Whether one of the workers that blocks live on is there."""
+        return not self._present.isdisjoint(self._slots)
+
+    @property
+    def has_usable(self) -> bool:
+        """Whether a worker is there that was not refused."""
+        return bool(self._present - self._refused.keys())
+
+    @property
+    def refusals(self) -> list[Exception]:
+        """Why workers that are there are not used."""
+        return [why for worker, why in self._refused.items() if worker in self._present]
 
     def doubt(self) -> None:
         """Take note that a worker may be gone, though no event says so."""
@@ -62,11 +95,12 @@ class Roster:
     def refresh(
         self,
         present: Callable[[], Mapping[str, int]],
-        refusals: Callable[[Sequence[str]], Mapping[str, Exception]],
+        refusals: Callable[[Sequence[str]], Mapping[str, Exception | None]],
     ) -> list[str]:
         """Share the blocks out anew if workers left or joined; return what there is to say about it.
 
-        `refusals` tells which of the given newcomers do not fit, and why: no block is placed on them.
+        `refusals` tells of each of the given newcomers why it does not fit, None where it does: no block is
+        placed on the former. Those it says nothing of did not answer, and are asked again the next time.
         """
         if not self._changed:
             return []
@@ -74,14 +108,18 @@ class Roster:
         threads = {worker: n for worker, n in present().items() if worker not in self._refused}
         newcomers = [worker for worker in threads if worker not in self.homes]
         notes = []
-        refused = refusals(newcomers) if newcomers else {}
+        answers = refusals(newcomers) if newcomers else {}
         for worker in newcomers:
-            if worker in refused:
-                del threads[worker]
-                self._refused.add(worker)
-                notes.append(f"worker {worker} is not used: {refused[worker]}")
-            else:
+            why = answers.get(worker)
+            if why is not None:
+                self._refused[worker] = why
+                notes.append(f"worker {worker} is not used: {why}")
+            elif worker in answers:
                 notes.append(f"worker {worker} joined")
+            else:
+                self._changed = True
+            if why is not None or worker not in answers:
+                del threads[worker]
         if threads:
             self._slots = place_slots(threads, self._slots)
         return notes

@@ -7,31 +7,41 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from concurrent import futures
+from contextlib import AbstractContextManager, suppress
 from threading import RLock
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from dask.sizeof import sizeof
 from distributed import CancelledError, Client, Future, KilledWorker, get_worker
-from distributed.client import ClosedClientError, FutureCancelledError
-from distributed.comm import CommClosedError
+from distributed.client import FutureCancelledError
 
-from daskals.cluster.failures import LostTasksError, lost_tasks, no_workers, no_workers_left, scheduler_gone
+from daskals.cluster import interruption, liveness
+from daskals.cluster.failures import (
+    GONE,
+    LostTasksError,
+    asynchronous_client,
+    lost_tasks,
+    reachable,
+    scheduler_gone,
+)
+from daskals.cluster.liveness import Liveness
 from daskals.cluster.preflight import Facts, check, describe
-from daskals.cluster.roster import Departure, Roster
+from daskals.cluster.roster import Departure
+from daskals.cluster.traffic import Traffic
 from daskals.errors import ClusterError, DaskalsError
 
 T = TypeVar("T")
 
-POLL_SECONDS = 2.0
-WORKERLESS_SECONDS = 60.0
-"""How long a run waits for a worker when the last one is gone: a nanny needs some seconds for a new one."""
+MOST_REPEATS = 10
+"""How often what is outside of a training is begun again when its workers die under it."""
 
 Task: TypeAlias = Future
 """A result on the cluster: still to come, there, or failed."""
 
-_GONE = (ClosedClientError, CommClosedError)
+# Dask's own, and that of a fetch that another thread gave up
+_CANCELLED = (FutureCancelledError, CancelledError, futures.CancelledError)
 
 
 class Share(NamedTuple):
@@ -42,22 +52,24 @@ class Share(NamedTuple):
 
 
 class Cluster:
-    """The workers of one client, connected and synchronous; raises ClusterError if the scheduler has none.
+    """The workers of one client, connected and synchronous.
+
+    Raises ClusterError if the client is asynchronous, or if there is no worker and none comes within
+    `liveness.WORKERLESS_SECONDS`.
 
     `dashboard_host` is where the dashboard listens, if not at the scheduler's; empty where there is none.
     """
 
     def __init__(self, client: Client, dashboard_host: str | None = None) -> None:
+        if client.asynchronous:
+            raise asynchronous_client()
         self.client = client
         self._dashboard_host = dashboard_host
-        self._workerless_since: float | None = None
-        threads = self.workers
-        if not threads:
-            raise no_workers(self.address)
         self.fetched_bytes = 0
-        self._roster = Roster(threads)
         self._lock = RLock()
-        self._n_watching = 0
+        self._liveness = Liveness(client, self.address)
+        self._roster = self._liveness.roster
+        self._traffic = Traffic(lambda: self.everywhere(_sent_bytes))
 
     @property
     def address(self) -> str:
@@ -67,7 +79,7 @@ class Cluster:
     @property
     def dashboard_link(self) -> str | None:
         """Address of the dashboard, None where there is none."""
-        port = self._info()["services"].get("dashboard")
+        port = self._liveness.info()["services"].get("dashboard")
         if port is None or self._dashboard_host == "":
             return None
         if self._dashboard_host is None:
@@ -77,8 +89,7 @@ class Cluster:
     @property
     def workers(self) -> dict[str, int]:
         """Threads of each worker, by address."""
-        info = self._info()["workers"]
-        return {address: int(info[address]["nthreads"]) for address in sorted(info)}
+        return self._liveness.workers()
 
     @property
     def homes(self) -> tuple[str, ...]:
@@ -88,6 +99,10 @@ class Cluster:
     def home(self, block: int) -> str:
         """Return the worker that a block lives on; the same number on both sides lives together."""
         return self._roster.home(block)
+
+    def homes_of(self, n_blocks: int) -> list[str]:
+        """Return the workers that blocks 0, 1, … live on, all of one moment."""
+        return self._roster.placed(n_blocks)
 
     def shares(self, n_blocks: int) -> tuple[Share, ...]:
         """Return who runs which of blocks 0, 1, …; as of now, for `home` changes as workers come and go."""
@@ -120,7 +135,7 @@ class Cluster:
             Small values, tasks, or lists of tasks; never arrays, which would swell the graph.
         """
         home = self.home(block) if block is not None else worker
-        with self._reachable():
+        with reachable(self.address):
             return self.client.submit(function, *arguments, key=key, pure=False, **self._preferring(home))
 
     def map_blocks(
@@ -140,7 +155,7 @@ class Cluster:
         for block in range(len(arguments)):
             numbers.setdefault(self.home(block), []).append(block)
         tasks: dict[int, Task] = {}
-        with self._reachable():
+        with reachable(self.address):
             for home, blocks in numbers.items():
                 columns = zip(*(arguments[block] for block in blocks), strict=True)
                 keys = [f"{key}-{block}" for block in blocks]
@@ -172,7 +187,7 @@ class Cluster:
         try:
             return list(self.client.scatter(values, workers=[worker], hash=False))
         except (KeyError, OSError, TimeoutError) as error:
-            self._check_alive()
+            self._liveness.check()
             raise self._lost_tasks(f"worker {worker}", error) from None
 
     def result(self, task: Task) -> Any:
@@ -182,9 +197,8 @@ class Cluster:
         scheduler went away, or no worker is left.
         """
         try:
-            self._arrive(task)
-            value = task.result()
-        except (KilledWorker, FutureCancelledError, CancelledError, *_GONE) as error:
+            value = self._liveness.fetch(task)
+        except (KilledWorker, *_CANCELLED, *GONE) as error:
             raise self._lost(task, error) from None
         self.fetched_bytes += sizeof(value)
         return value
@@ -193,11 +207,38 @@ class Cluster:
         """Wait until all tasks are done, leaving their results where they are; raise what one raised."""
         for task in tasks:
             try:
-                self._arrive(task)
-            except (FutureCancelledError, CancelledError, *_GONE) as error:
+                self._liveness.arrive(task)
+            except (*_CANCELLED, *GONE) as error:
                 raise self._lost(task, error) from None
             if task.status != "finished":
                 self.result(task)
+
+    def repeated(self, attempt: Callable[[], T]) -> T:
+        """Call a function that submits tasks and awaits them, anew where their workers die under it.
+
+        For what is outside of a training, whose loop goes back to its last state. Raises LostTasksError if
+        that happens more than `MOST_REPEATS` times, else what the function raises.
+        """
+        with self.watched():
+            for _ in range(MOST_REPEATS):
+                self.begin()
+                with suppress(LostTasksError):
+                    return attempt()
+                self.refresh()
+            self.begin()
+            return attempt()
+
+    def begin(self) -> None:
+        """Take note that what this thread submits from here on rests on nothing that was there before.
+
+        If all workers go after that, what it awaits is lost: `result` and `wait` then raise LostTasksError.
+        """
+        self._liveness.begin()
+
+    @property
+    def desertions(self) -> int:
+        """How often all workers that were there had gone; what was submitted before is lost."""
+        return self._roster.desertions
 
     def everywhere(
         self, function: Callable[..., T], *arguments: Any, workers: Sequence[str] | None = None
@@ -207,7 +248,7 @@ class Cluster:
         A worker that dies meanwhile is left out. Raises ClusterError if the function fails on a worker other
         than with an error of ours, which is raised as it is.
         """
-        with self._reachable():
+        with reachable(self.address):
             found = self.client.run(function, *arguments, workers=workers, on_error="return")
         results = {}
         for worker, value in found.items():
@@ -225,22 +266,9 @@ class Cluster:
             results[worker] = value
         return cast(dict[str, T], results)
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self) -> AbstractContextManager[None]:
         """Hear of workers that leave and join, as long as the outermost of such contexts lasts."""
-        with self._lock:
-            if not self._n_watching:
-                with self._reachable():
-                    self.client.subscribe_topic("all", self._take_event)
-            self._n_watching += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_watching -= 1
-                if not self._n_watching:
-                    with suppress(*_GONE, OSError, ValueError):
-                        self.client.unsubscribe_topic("all")
+        return self._liveness.watched()
 
     def preflight(self, store: str | None = None) -> None:
         """Check that every worker fits this process and reaches the store; see `preflight`."""
@@ -259,19 +287,27 @@ class Cluster:
         other workers than before.
         """
 
-        def refusals(newcomers: Sequence[str]) -> dict[str, Exception]:
+        def refusals(newcomers: Sequence[str]) -> dict[str, Exception | None]:
             driver = describe()
-            found: dict[str, Exception] = {}
-            facts = self.everywhere(describe, store, workers=newcomers)
-            for worker in newcomers:
+            found: dict[str, Exception | None] = {}
+            for worker, facts in self.everywhere(describe, store, workers=newcomers).items():
+                found[worker] = None
                 try:
-                    check(worker, facts[worker], driver)
-                except (ClusterError, KeyError) as error:
+                    check(worker, facts, driver)
+                except ClusterError as error:
                     found[worker] = error
             return found
 
         with self._lock:
-            return self._roster.refresh(self._present_workers, refusals)
+            notes = self._roster.refresh(self._liveness.present_workers, refusals)
+            while not self._roster.is_manned:
+                interruption.check()
+                self._liveness.note_workers(self._roster.refusals, usable=False)
+                time.sleep(liveness.POLL_SECONDS / 10)
+                self._roster.see(self.workers)
+                notes += self._roster.refresh(self._liveness.present_workers, refusals)
+            self._liveness.note_workers(usable=True)
+            return notes
 
     def take_departures(self) -> list[Departure]:
         """Return the workers that left since the last call."""
@@ -288,60 +324,23 @@ class Cluster:
         hosts = Counter(found["host"] for found in facts.values())
         return {worker: found["memory"] // hosts[found["host"]] for worker, found in facts.items()}
 
-    def bytes_sent(self) -> dict[str, int]:
-        """Return the bytes that each worker has sent so far, to other workers and to this process."""
-        return self.everywhere(_sent_bytes)
+    def note_traffic(self) -> None:
+        """Look now and then at what workers send, which is not known any more once they died."""
+        self._traffic.look_now_and_then()
 
-    def _take_event(self, event: tuple[float, Any]) -> None:
-        self._roster.hear(event[1])
-
-    def _info(self) -> Any:
-        with self._reachable():
-            return self.client.scheduler_info(n_workers=-1)
-
-    def _arrive(self, task: Task) -> None:
-        while not task.done():
-            try:
-                task.exception(timeout=POLL_SECONDS)
-            except TimeoutError:
-                self._check_alive()
-
-    def _check_alive(self) -> None:
-        if self.client.status != "running":
-            raise scheduler_gone(self.address, "the connection is closed")
-        if self._info()["workers"]:
-            self._workerless_since = None
-            return
-        now = time.monotonic()
-        self._workerless_since = self._workerless_since or now
-        if now - self._workerless_since > WORKERLESS_SECONDS:
-            raise no_workers_left(self.address, WORKERLESS_SECONDS)
-
-    def _present_workers(self) -> dict[str, int]:
-        """Return the workers' threads; wait for one where there is none."""
-        while not (threads := self.workers):
-            self._check_alive()
-            time.sleep(POLL_SECONDS / 10)
-        return threads
+    def bytes_moved(self) -> int:
+        """Return the bytes that workers sent to one another so far: what counts is how it grows."""
+        return self._traffic.total() - self.fetched_bytes
 
     def _lost(self, task: Task, error: BaseException) -> ClusterError:
         reason = getattr(error, "reason", "")
-        if isinstance(error, _GONE) or self.client.status != "running" or "scheduler" in str(reason):
+        if isinstance(error, GONE) or self.client.status != "running" or "scheduler" in str(reason):
             return scheduler_gone(self.address, str(error) or type(error).__name__)
         return self._lost_tasks(str(task.key), error)
 
     def _lost_tasks(self, what: str, error: BaseException) -> LostTasksError:
         self._roster.doubt()
         return lost_tasks(what, error)
-
-    @contextmanager
-    def _reachable(self) -> Iterator[None]:
-        try:
-            yield
-        except (*_GONE, TimeoutError) as error:
-            raise scheduler_gone(self.address, str(error) or type(error).__name__) from None
-        except OSError as error:
-            raise scheduler_gone(self.address, str(error)) from None
 
 
 def worker_folder() -> str:

@@ -21,7 +21,7 @@ from daskals.fitting.held_out_users import with_held_out_users
 from daskals.fitting.mixing import mixing_notes, mixing_section
 from daskals.fitting.order import add_order
 from daskals.fitting.posterior import gather_samples, posterior_section, summarised
-from daskals.fitting.report import build_report, data_section, history_section, standard_section
+from daskals.fitting.report import add_costs, build_report, data_section, history_section, standard_section
 from daskals.fitting.selection import Selection
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.kernels.gibbs.censored import ends_of
@@ -35,6 +35,8 @@ from daskals.training.events import Callback, Notice, PhaseStarted
 from daskals.training.features import chosen_section, resolve_model
 from daskals.training.gibbs.sampler import GibbsSampler
 from daskals.training.loop import teller
+from daskals.training.memory import begin_peak
+from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem, rating_limits
 from daskals.training.run import NO_OPTIONS, RunOptions
 from daskals.training.state import TrainingState
@@ -182,8 +184,11 @@ def _fit_store(
     callbacks: Sequence[Callback],
     run: RunOptions,
 ) -> Model:
+    begin_peak()
+    cluster.everywhere(begin_peak)
     asked, config = config, resolve_model(store, config)
     selection: dict[str, Any] | None = None
+    before_it: TrainedFactors | None = None
     before = None if run.checkpoints is None else run.checkpoints.options_of_last()
     if before is not None:
         config = config.model_copy(update={"units": before["units"]})
@@ -194,7 +199,9 @@ def _fit_store(
         widens = may_widen(asked)
         config, selection = _learn(cluster, store, config, callbacks, run, before, widens=widens)
     elif config.patience is not None:
-        config, selection = _choose_epochs(cluster, store, config, callbacks, run.part("selection"))
+        config, selection, before_it = _choose_epochs(
+            cluster, store, config, callbacks, run.part("selection")
+        )
     if config.model == "bayes" and ensure_split(store, split_spec(config, store)).has_one_rating:
         if config.likelihood == "censored":
             ends_of(store.scale, rating_limits(store))  # which tells where there are none
@@ -206,6 +213,7 @@ def _fit_store(
     model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
     model.report.update(chosen_section(store, asked, config), selection=selection, baseline=baseline)
     report = model.report
+    add_costs(report, before_it)
     found = baseline_notes(model) + mixing_notes(report)
     report["notes"] += found
     for note in found:
@@ -366,11 +374,15 @@ def _choose_epochs(
     config: TrainConfig,
     callbacks: Sequence[Callback],
     run: RunOptions,
-) -> tuple[TrainConfig, dict[str, Any]]:
-    """Train until validation no longer improves; return the configuration that trains on all of train."""
+) -> tuple[TrainConfig, dict[str, Any], TrainedFactors]:
+    """Train until validation no longer improves.
+
+    Returns the configuration that trains on all of train, the report's section, and what was trained.
+    """
     split = ensure_split(store, split_spec(config, store))
     check_validation(store, split)
-    history = Trainer(cluster, store, split, config, callbacks, run).train().history
+    trained = Trainer(cluster, store, split, config, callbacks, run).train()
+    history = trained.history
     best = best_epoch(history)
     selection = {
         "epochs": best,
@@ -382,4 +394,4 @@ def _choose_epochs(
     for callback in callbacks:
         callback(Notice(f"validation is best after {best} epochs: training on all of train for as many"))
     refit = {"epochs": best, "patience": None, "validation_fraction": 0.0, "tol": 0.0}
-    return config.model_copy(update=refit), selection
+    return config.model_copy(update=refit), selection, trained

@@ -98,6 +98,15 @@ def build_report(
     }
 
 
+def add_costs(report: dict[str, Any], before: TrainedFactors | None) -> None:
+    """Add to a report what a training before this one, in the same run, took, if there was one."""
+    if before is None:
+        return
+    report["compile_seconds"] += before.compile_seconds
+    report["bytes_moved"] += before.bytes_moved
+    report["workers_lost"] = [*map(asdict, before.workers_lost), *report["workers_lost"]]
+
+
 def cpu_model() -> str:
     """Return the processor's name."""
     try:

@@ -7,16 +7,21 @@ of the same host that is known at once, of another when the mark is past its exp
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 
-from daskals.errors import RegistryError
+from daskals.errors import OutputError, RegistryError
 from daskals.registry.storage import Storage
 from daskals.store.lock import describe_owner, is_held, parse_owner
+
+LOGGER = logging.getLogger(__name__)
 
 LEASES = "leases"
 REMOVALS = "removals"
@@ -25,17 +30,19 @@ RENEWAL_SECONDS = 120.0
 
 _PATIENCE_SECONDS = 30.0
 _POLL_SECONDS = 0.02
+_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def using(storage: Storage, version: str) -> Iterator[None]:
+def using(storage: Storage, version: str, *, only_reads: bool = False) -> Iterator[None]:
     """Keep a version from being removed while the block runs.
 
-    Raises RegistryError if somebody who removes the version does not end.
+    Who `only_reads` goes without a lease where the registry cannot be written, and it is said once. Raises
+    RegistryError if somebody who removes the version does not end; OutputError if a lease cannot be written.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
-        with _mark(storage, LEASES, version):
+        with _mark(storage, LEASES, version, needed=not only_reads):
             if not marked(storage, REMOVALS, version):
                 yield
                 return
@@ -67,12 +74,13 @@ def marked(storage: Storage, kind: str, version: str) -> bool:
         if owner is not None and is_held(owner):
             found = True
         elif content is not None:
-            storage.delete(f"{kind}/{name}")
+            with suppress(OutputError, RegistryError):  # left to who may write
+                storage.delete(f"{kind}/{name}")
     return found
 
 
 @contextmanager
-def _mark(storage: Storage, kind: str, version: str) -> Iterator[None]:
+def _mark(storage: Storage, kind: str, version: str, *, needed: bool = True) -> Iterator[None]:
     token = uuid.uuid4().hex
     key = f"{kind}/{version}.{token}.json"
     stop = threading.Event()
@@ -82,9 +90,17 @@ def _mark(storage: Storage, kind: str, version: str) -> Iterator[None]:
 
     def renew() -> None:
         while not stop.wait(RENEWAL_SECONDS):
-            write()
+            with suppress(OutputError, RegistryError):  # tried again in time, before the mark expires
+                write()
 
-    write()
+    try:
+        write()
+    except (OutputError, RegistryError) as error:
+        if needed or not _is_unwritable(error):
+            raise
+        _say_once(storage.url, error.found)
+        yield
+        return
     renewal = threading.Thread(target=renew, name="renew-lease", daemon=True)
     renewal.start()
     try:
@@ -92,4 +108,19 @@ def _mark(storage: Storage, kind: str, version: str) -> Iterator[None]:
     finally:
         stop.set()
         renewal.join()
-        storage.delete(key)
+        with suppress(OutputError, RegistryError):  # it expires
+            storage.delete(key)
+
+
+def _is_unwritable(error: Exception) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, PermissionError) or (isinstance(cause, OSError) and cause.errno in _UNWRITABLE)
+
+
+@lru_cache
+def _say_once(url: str, error: str) -> None:
+    LOGGER.warning(
+        "%s: is read without a lease (%s): who collects versions elsewhere does not see that one is in use",
+        url,
+        error,
+    )

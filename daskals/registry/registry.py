@@ -141,7 +141,7 @@ class Registry:
         """
         while True:
             version = self.resolve(ref)
-            with using(self.storage, version):
+            with using(self.storage, version, only_reads=True):
                 manifest = self._read_manifest(version)
                 if manifest is not None:
                     yield Reading(manifest, self._local(manifest))

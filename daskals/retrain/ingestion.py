@@ -5,8 +5,8 @@ from __future__ import annotations
 from daskals.errors import DataError
 from daskals.ingest import first_lineage
 from daskals.retrain.context import Context, EndedError
-from daskals.retrain.new_ratings import Incoming, read_incoming
-from daskals.retrain.night import PROMOTED, Check
+from daskals.retrain.new_ratings import Incoming, file_digests, read_incoming
+from daskals.retrain.night import JUDGED_FILES, PROMOTED, Check
 from daskals.retrain.validation import validate
 from daskals.store.append import append
 from daskals.store.reader import RatingsStore, open_store
@@ -14,7 +14,7 @@ from daskals.store.versions import is_store, open_latest
 from daskals.store.writer import write_store
 from daskals.training.events import Notice
 
-REMEDY = "Put the file right or take it away: the next night takes in what is then there"
+REMEDY = "Put the file right or take it away, and run this date again, or leave it to the next night"
 
 
 def take_in(night: Context) -> list[Check]:
@@ -28,7 +28,10 @@ def take_in(night: Context) -> list[Check]:
     base = None if night.begun.store is None else open_store(night.begun.store)
     try:
         night.log.phase("take in")
-        incoming = read_incoming(night.config, base)
+        # before they are read: what changes from here on is not what was judged
+        digests = file_digests(night.config.data)
+        night.folder.write(JUDGED_FILES, digests)
+        incoming = read_incoming(night.config, base, digests)
         if incoming is not None and incoming.table.n_later:
             n_later, first = incoming.table.n_later, incoming.table.first_later
             left_out = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,15 +69,19 @@ class Incoming:
         return found
 
 
-def read_incoming(config: RetrainConfig, store: RatingsStore | None) -> Incoming | None:
+def read_incoming(
+    config: RetrainConfig, store: RatingsStore | None, digests: Mapping[str, str] | None = None
+) -> Incoming | None:
     """Read the files that the store has not taken in completely; None where there are none.
 
-    Raises DataError for anything wrong with the files, with file, row, column and remedy.
+    `digests` are those of all files where they are known, see `file_digests`. Raises DataError for anything
+    wrong with the files, with file, row, column and remedy.
     """
     taken = set()
     if store is not None:
         taken = {source["sha256"] for source in store.sources if source.get("complete", True)}
-    files = [path for path in incoming_files(config.data) if _digest(path) not in taken]
+    known = file_digests(config.data) if digests is None else digests
+    files = [Path(path) for path, digest in known.items() if digest not in taken]
     if not files:
         return None
     root = config.data if config.data.is_dir() else None
@@ -92,6 +97,14 @@ def read_incoming(config: RetrainConfig, store: RatingsStore | None) -> Incoming
         table = replace(table, sources=[{**source, "complete": False} for source in table.sources])
     new = np.ones(table.n_ratings, np.bool_) if store is None else find_new(store, table)
     return Incoming(table, new)
+
+
+def file_digests(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of every ratings file of a path, by its own path, in the order of their names.
+
+    Raises ConfigError if the path does not exist, or a file cannot be read.
+    """
+    return {str(file): _digest(file) for file in incoming_files(path)}
 
 
 def incoming_files(path: Path) -> list[Path]:

@@ -5,7 +5,8 @@ HOME/registry/                the models, unless they are elsewhere
 HOME/retrain.lock             who is at work
 HOME/nights/<date>/
   begun.json                  what the night started from: pinned, so that a rerun does the same
-  intake.json                 what came in, and how it was judged
+  files.json                  which files came in, by their checksums
+  intake.json                 how they were judged
   challenger/, model/         the model that was judged, the one that was published
   checkpoints/                of both trainings
   recommendations/            Parquet parts
@@ -24,6 +25,8 @@ from typing import Any, Literal, TypeAlias
 
 from daskals.errors import OutputError
 from daskals.store.atomic_file import write_text_whole
+
+JUDGED_FILES = "files.json"
 
 Code: TypeAlias = Literal[0, 10, 20, 30]
 
@@ -131,6 +134,17 @@ class NightFolder:
         """Return how the night ended, None while it has not."""
         text = self._read("outcome.json")
         return None if text is None else Outcome.from_json(text)
+
+    def forget(self) -> None:
+        """Let the night begin anew; until its outcome goes, the last, it has ended.
+
+        Raises OutputError if a file cannot be removed.
+        """
+        for name in ("begun.json", "intake.json", "outcome.json"):
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError.unwritable("file", self.path / name, error) from error
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Return one of the night's JSON files, or None where it is not there yet."""

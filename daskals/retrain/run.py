@@ -10,14 +10,24 @@ from dataclasses import asdict
 
 from daskals.cluster.connect import connect
 from daskals.cluster.workers import Cluster
-from daskals.errors import DataError, NumericalError, OutputError
+from daskals.errors import ConfigError, DataError, NumericalError, OutputError
 from daskals.ratings.dates import last_moment
 from daskals.ratings.split import SplitSpec
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.context import Context, EndedError, begin
 from daskals.retrain.ingestion import take_in
 from daskals.retrain.initial_state import Target
-from daskals.retrain.night import INFRASTRUCTURE, PROMOTED, REFUSED_MODEL, Check, NightFolder, Outcome
+from daskals.retrain.new_ratings import file_digests
+from daskals.retrain.night import (
+    INFRASTRUCTURE,
+    JUDGED_FILES,
+    PROMOTED,
+    REFUSED_DATA,
+    REFUSED_MODEL,
+    Check,
+    NightFolder,
+    Outcome,
+)
 from daskals.retrain.promotion import check_promotion, finite_check
 from daskals.retrain.publication import publish, recommend
 from daskals.retrain.report import write_reports
@@ -37,13 +47,14 @@ AGAIN = "run the same date again, it goes on where it stopped"
 def run_night(config: RetrainConfig, callbacks: tuple[Callback, ...] = ()) -> tuple[Outcome, bool]:
     """Run the night of a date, or take it up where an earlier run was cut off.
 
-    Returns how it ended, and whether it had ended before, so that nothing was done. Raises DaskalsError for
+    Returns how it ended, and whether it had ended before, so that nothing was done; a night whose data were
+    refused runs again where its files have changed since. Raises DaskalsError for
     anything that is neither the data's nor the model's fault. Nothing is lost: run it again.
     """
     last_moment(config.as_of)  # what is no date is said so first
     folder = NightFolder.of(config.home, config.as_of)
     ended = folder.outcome()
-    if ended is not None:
+    if ended is not None and not _may_differ(config, folder, ended):
         return ended, True
     folder.make()
     try:
@@ -64,10 +75,15 @@ def _run_locked(
     before = read_owner(lock)
     with FolderLock(lock) as held:
         ended = folder.outcome()
-        if ended is not None:  # somebody else did it while this one waited for the folder
+        again = ended is not None and _may_differ(config, folder, ended)
+        if ended is not None and not again:  # somebody else did it while this one waited for the folder
             return ended, True
         log = EventLog(folder.path / LOG, callbacks)
+        if again:
+            folder.forget()
         with log.run(f"night of {config.as_of}", again=AGAIN, failure=INFRASTRUCTURE):
+            if again:
+                log(Notice("the files that were refused have changed since: the night runs again"))
             if before is not None:
                 text = f"took the lock over from process {before['pid']} on {before['host']}, which is dead"
                 log(Notice(text))
@@ -80,6 +96,17 @@ def _run_locked(
             folder.write("outcome.json", asdict(outcome))
             log.ended(outcome.code, outcome.summary)
     return outcome, False
+
+
+def _may_differ(config: RetrainConfig, folder: NightFolder, ended: Outcome) -> bool:
+    """Tell whether a night whose data were refused would find other files now."""
+    if ended.code != REFUSED_DATA:
+        return False
+    judged = folder.read(JUDGED_FILES)
+    try:
+        return judged is not None and judged != file_digests(config.data)
+    except ConfigError:
+        return False
 
 
 def _steps(night: Context) -> Outcome:

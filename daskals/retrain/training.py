@@ -17,6 +17,7 @@ from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.events import Notice
+from daskals.training.memory import begin_peak
 from daskals.training.run import RunOptions
 from daskals.training.state import TrainingState
 
@@ -85,6 +86,8 @@ def _trained(
             before_saving=night.check_lock,
         )
         options = RunOptions(checkpoints, night.config.ratings_memory)
+        begin_peak()
+        cluster.everywhere(begin_peak)
         model = train_split(cluster, store, spec, config, (night.log,), options, start=start())
         model.save(folder, existing="replace")
         shutil.rmtree(checkpoints.folder, ignore_errors=True)

@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -133,17 +133,21 @@ def recommend_all(
         if rows is not None:
             chosen = str(folder / ".rows.npy")
             np.save(chosen, np.sort(rows))
-        run = uuid.uuid4().hex[:8]
-        tasks: list[tuple[int, Task]] = []
-        for part, start in enumerate(range(0, n_rows, ROWS_A_PART)):
-            stop = min(start + ROWS_A_PART, n_rows)
-            task = cluster.submit(
-                write_part, request, chosen, (start, stop), str(folder), part, key=f"recommend-{run}-{part}"
-            )
-            tasks.append((stop, task))
+        bounds = [(start, min(start + ROWS_A_PART, n_rows)) for start in range(0, n_rows, ROWS_A_PART)]
+        begun: dict[int, Task] = {}
+
+        def begin(part: int) -> Task:
+            key = f"recommend-{uuid.uuid4().hex[:8]}-{part}"
+            return cluster.submit(write_part, request, chosen, bounds[part], str(folder), part, key=key)
+
+        def write(part: int) -> int:
+            # a part whose workers died under it is begun anew
+            return int(cluster.result(begun.pop(part, None) or begin(part)))
+
+        begun |= {part: begin(part) for part in range(len(bounds))}
         lines = 0
-        for stop, task in tasks:
-            lines += int(cluster.result(task))
+        for part, (_, stop) in enumerate(bounds):
+            lines += cluster.repeated(partial(write, part))
             if progress is not None:
                 progress(stop, n_rows)
         if chosen is not None:

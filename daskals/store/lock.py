@@ -26,6 +26,11 @@ from daskals.errors import OutputError
 EXPIRY_SECONDS = 120.0
 RENEWAL_SECONDS = 20.0
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_DEAD = "ZX"
+"""States of a process that has ended and that nobody has looked after."""
+_CLOCK_STEP_SECONDS = 5.0
+
 
 class FolderLock:
     """The lock of a folder, a context manager on a file whose folder must exist.
@@ -129,15 +134,46 @@ def read_owner(path: Path) -> dict[str, Any] | None:
 def is_held(owner: dict[str, Any]) -> bool:
     """Tell whether an owner, as a lock file describes it, is there, or may be on another host."""
     if owner["host"] == socket.gethostname():
-        # a process number may have been given to another process since: its start tells them apart
-        return bool(process_start(owner["pid"]) == owner["process_started"])
+        return is_running(owner["pid"], owner["process_started"])
     return bool(time.time() < owner["expires"])
 
 
-def process_start(pid: int) -> float | None:
-    """Return when a process of this host started, which tells it from others of the same number."""
+def is_running(pid: int, started: object) -> bool:
+    """Tell whether a process of this host is there, and is the one that started as `process_start` said.
+
+    Its number may have been given to another process since.
+    """
+    if isinstance(started, float):  # a moment, as files of older versions have it: as good as the clock
+        with suppress(psutil.Error):
+            return bool(abs(psutil.Process(pid).create_time() - started) < _CLOCK_STEP_SECONDS)
+        return False
+    return started is not None and process_start(pid) == started
+
+
+def process_start(pid: int) -> str | None:
+    """Return what tells a process of this host from others of the same number; None where there is none.
+
+    That is the boot and the clock ticks since, which the kernel counts: a moment of the day, which is
+    computed from the wall clock, is another one as soon as somebody sets that.
+    """
     try:
-        return float(psutil.Process(pid).create_time())
+        boot = _BOOT.read_text(encoding="ascii").strip()
+        # the name in brackets may hold anything, brackets and spaces as well
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+    except OSError:
+        return _started_elsewhere(pid)
+    state, ticks = fields[0], fields[19]
+    return None if state in _DEAD else f"{boot}:{ticks}"
+
+
+def _started_elsewhere(pid: int) -> str | None:
+    """Return the same where there is no /proc, or no such process in it."""
+    if _BOOT.exists():
+        return None
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
     except psutil.Error:
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from numpy.typing import NDArray
 
@@ -13,7 +13,6 @@ from daskals.config import ModelConfig, ReadConfig, SplitConfig, TrainConfig
 from daskals.errors import ConfigError, StoreError
 from daskals.kernels.toolkit.target import current_target
 from daskals.store.checkpoint_files import (
-    StoredState,
     discard_states,
     list_states,
     read_state,
@@ -31,6 +30,18 @@ UNITS = "--units"
 
 TARGET = "cpu target"
 """What a checkpoint calls the CPU that its kernels were compiled for."""
+
+
+StateT = TypeVar("StateT")
+Parse: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, NDArray[Any]]], StateT]
+"""Makes a state of the attributes and arrays that were stored."""
+
+
+class _Last(NamedTuple, Generic[StateT]):
+    """The last checkpoint that is whole: what its run is told by, and its state."""
+
+    identity: dict[str, Any]
+    state: StateT
 
 
 class Checkpoints:
@@ -73,10 +84,9 @@ class Checkpoints:
 
         Also raises ConfigError if the run has more epochs already than are asked for.
         """
-        stored = self.open(config, store, split)
-        if stored is None:
+        state = self.open(config, store, split, TrainingState.from_stored)
+        if state is None:
             return None
-        state = TrainingState.from_stored(stored.attributes["history"], stored.arrays)
         if state.epoch > config.epochs:
             raise ConfigError(
                 f"the run has {state.epoch} epochs already",
@@ -86,34 +96,49 @@ class Checkpoints:
             )
         return state
 
-    def open(self, config: TrainConfig, store: RatingsStore, split: Split) -> StoredState | None:
-        """Return the last state as it was stored, or None where the run begins.
+    def open(
+        self, config: TrainConfig, store: RatingsStore, split: Split, parse: Parse[StateT]
+    ) -> StateT | None:
+        """Return the last state that is whole, or None where the run begins.
 
-        Raises ConfigError if the checkpoint was made with other options or other ratings; what differs is
-        listed; StoreError if checkpoints are there and none is whole.
+        Parameters
+        ----------
+        config, store, split
+            What the run shares with its checkpoints.
+        parse
+            Makes a state of attributes and arrays; what it misses there makes the checkpoint a damaged one.
+
+        Raises
+        ------
+        ConfigError
+            If the checkpoint was made with other options or other ratings; what differs is listed.
+        StoreError
+            If checkpoints are there and none is whole.
         """
         self._identity = identity(config, store, split)
         sweep(self.folder)
         if not self.resume:
             return None
         self._is_fresh = False
-        stored = self._read_last()
-        if stored is None:
+        found = self._read_last(parse)
+        if found is None:
             return None
-        self._check(stored)
-        return stored
+        self._check(found.identity)
+        return found.state
 
     def options_of_last(self) -> dict[str, Any] | None:
         """Return the options of the run to continue, by the names of fields; None where there is none.
 
         Runs that began before there was a choice of units took rating points.
         """
-        stored = self._read_last() if self.resume else None
-        if stored is None:
+        if not self.resume:
             return None
-        identity = {UNITS: "ratings", **stored.attributes["identity"]}
+        found = self._read_last(lambda attributes, _: int(attributes["history"][-1]["epochs"]))
+        if found is None:
+            return None
+        identity = {UNITS: "ratings", **found.identity}
         options = {name[2:].replace("-", "_"): value for name, value in identity.items() if name[:2] == "--"}
-        return {**options, "epochs": stored.attributes["history"][-1]["epochs"]}
+        return {**options, "epochs": found.state}
 
     def write(self, epoch: int, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write a state, whole or not at all, and keep the last two.
@@ -123,11 +148,11 @@ class Checkpoints:
         self._claim()
         write_state(self.folder, epoch, {"identity": self._identity, **attributes}, arrays)
 
-    def _read_last(self) -> StoredState | None:
+    def _read_last(self, parse: Parse[StateT]) -> _Last[StateT] | None:
         damage: StoreError | None = None
         for path in reversed(list_states(self.folder)):
             try:
-                return read_state(path)
+                return _parsed(path, parse)
             except StoreError as error:
                 damage = damage or error  # an older one leads to the same bits, some epochs later
         if damage is not None:
@@ -139,11 +164,11 @@ class Checkpoints:
             ) from damage
         return None
 
-    def _check(self, stored: StoredState) -> None:
+    def _check(self, stored: Mapping[str, Any]) -> None:
         # through JSON, as the stored one went; an option that the version before did not have leaves, by its
         # default, everything as it was
         added = {name: value for name, value in _shaping(TrainConfig()).items() if name != UNITS}
-        before = {**json.loads(json.dumps(added)), **stored.attributes["identity"]}
+        before = {**json.loads(json.dumps(added)), **stored}
         now = json.loads(json.dumps(self._identity))
         unlike = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if unlike:
@@ -154,6 +179,19 @@ class Checkpoints:
                 + ", as its checkpoint has it",
                 remedy=_remedy(unlike, before),
             )
+
+
+def _parsed(path: Path, parse: Parse[StateT]) -> _Last[StateT]:
+    """Read a checkpoint; raise StoreError where it lacks something, or what is there cannot be meant."""
+    stored = read_state(path)
+    try:
+        return _Last(dict(stored.attributes["identity"]), parse(stored.attributes, stored.arrays))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(
+            f"its attributes are incomplete ({type(error).__name__}: {error})",
+            where=str(path),
+            expected="a whole checkpoint",
+        ) from error
 
 
 def _remedy(unlike: Sequence[str], before: Mapping[str, Any]) -> str:

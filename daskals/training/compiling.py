@@ -59,11 +59,15 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
             many=many,
             weighted=problem.weighing is not None,
         )
-    # on one worker of each machine first; the others find the code in the cache
+    return cluster.repeated(lambda: _compile(cluster, warm_up))
+
+
+def _compile(cluster: Cluster, warm_up: Callable[[], float]) -> float:
+    """Warm up on one worker of each machine first; the others find the code in the cache."""
     hosts = {facts["host"]: worker for worker, facts in cluster.facts().items()}
     first = list(hosts.values())
     others = [worker for worker in cluster.workers if worker not in first]
-    return max(0.0, *_run_on(cluster, first, warm_up), *_run_on(cluster, others, warm_up))
+    return max([0.0, *_run_on(cluster, first, warm_up), *_run_on(cluster, others, warm_up)])
 
 
 def _require_one_thread(cluster: Cluster) -> None:

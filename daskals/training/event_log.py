@@ -12,12 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from daskals.cluster import interruption
 from daskals.errors import DaskalsError, OutputError
 from daskals.store.lock import process_start
 from daskals.training.events import EpochFinished, Event, PhaseStarted
 
 LOG = "log.jsonl"
-INTERRUPTED = 130
 
 
 class EventLog:
@@ -32,7 +32,9 @@ class EventLog:
         self._training = ""
 
     def __call__(self, event: Event) -> None:
-        """Take an event of training."""
+        """Take an event of training; raise KeyboardInterrupt where a signal came and nobody else will."""
+        if not interruption.is_deferred():
+            interruption.check()
         for listener in self._listeners:
             listener(event)
         if isinstance(event, PhaseStarted):
@@ -58,7 +60,7 @@ class EventLog:
                 self.add(
                     "end",
                     failed=True,
-                    code=INTERRUPTED if interrupted else failure,
+                    code=interruption.INTERRUPTED if interrupted else failure,
                     summary="interrupted" if interrupted else _told(error),
                 )
             raise
@@ -72,7 +74,8 @@ class EventLog:
         self._training = name
 
     def phase(self, name: str) -> None:
-        """Say that something else begins."""
+        """Say that something else begins; raise KeyboardInterrupt where a signal came before."""
+        interruption.check()
         self._training = ""
         for listener in self._listeners:
             listener(PhaseStarted(name))

@@ -17,6 +17,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
+from daskals.cluster import interruption
 from daskals.cluster.failures import LostTasksError
 from daskals.cluster.workers import Cluster
 from daskals.training.checkpoint import Checkpoints
@@ -155,6 +156,7 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
         self._tell = tell
         self._checkpoints = checkpoints
         self._state = state
+        self._saved = 0 if state is None else len(state.history)
         self._workers_lost: list[WorkerLoss] = []
         self._homes: tuple[str, ...] = ()
         self._key = ""
@@ -163,15 +165,14 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
     def run(self) -> Ran[ResultT_co]:
         """Run to the end, from the last state again and again where results die with their workers.
 
-        Raises ClusterError if the scheduler goes away, no worker is left, or results die more than
-        `MOST_RETURNS` times after the same state.
+        Raises KeyboardInterrupt at the next epoch where a signal was noted, its state kept; ClusterError if
+        the scheduler goes away, no worker is left, or results die more than `MOST_RETURNS` times after the
+        same state.
         """
-        with self._cluster.watched():
-            fetched, sent = self._cluster.fetched_bytes, self._cluster.bytes_sent()
+        with interruption.deferring(), self._cluster.watched():
+            before = self._cluster.bytes_moved()
             result = self._run()
-            total = self._cluster.bytes_sent()
-            moved = sum(count - sent.get(worker, 0) for worker, count in total.items())
-            moved -= self._cluster.fetched_bytes - fetched
+            moved = self._cluster.bytes_moved() - before
         return Ran(result, tuple(self._workers_lost), max(0, moved))
 
     def _run(self) -> ResultT_co:
@@ -179,7 +180,13 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
         while True:
             try:
                 return self._attempt()
+            except KeyboardInterrupt:
+                self._keep()
+                raise
             except LostTasksError:
+                if interruption.is_noted():
+                    self._keep()
+                    raise KeyboardInterrupt from None
                 epoch = 0 if self._state is None else len(self._state.history)
                 returns, reached = (returns + 1 if reached == epoch else 1), epoch
                 if returns > MOST_RETURNS:
@@ -189,8 +196,11 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
 
     def _attempt(self) -> ResultT_co:
         self._key = new_key()
+        self._cluster.begin()
+        self._note_workers()
         self._tell(PhaseStarted("load"))
         self._place(self._key, again=False)
+        interruption.check()
         self._tell(PhaseStarted(self._step.phase))
         position, state = self._run_epochs()
         self._tell(PhaseStarted("evaluate"))
@@ -212,6 +222,7 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
             coming = None if is_due else step.submit(position, self._nth(number + 1))
             state = step.finish(position, state, epoch, started)
             started += state.history[-1].seconds
+            self._cluster.note_traffic()
             self._note_workers()
             if self._cluster.homes != self._homes:
                 self._place(f"{self._key}-{new_key()}", again=True)
@@ -224,6 +235,9 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
             if is_over or self._is_kept(number):
                 self._save(state)  # the workers are at the next epoch meanwhile
             self._tell(state.history[-1])
+            if interruption.is_noted():
+                self._state = step.take_home(position, state, key)
+                raise KeyboardInterrupt
         return position, state
 
     def _start(self) -> tuple[PositionT, StateT]:
@@ -254,8 +268,14 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
         return kept is not None and number % (kept.every * self._step.checkpoint_epochs) == 0
 
     def _save(self, state: StateT) -> None:
+        self._saved = len(state.history)
         if self._checkpoints is not None:
-            self._checkpoints.write(len(state.history), state.attributes(), state.arrays())
+            self._checkpoints.write(self._saved, state.attributes(), state.arrays())
+
+    def _keep(self) -> None:
+        """Write the last state down, where that is still to do, for a run that is interrupted."""
+        if self._state is not None and len(self._state.history) > self._saved:
+            self._save(self._state)
 
 
 def new_key() -> str:

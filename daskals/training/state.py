@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -40,11 +41,12 @@ class TrainingState:
         return {"history": [asdict(record) for record in self.history]}
 
     @classmethod
-    def from_stored(cls, records: list[dict[str, Any]], arrays: dict[str, NDArray[Any]]) -> Self:
-        """Build a state from what a checkpoint stored."""
+    def from_stored(cls, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Build a state from what a checkpoint stored; raise KeyError where that lacks something."""
         sides: tuple[Side, Side] = ("user", "item")
+        rows = {side: arrays[f"{side}s/rows"] for side in sides if f"{side}s/rows" in arrays}
         return cls(
-            history=tuple(EpochFinished(**record) for record in records),
-            rows={side: arrays[f"{side}s/rows"] for side in sides if f"{side}s/rows" in arrays},
+            history=tuple(EpochFinished(**record) for record in attributes["history"]),
+            rows={**rows, "item": arrays["items/rows"]},
             weights={side: arrays[f"{side}s/weights"] for side in sides if f"{side}s/weights" in arrays},
         )

@@ -30,11 +30,15 @@ Judge = Callable[[FactorRows, FactorRows], float]
 
 
 class Placement(NamedTuple):
-    """Ratings and features on the cluster, and the workers that they were shared out to."""
+    """Ratings and features on the cluster, the workers that they were shared out to, and since when.
+
+    `desertions` is the cluster's as they were placed: where all workers have gone since, they are lost.
+    """
 
     ratings: PlacedRatings
     features: Mapping[FeatureSpec, Prior]
     homes: tuple[str, ...]
+    desertions: int
 
 
 class SharedData:
@@ -84,19 +88,22 @@ class SharedData:
         `again` tells that all but what moved is; `key` makes the names of the tasks unique.
         """
         with self._lock:
-            now, homes = self._placed, self._cluster.homes
-            if now is None or now is before or now.homes != homes:
-                now = self._placed = self._place(now if again else None, homes, key)
+            cluster = self._cluster
+            moment = (cluster.homes, cluster.desertions)
+            now = self._placed
+            if now is None or now is before or (now.homes, now.desertions) != moment:
+                stay = again and now is not None and now.desertions == cluster.desertions
+                now = self._placed = self._place(now if stay else None, moment, key)
             return now
 
-    def _place(self, before: Placement | None, homes: tuple[str, ...], key: str) -> Placement:
+    def _place(self, before: Placement | None, moment: tuple[tuple[str, ...], int], key: str) -> Placement:
         cluster = self._cluster
         ratings = self.plan.place(cluster, None, key, None if before is None else before.ratings)
         features = {
             spec: load_prior(cluster, self.store.path, ratings.sides[spec.side], spec, 0.0, f"{key}-{n}")
             for n, spec in enumerate(self._specs)
         }
-        return Placement(ratings, features, homes)
+        return Placement(ratings, features, *moment)
 
 
 @dataclass(frozen=True)

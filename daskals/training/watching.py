@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daskals.errors import OutputError
-from daskals.store.lock import process_start
+from daskals.store.lock import is_running
 from daskals.training.event_log import LOG, read_log
 
 
@@ -118,7 +118,7 @@ def _state(begin: dict[str, Any], end: dict[str, Any] | None) -> str:
         return "failed" if end["failed"] else "ended"
     # of a process on another host nothing is known
     elsewhere = begin["host"] != socket.gethostname()
-    return "running" if elsewhere or process_start(begin["pid"]) == begin["process_started"] else "gone"
+    return "running" if elsewhere or is_running(begin["pid"], begin["process_started"]) else "gone"
 
 
 def _seconds_since(begin: dict[str, Any], end: dict[str, Any] | None) -> float:

@@ -224,6 +224,27 @@ def test_long_uses_renew_their_lease(local, tmp_path, monkeypatch) -> None:
 # --- bad input ---------------------------------------------------------------------------------------------
 
 
+def test_a_registry_that_cannot_be_written_is_read_without_a_lease(
+    local, tmp_path, monkeypatch, caplog
+) -> None:
+    version = publish(local, tmp_path, 1).id
+    leases._say_once.cache_clear()
+
+    def refuse(self, key: str, content: bytes) -> None:
+        error = OSError(errno.EROFS, "Read-only file system")
+        raise OutputError.unwritable("registry", self.root / key, error) from error
+
+    monkeypatch.setattr(storage.FolderStorage, "write", refuse)
+    for _ in range(2):
+        with local.reading(version) as reading:
+            assert reading.manifest.id == version
+    said = [record.message for record in caplog.records if "is read without a lease" in record.message]
+    assert len(said) == 1
+    assert "Read-only file system" in said[0]
+    with pytest.raises(OutputError, match="Read-only file system"):
+        local.promote(version)
+
+
 def test_nothing_there(registry) -> None:
     for ask in (registry.aliases, registry.versions, registry.history, registry.rollback):
         with pytest.raises(RegistryError, match="there is no registry; expected a folder or an address"):

@@ -457,12 +457,35 @@ def test_a_bad_file_does_not_hide_behind_a_good_one(home) -> None:
     assert outcome.code == 20
     assert re.fullmatch(
         r"agreement with the champion .* shuffled, or foreign ids\? \(in ratings-2024-05-03.csv\)\. "
-        r"Put the file right or take it away: the next night takes in what is then there\.",
+        r"Put the file right or take it away, and run this date again, or leave it to the next night\.",
         outcome.summary,
     )
     bad.unlink()
     assert run_night(config_of(home, 5))[0].code == 0
     assert open_latest(home / "store").n_input == 480 + 600
+
+
+def test_a_refused_night_runs_again_when_its_files_have_changed(home) -> None:
+    path = deliver(home.parent / "incoming", 3, poisoned("shuffled"))
+    refused, _ = run_night(config_of(home, 3))
+    assert refused.code == 20
+    assert run_night(config_of(home, 3)) == (refused, True)
+    deliver(home.parent / "incoming", 3)
+    outcome, ended_before = run_night(config_of(home, 3))
+    assert (outcome.code, ended_before) == (0, False)
+    assert run_night(config_of(home, 3)) == (outcome, True)
+    path.unlink()  # a night that was not refused stands, whatever becomes of its files
+    assert run_night(config_of(home, 3)) == (outcome, True)
+
+
+def test_a_refused_night_is_too_late_after_a_later_one(home) -> None:
+    deliver(home.parent / "incoming", 3, poisoned("shuffled"))
+    assert run_night(config_of(home, 3))[0].code == 20
+    deliver(home.parent / "incoming", 3)
+    assert run_night(config_of(home, 4))[0].code == 0
+    outcome, ended_before = run_night(config_of(home, 3))
+    assert (outcome.code, ended_before) == (20, False)
+    assert "the store knows ratings up to 2024-05-04 already" in outcome.summary
 
 
 def test_small_files_are_looked_at_together(home) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,7 +26,8 @@ from daskals.store.checkpoint_files import KEPT, list_states, read_state, write_
 from daskals.store.lock import FolderLock
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.events import EpochFinished
-from daskals.training.run import RunFolder, RunOptions, check_target
+from daskals.training.run import NO_OPTIONS, RunFolder, RunOptions, check_target
+from tests.cases.faulty_disk import FaultyDisk
 from tests.cases.outcomes import outcome
 
 EPOCHS = 8
@@ -193,6 +196,46 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     with pytest.raises(StoreError, match=r"chunk items/rows/c/0/0"):
         train(cluster, checkpoints(tmp_path / "c", resume=True))
     assert older.name == "epoch-000006"
+
+
+def test_a_checkpoint_that_lacks_something_gives_way_to_the_one_before(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    train(cluster, checkpoints(tmp_path / "c"))
+    newer = list_states(tmp_path / "c")[-1]
+    manifest = json.loads((newer / "zarr.json").read_text())
+
+    def lacking(folder: Path, *names: str) -> None:
+        part = copy.deepcopy(manifest)
+        place = part["attributes"]
+        for name in names[:-1]:
+            place = place[name]
+        del place[names[-1]]
+        (folder / newer.name / "zarr.json").write_text(json.dumps(part))
+
+    shutil.copytree(newer, tmp_path / "alone" / newer.name)
+    for name in ("history", "identity", "arrays"):
+        lacking(tmp_path / "alone", name)
+        with pytest.raises(StoreError, match=f"its attributes are incomplete .*{name}"):
+            Checkpoints(tmp_path / "alone", resume=True).options_of_last()
+    lacking(tmp_path / "c", "arrays", "items/rows")
+    assert train(cluster, checkpoints(tmp_path / "c", resume=True)).report["resumed_from"] == 6
+
+
+def test_a_full_disk_costs_no_checkpoint(cluster: Cluster, tmp_path: Path, monkeypatch) -> None:
+    reference = outcome(train(cluster, NO_OPTIONS))
+    with monkeypatch.context() as patch:
+        disk = FaultyDisk(patch)
+
+        def fill(event: object) -> None:
+            if isinstance(event, EpochFinished) and event.epoch == 4:
+                disk.arm(3)
+
+        with pytest.raises(OutputError, match=r"cannot be written \(No space left on device"):
+            train(cluster, checkpoints(tmp_path / "c"), callbacks=[fill])
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["epoch-000003"]
+    resumed = train(cluster, checkpoints(tmp_path / "c", resume=True))
+    assert (resumed.report["resumed_from"], outcome(resumed)) == (3, reference)
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:

@@ -77,18 +77,15 @@ class RatingsPlan:
 
         `ratings_memory` is the bytes each worker may use for ratings; None is half of its machine's memory.
         """
-        budgets = memory_budgets(cluster, ratings_memory)
+        parts_bytes = (*self._bytes.values(), *self._held_out_bytes.values())
+        # of one moment: who trains beside this one may note meanwhile that workers changed
+        homes = cluster.homes_of(max(map(len, parts_bytes)))
+        demands = [Demand(homes[number], size) for sizes in parts_bytes for number, size in enumerate(sizes)]
         threads = cluster.workers
-        demands = [
-            Demand(cluster.home(number), size)
-            for sizes in (*self._bytes.values(), *self._held_out_bytes.values())
-            for number, size in enumerate(sizes)
-        ]
-        homes = set(cluster.homes)
         stays = iter(
             choose_resident(
                 demands,
-                {worker: budgets[worker] for worker in homes},
+                memory_budgets(cluster, set(homes), ratings_memory),
                 {worker: threads.get(worker, 1) for worker in homes},
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +16,16 @@ INDEX_BYTES = 4
 INDPTR_BYTES = 8
 
 
-def memory_budgets(cluster: Cluster, wanted: int | None) -> dict[str, int]:
-    """Return the bytes each worker may use for ratings: those wanted, or half of its memory."""
+def memory_budgets(cluster: Cluster, homes: Collection[str], wanted: int | None) -> dict[str, int]:
+    """Return the bytes each of `homes` may use for ratings: those wanted, or half of its memory.
+
+    Raises LostTasksError if no worker answers.
+    """
     if wanted is not None:
-        return dict.fromkeys(cluster.homes, wanted)
+        return dict.fromkeys(homes, wanted)
     known = {worker: memory // 2 for worker, memory in cluster.memory().items()}
     least = min(known.values())
-    return {worker: known.get(worker, least) for worker in cluster.homes}
+    return {worker: known.get(worker, least) for worker in homes}
 
 
 class Demand(NamedTuple):

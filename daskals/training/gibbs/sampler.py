@@ -72,8 +72,7 @@ class GibbsSampler:
         problem, options = self._problem, self._options
         checkpoints, resumed = options.checkpoints, None
         if checkpoints is not None:
-            stored = checkpoints.open(problem.config, problem.store, problem.split)
-            resumed = None if stored is None else GibbsState.from_stored(stored.attributes, stored.arrays)
+            resumed = checkpoints.open(problem.config, problem.store, problem.split, GibbsState.from_stored)
         is_censored = problem.config.likelihood == "censored"
         ends = ends_of(problem.scale, problem.limits) if is_censored else None
         compile_seconds = prepare_workers(problem, options.numba_threads, self._tell, ends=ends)

@@ -32,7 +32,7 @@ def test_help_is_quick() -> None:
         assert f" {library}\n" not in heavy, f"--help imports {library}"
 
 
-def test_interrupted_run_leaves_nothing(ratings: Path, tmp_path: Path) -> None:
+def test_interrupted_run_leaves_what_it_goes_on_from(ratings: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen(
         [
@@ -63,5 +63,6 @@ def test_interrupted_run_leaves_nothing(ratings: Path, tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
-    assert not out.exists()
-    assert {entry.name for entry in tmp_path.iterdir()} == {"ratings.csv"}
+    assert {entry.name for entry in out.iterdir()} == {"checkpoints", "log.jsonl"}
+    assert len(list((out / "checkpoints").iterdir())) == 1
+    assert {entry.name for entry in tmp_path.iterdir()} == {"ratings.csv", "run"}
