@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 ANOTHER_NAME = "Check permissions and free space, or name another place"
 """Remedy for an output whose name the user chose."""
 
 
+_ADDRESS = re.compile(
+    r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*://)"
+    # a colon before a port number parts no name from a password
+    r"(?:[^\s/@:'\"]*:(?![0-9]+(?:[/\s]|$))[^\s@'\"]*@|[^\s/@'\"]*@)?"
+    r"(?P<place>[^\s?#'\"]*)(?:[?#][^\s'\")]*)?"
+)
+
+
+def without_secrets(text: str) -> str:
+    """Return text whose addresses have lost name, password and query: they may open what they name."""
+    return _ADDRESS.sub(lambda found: found["protocol"] + found["place"], text) if "://" in text else text
+
+
 class DaskalsError(Exception):
-    """Base of every error that daskals raises on purpose.
+    """Base of every error that daskals raises on purpose. Addresses in it are told without secrets.
 
     Parameters
     ----------
@@ -24,11 +38,11 @@ class DaskalsError(Exception):
     """
 
     def __init__(self, found: str, *, where: str = "", expected: str = "", remedy: str = "") -> None:
-        super().__init__(found)
-        self.found = found
-        self.where = where
-        self.expected = expected
-        self.remedy = remedy
+        super().__init__(without_secrets(found))
+        self.found = without_secrets(found)
+        self.where = without_secrets(where)
+        self.expected = without_secrets(expected)
+        self.remedy = without_secrets(remedy)
 
     @classmethod
     def unreadable(cls, where: object, error: OSError, *, remedy: str = "Check its permissions") -> Self:
