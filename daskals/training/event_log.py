@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from daskals.errors import OutputError
+from daskals.errors import OutputError, without_secrets
 from daskals.store.lock import process_start
 from daskals.training.events import EpochFinished, Event, PhaseStarted
 
@@ -86,7 +86,7 @@ class EventLog:
         )
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(text + "\n")
+                file.write(without_secrets(text) + "\n")
         except OSError as error:
             raise OutputError.unwritable("file", self.path, error) from error
 

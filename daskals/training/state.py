@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.store.checkpoint_files import damage_named
 from daskals.training.events import EpochFinished
 from daskals.types import Side
 
@@ -41,10 +42,11 @@ class TrainingState:
 
     @classmethod
     def from_stored(cls, records: list[dict[str, Any]], arrays: dict[str, NDArray[Any]]) -> Self:
-        """Build a state from what a checkpoint stored."""
+        """Build a state from what a checkpoint stored; raise StoreError where that is damaged."""
         sides: tuple[Side, Side] = ("user", "item")
-        return cls(
-            history=tuple(EpochFinished(**record) for record in records),
-            rows={side: arrays[f"{side}s/rows"] for side in sides if f"{side}s/rows" in arrays},
-            weights={side: arrays[f"{side}s/weights"] for side in sides if f"{side}s/weights" in arrays},
-        )
+        with damage_named("checkpoint"):
+            return cls(
+                history=tuple(EpochFinished(**record) for record in records),
+                rows={side: arrays[f"{side}s/rows"] for side in sides if f"{side}s/rows" in arrays},
+                weights={side: arrays[f"{side}s/weights"] for side in sides if f"{side}s/weights" in arrays},
+            )

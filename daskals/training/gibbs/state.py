@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.store.checkpoint_files import damage_named
 from daskals.training.events import EpochFinished
 from daskals.training.gibbs.posterior import SidePrior
 from daskals.training.gibbs.sweep import Tally
@@ -116,29 +117,32 @@ class GibbsState:
 
     @classmethod
     def from_stored(cls, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Build a state from what a checkpoint stored."""
-        n_samples = sum(name.startswith("samples/users-") for name in arrays)
-        return cls(
-            history=tuple(EpochFinished(**record) for record in attributes["history"]),
-            rows={side: arrays[f"{side}s/rows"] for side in SIDES},
-            priors={
-                side: SidePrior(
-                    arrays[f"{side}s/mean"],
-                    arrays[f"{side}s/precision"],
-                    arrays[f"{side}s/weights"],
-                    float(attributes["eta"][side]),
-                    arrays.get(f"{side}s/own", np.empty(0)),
-                )
-                for side in SIDES
-            },
-            alpha=float(attributes["alpha"]),
-            samples=[
-                Sample(*(arrays[f"samples/{name}-{number}"] for name in Sample._fields))
-                for number in range(n_samples)
-            ],
-            tally=Tally(arrays["tally/total"], arrays["tally/squares"]) if "tally/total" in arrays else None,
-            noise_total=float(attributes["noise_total"]),
-        )
+        """Build a state from what a checkpoint stored; raise StoreError where that is damaged."""
+        with damage_named("checkpoint"):
+            n_samples = sum(name.startswith("samples/users-") for name in arrays)
+            return cls(
+                history=tuple(EpochFinished(**record) for record in attributes["history"]),
+                rows={side: arrays[f"{side}s/rows"] for side in SIDES},
+                priors={
+                    side: SidePrior(
+                        arrays[f"{side}s/mean"],
+                        arrays[f"{side}s/precision"],
+                        arrays[f"{side}s/weights"],
+                        float(attributes["eta"][side]),
+                        arrays.get(f"{side}s/own", np.empty(0)),
+                    )
+                    for side in SIDES
+                },
+                alpha=float(attributes["alpha"]),
+                samples=[
+                    Sample(*(arrays[f"samples/{name}-{number}"] for name in Sample._fields))
+                    for number in range(n_samples)
+                ],
+                tally=Tally(arrays["tally/total"], arrays["tally/squares"])
+                if "tally/total" in arrays
+                else None,
+                noise_total=float(attributes["noise_total"]),
+            )
 
 
 def kept_sweeps(sweeps: int, burn_in: int, keep: int) -> frozenset[int]:
