@@ -37,8 +37,21 @@ _ARGUMENTS = {
 """What Python calls options whose flag has another name."""
 
 
+_ADDRESS = re.compile(
+    r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*://)"
+    # a colon before a port number parts no name from a password
+    r"(?:[^\s/@:'\"]*:(?![0-9]+(?:[/\s]|$))[^\s@'\"]*@|[^\s/@'\"]*@)?"
+    r"(?P<place>[^\s?#'\"]*)(?:[?#][^\s'\")]*)?"
+)
+
+
+def without_secrets(text: str) -> str:
+    """Return text whose addresses have lost name, password and query: they may open what they name."""
+    return _ADDRESS.sub(lambda found: found["protocol"] + found["place"], text) if "://" in text else text
+
+
 class DaskalsError(Exception):
-    """Base of every error that daskals raises on purpose.
+    """Base of every error that daskals raises on purpose. Addresses in it are told without secrets.
 
     Messages name options as `--name` or `--name=VALUE`. As text the error names them as arguments of Python
     calls, `name` or `name="VALUE"`; a command prints `for_command`, which has flags: `--name VALUE`.
@@ -56,11 +69,11 @@ class DaskalsError(Exception):
     """
 
     def __init__(self, found: str, *, where: str = "", expected: str = "", remedy: str = "") -> None:
-        super().__init__(found)
-        self.found = found
-        self.where = where
-        self.expected = expected
-        self.remedy = remedy
+        super().__init__(without_secrets(found))
+        self.found = without_secrets(found)
+        self.where = without_secrets(where)
+        self.expected = without_secrets(expected)
+        self.remedy = without_secrets(remedy)
 
     @classmethod
     def unreadable(cls, where: object, error: OSError, *, remedy: str = "Check its permissions") -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
+from jobs._terminal import say
 
 METHOD = "method"
 RATES = ("attackers in a group", "others in a group", "merged flagged", "drifting flagged", "others flagged")
@@ -12,12 +12,12 @@ RATES = ("attackers in a group", "others in a group", "merged flagged", "driftin
 
 def print_study(result: dict[str, Any]) -> None:
     """Print AUCs beside their baselines, the shares that were flagged, and the false alarms."""
-    click.echo("| injected | rounds | AUC | lowest | baselines | flagged |\n|---|--:|--:|--:|---|---|")
+    say("| injected | rounds | AUC | lowest | baselines | flagged |\n|---|--:|--:|--:|---|---|")
     parts = {f"shilling, {kind}": one for kind, one in result["shilling"].items()}
     parts |= {"merged accounts": result["shared"], "drifting items": result["drift"]}
     for name, one in parts.items():
         if "missing" in one:
-            click.echo(f"| {name} | | | | {one['missing']} | |")
+            say(f"| {name} | | | | {one['missing']} | |")
             continue
         kept = {
             key: value
@@ -27,17 +27,17 @@ def print_study(result: dict[str, Any]) -> None:
         baselines = ", ".join(f"{key} {value:.3f}" for key, value in kept.items())
         flagged = ", ".join(f"{key} {100 * one[key]:.2f} %" for key in RATES if key in one)
         figures = f"{one['rounds']} | {one[METHOD]:.4f} | {one['lowest']:.4f}"
-        click.echo(f"| {name} | {figures} | {baselines} | {flagged} |")
+        say(f"| {name} | {figures} | {baselines} | {flagged} |")
     alarms = result["false_alarms"]
     if "missing" in alarms:
-        click.echo(f"\nfalse alarms: {alarms['missing']}")
+        say(f"\nfalse alarms: {alarms['missing']}")
         return
-    click.echo(
+    say(
         "\n| list, on ratings drawn from the fitted model | tested | p ≤ 0.05 | p ≤ 0.01 | flagged "
         "| draws with any | on the real ratings |\n|---|--:|--:|--:|--:|--:|--:|"
     )
     for name, one in alarms.items():
-        click.echo(
+        say(
             f"| {name} | {one['tested']:,} | {100 * one['p ≤ 0.05']:.2f} % | {100 * one['p ≤ 0.01']:.2f} % "
             f"| {one['flagged']:,} | {one['draws with any']} of {one['draws']} "
             f"| {one['flagged on the real ratings']:,} |"

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from daskals.model.fitted import Model
+from daskals.ratings.shown_text import in_markdown
 from daskals.serving.presentation import rating_of_stars, read_ratings, stars_of_rating, write_ratings
 
 N_GENRES = 3
@@ -76,22 +77,18 @@ def line(model: Model, row: int, place: str) -> None:
     item = model.item_ids[row].as_py()
     with st.container(horizontal=True, vertical_alignment="center", key=f"{place}-{item}"):
         st.markdown(
-            f"**{escape(model.item_name(row))}**  \n:small[:gray[{describe(model, row)}]]", width="stretch"
+            f"**{in_markdown(model.item_name(row))}**  \n:small[:gray[{describe(model, row)}]]",
+            width="stretch",
         )
         stars(model, place, item)
 
 
 def describe(model: Model, row: int) -> str:
-    """Say an item's genres and how many rated it."""
+    """Say an item's genres and how many rated it, as Markdown."""
     catalogue = model.catalogue
     has_genres = catalogue is not None and "genres" in catalogue.column_names
-    genres = catalogue["genres"][row].as_py() if has_genres else []
+    genres = (catalogue["genres"][row].as_py() if has_genres else None) or []
     count = int(model.item_counts[row])
-    shown = " · ".join(genres[:N_GENRES]) + (" …" if len(genres) > N_GENRES else "")
+    shown = " · ".join(map(in_markdown, genres[:N_GENRES])) + (" …" if len(genres) > N_GENRES else "")
     known = f"{count:,} ratings" if count else "not rated yet"
     return f"{shown} · {known}" if shown else known
-
-
-def escape(title: str) -> str:
-    """Keep a title's characters from being read as Markdown."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#+-!|:$~" else c for c in title)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from jobs._terminal import cell, make_console
 
 if TYPE_CHECKING:
     from daskals.bench.defaults import Regret
@@ -34,23 +35,20 @@ COLUMNS = (
 
 def print_report(report: dict[str, Any]) -> None:
     """Print machine, data, a table of results, and what must be known to read it."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PLAIN_WIDTH)
+    console = make_console(plain_width=PLAIN_WIDTH)
     machine, data, results = report["machine"], report["data"], report["results"]
     console.print(
         f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores, {machine['target']}, measured"
         f" peak {machine['peak_gflops']:.0f} GFLOP/s, {machine['memory_bytes'] / 2**30:.0f} GiB\n"
         f"{data['source']}: {data['n_train']:,} training and {data['n_test']:,} test ratings,"
         f" {data['n_users']:,} users, {data['n_items']:,} items; K = {report['rank']},"
-        f" {report['epochs']} epochs",
-        highlight=False,
+        f" {report['epochs']} epochs"
     )
     console.print(results_table(results))
     for result in results:
         known = [part for part in (result["threads"], result["note"]) if part]
         if known:
-            console.print(f"{result['name']}: {'; '.join(known)}", highlight=False, style="dim")
+            console.print(cell(f"{result['name']}: {'; '.join(known)}"), style="dim")
 
 
 def results_table(results: Sequence[Result]) -> Table:
@@ -62,7 +60,7 @@ def results_table(results: Sequence[Result]) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for result in results:
         if result["seconds"] is None:
-            table.add_row(result["name"], result["status"])
+            table.add_row(result["name"], cell(result["status"]))
         else:
             table.add_row(result["name"], *[_figure(result, key) for _, key in shown])
     return table
@@ -99,7 +97,7 @@ def print_regrets(regrets: Sequence[Regret]) -> None:
     for one in regrets:
         figures = [one.alternatives.get(model) for model in models]
         table.add_row(
-            one.name,
+            cell(one.name),
             f"{one.n_ratings:,}",
             f"{one.default:.5g}",
             one.chosen,
@@ -107,5 +105,4 @@ def print_regrets(regrets: Sequence[Regret]) -> None:
             f"{100 * one.regret:+.2f} %",
             f"{one.seconds:.0f}",
         )
-    console = Console()
-    (console if console.is_terminal else Console(width=PLAIN_WIDTH)).print(table)
+    make_console(plain_width=PLAIN_WIDTH).print(table)

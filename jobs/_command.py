@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from daskals.cluster.interruption import INTERRUPTED, handling_signals
 from daskals.errors import DaskalsError
+from jobs._terminal import say
 
 FAILED = 1
 
@@ -74,7 +75,7 @@ def shared_options(
                     raise
                 fail(str(error), exit_code)
             except KeyboardInterrupt:
-                click.echo("interrupted: nothing was left half-written", err=True)
+                say("interrupted: nothing was left half-written", err=True)
                 sys.exit(INTERRUPTED)
 
         return functools.reduce(lambda command, option: option(command), options, run)
@@ -98,7 +99,7 @@ def model_argument(function: Callable[..., None]) -> Callable[..., None]:
 
 def fail(message: str, exit_code: int = FAILED) -> NoReturn:
     """Print one error message and end."""
-    click.echo(f"error: {message}", err=True)
+    say(f"error: {message}", err=True)
     sys.exit(exit_code)
 
 

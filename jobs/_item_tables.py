@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
+
+from jobs._terminal import cell, make_console
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,11 +23,10 @@ def print_items(frame: pd.DataFrame, figure: str) -> None:
     for name in (*columns, *figures, "ratings"):
         table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
     for rank, row in enumerate(records(frame), 1):
-        cells = [", ".join(row[name]) if name == "genres" else _text(row[name]) for name in columns]
+        cells = [", ".join(row[name] or ()) if name == "genres" else _text(row[name]) for name in columns]
         values = [_figure(row, name) for name in figures]
-        table.add_row(str(rank), *cells, *values, f"{row['n_ratings']:,}")
-    width = None if sys.stdout.isatty() else 400
-    Console(width=width, highlight=False).print(table)
+        table.add_row(str(rank), *map(cell, cells), *values, f"{row['n_ratings']:,}")
+    make_console(plain_width=400).print(table)
 
 
 def _figure(row: dict[str, Any], name: str) -> str:

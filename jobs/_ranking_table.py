@@ -9,6 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from jobs._terminal import cell
+
 PLAIN_WIDTH = 150
 """Columns where the output is no terminal."""
 
@@ -41,12 +43,6 @@ ERRORS = (
 )
 
 
-def make_console() -> Console:
-    """Return a console that does not cut what is piped."""
-    console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
-
-
 def print_errors(console: Console, figures: Mapping[str, Any]) -> None:
     """Print the error figures on one line, and whom the model does not know."""
     parts = [f"{name} {figures[key]:.5f}" for name, key in ERRORS if figures.get(key) is not None]
@@ -54,7 +50,7 @@ def print_errors(console: Console, figures: Mapping[str, Any]) -> None:
     for name, key in (("users", "n_unknown_user"), ("items", "n_unknown_item")):
         if figures.get(key):
             parts.append(f"{figures[key]:,} of unknown {name}")
-    console.print("  ".join(parts), highlight=False)
+    console.print("  ".join(parts))
 
 
 def print_buckets(console: Console, by_count: Mapping[str, Any]) -> None:
@@ -75,12 +71,11 @@ def print_ranking(console: Console, ranking: Mapping[str, Any]) -> None:
     """Print a table for each length of list, the best order first."""
     console.print(
         f"{ranking['users']:,} users, {ranking['users_with_relevant']:,} with a relevant item; relevant is "
-        f"{ranking['relevant_from']:.4g} and more; candidates are {ranking['candidates']}",
-        highlight=False,
+        f"{ranking['relevant_from']:.4g} and more; candidates are {ranking['candidates']}"
     )
     for k in map(str, ranking["k"]):
         console.print(ranking_table(ranking["scores"], k))
-    console.print(NOTES, highlight=False, style="dim")
+    console.print(NOTES, style="dim")
 
 
 def ranking_table(scores: Mapping[str, Mapping[str, Any]], k: str) -> Table:
@@ -91,5 +86,7 @@ def ranking_table(scores: Mapping[str, Mapping[str, Any]], k: str) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for name in sorted(scores, key=lambda one: -float(scores[one][k]["ndcg"])):
         own = scores[name][k]
-        table.add_row(name, *["–" if own[key] is None else form.format(own[key]) for _, key, form in FIGURES])
+        table.add_row(
+            cell(name), *["–" if own[key] is None else form.format(own[key]) for _, key, form in FIGURES]
+        )
     return table

@@ -12,7 +12,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from daskals.errors import without_secrets
+from daskals.ratings.shown_text import on_terminal
 from daskals.training.events import EpochFinished, Event, Notice, PhaseStarted
+from jobs._terminal import cell, make_console
 
 
 class Display(AbstractContextManager["Display"], Protocol):
@@ -57,7 +60,7 @@ class LineDisplay(SilentDisplay):
     def say(self, text: str) -> None:
         """Print one line."""
         self._said = time.monotonic()
-        print(text, flush=True)
+        print(on_terminal(without_secrets(text), lines=True), flush=True)
 
     def __call__(self, event: Event) -> None:
         """Print an event, but for the epochs that would be too many lines."""
@@ -95,7 +98,8 @@ class LiveDisplay:
 
     def say(self, text: str) -> None:
         """Print one line above the panel."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        shown = on_terminal(without_secrets(text), lines=True)
+        self._console.print(shown, markup=False, highlight=False, soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
         """Show an event in the panel."""
@@ -109,7 +113,7 @@ class LiveDisplay:
 
     def _panel(self) -> Table:
         table = Table.grid(padding=(0, 2))
-        table.add_row("phase", self._phase)
+        table.add_row("phase", cell(self._phase))
         if self._last is not None:
             last = self._last
             done = round(30 * last.epoch / last.epochs)
@@ -151,5 +155,5 @@ def make_display(*, quiet: bool) -> Display:
     if quiet:
         return SilentDisplay()
     if sys.stdout.isatty():
-        return LiveDisplay(Console())
+        return LiveDisplay(make_console())
     return LineDisplay()

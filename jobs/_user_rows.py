@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from daskals.errors import ConfigError, DataError
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
@@ -44,7 +43,7 @@ def user_rows(model: Model, path: Path | None, named: tuple[str, ...]) -> Int64 
         where = "--user" if path is None else str(path)
         if len(unknown) == len(ids):
             raise DataError(found, where=where, expected=f"ids such as {model.user_ids[0].as_py()}")
-        click.echo(f"{where}: {found}; the others are listed", err=True)
+        say(f"{where}: {found}; the others are listed", err=True)
     return np.unique(rows[rows >= 0])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from jobs._command import model_argument, shared_options
+from jobs._terminal import say
 
 
 @click.command()
@@ -64,15 +65,15 @@ def main(
     for name in LISTS:
         section = numbers[name]
         if is_missing(section):
-            click.echo(f"{HEADINGS[name]}: not looked for, {section['missing']}")
+            say(f"{HEADINGS[name]}: not looked for, {section['missing']}")
         else:
-            click.echo(
+            say(
                 f"{HEADINGS[name]}: {section['flagged']:,} of {section['tested']:,} tested, "
                 f"{section['undecided']:,} undecided"
             )
     if n_removed is not None:
-        click.echo(f"{n_removed:,} ratings left out of {target / 'cleaned.csv'}")
-    click.echo(f"saved {target / 'report.html'}")
+        say(f"{n_removed:,} ratings left out of {target / 'cleaned.csv'}")
+    say(f"saved {target / 'report.html'}")
 
 
 if __name__ == "__main__":

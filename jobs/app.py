@@ -24,10 +24,11 @@ from daskals.model.fitted import Model
 from daskals.model.new_users import EXAMPLES, popular_by_genre
 from daskals.model.personal_exports import read_export
 from daskals.model.profile import Profile
+from daskals.ratings.shown_text import in_markdown
 from daskals.serving.live_model import ModelServer, Served
 from daskals.serving.presentation import in_words, item_map, reasons, web_links, year_limits
 from jobs._app_map import map_chart
-from jobs._app_page import STYLE, describe, escape, line, replace_ratings, stars, start
+from jobs._app_page import STYLE, describe, line, replace_ratings, stars, start
 
 LOGO = ":material/movie:"
 ORDERS = ("What people choose", "Your own rating")
@@ -51,7 +52,7 @@ def main() -> None:
         return
     if served.notice:
         st.warning(
-            f"A newer model cannot be used, this is the one before it. {served.notice}",
+            f"A newer model cannot be used, this is the one before it. {in_markdown(served.notice)}",
             icon=":material/warning:",
         )
     model = served.model
@@ -89,7 +90,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except DaskalsError as error:
-        st.info(str(error), icon=":material/info:")
+        st.info(in_markdown(error), icon=":material/info:")
 
 
 # --- parts of the page -------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ def waiting(served: Served) -> None:
     """Say why there is no model yet."""
     st.title("daskals", anchor=False)
     if served.notice:
-        st.error(served.notice, icon=":material/error:")
+        st.error(in_markdown(served.notice), icon=":material/error:")
         st.write("The page looks again every few seconds.")
         return
     st.write("There is no model yet: one is being trained on the embedded ratings. It takes a moment.")
@@ -112,7 +113,7 @@ def progress() -> None:
     now = server().current()
     if now.model is not None or now.notice:
         st.rerun()
-    st.progress(now.progress, text=f"{now.phase} …")
+    st.progress(now.progress, text=f"{in_markdown(now.phase)} …")
 
 
 def heading(model: Model) -> None:
@@ -149,9 +150,9 @@ def find(model: Model) -> None:
 def say_nearest(model: Model, text: str) -> None:
     """Say that nothing was found, and what is nearest."""
     near = model.titles.nearest(text, 3)
-    names = "; ".join(model.titles.titles[row] for row in near)
+    names = "; ".join(in_markdown(model.titles.titles[row]) for row in near)
     st.info(
-        f"No title here is like “{text}”. The nearest in the whole catalogue: {names}.",
+        f"No title here is like “{in_markdown(text)}”. The nearest in the whole catalogue: {names}.",
         icon=":material/search_off:",
     )
 
@@ -204,13 +205,13 @@ def take_upload(model: Model) -> None:
     try:
         taken = read_export(model, file.getvalue())
     except DaskalsError as error:
-        st.session_state.brought = str(error)
+        st.session_state.brought = in_markdown(error)
         return
     if taken is None:
         st.session_state.brought = "This is no export of Letterboxd, IMDb or MovieLens."
         return
     replace_ratings({**st.session_state.ratings, **taken.ratings})
-    unknown = f" Not known here: {escape('; '.join(taken.unknown))}." if taken.unknown else ""
+    unknown = f" Not known here: {in_markdown('; '.join(taken.unknown))}." if taken.unknown else ""
     st.session_state.brought = f"{len(taken.ratings):,} ratings from {taken.source} were taken.{unknown}"
 
 
@@ -275,7 +276,9 @@ def suggestion(
     rank, expected = figures
     with st.container(border=True, key=f"suggested-{rank}", gap=None):
         about = f"you would give it about **{min(max(expected, low), high):.1f}**"
-        st.markdown(f"**{escape(model.item_name(row))}**  \n:small[:gray[{describe(model, row)} ·] {about}]")
+        st.markdown(
+            f"**{in_markdown(model.item_name(row))}**  \n:small[:gray[{describe(model, row)} ·] {about}]"
+        )
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             stars(model, "suggested", item)
             st.space("stretch")
@@ -284,7 +287,7 @@ def suggestion(
                 if model.has_neighbours(item):
                     near = model.similar_items(item, 3, filters=Filters(min_ratings=5))
                     names = near["title"] if "title" in near else near["item"]
-                    st.markdown("Like it: " + "; ".join(f"_{escape(str(name))}_" for name in names))
+                    st.markdown("Like it: " + "; ".join(f"_{in_markdown(name)}_" for name in names))
             for name, address in web_links(model, row):
                 st.link_button(name, address, type="tertiary")
 
@@ -302,9 +305,9 @@ def similar_titles(model: Model) -> None:
         st.write("Type a title, or rate one.")
         return
     if not model.has_neighbours(model.item_ids[row].as_py()):
-        st.write(f"The ratings say too little of {model.item_name(row)}: nothing is near to it.")
+        st.write(f"The ratings say too little of {in_markdown(model.item_name(row))}: nothing is near to it.")
         return
-    st.markdown(f"People's ratings put these nearest to **{escape(model.item_name(row))}**:")
+    st.markdown(f"People's ratings put these nearest to **{in_markdown(model.item_name(row))}**:")
     for item in model.similar_items(model.item_ids[row].as_py(), N_LISTED, filters=Filters(min_ratings=5))[
         "item"
     ]:

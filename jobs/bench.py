@@ -11,6 +11,7 @@ import click
 from daskals.bench.config import BenchConfig, machine_cores
 from daskals.config import TrainConfig
 from jobs._command import field_options, given, shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.bench.epoch import Result
@@ -53,7 +54,7 @@ def run_bench(
     from jobs._bench_table import print_report
 
     outputs = Outputs(json_file, figure)
-    bench = Bench.open(command, config, lambda text: click.echo(text, err=True))
+    bench = Bench.open(command, config, lambda text: say(text, err=True))
     report = bench.report(measure(bench))
     print_report(report)
     outputs.save(report)
@@ -118,9 +119,9 @@ def service(json_file: Path | None, **options: Any) -> None:
     from daskals.bench.service import Load, measure_service
     from jobs._json_file import write_json
 
-    found = measure_service(Load(**options), lambda text: click.echo(text, err=True))
+    found = measure_service(Load(**options), lambda text: say(text, err=True))
     for one in found:
-        click.echo(
+        say(
             f"{one.kind}: {one.per_second:,.0f} requests/s, p50 {one.p50_ms:.0f} ms, "
             f"p99 {one.p99_ms:.0f} ms, {one.errors} errors of {one.requests:,}; "
             f"{one.cpu_ms:.2f} ms of the service's CPU a request"
@@ -161,7 +162,7 @@ def defaults(*, data: Path | None, only: str | None, json_file: Path | None, **o
     check_writable(json_file, "--json")
     names = [] if only is None else [name.strip() for name in only.split(",")]
     found = []
-    for one in measure_defaults(names, data, config, lambda text: click.echo(text, err=True)):
+    for one in measure_defaults(names, data, config, lambda text: say(text, err=True)):
         found.append(one)
         if json_file is not None:  # after every set: a long measurement that is stopped keeps what it has
             report = {

@@ -10,6 +10,7 @@ import click
 from daskals.config import ClusterConfig, ModelConfig, TrainConfig
 from daskals.errors import ConfigError
 from jobs._command import field_options, given, shared_options
+from jobs._terminal import say
 
 
 @click.command()
@@ -39,10 +40,10 @@ def main(
     with connect(ClusterConfig(dashboard_address=None)) as cluster:
         figures = cold_start_study(store, config, range(1, seeds + 1), share=share, client=cluster.client)
     for method, mean in sorted(figures["mean"].items(), key=lambda pair: pair[1]):
-        click.echo(f"{method:8} RMSE {mean:.4f} ± {figures['deviation'][method]:.4f}")
+        say(f"{method:8} RMSE {mean:.4f} ± {figures['deviation'][method]:.4f}")
     if json_file is not None:
         write_json(json_file, figures)
-        click.echo(f"saved {json_file}")
+        say(f"saved {json_file}")
 
 
 if __name__ == "__main__":

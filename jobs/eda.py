@@ -10,6 +10,7 @@ import click
 from daskals.config import ReadConfig
 from daskals.errors import ConfigError
 from jobs._command import field_options, given, shared_options
+from jobs._terminal import say
 
 
 @click.command()
@@ -44,7 +45,7 @@ def main(data: Path | None, dataset: str | None, out: Path, *, overwrite: bool, 
         numbers = explore(resolve_store(source, config))
         write_exploration(numbers, folder, Path(source).name)
     table = numbers["table"]
-    click.echo(
+    say(
         f"{table['n_ratings']:,} ratings, {table['n_users']:,} users, "
         f"{table['n_rated_items']:,} rated items, mean {table['mean']:.4f}, "
         f"sparsity {table['sparsity_percent']:.2f} %\n"

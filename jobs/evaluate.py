@@ -10,6 +10,7 @@ import click
 from daskals.config import ReadConfig
 from daskals.errors import ConfigError
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._terminal import make_console, say
 
 if TYPE_CHECKING:
     from daskals.evaluation.ranking_scores import Lists
@@ -60,7 +61,7 @@ def main(
     from daskals.evaluation.ranking_scores import Lists
     from daskals.registry.open_model import load_model
     from jobs._json_file import write_json
-    from jobs._ranking_table import make_console, print_buckets, print_errors, print_ranking
+    from jobs._ranking_table import PLAIN_WIDTH, print_buckets, print_errors, print_ranking
 
     loaded = load_model(model)
     figures = evaluate(loaded, data, config)
@@ -69,7 +70,7 @@ def main(
         figures |= _judge(loaded, data, config, buckets=buckets, lists=lists)
     if json_file is not None:
         write_json(json_file, figures)
-    console = make_console()
+    console = make_console(plain_width=PLAIN_WIDTH)
     print_errors(console, figures)
     if buckets:
         print_buckets(console, figures["by_training_ratings"])
@@ -108,7 +109,7 @@ def _judge(
             found["by_training_ratings"] = error_by_count(model, store, split)
         if lists is not None:
             with connect(ClusterConfig(dashboard_address=None)) as cluster:
-                found["ranking"] = evaluate_ranking(model, store, cluster, lists=lists, tell=click.echo)
+                found["ranking"] = evaluate_ranking(model, store, cluster, lists=lists, tell=say)
     return found
 
 

@@ -9,6 +9,7 @@ import click
 
 from daskals.errors import ConfigError, DataError
 from jobs._command import model_argument, shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
@@ -63,8 +64,8 @@ def main(model: str, out: Path, *, vectors: bool, **options: Any) -> None:
             )
             written = {f"{name}.parquet": lines for name, lines in tables.items()}
     for name, lines in written.items():
-        click.echo(f"{name}: {lines:,} lines")
-    click.echo(f"saved {out}")
+        say(f"{name}: {lines:,} lines")
+    say(f"saved {out}")
 
 
 def _formats(options: dict[str, Any], *, asked: bool) -> list[VectorFormat]:

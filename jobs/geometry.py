@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from jobs._command import model_argument, shared_options
+from jobs._terminal import say
 
 
 @click.command()
@@ -49,15 +50,15 @@ def main(
         write_geometry(numbers, folder, found.name)
     near = numbers["neighbours"]
     if is_missing(near):
-        click.echo(f"genre agreement of neighbours: {near['missing']}")
+        say(f"genre agreement of neighbours: {near['missing']}")
     else:
         like, like_p = near["chance_like_popularity"], near["p_value_like_popularity"]
-        click.echo(
+        say(
             f"{near['neighbours']} nearest items share a genre in {100 * near['agreement']:.1f} % of pairs, "
             f"{100 * near['chance']:.1f} % by chance (p = {near['p_value']:.3f}); "
             f"among items of like popularity {100 * like:.1f} % (p = {like_p:.3f})"
         )
-    click.echo(f"saved {target / 'report.html'}")
+    say(f"saved {target / 'report.html'}")
 
 
 if __name__ == "__main__":

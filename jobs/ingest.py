@@ -10,6 +10,7 @@ import click
 
 from daskals.config import ReadConfig
 from jobs._command import field_options, given, shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.store.reader import RatingsStore
@@ -79,26 +80,26 @@ def main(
         from daskals.store.versions import collect_versions
 
         for folder in collect_versions(Path(store), keep_versions):
-            click.echo(f"removed {folder}")
+            say(f"removed {folder}")
 
 
 def _tell(made: RatingsStore, seconds: float) -> None:
-    click.echo(
+    say(
         f"{made.n_ratings:,} ratings of {made.n_users:,} users and {made.n_rated_items:,} rated items "
         f"({made.n_items:,} listed), {made.duplicates:,} duplicates, "
         f"{sum(made.dropped.values()):,} rows dropped, {seconds:.1f} s"
     )
     for reason, count in made.dropped.items():
-        click.echo(f"dropped {count:,}: {reason}")
+        say(f"dropped {count:,}: {reason}")
     lineage = made.lineage
     if "added" in lineage:
-        click.echo(
+        say(
             f"added {lineage['added']:,}, changed {lineage['changed']:,}, known {lineage['known']:,} "
             f"already; {lineage['new_users']:,} new users, {lineage['new_items']:,} new items"
         )
     if "forgotten" in lineage:
-        click.echo(f"forgot {lineage['forgotten']:,} users")
-    click.echo(f"saved {made.path}")
+        say(f"forgot {lineage['forgotten']:,} users")
+    say(f"saved {made.path}")
 
 
 if __name__ == "__main__":

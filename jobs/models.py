@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs._command import model_argument, shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.registry.manifest import Manifest
@@ -49,10 +50,10 @@ def list_versions(url: str, *, as_json: bool, history: bool) -> None:
     if history:
         entries = registry.history()
         if as_json:
-            click.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+            say(json.dumps([asdict(entry) for entry in entries], indent=2))
         for entry in () if as_json else entries:
             note = f"  {entry.note}" if entry.note else ""
-            click.echo(
+            say(
                 f"{entry.number:>5}  {entry.time}  {entry.action:<8}  {entry.alias}: "
                 f"{entry.previous or 'none'} → {entry.version}  by {entry.by}{note}"
             )
@@ -61,11 +62,11 @@ def list_versions(url: str, *, as_json: bool, history: bool) -> None:
     versions = registry.versions()
     if as_json:
         listed = [{**asdict(one), "aliases": names.get(one.id, [])} for one in versions]
-        click.echo(json.dumps(listed, indent=2))
+        say(json.dumps(listed, indent=2))
         return
     for one in versions:
         aliases = ", ".join(names.get(one.id, []))
-        click.echo(f"{one.id}  {one.created}  {_size(one)}  {_headline(one)}  {aliases}".rstrip())
+        say(f"{one.id}  {one.created}  {_size(one)}  {_headline(one)}  {aliases}".rstrip())
 
 
 @main.command()
@@ -79,10 +80,10 @@ def show(url: str, ref: str, *, verify: bool) -> None:
 
     registry = _open(url)
     manifest = registry.manifest(ref)
-    click.echo(json.dumps({**asdict(manifest), "aliases": _names(registry).get(manifest.id, [])}, indent=2))
+    say(json.dumps({**asdict(manifest), "aliases": _names(registry).get(manifest.id, [])}, indent=2))
     if verify:
         registry.verify(ref)
-        click.echo(f"all {len(manifest.files)} files are as published", err=True)
+        say(f"all {len(manifest.files)} files are as published", err=True)
 
 
 @main.command()
@@ -98,7 +99,7 @@ def publish(url: str, model: str, name: str, aliases: tuple[str, ...]) -> None:
 
     with open_model(model) as found:
         manifest = publish_run(_open(url), found.folder, name=name, aliases=aliases)
-    click.echo(manifest.id)
+    say(manifest.id)
 
 
 @main.command()
@@ -111,7 +112,7 @@ def publish(url: str, model: str, name: str, aliases: tuple[str, ...]) -> None:
 def promote(url: str, ref: str, alias: str, expected: str | None, note: str) -> None:
     """Point an alias at REF, after its files were checked."""
     entry = _open(url).promote(ref, alias, expected=expected, note=note)
-    click.echo(f"{alias} is {entry.aliases[alias]}")
+    say(f"{alias} is {entry.aliases[alias]}")
 
 
 @main.command()
@@ -123,7 +124,7 @@ def promote(url: str, ref: str, alias: str, expected: str | None, note: str) -> 
 def rollback(url: str, alias: str, to: str | None, note: str) -> None:
     """Point an alias back at its former version."""
     entry = _open(url).rollback(alias, to, note=note)
-    click.echo(f"{alias} is {entry.aliases[alias]} again")
+    say(f"{alias} is {entry.aliases[alias]} again")
 
 
 @main.command()
@@ -136,7 +137,7 @@ def compare(url: str, first: str, second: str, data: str | None) -> None:
     """Print as JSON what differs between FIRST and SECOND: data, options, figures."""
     from daskals.registry.run_versions import compare_versions
 
-    click.echo(json.dumps(compare_versions(_open(url), first, second, data), indent=2))
+    say(json.dumps(compare_versions(_open(url), first, second, data), indent=2))
 
 
 @main.command()
@@ -158,8 +159,8 @@ def gc(url: str, keep: int, min_age: float, *, pretend: bool) -> None:
 
     removed = collect(_open(url), keep=keep, min_age=dt.timedelta(days=min_age), pretend=pretend)
     for version in removed:
-        click.echo(f"{'would remove' if pretend else 'removed'} {version}")
-    click.echo(f"{len(removed)} versions {'to remove' if pretend else 'removed'}")
+        say(f"{'would remove' if pretend else 'removed'} {version}")
+    say(f"{len(removed)} versions {'to remove' if pretend else 'removed'}")
 
 
 def _names(registry: Registry) -> dict[str, list[str]]:

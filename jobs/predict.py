@@ -8,6 +8,7 @@ import click
 
 from daskals.config import ReadConfig
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._terminal import say
 
 
 @click.command()
@@ -31,7 +32,7 @@ def main(model: str, pairs: Path, columns: str | None, out: Path, *, overwrite: 
     known, total = predict_file(
         load_model(model), pairs, out, config, clip=clip, existing="replace" if overwrite else "refuse"
     )
-    click.echo(f"{total:,} pairs predicted, {known:,} of them with user and item known\nsaved {out}")
+    say(f"{total:,} pairs predicted, {known:,} of them with user and item known\nsaved {out}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ import click
 
 from daskals.config import ClusterConfig
 from daskals.errors import ConfigError
+from daskals.ratings.shown_text import on_terminal
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.model.filters import Filters
@@ -86,7 +88,7 @@ def _settled(model: Model, asked: ListOrder | None, scoring: Scoring) -> ListOrd
     from daskals.model.ordered import OLD_MODEL
 
     if asked is None and scoring == Scoring() and model.is_older_than_orders:
-        click.echo(OLD_MODEL, err=True)
+        say(OLD_MODEL, err=True)
         return "rating"
     return model.list_order(asked, scoring)
 
@@ -138,14 +140,14 @@ def _for_one(
         understood = parse_typed_ratings(model, texts)
         for one in understood:
             if not one.is_exact:
-                click.echo(f"{one.asked!r} is taken for {one.title}")
+                say(f"{one.asked!r} is taken for {on_terminal(one.title)}")
         keys = [(model.item_ids[one.row].as_py(), one.rating) for one in understood]
         person = model.fold_in(keys)
         taken = [(one.title, one.rating) for one in understood]
     for title, rating in taken:
-        click.echo(f"rated {rating:g}: {title}")
+        say(f"rated {rating:g}: {on_terminal(title)}")
     if person.is_empty:
-        click.echo("no ratings were given: these are the most rated titles of each genre")
+        say("no ratings were given: these are the most rated titles of each genre")
         table = popular_by_genre(model, filters=filters)
     else:
         table = model.recommend(
@@ -169,7 +171,7 @@ def _for_one(
             "recommendations": records(table),
         }
         write_json(options["json_file"], content)
-        click.echo(f"saved {options['json_file']}")
+        say(f"saved {options['json_file']}")
 
 
 def _for_many(
@@ -200,9 +202,9 @@ def _for_many(
         if options["single"]:
             _print_lists(model, out)
         users = "user" if progress.total == 1 else "users"
-        click.echo(f"{lines:,} recommendations for {progress.total:,} {users} in {progress.seconds:.1f} s")
+        say(f"{lines:,} recommendations for {progress.total:,} {users} in {progress.seconds:.1f} s")
         if not only_shown:
-            click.echo(f"saved {out}")
+            say(f"saved {out}")
 
 
 @contextmanager
@@ -225,7 +227,7 @@ def _print_lists(model: Model, folder: Path) -> None:
 
     written = pq.read_table(folder).to_pandas()
     for user, own in written.groupby("user", sort=False):
-        click.echo(f"user {user}:")
+        say(f"user {on_terminal(user)}:")
         table = item_table(
             model.rows_of("item", own["item"].tolist()),
             "score",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from jobs._command import model_argument, shared_options
+from jobs._terminal import say
 
 
 @click.command()
@@ -43,7 +44,7 @@ def main(model: str, out: Path | None, search: Path | None, bench: Path | None, 
     with open_model(model) as found, result_folder(target, "training.json", overwrite=overwrite) as folder:
         numbers = describe_run(found.report, found.model, trials, speeds)
         write_training(numbers, folder, found.name)
-    click.echo(f"saved {target / 'report.html'}")
+    say(f"saved {target / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import click
 
 from daskals.config import JobConfig
 from jobs._command import field_options, given, shared_options
+from jobs._terminal import say
 
 _OPTIONS = ["data", "dataset", "store_url", "workers", "threads_per_worker", "scheduler", "dashboard_address"]
 
@@ -41,7 +42,7 @@ def main(paper: str, only: str | None, json_file: Path | None, **options: Any) -
     with connect(job) as cluster:
         for experiment in chosen:
             results.append(run_experiment(store, cluster, experiment))
-            click.echo(describe(results[-1]))
+            say(describe(results[-1]))
     if json_file is not None:
         write_json(json_file, {"paper": paper, "runs": results})
 

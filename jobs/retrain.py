@@ -10,6 +10,7 @@ import click
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.night import INFRASTRUCTURE, NightFolder
 from jobs._command import field_options, given, shared_options
+from jobs._terminal import say
 
 
 @click.command()
@@ -30,15 +31,15 @@ def main(file_options: dict[str, Any], *, quiet: bool, **options: Any) -> None:
 
     def tell(event: Any) -> None:
         if not quiet:
-            click.echo(describe(event), err=True)
+            say(describe(event), err=True)
 
     outcome, ended_before = run_night(config, (tell,))
     if ended_before:
-        click.echo(f"the night of {config.as_of} ended before: nothing was done", err=True)
+        say(f"the night of {config.as_of} ended before: nothing was done", err=True)
     if not quiet:
         report = NightFolder.of(config.home, config.as_of).path / "report.html"
-        click.echo(f"{outcome.summary}\nsaved {report}", err=True)
-    click.echo(outcome.to_json(), nl=False)
+        say(f"{outcome.summary}\nsaved {report}", err=True)
+    say(outcome.to_json(), nl=False)
     sys.exit(outcome.code)
 
 

@@ -16,6 +16,7 @@ from daskals.config.serving import Limits
 from daskals.errors import ConfigError
 from daskals.plots.requirements import require
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -60,7 +61,7 @@ def main(model: str, host: str, port: int, document: Path | None, *, quiet: bool
         from jobs._json_file import write_json
 
         write_json(document, openapi(live))
-        click.echo(f"saved {document}")
+        say(f"saved {document}")
     else:
         _serve(live, limits, token, _listen(host, port), quiet=quiet)
 
@@ -77,7 +78,7 @@ def _serve(live: Live, limits: Limits, token: str | None, listening: socket.sock
     config = uvicorn.Config(
         make_service(live, limits, token), log_config=None, access_log=False, server_header=False
     )
-    click.echo(f"serving {live.state.answers.name} at http://{shown}:{port}, its page is /docs")
+    say(f"serving {live.state.answers.name} at http://{shown}:{port}, its page is /docs")
 
     class Server(uvicorn.Server):
         """Waits for requests that are under way when it is told to end; not where it is told twice."""
@@ -89,7 +90,7 @@ def _serve(live: Live, limits: Limits, token: str | None, listening: socket.sock
 
     with suppress(KeyboardInterrupt):
         Server(config).run(sockets=[listening])
-    click.echo("stopped")
+    say("stopped")
 
 
 def _listen(host: str, port: int) -> socket.socket:

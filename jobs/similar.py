@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskals.config import ClusterConfig
+from daskals.ratings.shown_text import on_terminal
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
@@ -43,14 +45,14 @@ def _print_one(model: Model, item: str, n: int, options: dict[str, Any]) -> None
     from jobs._json_file import write_json
 
     row = model.find_item(item)
-    click.echo(f"most like {model.item_name(row)}")
+    say(f"most like {on_terminal(model.item_name(row))}")
     table = model.similar_items(
         model.item_ids[row].as_py(), n, filters=Filters(min_ratings=options["min_ratings"])
     )
     print_items(table, "similarity")
     if options["json_file"] is not None:
         write_json(options["json_file"], {"item": model.item_name(row), "similar": records(table)})
-        click.echo(f"saved {options['json_file']}")
+        say(f"saved {options['json_file']}")
 
 
 def _write_all(model: Model, folder: Path, n: int, options: dict[str, Any]) -> None:
@@ -64,8 +66,8 @@ def _write_all(model: Model, folder: Path, n: int, options: dict[str, Any]) -> N
     existing: Existing = "replace" if options["overwrite"] else "refuse"
     with connect(options["cluster"]) as cluster, PartProgress("items") as progress:
         lines = recommend_all(cluster, request, options["out"], existing=existing, progress=progress)
-    click.echo(f"{lines:,} neighbours of {progress.total:,} items in {progress.seconds:.1f} s")
-    click.echo(f"saved {options['out']}")
+    say(f"{lines:,} neighbours of {progress.total:,} items in {progress.seconds:.1f} s")
+    say(f"saved {options['out']}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from daskals.config import ModelConfig
 from daskals.errors import ConfigError, OutputError
 from daskals.retrain.config import RetrainConfig
 from jobs._command import field_options, given, shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.retrain.simulate import Night
@@ -74,20 +75,20 @@ def nightly(
     source = dataset or data
     assert source is not None
     month = Month(nights, first, last)
-    result = simulate_nights(source, month, out, given(options), lambda night: click.echo(_line(night)))
+    result = simulate_nights(source, month, out, given(options), lambda night: say(_line(night)))
     write_json(out / "nights.json", result)
     (out / "nights.md").write_text(_table(result), encoding="utf-8")
-    click.echo(_summary(result))
+    say(_summary(result))
     if "ratio" in result:
         _plot(result, out / "nights.png")
-    click.echo(f"saved {out}")
+    say(f"saved {out}")
 
 
 def _plot(result: dict[str, Any], path: Path) -> None:
     try:
         from daskals.plots.nights import plot_nights
     except ImportError:
-        click.echo("no figure: it needs pip install 'daskals[plots]'", err=True)
+        say("no figure: it needs pip install 'daskals[plots]'", err=True)
     else:
         plot_nights(result, path)
 
@@ -139,11 +140,11 @@ def anomalies(
     config = TrainConfig.parse(given(options))
     store = resolve_store(dataset if data is None else data, ReadConfig())  # type: ignore[arg-type]
     plan = Plan(injections, share, repeats, draws, study_seed)
-    result = study_anomalies(store, config, plan, lambda line: click.echo(line, err=True))
+    result = study_anomalies(store, config, plan, lambda line: say(line, err=True))
     print_study(result)
     if json_file is not None:
         write_json(json_file, {"data": str(data or dataset), "config": config.as_report(), **result})
-        click.echo(f"saved {json_file}")
+        say(f"saved {json_file}")
 
 
 def _line(night: Night) -> str:

@@ -11,6 +11,7 @@ import click
 from daskals.config import JobConfig, TrainConfig
 from daskals.errors import ConfigError
 from jobs._command import field_options, given, shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,7 +119,7 @@ def _search(
 
     def tell(record: Mapping[str, Any]) -> None:
         if not quiet:
-            click.echo(_line(record))
+            say(_line(record))
 
     metric = own["metric"]
     search = Search(cluster, store, base, out, tell, metric)
@@ -130,7 +131,7 @@ def _search(
         records = search.run_grid(grid)
         best = best_of(records, metric)
         for edge in grid.edges(best["point"]):
-            click.echo(f"on the grid's edge: {edge}; the best may lie beyond")
+            say(f"on the grid's edge: {edge}; the best may lie beyond")
         if own["refine"]:
             finer = grid.refined(best["point"])
             records = [*records, *search.run_grid(finer)]
@@ -161,7 +162,7 @@ def _report(best: Mapping[str, Any], job: JobConfig, out: Path) -> None:
     named = {"--data": job.data, "--dataset": job.dataset, "--store-url": job.store_url}
     ratings = "".join(f" {flag} {value}" for flag, value in named.items() if value is not None)
     command = f"daskals train{ratings} --config {out / BEST}"
-    click.echo(f"best: {_line(best)}\nsaved {out}\ntrain it with: {command}")
+    say(f"best: {_line(best)}\nsaved {out}\ntrain it with: {command}")
 
 
 def _draw(out: Path) -> None:

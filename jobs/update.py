@@ -10,6 +10,7 @@ import click
 from daskals.config import ReadConfig
 from daskals.errors import ConfigError
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
@@ -52,15 +53,15 @@ def main(
         _tell(newer)
         if out is not None:
             newer.save(out, existing="replace" if overwrite else "refuse")
-            click.echo(f"saved {out}")
+            say(f"saved {out}")
             return
         manifest = publish_update(Registry(model), newer, parent=found.name, aliases=aliases)
-    click.echo(f"published {manifest.id}, of {manifest.parent}")
+    say(f"published {manifest.id}, of {manifest.parent}")
 
 
 def _tell(model: Model) -> None:
     done = model.report["updates"][-1]
-    click.echo(
+    say(
         f"{done['ratings']:,} ratings: {done['users']:,} users ({done['new_users']:,} new) and "
         f"{done['items']:,} items ({done['new_items']:,} new) were solved"
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs._command import shared_options
+from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.training.watching import Status
@@ -33,7 +34,7 @@ def main(run: Path, *, follow: bool, every: float, as_json: bool) -> None:
 
     while True:
         status = status_of(find_log(run))
-        click.echo(json.dumps(asdict(status)) if as_json else _shown(status))
+        say(json.dumps(asdict(status)) if as_json else _shown(status))
         if not follow or status.state != "running":
             sys.exit(status.state in ("failed", "gone"))
         time.sleep(every)

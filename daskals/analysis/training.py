@@ -13,7 +13,7 @@ from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.search import grid_facets, rank_curve
 from daskals.errors import DataError, StoreError
 from daskals.model.fitted import Model
-from daskals.model.training_ratings import open_history
+from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.splits import ensure_split, load_block
 from daskals.types import TEST, Float64, Int64
@@ -71,8 +71,8 @@ def _history(history: list[dict[str, Any]]) -> Numbers:
 
 def accuracy_by_bucket(model: Model) -> Numbers:
     """Return test RMSE and MAE by the training ratings of the item and of the user."""
-    data = model.report["data"]
-    if not data["n_test"]:
+    data = training_data(model.report)
+    if not data.get("n_test"):
         return missing("the run held out no test ratings")
     try:
         store = open_history(data, "Restore it")

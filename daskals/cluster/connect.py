@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Scheduler, Worker
 from distributed.comm.addressing import get_address_host_port
 from distributed.security import Security
 
@@ -99,6 +99,38 @@ def _security(config: ClusterConfig) -> Security | None:
     )
 
 
+class _QuietScheduler(Scheduler):  # type: ignore[misc]
+    """A scheduler without a web server: Dask's shows tasks' arguments and logs to whoever reaches it."""
+
+    def start_http_server(self, *_: object, **__: object) -> None:
+        """Listen nowhere."""
+
+
+class _QuietWorker(Worker):  # type: ignore[misc]
+    """A worker without a web server, which Dask starts on all interfaces of a worker in this process."""
+
+    def start_http_server(self, *_: object, **__: object) -> None:
+        """Listen nowhere."""
+
+
+class _QuietCluster(LocalCluster):  # type: ignore[misc]
+    """Workers of this machine, of whom nothing listens but what was asked for."""
+
+    def __init__(self, *, has_dashboard: bool, **options: Any) -> None:
+        self._has_dashboard = has_dashboard
+        super().__init__(**options)
+
+    async def _start(self) -> None:
+        if not self._has_dashboard:
+            self.scheduler_spec["cls"] = _QuietScheduler
+        for spec in (*self.worker_spec.values(), self.new_spec):
+            if self.processes:  # a nanny, which starts the worker in its own process
+                spec["options"]["worker_class"] = _QuietWorker
+            else:
+                spec["cls"] = _QuietWorker
+        await super()._start()
+
+
 def _start_local(config: ClusterConfig) -> LocalCluster:
     shared_out = 1 if config.numba_threads > 1 else max(1, available_cores() // config.workers)
     threads = config.threads_per_worker or shared_out
@@ -120,12 +152,12 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
     with warnings.catch_warnings(), dask.config.set(settings):
         # a taken dashboard port is no failure: Dask picks another, and the link that is shown is the real one
         warnings.filterwarnings("ignore", message="Port .* is already in use")
-        return LocalCluster(
+        return _QuietCluster(
+            has_dashboard=dashboard not in (None, "none"),
             n_workers=config.workers,
             threads_per_worker=threads,
             processes=config.workers > 1,
             dashboard_address=None if dashboard in (None, "none") else dashboard,
-            scheduler_kwargs={"dashboard": dashboard not in (None, "none")},
             # an in-process worker over Dask's memory limit would pause and wait for ever
             memory_limit=0,
             silence_logs=logging.CRITICAL,

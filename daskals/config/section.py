@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from daskals.errors import ConfigError
+from daskals.errors import ConfigError, without_secrets
 
 _ROLES = ("user", "item", "rating", "timestamp", "weight")
 _ITEM_ROLES = ("item", "title", "genres", "year")
@@ -100,8 +100,9 @@ class Section(BaseModel):
         return cls.parse({**known, **changes})
 
     def as_report(self) -> dict[str, Any]:
-        """Return the fields under their public names, ready for JSON."""
-        return self.model_dump(mode="json", by_alias=True)
+        """Return the fields under their public names, ready for JSON; addresses without their secrets."""
+        told = self.model_dump(mode="json", by_alias=True)
+        return {name: without_secrets(one) if isinstance(one, str) else one for name, one in told.items()}
 
 
 def _readable(error: ValidationError) -> ConfigError:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from daskals.config import ReadConfig
-from daskals.errors import DataError, StoreError
+from daskals.errors import DataError
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
 from daskals.model.fitted import Model
+from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
-from daskals.store.reader import RatingsStore, open_store
+from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split, load_block
 from daskals.training.data.plan import plan_blocks
 from daskals.training.scoring import ErrorFigures, error_figures
@@ -89,7 +90,7 @@ def evaluate(model: Model, data: RatingsSource | None, config: ReadConfig) -> di
     DaskalsError
         If the ratings cannot be used, or the training store is gone.
     """
-    section = model.report["data"]
+    section = training_data(model.report)
     with open_ratings(training_store(section) if data is None else data, config) as store:
         if store.content_hash == section["content_hash"]:
             return evaluate_split(model, store, ensure_split(store, SplitSpec(**section["split"])))
@@ -97,16 +98,11 @@ def evaluate(model: Model, data: RatingsSource | None, config: ReadConfig) -> di
 
 
 def training_store(section: dict[str, Any]) -> RatingsStore:
-    """Open the store a model was trained on, by its report's `data`; raise StoreError where it is gone."""
-    try:
-        return open_store(section["store"])
-    except StoreError as error:
-        raise StoreError(
-            f"the ratings the model was trained on cannot be opened: {error.found}",
-            where=error.where,
-            expected=error.expected,
-            remedy="Name them with --data",
-        ) from None
+    """Open the store a model was trained on, by its report's `data`.
+
+    Raises StoreError where it is gone, holds other ratings by now, or is at an address that nobody named.
+    """
+    return open_history(section, "Name them with --data")
 
 
 def evaluate_split(model: Model, store: RatingsStore, split: Split) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from daskals.fitting.fit import fit
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.model.fitted import Model
 from daskals.model.order.scoring import OrderScorer
+from daskals.model.training_ratings import training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
@@ -40,7 +41,7 @@ def own_ratings(
     DataError
         If `data` are other ratings: their users' training ratings are not known.
     """
-    section = model.report["data"]
+    section = training_data(model.report)
     with open_ratings(training_store(section) if data is None else data, config) as store:
         if store.content_hash != section["content_hash"]:
             raise DataError(

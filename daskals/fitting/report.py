@@ -12,6 +12,7 @@ from typing import Any
 from daskals.cluster.connect import available_cores
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
+from daskals.errors import without_secrets
 from daskals.evaluation.prediction_error import test_figures
 from daskals.kernels.toolkit.target import current_target
 from daskals.ratings.split import SplitSpec
@@ -29,7 +30,7 @@ PACKAGES = ("daskals", "numpy", "numba", "dask", "distributed", "zarr", "pyarrow
 def data_section(store: RatingsStore, spec: SplitSpec, split: Split) -> dict[str, Any]:
     """Count what was trained on."""
     return {
-        "store": str(store.path),
+        "store": without_secrets(str(store.path)),
         "content_hash": store.content_hash,
         "sources": store.sources,
         "split": asdict(spec),

@@ -251,7 +251,8 @@ class FactorModel:
             If there is no model, part of it is missing or damaged, or its format is newer than this code.
         """
         folder = Path(path)
-        stored = read_model(folder / "model" if (folder / "model").is_dir() else folder)
+        folder = folder / "model" if (folder / "model").is_dir() else folder
+        stored, where = read_model(folder), str(folder)
         arrays, attributes = stored.arrays, stored.attributes
         low, high = attributes["limits"]
         return cls(
@@ -267,8 +268,8 @@ class FactorModel:
             catalogue=stored.catalogue,
             report=attributes["report"],
             weights={side: arrays[f"{side}s/prior"] for side in SIDES if f"{side}s/prior" in arrays},
-            samples=Samples.from_stored(arrays, attributes) if "samples/users" in arrays else None,
-            order=Order.from_stored(arrays, attributes) if "order/items" in arrays else None,
+            samples=Samples.from_stored(arrays, attributes, where) if "samples/users" in arrays else None,
+            order=Order.from_stored(arrays, attributes, where) if "order/items" in arrays else None,
             kept=KeptRatings.from_stored(arrays) if "ratings/indptr" in arrays else None,
         )
 

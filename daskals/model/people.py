@@ -17,7 +17,7 @@ from daskals.model.personal_exports import read_export
 from daskals.model.prior_mean import rating_parts, trait_part
 from daskals.model.profile import Profile
 from daskals.model.profile_ratings import ProfileRatings, read_profile_file, read_profile_ratings
-from daskals.model.training_ratings import History, StoredRatings, open_history
+from daskals.model.training_ratings import History, StoredRatings, open_history, training_data
 from daskals.types import Float64, Int64
 
 Person: TypeAlias = Any
@@ -70,10 +70,10 @@ class PeopleModel(OrderedModel):
         """
         if self.kept is not None:
             return self.kept
-        data = self.report["data"]
+        data = training_data(self.report)
         again = "train with a higher --keep-ratings, so that the model carries them"
         store = open_history(data, f"Restore it; {again}; or {remedy}")
-        return StoredRatings(store, data["split"], self.report["config"].get("half_life"))
+        return StoredRatings(store, data["split"], self.report.get("config", {}).get("half_life"))
 
     def fold_in(self, ratings: ProfileRatings | str | Path) -> Profile:
         """Place a person who is not in the model, by the solve and ridge of a training half-step.

@@ -10,11 +10,23 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.errors import ModelError
 from daskals.kernels.gibbs.censored import Ends, recorded_moments
 from daskals.kernels.scoring.samples import BothSides, sample_variances, stack_samples
+from daskals.store.checked import checked
+from daskals.store.layout import Finite
 from daskals.types import FactorRows, Float32, Float64, Int64
 
 _ARRAYS = ("users", "items", "means", "user_spread", "item_spread")
+_EXPECTED, _REMEDY = "attributes of a model with samples", "Restore it, or train it anew"
+
+
+@dataclass(frozen=True)
+class _Attributes:
+    """What a model's manifest holds of samples."""
+
+    noise_variance: Finite
+    ends: tuple[Finite, Finite, Finite, Finite] | None = None
 
 
 KEPT_BITS = 10
@@ -110,14 +122,16 @@ class Samples:
         return {f"samples/{name}": getattr(self, name) for name in _ARRAYS}
 
     @classmethod
-    def from_stored(cls, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> Self:
-        """Build from what a model folder holds; see `attributes`."""
+    def from_stored(
+        cls, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any], where: str
+    ) -> Self:
+        """Build from what the model folder `where` holds; raises ModelError for damaged `attributes`."""
         found = {name: arrays[f"samples/{name}"] for name in _ARRAYS}
-        ends = attributes.get("ends")
+        told = checked(_Attributes, attributes, where, ModelError, expected=_EXPECTED, remedy=_REMEDY)
         return cls(
             **found,
-            noise_variance=float(attributes["noise_variance"]),
-            ends=None if ends is None else Ends(*ends),
+            noise_variance=told.noise_variance,
+            ends=None if told.ends is None else Ends(*told.ends),
         )
 
     def attributes(self) -> dict[str, Any]:

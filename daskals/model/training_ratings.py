@@ -9,11 +9,14 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from daskals.errors import StoreError
+from daskals.errors import ModelError, StoreError
 from daskals.kernels.data.csr import count_part
 from daskals.kernels.scoring.topk import SeenItems
 from daskals.ratings.split import SplitSpec
-from daskals.store.reader import RatingsStore, open_store
+from daskals.store.checked import checked
+from daskals.store.layout import Sha256
+from daskals.store.reader import RatingsStore, open_recorded
+from daskals.store.remote import is_url
 from daskals.store.splits import Split, ensure_split
 from daskals.store.weighing import Weighing, weighing_of
 from daskals.types import FOLD_IN, TRAIN, Float32, Int32, Int64, RatingsBlock, UInt8
@@ -253,22 +256,48 @@ def runs(starts: Int64, counts: Int64) -> Int64:
     return np.repeat(starts - ends[:-1], counts) + np.arange(ends[-1])
 
 
+@dataclass(frozen=True)
+class _Section:
+    """What a report's section of data must hold for its ratings to be found."""
+
+    store: str
+    content_hash: Sha256
+    split: SplitSpec
+
+
+def training_data(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report's section of data, whose store, hash and split are what they must be.
+
+    Raises ModelError where they are not, or there are none.
+    """
+    data = report.get("data")
+    checked(
+        _Section,
+        data,
+        "the model's report, data",
+        ModelError,
+        expected="store, content_hash and split of the ratings it was trained on",
+        remedy="Train it anew",
+    )
+    return dict(data or {})
+
+
 def open_history(data: dict[str, Any], remedy: str) -> RatingsStore:
-    """Open the store that the `data` section of a report names.
+    """Open the store that the `data` section of a report names; nothing is written beside it.
 
     Raises
     ------
     StoreError
-        If it is gone, damaged, or holds other ratings by now.
+        If it is gone, damaged, holds other ratings by now, or is at an address that nobody named.
     """
     try:
-        store = open_store(data["store"])
+        store = open_recorded(data["store"])
     except StoreError as error:
         raise StoreError(
             f"the ratings the model was trained on cannot be opened: {error.found}",
             where=error.where,
             expected=error.expected,
-            remedy=remedy,
+            remedy=f"{remedy}. {error.remedy}" if is_url(data["store"]) else remedy,
         ) from None
     if store.content_hash != data["content_hash"]:
         raise StoreError(

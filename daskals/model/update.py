@@ -36,7 +36,7 @@ from daskals.model.more_rows import (
     with_new_ids,
 )
 from daskals.model.prior_mean import IMPLICIT, rating_parts, trait_part
-from daskals.model.training_ratings import KeptRatings, open_history, starts_of
+from daskals.model.training_ratings import KeptRatings, open_history, starts_of, training_data
 from daskals.ratings.frames import from_frame
 from daskals.ratings.source import read_ratings
 from daskals.ratings.split import SplitSpec
@@ -79,7 +79,7 @@ def kept_ratings(model: FactorModel) -> KeptRatings:
     """
     kept = model.kept
     if kept is None:
-        data = model.report["data"]
+        data = training_data(model.report)
         again = "Restore it, or train with a higher --keep-ratings, so that the model carries them"
         store = open_history(data, again)
         split = ensure_split(store, SplitSpec(**data["split"]))

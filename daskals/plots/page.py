@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from daskals.ratings.shown_text import in_html
 
 _CSS = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1d2329; max-width: 62rem; margin: 2rem auto;
@@ -59,20 +60,10 @@ def write_page(path: Path, title: str, introduction: str, sections: Iterable[Sec
         '<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{text_of(title)}</title><style>{_CSS}</style></head>\n"
-        f"<body><h1>{text_of(title)}</h1>\n<p>{text_of(introduction)}</p>\n{body}\n</body></html>\n",
+        f"<title>{in_html(title)}</title><style>{_CSS}</style></head>\n"
+        f"<body><h1>{in_html(title)}</h1>\n<p>{in_html(introduction)}</p>\n{body}\n</body></html>\n",
         encoding="utf-8",
     )
-
-
-def text_of(value: object) -> str:
-    """Return a value as text that HTML shows as it is."""
-    shown = html.escape(str(value), quote=True)
-    # lone surrogates cannot be written, control characters are not allowed in HTML
-    legal = "".join(
-        letter if letter >= " " or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in shown
-    )
-    return legal.encode("utf-8", "replace").decode("utf-8")
 
 
 def shown(value: Any, digits: int = 3) -> str:
@@ -87,10 +78,10 @@ def shown(value: Any, digits: int = 3) -> str:
 
 
 def _section(section: Section) -> str:
-    parts = [f"<h2>{text_of(section.heading)}</h2>"]
-    parts += [f"<p>{text_of(line)}</p>" for line in section.text]
+    parts = [f"<h2>{in_html(section.heading)}</h2>"]
+    parts += [f"<p>{in_html(line)}</p>" for line in section.text]
     if section.missing is not None:
-        parts.append(f'<p class="missing">Not shown: {text_of(section.missing)}.</p>')
+        parts.append(f'<p class="missing">Not shown: {in_html(section.missing)}.</p>')
     parts += [_figure(path, caption) for path, caption in section.figures]
     if section.columns:
         parts.append(_table(section.columns, section.rows))
@@ -100,17 +91,17 @@ def _section(section: Section) -> str:
 def _figure(path: Path, caption: str) -> str:
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     return (
-        f'<figure><img alt="{text_of(caption)}" src="data:image/svg+xml;base64,{data}">'
-        f"<figcaption>{text_of(caption)}</figcaption></figure>"
+        f'<figure><img alt="{in_html(caption)}" src="data:image/svg+xml;base64,{data}">'
+        f"<figcaption>{in_html(caption)}</figcaption></figure>"
     )
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    head = "".join(f"<th>{text_of(name)}</th>" for name in columns)
+    head = "".join(f"<th>{in_html(name)}</th>" for name in columns)
     body = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
 
 
 def _cell(value: Any) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f'<td class="number">{shown(value)}</td>' if number else f"<td>{text_of(shown(value))}</td>"
+    return f'<td class="number">{shown(value)}</td>' if number else f"<td>{in_html(shown(value))}</td>"

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from daskals.analysis.missing import Numbers
-from daskals.plots.page import text_of
 from daskals.plots.style import COLOURS, PALE
+from daskals.ratings.shown_text import in_html
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _CSS = """
@@ -85,8 +85,8 @@ def write_scatter_page(path: Path, title: str, points: Numbers) -> None:
         "<!doctype html>\n"
         '<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<title>{text_of(title)}</title><style>{_CSS}</style></head>\n"
-        f"<body><h1>{text_of(title)}</h1><p>Across: {text_of(across)}. Up: {text_of(up)}. "
+        f"<title>{in_html(title)}</title><style>{_CSS}</style></head>\n"
+        f"<body><h1>{in_html(title)}</h1><p>Across: {in_html(across)}. Up: {in_html(up)}. "
         "Point at a dot to read its title; choose genres to colour them.</p>\n"
         '<canvas id="map"></canvas><p id="genres"></p><div id="tip"></div>\n'
         f'<script type="application/json" id="data">{script_json(data)}</script>\n'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import re
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -33,6 +34,9 @@ SYNTHETIC_DATASETS: tuple[str, ...] = ("synthetic-100k", "synthetic-1m", "synthe
 """Data sets that are made rather than fetched."""
 
 PUBLISHER = "https://files.grouplens.org/datasets/movielens/"
+
+MOST_UNPACKED_BYTES = 1 << 34
+"""Of an archive, far above the largest that is published: a small one may unpack to any size."""
 
 _CHUNK_BYTES = 1 << 18
 
@@ -181,6 +185,7 @@ def _unpack(archive: Path, folder: Path) -> None:
             with zipfile.ZipFile(archive) as opened:
                 for member in opened.namelist():
                     _require_inside(archive, member)
+                _require_room(archive, sum(entry.file_size for entry in opened.infolist()))
                 opened.extractall(scratch)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise _damaged(archive, f"the archive is damaged ({error})") from None
@@ -199,6 +204,19 @@ def _require_inside(archive: Path, member: str) -> None:
     path = PurePosixPath(member.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in member:
         raise _damaged(archive, f"the archive wants to write outside its folder, '{member}'")
+
+
+def _require_room(archive: Path, n_bytes: int) -> None:
+    """Refuse an archive that would fill the disk: no more is unpacked than it says it holds."""
+    if n_bytes > MOST_UNPACKED_BYTES:
+        raise _damaged(archive, f"the archive would unpack to {n_bytes:,} bytes")
+    if n_bytes > shutil.disk_usage(archive.parent).free:
+        raise OutputError(
+            f"the archive unpacks to {n_bytes:,} bytes, more than the disk has room for",
+            where=str(archive),
+            expected="free space for the data set",
+            remedy=f"Free some, or name another folder in {VARIABLE}",
+        )
 
 
 def _damaged(archive: Path, found: str) -> DatasetError:

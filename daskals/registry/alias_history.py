@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
-import json
 import os
 import socket
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from daskals.errors import RegistryError
-from daskals.registry.manifest import FORMAT, FORMAT_VERSION, read_object
+from daskals.registry.manifest import read_object, write_object
+from daskals.registry.names import check_alias, check_version, number_of_entry
 from daskals.registry.storage import Storage
+from daskals.store.checked import checked
 
 Action: TypeAlias = Literal["publish", "promote", "rollback"]
 
 LOG = "log"
+_RESTORE = "Restore it from a copy"
 REMEMBERED = 50
 """Former versions of an alias that an entry lists; all are in the entries before."""
 
@@ -86,26 +88,48 @@ def now() -> str:
 
 def latest(storage: Storage) -> Entry:
     """Return the last entry; entry 0, without aliases, where there is none."""
-    names = storage.names(LOG)
+    names = _names(storage)
     return read_entry(storage, names[-1]) if names else Entry()
 
 
 def all_entries(storage: Storage) -> list[Entry]:
     """Return the whole history, oldest first."""
-    return [read_entry(storage, name) for name in storage.names(LOG)]
+    return [read_entry(storage, name) for name in _names(storage)]
+
+
+def _names(storage: Storage) -> list[str]:
+    """Return the names of all entries, oldest first; what bears another name is none."""
+    numbers = {name: number_of_entry(name) for name in storage.names(LOG)}
+    return sorted((name for name in numbers if numbers[name]), key=lambda name: numbers[name] or 0)
 
 
 def read_entry(storage: Storage, name: str) -> Entry:
-    """Read one entry by its object's name; raise RegistryError if it is gone or damaged."""
+    """Read one entry by its object's name.
+
+    Raises RegistryError if it is gone or damaged, or a name in it is none that an entry can have.
+    """
     where = f"{storage.url}/{LOG}/{name}"
     content = storage.read(f"{LOG}/{name}")
     if content is None:
         raise RegistryError("is gone", where=where, expected="an entry, which nobody ever removes")
     values = read_object(content, where)
-    try:
-        return Entry(**{name: values[name] for name in Entry.__dataclass_fields__})
-    except KeyError as error:
-        raise RegistryError(f"lacks {error}", where=where, expected="an entry of the history") from None
+    missing = sorted(Entry.__dataclass_fields__.keys() - values.keys())
+    if missing:
+        raise RegistryError(
+            f"lacks {', '.join(missing)}", where=where, expected="an entry of the history", remedy=_RESTORE
+        )
+    entry = checked(Entry, values, where, RegistryError, expected="an entry of the history", remedy=_RESTORE)
+    if entry.number != number_of_entry(name):
+        raise RegistryError(
+            f"is numbered {entry.number}", where=where, expected="the number of its name", remedy=_RESTORE
+        )
+    for alias in {entry.alias, *entry.aliases, *entry.former}:
+        check_alias(alias, where)
+    former = [version for versions in entry.former.values() for version in versions]
+    previous = [] if entry.previous is None else [entry.previous]
+    for version in {entry.version, *previous, *entry.aliases.values(), *former}:
+        check_version(version, where)
+    return entry
 
 
 def append(storage: Storage, change: Callable[[Entry], Entry | None]) -> Entry:
@@ -119,14 +143,8 @@ def append(storage: Storage, change: Callable[[Entry], Entry | None]) -> Entry:
         entry = change(last)
         if entry is None:
             return last
-        content: dict[str, Any] = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            **asdict(entry),
-            "token": uuid.uuid4().hex,
-        }
-        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-        if storage.create(f"{LOG}/{entry.number:09d}.json", text.encode()):
+        content = write_object({**asdict(entry), "token": uuid.uuid4().hex})
+        if storage.create(f"{LOG}/{entry.number:09d}.json", content):
             return entry
 
 

@@ -7,6 +7,7 @@ import datetime as dt
 from daskals.registry.alias_history import latest
 from daskals.registry.leases import removing
 from daskals.registry.manifest import Manifest
+from daskals.registry.names import version_of_tree
 from daskals.registry.registry import FILES, VERSIONS, Registry
 
 KEPT_FORMER = 5
@@ -61,8 +62,8 @@ def _remove_orphans(registry: Registry) -> None:
     storage = registry.storage
     storage.sweep(FILES)
     for name in storage.names(FILES):
-        tree, version = f"{FILES}/{name}", name.split(".")[0]
-        if _tree_of(registry, version) == tree:
+        tree, version = f"{FILES}/{name}", version_of_tree(name)
+        if version is None or _tree_of(registry, version) == tree:
             continue
         with removing(storage, version) as unused:
             if unused and _tree_of(registry, version) != tree:
@@ -72,4 +73,6 @@ def _remove_orphans(registry: Registry) -> None:
 def _tree_of(registry: Registry, version: str) -> str | None:
     key = f"{VERSIONS}/{version}.json"
     content = registry.storage.read(key)
-    return None if content is None else Manifest.from_json(content, f"{registry.storage.url}/{key}").tree
+    if content is None:
+        return None
+    return Manifest.from_json(content, version, f"{registry.storage.url}/{key}").tree

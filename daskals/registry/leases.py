@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 
 from daskals.errors import OutputError, RegistryError
+from daskals.registry.names import check_version, version_of_mark
 from daskals.registry.storage import Storage
 from daskals.store.lock import describe_owner, is_held, parse_owner
 
@@ -67,7 +68,7 @@ def marked(storage: Storage, kind: str, version: str) -> bool:
     """Tell whether a live process has a mark of a kind on a version; remove those of the dead."""
     found = False
     for name in storage.names(kind):
-        if name.split(".")[0] != version:
+        if version_of_mark(name) != version:
             continue
         content = storage.read(f"{kind}/{name}")
         owner = None if content is None else parse_owner(content)
@@ -81,6 +82,7 @@ def marked(storage: Storage, kind: str, version: str) -> bool:
 
 @contextmanager
 def _mark(storage: Storage, kind: str, version: str, *, needed: bool = True) -> Iterator[None]:
+    check_version(version, storage.url)
     token = uuid.uuid4().hex
     key = f"{kind}/{version}.{token}.json"
     stop = threading.Event()

@@ -27,19 +27,19 @@ from daskals.registry.manifest import (
     FORMAT_VERSION,
     Manifest,
     check_files,
+    check_sizes,
     describe_files,
     read_object,
     version_id,
 )
+from daskals.registry.names import ALIASES, check_version, version_of_object
 from daskals.registry.storage import Storage, open_storage
 from daskals.store.atomic_folder import staged_directory
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
 
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-ALIASES = (CHAMPION, CHALLENGER)
+CHAMPION, CHALLENGER = ALIASES
 
 VERSIONS = "versions"
 FILES = "files"
@@ -91,7 +91,8 @@ class Registry:
     def ids(self) -> list[str]:
         """Return the ids of all versions, sorted."""
         self._require()
-        return [name.removesuffix(".json") for name in self.storage.names(VERSIONS)]
+        found = (version_of_object(name) for name in self.storage.names(VERSIONS))
+        return sorted(version for version in found if version is not None)
 
     def versions(self) -> list[Manifest]:
         """Return the manifests of all versions, oldest first."""
@@ -200,6 +201,8 @@ class Registry:
         OutputError, RegistryError
             If the registry cannot be written or is of a newer format.
         """
+        for alias in aliases:
+            _check_alias(alias)
         version = version_id(name, identity)
         self._ensure()
         with using(self.storage, version):
@@ -254,8 +257,7 @@ class Registry:
         )
 
     def _promote(self, version: str, alias: str, action: Action, note: str, expected: str | None) -> Entry:
-        if alias not in ALIASES:
-            raise ConfigError(f"alias {alias!r}", expected=" or ".join(ALIASES))
+        _check_alias(alias)
         with using(self.storage, version):
             manifest = self._read_manifest(version)
             if manifest is None:
@@ -299,14 +301,15 @@ class Registry:
             self._require()
 
     def _read_manifest(self, version: str) -> Manifest | None:
+        check_version(version, self.storage.url)
         key = f"{VERSIONS}/{version}.json"
         content = self.storage.read(key)
-        return None if content is None else Manifest.from_json(content, f"{self.storage.url}/{key}")
+        return None if content is None else Manifest.from_json(content, version, f"{self.storage.url}/{key}")
 
     def _write_version(self, manifest: Manifest, folder: Path) -> None:
         """Copy the files first and say so last; who comes second removes its copy."""
         try:
-            self.storage.put_tree(manifest.tree, folder)
+            self.storage.put_tree(manifest.tree, folder, manifest.files)
             self.storage.create(f"{VERSIONS}/{manifest.id}.json", manifest.to_json())
         finally:
             # what failed may have failed after it took effect: what is there decides
@@ -315,20 +318,30 @@ class Registry:
                 self.storage.delete_tree(manifest.tree)
 
     def _local(self, manifest: Manifest) -> Path:
+        """Return the folder of a version's files, which are those of its manifest by name and size."""
         folder = self.storage.folder(manifest.tree)
         if folder is not None:
+            check_sizes(manifest, self.storage.sizes(manifest.tree), f"version {manifest.id}")
             return folder
-        kept = cache_folder() / "registry" / manifest.tree.rpartition("/")[2]
+        where = f"version {manifest.id} from {self.storage.url}"
+        # by content: a version of the same id in another registry may hold something else
+        kept = cache_folder() / "registry" / f"{manifest.id}.{manifest.content_digits}"
         if not kept.is_dir():
             with staged_directory(kept, existing="keep") as staged:
-                self.storage.get_tree(manifest.tree, staged)
-                check_files(manifest, staged, f"version {manifest.id} from {self.storage.url}")
+                check_sizes(manifest, self.storage.sizes(manifest.tree), where)
+                self.storage.get_tree(manifest.tree, staged, manifest.files)
+                check_files(manifest, staged, where)
         return kept
 
 
 def open_registry(url: str | Path) -> Registry:
     """Open a registry; see `Registry`."""
     return Registry(url)
+
+
+def _check_alias(alias: str) -> None:
+    if alias not in ALIASES:
+        raise ConfigError(f"alias {alias!r}", expected=" or ".join(ALIASES))
 
 
 def _software() -> dict[str, str]:

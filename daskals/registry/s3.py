@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from daskals.errors import ConfigError, RegistryError
+from daskals.registry.names import check_key
 
 
 class S3Storage:
@@ -67,22 +68,25 @@ class S3Storage:
             return sorted({path.removeprefix(root).strip("/").split("/")[0] for path in found} - {""})
         return []
 
-    def put_tree(self, key: str, folder: Path) -> None:
-        """Copy a folder with all it holds to a key that nobody else writes."""
+    def put_tree(self, key: str, folder: Path, names: Iterable[str]) -> None:
+        """Copy files of a folder, by relative path, to a key that nobody else writes."""
         with self._said(key):
-            for path in sorted(folder.rglob("*")):
-                if path.is_file():
-                    target = f"{self._path(key)}/{path.relative_to(folder).as_posix()}"
-                    self._files.put_file(str(path), target)
+            for name in names:
+                self._files.put_file(str(folder / name), self._path(f"{key}/{name}"))
 
-    def get_tree(self, key: str, folder: Path) -> None:
-        """Copy a tree to an empty folder."""
-        root = self._path(key)
+    def sizes(self, key: str) -> dict[str, int]:
+        """Return the bytes of every file of a tree, by relative path."""
+        root = f"{self._path(key)}/"
         with self._said(key):
-            for path in self._files.find(root, refresh=True):
-                target = folder / path.removeprefix(root).strip("/")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self._files.get_file(path, str(target))
+            found = self._files.find(root, refresh=True, detail=True)
+        return {path.removeprefix(root): int(entry["size"]) for path, entry in found.items()}
+
+    def get_tree(self, key: str, folder: Path, names: Iterable[str]) -> None:
+        """Copy files of a tree to an empty folder."""
+        with self._said(key):
+            for name in names:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                self._files.get_file(self._path(f"{key}/{name}"), str(folder / name))
 
     def folder(self, key: str) -> Path | None:  # noqa: ARG002
         """Return None: a tree has to be copied first."""
@@ -96,6 +100,7 @@ class S3Storage:
                     self._files.rm_file(path)
 
     def _path(self, key: str) -> str:
+        check_key(key, self.url)
         return f"{self._root}/{key}"
 
     def sweep(self, prefix: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from daskals.ratings.shown_text import in_html, in_markdown
 from daskals.retrain.night import Check, Outcome
 from daskals.store.atomic_file import write_text_whole
 
@@ -40,17 +40,17 @@ def write_reports(folder: Path, outcome: Outcome) -> None:
 def as_markdown(outcome: Outcome) -> str:
     """Return the report as Markdown."""
     lines = [
-        f"# {_headline(outcome)}",
+        f"# {in_markdown(_headline(outcome))}",
         "",
-        outcome.summary,
+        in_markdown(outcome.summary),
         "",
-        f"- champion: {outcome.champion or 'none'}",
-        f"- trained: {outcome.version or 'nothing'}",
+        f"- champion: {in_markdown(outcome.champion or 'none')}",
+        f"- trained: {in_markdown(outcome.version or 'nothing')}",
         "",
     ]
     for title, header, rows in _tables(outcome):
         lines += [f"## {title}", "", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-        lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+        lines += [f"| {' | '.join(map(in_markdown, row))} |" for row in rows]
         lines.append("")
     return "\n".join(lines)
 
@@ -59,18 +59,18 @@ def as_html(outcome: Outcome) -> str:
     """Return the report as one HTML page."""
     bad = ' class="bad"' if outcome.code else ""
     body = [
-        f"<h1{bad}>{html.escape(_headline(outcome))}</h1>",
-        f"<p>{html.escape(outcome.summary)}</p>",
-        f"<p>Champion: <b>{html.escape(outcome.champion or 'none')}</b>. "
-        f"Trained: {html.escape(outcome.version or 'nothing')}.</p>",
+        f"<h1{bad}>{in_html(_headline(outcome))}</h1>",
+        f"<p>{in_html(outcome.summary)}</p>",
+        f"<p>Champion: <b>{in_html(outcome.champion or 'none')}</b>. "
+        f"Trained: {in_html(outcome.version or 'nothing')}.</p>",
     ]
     for title, header, rows in _tables(outcome):
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+        head = "".join(f"<th>{in_html(cell)}</th>" for cell in header)
         cells = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows)
-        body.append(f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{cells}</table>")
+        body.append(f"<h2>{in_html(title)}</h2><table><tr>{head}</tr>{cells}</table>")
     body.append(_bars(outcome.figures))
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Night of {html.escape(outcome.as_of)}'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Night of {in_html(outcome.as_of)}'
         f"</title><style>{_STYLE}</style><body>{''.join(body)}</body></html>\n"
     )
 
@@ -128,7 +128,7 @@ def _bars(figures: dict[str, Any]) -> str:
 def _cell(text: str) -> str:
     number = text.replace(".", "", 1).replace("-", "", 1).replace(",", "").isdecimal()
     kind = ' class="n"' if number else ' class="bad"' if text == "NO" else ""
-    return f"<td{kind}>{html.escape(text)}</td>"
+    return f"<td{kind}>{in_html(text)}</td>"
 
 
 def _limit(check: Check) -> str:

@@ -22,7 +22,7 @@ from daskals.errors import DataError
 from daskals.kernels.scoring.topk import SeenItems, top_items
 from daskals.model.fitted import Model
 from daskals.model.top_items import pack_units, unit_rows
-from daskals.model.training_ratings import open_history
+from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.atomic_folder import Existing, staged_directory
 from daskals.store.splits import ensure_split, load_block
@@ -122,7 +122,7 @@ def export_model(
 
 def training_sums(model: Model) -> TrainingSums:
     """Read the training ratings once and sum them, and their squared residuals, by user and by item."""
-    data = model.report["data"]
+    data = training_data(model.report)
     store = open_history(data, "Restore it: means and residuals come from it")
     split = ensure_split(store, SplitSpec(**data["split"]))
     sides: tuple[Side, Side] = ("user", "item")

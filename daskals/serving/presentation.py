@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from daskals.model.fitted import Model
 from daskals.model.profile import Profile
+from daskals.ratings.shown_text import in_markdown
 from daskals.types import Float64
 
 N_STARS = 5
@@ -45,7 +46,7 @@ def web_links(model: Model, row: int) -> list[tuple[str, str]]:
     for column, (name, address) in SITES.items():
         value = model.catalogue[column][row].as_py() if column in model.catalogue.column_names else None
         if value is not None:
-            links.append((name, address.format(value)))
+            links.append((name, address.format(quote(str(value), safe=""))))
     return links
 
 
@@ -125,10 +126,10 @@ def reasons(
 
 
 def in_words(found: list[Reason]) -> str:
-    """Say reasons as a person would."""
+    """Say reasons as a person would, as Markdown."""
     if not found:
         return "Your ratings say little about this one: it is here because people in general like it."
-    parts = [f"**{one.title}** {'★' * round(one.rating)} ({one.share:.0%})" for one in found]
+    parts = [f"**{in_markdown(one.title)}** {'★' * round(one.rating)} ({one.share:.0%})" for one in found]
     listed = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
     return f"Mostly because of how you rated {listed}."
 
@@ -183,6 +184,7 @@ def _telling_genres(model: Model, rows: NDArray[Any], places: Float64) -> list[s
     if model.catalogue is None or "genres" not in model.catalogue.column_names:
         return [OTHER_GENRE] * len(rows)
     lists = model.catalogue["genres"].take(pa.array(rows)).to_pylist()
+    lists = [genres or [] for genres in lists]
     names = sorted({genre for genres in lists for genre in genres})
     has = np.array([[name in genres for name in names] for genres in lists]).reshape(len(lists), len(names))
     counts = has.sum(axis=0)

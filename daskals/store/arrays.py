@@ -6,9 +6,10 @@ chunk, every chunk carries a CRC-32C, and a failed read is traced to the chunk t
 
 from __future__ import annotations
 
+import math
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -19,16 +20,41 @@ from numpy.typing import NDArray
 from zarr.abc.store import ByteRequest, Store
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.core.sync import sync
 from zarr.errors import BaseZarrError
 from zarr.storage import LocalStore, WrapperStore
 
 from daskals.errors import StoreError
-from daskals.store.layout import CHUNK_RATINGS
+from daskals.store.layout import CHUNK_RATINGS, sealed
 from daskals.store.remote import is_url, open_remote
 
 _CHUNK_KEY = re.compile(r"(?:^|/)c(?:/\d+)+$")
-_DAMAGE = (ValueError, TypeError, RuntimeError, LookupError, OSError, BaseZarrError)
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    LookupError,
+    OSError,
+    BaseZarrError,
+)
+"""What Zarr and its codecs raise at damaged metadata or chunks."""
+
 _REMEDY = "Restore it from a copy, or make the store anew from its source"
+
+TEXT = "text"
+"""Kind of an array of strings; all other kinds are named as NumPy's dtypes."""
+
+MOST_CHUNK_BYTES = 1 << 30
+"""Of a chunk in memory, far above any that is written: one that claims more is refused unread."""
+
+COUNTED_BYTES = 1 << 26
+"""An array that claims more has its chunks counted before memory is taken for it."""
+
+_ENCODINGS = ("bytes, blosc, crc32c", "vlen-utf8, blosc, crc32c")
+"""Codecs of all arrays; by others numbers would be read as other numbers, and nobody would notice."""
 
 
 class CompleteStore(WrapperStore[Store]):
@@ -147,7 +173,9 @@ def write_array(store: Store, name: str, values: NDArray[Any], *, by_bits: bool 
 
 def write_group(store: Store, name: str, attributes: dict[str, Any]) -> None:
     """Write a group's attributes; the group itself may be there already, made for its arrays."""
-    zarr.open_group(store, path=name, mode="a", zarr_format=3).update_attributes(attributes)
+    group = zarr.open_group(store, path=name, mode="a", zarr_format=3)
+    if attributes:
+        group.update_attributes(sealed({**group.attrs, **attributes}))
 
 
 def read_attributes(store: Store, name: str) -> dict[str, Any]:
@@ -159,18 +187,66 @@ def read_attributes(store: Store, name: str) -> dict[str, Any]:
         raise _broken_metadata(store, name, error) from error
 
 
-def open_array(store: Store, name: str, shape: int | tuple[int, ...]) -> zarr.Array[Any]:
-    """Open an array by its metadata; raise StoreError if it is gone or has another shape."""
+def open_array(
+    store: Store, name: str, shape: int | tuple[int, ...], kinds: Sequence[str] = ()
+) -> zarr.Array[Any]:
+    """Open an array by its metadata; nothing of it is read.
+
+    Raises StoreError if it is gone, has another shape, none of the `kinds` asked for (any, if none is named),
+    a form that no daskals writes, or fewer chunks than its shape claims.
+    """
     expected = (shape,) if isinstance(shape, int) else shape
     try:
         array = zarr.open_array(store, path=name, mode="r", zarr_format=3)
+        codecs = cast("list[dict[str, Any]]", array.metadata.to_dict()["codecs"])
+        encoding = _encoding(codecs)
     except _DAMAGE as error:
         raise _broken_metadata(store, name, error) from error
     if array.shape != expected:
         raise StoreError(
             f"{name} has shape {array.shape}", where=_root(store), expected=str(expected), remedy=_REMEDY
         )
+    kind = array.dtype.name if array.dtype.kind in "biuf" else TEXT
+    if kinds and kind not in kinds:
+        raise StoreError(
+            f"{name} is of {kind}", where=_root(store), expected=" or ".join(kinds), remedy=_REMEDY
+        )
+    if encoding not in _ENCODINGS:
+        raise StoreError(
+            f"{array.path} is encoded by {encoding}", where=_root(store), expected=" or ".join(_ENCODINGS),
+            remedy=_REMEDY,
+        )  # fmt: skip
+    _check_claim(array)
     return array
+
+
+def _encoding(codecs: list[dict[str, Any]]) -> str:
+    """Name codecs, and the order of bytes where there is one."""
+    names = ", ".join(str(codec["name"]) for codec in codecs)
+    endian = codecs[0].get("configuration", {}).get("endian", "little")
+    return names if endian == "little" else f"{names}, {endian}-endian"
+
+
+def _check_claim(array: zarr.Array[Any]) -> None:
+    """Refuse an array whose shape claims more than is there, before memory is taken for it."""
+    chunk_bytes = math.prod(array.chunks) * array.dtype.itemsize
+    n_bytes = math.prod(array.shape) * array.dtype.itemsize
+    found = f"{array.path} claims {n_bytes:,} bytes"
+    if chunk_bytes > MOST_CHUNK_BYTES:
+        found += f" in chunks of {chunk_bytes:,}"
+    elif n_bytes <= COUNTED_BYTES:
+        return
+    else:
+        n_chunks = math.prod(-(-size // chunk) for size, chunk in zip(array.shape, array.chunks, strict=True))
+        n_there = sync(_count(array.store, f"{array.path}/c/"))
+        if n_there >= n_chunks:
+            return
+        found += f" in {n_chunks:,} chunks, of which {n_there:,} are there"
+    raise StoreError(found, where=_root(array.store), expected="all chunks of its shape", remedy=_REMEDY)
+
+
+async def _count(store: Store, prefix: str) -> int:
+    return len([key async for key in store.list_prefix(prefix)])
 
 
 def read_array(array: zarr.Array[Any], start: int, stop: int) -> NDArray[Any]:
@@ -181,11 +257,20 @@ def read_array(array: zarr.Array[Any], start: int, stop: int) -> NDArray[Any]:
         return np.asarray(array[start:stop])
     except _DAMAGE as error:
         raise _damaged_chunk(array, start, stop, error) from error
+    except MemoryError:
+        n_bytes = (stop - start) * math.prod(array.shape[1:]) * array.dtype.itemsize
+        raise StoreError(
+            f"{array.path} takes {n_bytes:,} bytes, more memory than there is",
+            where=_root(array.store),
+            expected="an array that fits in memory",
+        ) from None
 
 
-def read_whole(store: Store, name: str, shape: int | tuple[int, ...]) -> NDArray[Any]:
+def read_whole(
+    store: Store, name: str, shape: int | tuple[int, ...], kinds: Sequence[str] = ()
+) -> NDArray[Any]:
     """Read an array, of its own dtype, that must have this shape; see `open_array` and `read_array`."""
-    array = open_array(store, name, shape)
+    array = open_array(store, name, shape, kinds)
     return read_array(array, 0, array.shape[0])
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from numpy.typing import NDArray
+from pydantic import Field
 
 from daskals.errors import OutputError, StoreError
 from daskals.store.arrays import (
@@ -24,13 +26,25 @@ from daskals.store.arrays import (
     write_group,
 )
 from daskals.store.atomic_folder import staged_directory
+from daskals.store.checked import checked
 from daskals.store.layout import check_version
+from daskals.store.ranges import check_finite
 
 STATE_FORMAT = "daskals-state"
 STATE_FORMAT_VERSION = 1
 KEPT = 2
 
+_REMEDY = "Restore it from a copy, or begin anew"
 _NAME = re.compile(r"epoch-(\d{6,})")
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """What every state's attributes must hold."""
+
+    arrays: dict[str, tuple[Annotated[int, Field(ge=0)], ...]]
+    identity: dict[str, Any]
+    history: list[dict[str, Any]]
 
 
 class StoredState(NamedTuple):
@@ -102,12 +116,13 @@ def read_state(path: Path) -> StoredState:
     store = open_for_reading(str(path))
     attributes = read_attributes(store, "")
     check_version(attributes, STATE_FORMAT, str(path))
-    try:
-        arrays = {name: read_whole(store, name, tuple(shape)) for name, shape in attributes["arrays"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"its attributes are incomplete ({type(error).__name__}: {error})", where=str(path)
-        ) from error
+    manifest = checked(
+        _Manifest, attributes, str(path), StoreError, expected="attributes of a state", remedy=_REMEDY
+    )
+    arrays = {name: read_whole(store, name, shape) for name, shape in manifest.arrays.items()}
+    for name, values in arrays.items():
+        if values.dtype.kind == "f":
+            check_finite(values, name=name, where=str(path))
     return StoredState(attributes, arrays)
 
 

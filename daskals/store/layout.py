@@ -16,13 +16,17 @@ STORE/                          a Zarr v3 group
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import Annotated, Any, Self, TypeAlias
 
 import numpy as np
+from pydantic import Field
 
 from daskals.errors import NewerFormatError, StoreError
+from daskals.store.checked import checked
 from daskals.types import Float32, Side
 
 FORMAT = "daskals-ratings"
@@ -36,6 +40,16 @@ CHUNK_RATINGS = 1 << 20
 
 CATALOGUE_FILE = "catalogue.parquet"
 TAGS_FILE = "tags.parquet"
+
+CHECKSUM = "checksum"
+"""Attribute of a group: digits that tell its other attributes from any others."""
+
+_REMEDY = "Restore it from a copy, or make it anew"
+
+Count: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 48)]
+Rows: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 31)]
+Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def group_of(side: Side) -> str:
@@ -68,24 +82,27 @@ class Manifest:
         hash wherever, whenever and however compressed they are stored.
     lineage
         How a later version came from the one before (see `daskals.store.append`); empty for a first one.
+    tables
+        SHA-256 of the files of tables, by name; empty in stores of before there was one.
     """
 
-    n_users: int
-    n_items: int
-    n_rated_items: int
-    n_ratings: int
-    n_input: int
-    duplicates: int
+    n_users: Rows
+    n_items: Rows
+    n_rated_items: Rows
+    n_ratings: Count
+    n_input: Count
+    duplicates: Count
     dropped: dict[str, int]
     sources: list[dict[str, Any]]
-    scale: list[float]
+    scale: Annotated[list[Finite], Field(max_length=256)]
     has_timestamps: bool
     has_predefined_test: bool
     has_catalogue: bool
     has_tags: bool
-    content_hash: str
+    content_hash: Sha256
     lineage: dict[str, Any] = field(default_factory=dict)
     has_weights: bool = False
+    tables: dict[str, Sha256] = field(default_factory=dict)
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the attributes of the store's group, ready for JSON."""
@@ -99,7 +116,7 @@ class Manifest:
         """Check format and version; raise StoreError where they do not fit."""
         check_version(attributes, FORMAT, where)
         names = {own.name for own in fields(cls)}
-        missing = sorted(names - attributes.keys() - {"lineage", "has_weights"})
+        missing = sorted(names - attributes.keys() - {"lineage", "has_weights", "tables"})
         if missing:
             raise StoreError(
                 f"its attributes lack {', '.join(missing)}",
@@ -107,7 +124,7 @@ class Manifest:
                 expected=f"those of format version {FORMAT_VERSION}",
                 remedy="Make the store anew from its source",
             )
-        return cls(**{name: attributes[name] for name in names if name in attributes})
+        return checked(cls, attributes, where, StoreError, expected="attributes of a store", remedy=_REMEDY)
 
     @property
     def scale_array(self) -> Float32:
@@ -115,8 +132,33 @@ class Manifest:
         return np.array(self.scale, dtype=np.float32)
 
 
+def sealed(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes with their checksum beside them."""
+    return {**attributes, CHECKSUM: _checksum(attributes)}
+
+
+def is_as_written(attributes: Mapping[str, Any]) -> bool:
+    """Tell whether attributes are those of their checksum; older ones have none."""
+    return CHECKSUM not in attributes or attributes[CHECKSUM] == _checksum(attributes)
+
+
+def check_sealed(attributes: Mapping[str, Any], where: str) -> None:
+    """Raise StoreError where attributes are not as they were written."""
+    if not is_as_written(attributes):
+        raise StoreError(
+            "its attributes are not as they were written", where=where, expected="those of their checksum",
+            remedy=_REMEDY,
+        )  # fmt: skip
+
+
+def _checksum(attributes: Mapping[str, Any]) -> str:
+    # through JSON, as they go to the disk and come back
+    told = json.loads(json.dumps({name: one for name, one in attributes.items() if name != CHECKSUM}))
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def check_version(attributes: Mapping[str, Any], expected: str, where: str) -> None:
-    """Raise StoreError unless the attributes are of the expected format in a version known here."""
+    """Raise StoreError unless attributes are of the expected format, in a version known here, as written."""
     found = attributes.get("format")
     if found != expected:
         raise StoreError(
@@ -134,3 +176,4 @@ def check_version(attributes: Mapping[str, Any], expected: str, where: str) -> N
             expected=f"a version up to {FORMAT_VERSION}",
             remedy="Update daskals, or make the store anew from its source",
         )
+    check_sealed(attributes, where)

@@ -117,10 +117,13 @@ def parse_owner(text: str | bytes) -> dict[str, Any] | None:
     """Return what the text of a lock file says, or None where it cannot be understood."""
     try:
         owner = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     names = {"host", "pid", "process_started", "expires", "token"}
-    return owner if isinstance(owner, dict) and names <= owner.keys() else None
+    if not isinstance(owner, dict) or not names <= owner.keys():
+        return None
+    is_plain = type(owner["pid"]) is int and isinstance(owner["expires"], int | float)
+    return owner if is_plain else None
 
 
 def read_owner(path: Path) -> dict[str, Any] | None:

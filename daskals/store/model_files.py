@@ -14,16 +14,18 @@ MODEL/                                a Zarr v3 group; its attributes are the ma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import Field
 
 from daskals.errors import ModelError, NewerFormatError, StoreError
 from daskals.store.arrays import (
+    TEXT,
     open_for_reading,
     open_for_writing,
     read_attributes,
@@ -32,11 +34,29 @@ from daskals.store.arrays import (
     write_group,
 )
 from daskals.store.atomic_folder import Existing, staged_directory
+from daskals.store.checked import checked
 from daskals.store.ids import ids_from_numpy, ids_to_numpy
-from daskals.store.layout import CATALOGUE_FILE, check_version
+from daskals.store.layout import CATALOGUE_FILE, Finite, Sha256, check_version
+from daskals.store.model_checks import FORMS, check_numbers, check_shapes
+from daskals.store.tables import check_catalogue, read_table, table_digest
+
+_REMEDY = "Restore it, or train it anew"
 
 MODEL_FORMAT = "daskals-model"
 MODEL_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """What every model's attributes must hold; a part of a model checks its own."""
+
+    rank: Annotated[int, Field(ge=0, lt=1 << 20)]
+    mean: Finite
+    limits: tuple[Finite, Finite]
+    report: dict[str, Any]
+    arrays: dict[str, tuple[Annotated[int, Field(ge=0)], ...]]
+    has_catalogue: bool
+    tables: dict[str, Sha256] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,14 +93,17 @@ def write_model(path: Path, model: StoredModel, *, existing: Existing) -> None:
                 write_array(store, name, values, by_bits=name.startswith("samples/"))
             write_array(store, "ids/users", ids_to_numpy(model.user_ids))
             write_array(store, "ids/items", ids_to_numpy(model.item_ids))
+            tables = {}
             if model.catalogue is not None:
                 pq.write_table(model.catalogue, folder / CATALOGUE_FILE, write_page_checksum=True)
+                tables = {CATALOGUE_FILE: table_digest(folder / CATALOGUE_FILE)}
             shapes = {name: list(values.shape) for name, values in model.arrays.items()}
             attributes = {
                 "format": MODEL_FORMAT,
                 "format_version": MODEL_FORMAT_VERSION,
                 "arrays": shapes,
                 "has_catalogue": model.catalogue is not None,
+                "tables": tables,
                 **model.attributes,
             }
             write_group(store, "", attributes)
@@ -102,15 +125,24 @@ def read_model(path: Path) -> StoredModel:
         store = open_for_reading(where)
         attributes = read_attributes(store, "")
         check_version(attributes, MODEL_FORMAT, where)
-        arrays = {name: read_whole(store, name, tuple(shape)) for name, shape in attributes["arrays"].items()}
+        manifest = checked(
+            _Manifest, attributes, where, StoreError, expected="attributes of a model", remedy=_REMEDY
+        )
+        shapes = {name: shape for name, shape in manifest.arrays.items() if name in FORMS}
+        check_shapes(shapes, manifest.rank, where)
+        arrays = {name: read_whole(store, name, shape, FORMS[name].kinds) for name, shape in shapes.items()}
+        check_numbers(arrays, where)
         n_users, n_items = len(arrays["users/biases"]), len(arrays["items/biases"])
+        ids = ("int64", TEXT)
         return StoredModel(
             attributes=attributes,
             arrays=arrays,
-            user_ids=ids_from_numpy(read_whole(store, "ids/users", (n_users,))),
-            item_ids=ids_from_numpy(read_whole(store, "ids/items", (n_items,))),
-            catalogue=pq.read_table(path / CATALOGUE_FILE, page_checksum_verification=True)
-            if attributes["has_catalogue"]
+            user_ids=ids_from_numpy(read_whole(store, "ids/users", (n_users,), ids)),
+            item_ids=ids_from_numpy(read_whole(store, "ids/items", (n_items,), ids)),
+            catalogue=check_catalogue(
+                read_table(where, CATALOGUE_FILE, manifest.tables.get(CATALOGUE_FILE)), n_items, where
+            )
+            if manifest.has_catalogue
             else None,
         )
     except NewerFormatError as error:
@@ -118,12 +150,10 @@ def read_model(path: Path) -> StoredModel:
             error.found, where=error.where, expected=error.expected, remedy="Update daskals, or train it anew"
         ) from error
     except StoreError as error:
-        raise ModelError(
-            error.found, where=error.where, expected=error.expected, remedy="Restore it, or train it anew"
-        ) from error
-    except (KeyError, TypeError, OSError, pa.ArrowException) as error:
+        raise ModelError(error.found, where=error.where, expected=error.expected, remedy=_REMEDY) from error
+    except (OSError, pa.ArrowException) as error:
         raise ModelError(
             f"is incomplete or damaged ({type(error).__name__}: {error})",
             where=where,
-            remedy="Restore it, or train it anew",
+            remedy=_REMEDY,
         ) from error

@@ -16,7 +16,7 @@ from daskals.store.layout import Manifest, group_of
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import VERSIONS
 from daskals.store.versions import new_version_folder
-from daskals.store.writer import write_catalogue, writing
+from daskals.store.writer import write_catalogue, write_manifest, writing
 from daskals.types import SIDES, Float32, Int64, Side
 
 
@@ -69,5 +69,5 @@ def write_version(root: Path, number: int, content: Content) -> RatingsStore:
         scale = [float(rating) for rating in content.scale]
         hashed = hash_parts({**digests, "scale": scale, "n_input": content.manifest.n_input})
         manifest = replace(content.manifest, scale=scale, content_hash=hashed)
-        pool.submit(write_group, store, "", manifest.to_attributes()).result()
+        pool.submit(write_manifest, store, folder, manifest).result()
     return open_store(root / VERSIONS / f"{number:06d}")

@@ -8,19 +8,38 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import zarr
 from numpy.typing import NDArray
 
-from daskals.errors import StoreError
-from daskals.store.arrays import open_array, open_for_reading, read_array, read_attributes, read_whole
+from daskals.errors import StoreError, without_secrets
+from daskals.store.arrays import (
+    TEXT,
+    open_array,
+    open_for_reading,
+    read_array,
+    read_attributes,
+    read_whole,
+)
 from daskals.store.genres import Genres
 from daskals.store.ids import ids_from_numpy
-from daskals.store.layout import CATALOGUE_FILE, TAGS_FILE, Manifest, group_of
-from daskals.store.remote import HEAD, holds, is_url, place_of, read_file
+from daskals.store.layout import CATALOGUE_FILE, TAGS_FILE, Manifest, check_sealed, group_of
+from daskals.store.named_places import VARIABLE, find_named, remember_named
+from daskals.store.ranges import check_below, check_finite, check_starts
+from daskals.store.remote import HEAD, holds, is_url, place_of
+from daskals.store.tables import check_catalogue, read_table
 from daskals.types import Float32, Int64, RatingsBlock, Side, UInt8
 
 _EXTRA_COLUMNS = ("timestamps", "positions")
+
+_KINDS = {
+    "indptr": "int64",
+    "indices": "int32",
+    "positions": "int64",
+    "timestamps": "int64",
+    "weights": "float32",
+    "predefined_test": "uint8",
+}
+"""Kinds of a side's columns, but for the values, which are codes or ratings themselves."""
 
 
 class StoredRows(NamedTuple):
@@ -49,6 +68,8 @@ class RatingsStore:
     ----------
     path
         Folder of the store, or an address such as `s3://BUCKET/NAME`.
+    keeps_splits
+        Whether splits that are made of it may be written beside it, rather than to the user's cache.
 
     Raises
     ------
@@ -56,8 +77,9 @@ class RatingsStore:
         If there is no store, one of a newer format, or its address cannot be reached.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, keeps_splits: bool = True) -> None:
         self.path = place_of(path)
+        self.keeps_splits = keeps_splits
         _check_place(self.path)
         self._store = open_for_reading(self.path)
         self._arrays: dict[str, zarr.Array[Any]] = {}
@@ -65,7 +87,7 @@ class RatingsStore:
 
     def __repr__(self) -> str:
         return (
-            f"RatingsStore({self.path!r}: {self.n_ratings:,} ratings, "
+            f"RatingsStore({without_secrets(self.path)!r}: {self.n_ratings:,} ratings, "
             f"{self.n_users:,} users, {self.n_items:,} items)"
         )
 
@@ -197,8 +219,17 @@ class RatingsStore:
 
     def read_starts(self, side: Side, start: int, stop: int) -> Int64:
         """Return where rows start to stop begin in their side, and where the last ends, (rows + 1,)."""
-        array = self._array(f"{group_of(side)}/indptr", self.n_rows(side) + 1)
-        return read_array(array, start, stop + 1)
+        n_rows, name = self.n_rows(side), f"{group_of(side)}/indptr"
+        starts = read_array(self._array(name, n_rows + 1, _KINDS["indptr"]), start, stop + 1)
+        check_starts(
+            starts,
+            first=None if start else 0,
+            last=self.n_ratings,
+            is_end=stop == n_rows,
+            name=name,
+            where=self.path,
+        )
+        return starts
 
     def indptr_at(self, side: Side, row: int) -> int:
         """Return where one row begins among all ratings of its side."""
@@ -212,7 +243,20 @@ class RatingsStore:
                 where=self.path,
                 expected="a store made from a source with timestamps",
             )
-        return read_array(self._array(f"{group_of(side)}/{name}", self.n_ratings), first, last)
+        path = f"{group_of(side)}/{name}"
+        kind = _KINDS.get(name, "uint8" if len(self.scale) else "float32")
+        values = read_array(self._array(path, self.n_ratings, kind), first, last)
+        if name in ("values", "weights") and kind == "float32":
+            check_finite(values, name=path, where=self.path, least=0.0 if name == "weights" else None)
+        elif name != "timestamps":
+            check_below(values, self._stop_of(side, name), name=path, where=self.path)
+        return values
+
+    def _stop_of(self, side: Side, name: str) -> int:
+        """Return what every number of a column is below."""
+        if name == "indices":
+            return self.n_items if side == "user" else self.n_users
+        return {"positions": self.n_input, "values": len(self.scale), "predefined_test": 2}[name]
 
     def predefined_test(self) -> UInt8 | None:
         """Return 1 for each rating that the source's own split tests, in user order; None without one."""
@@ -231,44 +275,67 @@ class RatingsStore:
         return self._read_ids("item")
 
     def genres(self) -> Genres:
-        """Return the genres of the items as compressed rows, and their names."""
-        indptr = read_whole(self._store, "genres/indptr", self.n_items + 1)
-        indices = read_whole(self._store, "genres/indices", int(indptr[-1]))
-        return Genres(indptr, indices, list(read_attributes(self._store, "genres")["names"]))
+        """Return genres of the items as compressed rows, and their names; raise StoreError where damaged."""
+        attributes = read_attributes(self._store, "genres")
+        check_sealed(attributes, f"{self.path}/genres")
+        names = attributes.get("names")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise StoreError(
+                "the names of its genres are damaged", where=self.path, expected="a list of texts"
+            )
+        indptr = read_whole(self._store, "genres/indptr", self.n_items + 1, ("int64",))
+        last = int(indptr[-1])
+        check_starts(indptr, first=0, last=last, is_end=True, name="genres/indptr", where=self.path)
+        indices = read_whole(self._store, "genres/indices", last, ("int32",))
+        check_below(indices, len(names), name="genres/indices", where=self.path)
+        return Genres(indptr, indices, names)
 
     def catalogue(self) -> pa.Table | None:
         """Return title, year, genres and links of the items, by row, or None where there are none."""
-        return self._read_table(CATALOGUE_FILE) if self._manifest.has_catalogue else None
+        if not self._manifest.has_catalogue:
+            return None
+        return check_catalogue(self._read_table(CATALOGUE_FILE), self.n_items, self.path)
 
     def tags(self) -> pa.Table | None:
         """Return the tags of the source, or None where it has none."""
         return self._read_table(TAGS_FILE) if self._manifest.has_tags else None
 
-    def _array(self, name: str, length: int) -> zarr.Array[Any]:
+    def _array(self, name: str, length: int, kind: str) -> zarr.Array[Any]:
         if name not in self._arrays:
-            self._arrays[name] = open_array(self._store, name, length)
+            self._arrays[name] = open_array(self._store, name, length, (kind,))
         return self._arrays[name]
 
     def _read_ids(self, side: Side) -> pa.Array:
-        return ids_from_numpy(read_whole(self._store, f"ids/{group_of(side)}", self.n_rows(side)))
+        kinds = ("int64", TEXT)
+        return ids_from_numpy(read_whole(self._store, f"ids/{group_of(side)}", self.n_rows(side), kinds))
 
     def _read_table(self, name: str) -> pa.Table:
-        try:
-            source = (
-                pa.BufferReader(read_file(self.path, name)) if is_url(self.path) else Path(self.path) / name
-            )
-            return pq.read_table(source, page_checksum_verification=True)
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(
-                f"{name} is missing or damaged ({error})",
-                where=self.path,
-                remedy="Restore it from a copy, or make the store anew from its source",
-            ) from error
+        return read_table(self.path, name, self._manifest.tables.get(name))
 
 
 def open_store(path: str | Path) -> RatingsStore:
-    """Open a ratings store; see `RatingsStore`."""
+    """Open a ratings store that somebody names; see `RatingsStore`."""
+    remember_named(place_of(path))
     return RatingsStore(path)
+
+
+def open_recorded(place: str) -> RatingsStore:
+    """Open a store that a file names and not the user: nothing is written beside it.
+
+    Raises StoreError for an address that nobody named in this process nor in `DASKALS_STORES`: whoever wrote
+    the file would have us ask it. A folder is only read.
+    """
+    if not is_url(place):
+        return RatingsStore(place, keeps_splits=False)
+    named = find_named(place)
+    if named is None:
+        raise StoreError(
+            "nobody named this address here",
+            where=place,
+            expected="a folder, or an address that you named",
+            remedy=f"If you trust it, name it in the variable {VARIABLE}",
+        )
+    return RatingsStore(named)
 
 
 def _check_place(place: str) -> None:
@@ -283,7 +350,7 @@ def _check_place(place: str) -> None:
         raise StoreError("does not exist", where=str(path), expected=expected, remedy=remedy)
     if not path.is_dir():
         raise StoreError("is a file", where=str(path), expected=expected, remedy=remedy)
-    if not (path / HEAD).exists():
+    if not (path / HEAD).is_file():
         names = sorted(entry.name for entry in path.iterdir())
         found = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
         raise StoreError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from daskals.store.arrays import (
     write_group,
 )
 from daskals.store.atomic_folder import staged_directory
-from daskals.store.layout import CHUNK_RATINGS, SPLIT_FORMAT, check_version, group_of
+from daskals.store.checked import checked
+from daskals.store.layout import CHUNK_RATINGS, SPLIT_FORMAT, Count, Finite, check_version, group_of
+from daskals.store.ranges import check_below
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import holds, is_url, put_folder
 from daskals.store.standard import standard_of
@@ -47,6 +50,18 @@ from daskals.types import (
 _CODES = 256
 _VERSION = 1
 _RATINGS_AT_ONCE = 1 << 22
+_REMEDY = "Remove it: it is made anew when it is asked for"
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """How many ratings each part has, and the mean of those that train."""
+
+    n_train: Count
+    n_validation: Count
+    n_test: Count
+    mean: Finite
+    n_fold_in: Count = 0
 
 
 class Split:
@@ -56,34 +71,38 @@ class Split:
         self.key = key
         self._ratings = store
         place = _find_split(store, key)
+        self._place = place
         self._store = open_for_reading(place)
-        self._attributes = read_attributes(self._store, "")
-        check_version(self._attributes, SPLIT_FORMAT, place)
+        attributes = read_attributes(self._store, "")
+        check_version(attributes, SPLIT_FORMAT, place)
+        self._sizes = checked(
+            _Sizes, attributes, place, StoreError, expected="attributes of a split", remedy=_REMEDY
+        )
 
     @property
     def n_train(self) -> int:
         """Number of training ratings."""
-        return int(self._attributes["n_train"])
+        return self._sizes.n_train
 
     @property
     def n_validation(self) -> int:
         """Number of validation ratings."""
-        return int(self._attributes["n_validation"])
+        return self._sizes.n_validation
 
     @property
     def n_test(self) -> int:
         """Number of test ratings."""
-        return int(self._attributes["n_test"])
+        return self._sizes.n_test
 
     @property
     def n_fold_in(self) -> int:
         """Number of ratings of held-out users from which they are folded in."""
-        return int(self._attributes.get("n_fold_in", 0))
+        return self._sizes.n_fold_in
 
     @property
     def mean(self) -> float:
         """Mean of the training ratings, correctly rounded."""
-        return float(self._attributes["mean"])
+        return self._sizes.mean
 
     @cached_property
     def standard(self) -> Standard:
@@ -119,14 +138,17 @@ class Split:
 
     def parts(self, side: Side, start_nnz: int, stop_nnz: int) -> UInt8:
         """Return the parts of ratings [start_nnz, stop_nnz) of a side's order, one a rating."""
-        array = open_array(self._store, group_of(side), self._ratings.n_ratings)
-        return read_array(array, start_nnz, stop_nnz)
+        name = group_of(side)
+        array = open_array(self._store, name, self._ratings.n_ratings, ("uint8",))
+        parts = read_array(array, start_nnz, stop_nnz)
+        check_below(parts, FOLD_IN + 1, name=name, where=self._place)
+        return parts
 
 
 def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
     """Return a store's split under a protocol; make it if it is not there.
 
-    It is kept with the store, or, where that cannot be written, in a cache of this user. Several
+    It is kept with the store, or, where that cannot or shall not be written, in a cache of this user. Several
     processes may make it at once: the first to finish publishes, all get the same.
 
     Raises DataError if the ratings cannot be split that way; StoreError if the store is damaged; OutputError
@@ -139,7 +161,12 @@ def ensure_split(store: RatingsStore, spec: SplitSpec) -> Split:
         if any(holds(place) for place in _split_places(store, key)):
             raise
     parts = _compute_user_parts(store, spec)
-    by_place = np.zeros(store.n_input, dtype=np.uint8)
+    try:
+        by_place = np.zeros(store.n_input, dtype=np.uint8)
+    except MemoryError:
+        raise StoreError(
+            f"its input had {store.n_input:,} rows, more than memory has room for", where=store.path
+        ) from None
     by_place[store.read_column("user", "positions", 0, store.n_ratings)] = parts
     values = store.read_column("user", "values", 0, store.n_ratings)
     item_positions = store.read_column("item", "positions", 0, store.n_ratings)
@@ -247,6 +274,7 @@ def _find_split(store: RatingsStore, key: str) -> str:
 
 def _write_parts(store: RatingsStore, key: str, parts: dict[Side, UInt8], attributes: dict[str, Any]) -> None:
     places = _split_places(store, key)
+    places = places if store.keeps_splits else places[1:]
     for place in places:
         try:
             if is_url(place):

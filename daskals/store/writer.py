@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +26,7 @@ from daskals.store.genres import encode_genres
 from daskals.store.ids import ids_to_numpy
 from daskals.store.layout import CATALOGUE_FILE, FORMAT, TAGS_FILE, Manifest, group_of
 from daskals.store.reader import RatingsStore, open_store
+from daskals.store.tables import table_digest
 from daskals.store.versions import is_store
 from daskals.types import SIDES, Float32, Int32, Side, UInt8
 
@@ -93,7 +95,7 @@ def write_store(
             digests |= {f"{group_of(side)}/{name}": digest for name, digest in written.result().items()}
         manifest = _describe(table, columns, digests, dict(lineage or {}))
         # the group's own attributes come last: without them nothing in the folder counts as a store
-        pool.submit(write_group, store, "", manifest.to_attributes()).result()
+        pool.submit(write_manifest, store, folder, manifest).result()
     return open_store(target)
 
 
@@ -252,6 +254,13 @@ def write_catalogue(
         if content is not None:
             pq.write_table(content, folder / file, compression="zstd", write_page_checksum=True)
     return digests
+
+
+def write_manifest(store: Store, folder: Path, manifest: Manifest) -> None:
+    """Write a store's own attributes, with the checksums of the tables that its folder holds by now."""
+    found = [name for name in (CATALOGUE_FILE, TAGS_FILE) if (folder / name).is_file()]
+    tables = {name: table_digest(folder / name) for name in found}
+    write_group(store, "", replace(manifest, tables=tables).to_attributes())
 
 
 def _describe(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daskals.cluster import interruption
-from daskals.errors import DaskalsError, OutputError
+from daskals.errors import DaskalsError, OutputError, without_secrets
 from daskals.store.lock import process_start
 from daskals.training.events import EpochFinished, Event, PhaseStarted
 
@@ -89,7 +89,7 @@ class EventLog:
         )
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(text + "\n")
+                file.write(without_secrets(text) + "\n")
         except OSError as error:
             raise OutputError.unwritable("file", self.path, error) from error
 

@@ -15,9 +15,10 @@ from daskals.analysis.eda import explore
 from daskals.analysis.powerlaw import fit_power_law
 from daskals.errors import ConfigError
 from daskals.ingest import resolve_store
-from daskals.plots.page import Section, text_of, write_page
+from daskals.plots.page import Section, write_page
 from daskals.plots.requirements import require
 from daskals.plots.style import plain
+from daskals.ratings.shown_text import in_html
 from jobs import eda
 from tests.cases.insight_cases import HOSTILE, bare_table, check_page, hostile_table, stored
 
@@ -170,7 +171,7 @@ def test_what_is_not_installed_is_named() -> None:
 
 def test_text_for_figures_and_pages(tmp_path: Path) -> None:
     assert plain("a$b\n\x00c" + "x" * 100, 10) == r"a\$b cxxxx…"
-    assert text_of("<\ud800\x01>") == "&lt;?\N{REPLACEMENT CHARACTER}&gt;"
+    assert in_html("<\ud800\x01>") == "&lt;\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}&gt;"
     write_page(
         tmp_path / "page.html", "t", "i", [Section("h", columns=("a", "b"), rows=[(True, None), (1234, 0.5)])]
     )

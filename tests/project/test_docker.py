@@ -111,6 +111,9 @@ def test_docker_compose_accepts_the_files(debian_tool, name: str) -> None:
     services = yaml.safe_load(found.stdout)["services"]
     for service, content in services.items():
         assert content["image"] == "daskals:latest", service
+        assert content["read_only"], service
+        assert content["cap_drop"] == ["ALL"], service
+        assert content["security_opt"] == ["no-new-privileges:true"], service
         assert content["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, service
         assert any("/data" in str(volume) for volume in content["volumes"]), service
         for port in content.get("ports", []):

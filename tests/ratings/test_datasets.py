@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from daskals.errors import DatasetError, OutputError
+from daskals.ratings import datasets
 from daskals.ratings.datasets import (
     DATASETS,
     SYNTHETIC_DATASETS,
@@ -200,6 +201,15 @@ def test_archive_put_by_hand__checked_against_its_md5(own_cache):
         fetch_dataset("ml-1m")
     (own_cache / "datasets" / "ml-1m.zip.md5").write_bytes(md5_line(archive()))
     assert fetch_dataset("ml-1m").is_dir()
+
+
+def test_archive_put_by_hand__of_any_size(own_cache, monkeypatch):
+    put_by_hand(own_cache, archive({"ml-1m/ratings.csv": RATINGS, "ml-1m/zeros": bytes(1 << 20)}))
+    monkeypatch.setattr(datasets, "MOST_UNPACKED_BYTES", 1 << 19)
+    with pytest.raises(
+        DatasetError, match=r"the archive would unpack to 1,048,\d+ bytes; expected a MovieLens"
+    ):
+        fetch_dataset("ml-1m")
 
 
 @pytest.mark.parametrize(

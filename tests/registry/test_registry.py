@@ -32,6 +32,7 @@ from daskals.registry.leases import removing, using
 from daskals.registry.registry import Registry
 from jobs.models import main
 from tests.cases.registry_cases import (
+    FILES,
     content_of,
     fresh_bucket_url,
     make_artifact,
@@ -164,8 +165,8 @@ def test_collection_keeps_what_aliases_history_and_age_protect(registry, tmp_pat
 def test_collection_removes_what_a_killed_publisher_left(registry, tmp_path) -> None:
     kept = publish(registry, tmp_path, 1).id
     registry.promote(kept)
-    registry.storage.put_tree("files/v-0123456789ab.attempt", make_artifact(tmp_path / "left", 9))
-    registry.storage.put_tree(f"files/{kept}.attempt", make_artifact(tmp_path / "again", 1))
+    registry.storage.put_tree("files/v-0123456789ab.attempt", make_artifact(tmp_path / "left", 9), FILES)
+    registry.storage.put_tree(f"files/{kept}.attempt", make_artifact(tmp_path / "again", 1), FILES)
     with using(registry.storage, "v-0123456789ab"):
         collect(registry, min_age=AT_ONCE)
         assert len(registry.storage.names("files")) == 2  # the one under way stays

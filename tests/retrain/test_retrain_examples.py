@@ -115,6 +115,19 @@ def validate(document: object) -> None:
     kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
+def check_locked_up(pod: dict) -> None:
+    """Nothing of a pod is writable but its volumes, and it has no rights that it does not need."""
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not pod["automountServiceAccountToken"]
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
 def test_kubernetes_reads_the_nightly_job() -> None:
     documents = list(yaml.safe_load_all((EXAMPLES / "kubernetes" / "nightly.yaml").read_text()))
     assert [document["kind"] for document in documents] == ["CronJob", "PersistentVolumeClaim"]
@@ -123,6 +136,7 @@ def test_kubernetes_reads_the_nightly_job() -> None:
     job = documents[0]["spec"]
     assert next_times(job["schedule"], 1) == ["Wed 01 02:30"]
     pod = job["jobTemplate"]["spec"]["template"]["spec"]
+    check_locked_up(pod)
     (container,) = pod["containers"]
     (rule,) = job["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     assert rule["onExitCodes"] == {"containerName": container["name"], "operator": "In", "values": [10, 20]}
@@ -134,7 +148,10 @@ def test_kubernetes_reads_the_nightly_job() -> None:
 
 def test_kubernetes_reads_the_pods_of_the_dask_cluster() -> None:
     """The operator's own schema is not in the validator: its pods and service are what it passes on."""
-    document = yaml.safe_load((EXAMPLES / "kubernetes" / "daskcluster.yaml").read_text())
+    text = (EXAMPLES / "kubernetes" / "daskcluster.yaml").read_text()
+    document, policy = yaml.safe_load_all(text)
+    validate(policy)
+    assert (policy["kind"], policy["spec"]["policyTypes"]) == ("NetworkPolicy", ["Ingress"])
     assert (document["apiVersion"], document["kind"]) == ("kubernetes.dask.org/v1", "DaskCluster")
     spec = document["spec"]
     assert spec.keys() == {"worker", "scheduler"}
@@ -142,6 +159,7 @@ def test_kubernetes_reads_the_pods_of_the_dask_cluster() -> None:
     for role in ("worker", "scheduler"):
         validate({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec[role]["spec"]})
         assert spec[role]["spec"]["containers"][0]["args"][:2] == ["dask", role]
+        check_locked_up(spec[role]["spec"])
     service = spec["scheduler"]["service"]
     validate({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service})
     nightly = (EXAMPLES / "kubernetes" / "nightly.yaml").read_text()

@@ -13,7 +13,7 @@ from daskals.cluster.connect import available_cores
 from daskals.kernels.data.csr import compact_part
 from daskals.kernels.statistics.leverages import leverages
 from daskals.model.fitted import Model
-from daskals.model.training_ratings import open_history
+from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
@@ -92,7 +92,7 @@ def read_rated(model: Model) -> Rated:
 
     Raises StoreError if the ratings are gone, or are others by now.
     """
-    data = model.report["data"]
+    data = training_data(model.report)
     store = open_history(data, "Restore it: what does not fit is looked for among those ratings")
     split = ensure_split(store, SplitSpec(**data["split"]))
     found = store.read("user", 0, store.n_users, ("timestamps",) if store.has_timestamps else ())

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from daskals.analysis.anomalies.find import LISTS, Anomalies
 from daskals.analysis.missing import Numbers, is_missing
 from daskals.errors import ConfigError
-from daskals.model.training_ratings import open_history
+from daskals.model.training_ratings import open_history, training_data
+from daskals.ratings.shown_text import in_csv
 from daskals.types import Float64, Side
 
 FILTERS = ("shilling", "users", "shared")
@@ -100,7 +101,7 @@ def write_cleaned(found: Anomalies, names: tuple[str, ...], folder: Path) -> int
 
     Raises StoreError if the ratings are gone.
     """
-    data = found.model.report["data"]
+    data = training_data(found.model.report)
     store = open_history(data, "Restore it: the ratings are written from there")
     stored = store.read("user", 0, store.n_users, ("timestamps",) if store.has_timestamps else ())
     block = stored.block
@@ -123,6 +124,10 @@ def write_cleaned(found: Anomalies, names: tuple[str, ...], folder: Path) -> int
     removed = table.filter(pa.array(gone)).append_column(
         "reason", pa.array(reasons[users[gone]], pa.string())
     )
+    # for people to look through; the ratings that stay are for programs, which look their ids up as they are
+    for place, name in enumerate(("user", "item")):
+        if pa.types.is_string(removed[name].type):
+            removed = removed.set_column(place, name, pa.array(map(in_csv, removed[name].to_pylist())))
     arrow_csv.write_csv(removed, folder / "removed.csv")
     return int(gone.sum())
 

@@ -9,7 +9,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.errors import ModelError
 from daskals.ratings.liking import liked_from
+from daskals.store.checked import checked
 from daskals.types import Float32, Int64
 
 HALF_STARS = 4.5
@@ -128,10 +130,22 @@ class Order:
         return {"order": asdict(self.settings)}
 
     @classmethod
-    def from_stored(cls, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> Self:
-        """Build from what a model folder holds; see `arrays` and `attributes`."""
+    def from_stored(
+        cls, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any], where: str
+    ) -> Self:
+        """Build from what the model folder `where` holds; see `arrays` and `attributes`.
+
+        Raises ModelError for damaged attributes.
+        """
         return cls(
-            OrderSettings(**attributes["order"]),
+            checked(
+                OrderSettings,
+                attributes.get("order"),
+                where,
+                ModelError,
+                expected="the weights of an order",
+                remedy="Restore it, or train it anew",
+            ),
             items=arrays["order/items"],
             products=arrays["order/products"],
             scale=arrays["order/scale"],
