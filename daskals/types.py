@@ -78,8 +78,50 @@ class RatingsBlock(NamedTuple):
         return np.bincount(rows, self.weights.astype(np.float64), self.n_rows).astype(np.float64)
 
 
+class Curve(NamedTuple):
+    """A rising function that training sees ratings through, and that predictions come back by.
+
+    Attributes
+    ----------
+    name
+        "log1p", log(1 + rating), or "rank", the share of the training ratings below, half of its equals
+        with them.
+    ratings, places
+        Of ranks: some ratings, ascending, and theirs; between them it is straight, beyond them flat.
+    """
+
+    name: str
+    ratings: tuple[float, ...] = ()
+    places: tuple[float, ...] = ()
+
+    def of(self, ratings: Float32 | Float64) -> Float64:
+        """Return ratings, of any shape, as training sees them."""
+        exact = np.asarray(ratings, np.float64)
+        seen = np.log1p(exact) if self.name == "log1p" else np.interp(exact, self.ratings, self.places)
+        return np.asarray(seen, np.float64)
+
+    def back(self, seen: Float32 | Float64) -> Float64:
+        """Return what training sees, of any shape, as ratings."""
+        exact = np.asarray(seen, np.float64)
+        if self.name == "log1p":
+            return np.asarray(np.expm1(np.minimum(exact, _HIGHEST_LOG)), np.float64)
+        return np.asarray(np.interp(exact, self.places, self.ratings), np.float64)
+
+    def deviation_back(self, seen: Float32, deviations: Float32) -> Float32:
+        """Return deviations about what is seen in ratings: half of what lies between both sides of it.
+
+        All have shape (pairs,).
+        """
+        low, high = self.back(seen - deviations), self.back(seen + deviations)
+        return np.asarray(0.5 * (high - low), np.float32)
+
+
+_HIGHEST_LOG = 88.0
+"""Whose rating float32 still holds."""
+
+
 class Standard(NamedTuple):
-    """What ratings are measured from and in: y = (r - centre) / deviation.
+    """What ratings are measured from and in: y = (r - centre) / deviation, r what `curve` makes of a rating.
 
     Factors of y times √deviation, and its biases times deviation, are those of r. Ratings that are all the
     same (`is_constant`) have no deviation, and are measured in 1.
@@ -88,10 +130,7 @@ class Standard(NamedTuple):
     centre: float
     deviation: float
     is_constant: bool = False
-
-    def of(self, rating: float) -> float:
-        """Return a rating as it is measured."""
-        return (rating - self.centre) / self.deviation
+    curve: Curve | None = None
 
 
 AS_RATED = Standard(0.0, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,12 @@ import click
 
 from daskals.bench.config import BenchConfig, machine_cores
 from daskals.config import TrainConfig
+from daskals.errors import ConfigError
 from jobs._command import field_options, given, shared_options
 from jobs._terminal import say
 
 if TYPE_CHECKING:
+    from daskals.bench.defaults import Keep, Regret
     from daskals.bench.epoch import Result
     from daskals.bench.run import Bench
 
@@ -144,9 +147,22 @@ def topk(*, peers: bool, **options: Any) -> None:
     "--data", type=click.Path(path_type=Path), help="Real ratings, for seven sets beside the planted ones."
 )
 @click.option("--only", metavar="NAMES", help="Measure only these sets, with commas between.")
+@click.option(
+    "--keep",
+    type=click.Choice(["rows", "others"]),
+    help="Go on with the file of --json: keep its rows, or only what the other models came to there, so that "
+    "just the default is measured anew.",
+)
 @field_options(TrainConfig, ("rank", "test_fraction", "seed", "time_budget"))
 @shared_options(json_file="File for the figures.")
-def defaults(*, data: Path | None, only: str | None, json_file: Path | None, **options: Any) -> None:
+def defaults(
+    *,
+    data: Path | None,
+    only: str | None,
+    keep: Keep | None,
+    json_file: Path | None,
+    **options: Any,
+) -> None:
     """Hold the default model against this project's own models, each tuned on validation.
 
     On planted sets that differ in shape, and on what real ratings become in other units. RMSE of the test
@@ -154,24 +170,30 @@ def defaults(*, data: Path | None, only: str | None, json_file: Path | None, **o
     """
     # an order is not measured here
     config = TrainConfig.parse({"test_fraction": 0.2, **given(options), "order": "rating"})
-    from daskals.bench.defaults import measure_defaults
+    from daskals.bench.defaults import measure_defaults, measured_before
     from daskals.bench.machine import describe_host
     from daskals.bench.report import check_writable, write_json
     from jobs._bench_table import print_regrets
 
     check_writable(json_file, "--json")
     names = [] if only is None else [name.strip() for name in only.split(",")]
-    found = []
-    for one in measure_defaults(names, data, config, lambda text: say(text, err=True)):
-        found.append(one)
+    before: dict[str, Regret] = {}
+    if keep is not None and json_file is None:
+        raise ConfigError("found --keep without --json", where="--keep", expected="the file to go on with")
+    if keep is not None and json_file is not None and json_file.exists():
+        before = measured_before(json_file, config)
+    found = dict(before)
+    tell = functools.partial(say, err=True)
+    for one in measure_defaults(names, data, config, tell, before, keep or "rows"):
+        found[one.name] = one
         if json_file is not None:  # after every set: a long measurement that is stopped keeps what it has
             report = {
                 "command": "defaults",
                 "config": config.as_report(),
                 "machine": describe_host(machine_cores()),
             }
-            write_json({**report, "results": [one.as_report() for one in found]}, json_file)
-    print_regrets(found)
+            write_json({**report, "results": [row.as_report() for row in found.values()]}, json_file)
+    print_regrets(list(found.values()))
 
 
 if __name__ == "__main__":

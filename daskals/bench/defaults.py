@@ -7,11 +7,13 @@ best of them. The sets are planted ones, and of real ratings what units and shap
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -30,6 +32,11 @@ from daskals.store.reader import RatingsStore
 
 N_FEW_USERS = 100
 BY_TIME = "last-fifth"
+DECIDES = ("rank", "test_fraction", "seed", "time_budget")
+"""The options that figures follow from."""
+
+Keep: TypeAlias = Literal["rows", "others"]
+"""What of an earlier measurement stays: whole rows, or what the models beside the default came to."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,55 @@ class Regret:
         """Return the figures, ready for JSON."""
         return {**asdict(self), "best": self.best, "regret": self.regret}
 
+    @property
+    def sentence(self) -> str:
+        """One line for the screen."""
+        return (
+            f"{self.name}: {self.chosen} {self.default:.5g}, best of the others {self.best} "
+            f"{self.alternatives[self.best]:.5g}, regret {100 * self.regret:+.2f} %"
+        )
+
+
+def measured_before(path: Path, config: TrainConfig) -> dict[str, Regret]:
+    """Read the rows of an earlier measurement, by the names of their sets.
+
+    Parameters
+    ----------
+    path
+        The JSON file of `jobs.bench defaults`.
+    config
+        The options of this measurement, which that one's must be.
+
+    Raises
+    ------
+    ConfigError
+        If the file is not one, or of other options.
+    """
+    try:
+        report = json.loads(path.read_text())
+        rows = {
+            one["name"]: Regret(**{name: one[name] for name in Regret.__dataclass_fields__})
+            for one in report["results"]
+        }
+        before = report["config"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"cannot read the measurement to keep: {type(error).__name__}",
+            where=str(path),
+            expected="the file that --json wrote",
+            remedy="Leave --keep out",
+        ) from None
+    now = config.as_report()
+    differing = [name for name in DECIDES if before.get(name) != now[name]]
+    if differing:
+        raise ConfigError(
+            f"it was measured with {differing[0]} {before.get(differing[0])}",
+            where=str(path),
+            expected=f"{now[differing[0]]}, as now",
+            remedy="Give the same options, or leave --keep out",
+        )
+    return rows
+
 
 def set_names(data: str | Path | None) -> list[str]:
     """Return the names of all sets: the planted ones and, with `data`, what real ratings become."""
@@ -74,7 +130,12 @@ def set_names(data: str | Path | None) -> list[str]:
 
 
 def measure_defaults(
-    names: Sequence[str], data: str | Path | None, config: TrainConfig, tell: Callable[[str], None]
+    names: Sequence[str],
+    data: str | Path | None,
+    config: TrainConfig,
+    tell: Callable[[str], None],
+    before: Mapping[str, Regret] = MappingProxyType({}),
+    keep: Keep = "rows",
 ) -> Iterator[Regret]:
     """Measure one set after the other.
 
@@ -85,7 +146,10 @@ def measure_defaults(
     config
         Split, seed, rank and time budget of every model.
     tell
-        Called with what is being done.
+        Called with what is being done, and with what each set came to.
+    before, keep
+        Rows of an earlier measurement, by set, and what of them is not measured again: the whole row, or
+        what the other models came to.
 
     Raises
     ------
@@ -105,6 +169,9 @@ def measure_defaults(
     real = _frames_of(read_table(data, ReadConfig())) if data is not None else None
     with connect(ClusterConfig(dashboard_address=None)) as cluster:
         for name in names:
+            if name in before and keep == "rows":
+                yield before[name]
+                continue
             if name in PLANTED:
                 planted = PLANTED[name]()
                 frame, catalogue = planted.frame, planted.catalogue
@@ -113,21 +180,32 @@ def measure_defaults(
                 frame, catalogue = _VARIANTS[name](real[0]), real[1]
             update = {"split": "time"} if name == BY_TIME else {}
             with open_ratings(frame, ReadConfig(), catalogue) as store:
-                yield _measure(cluster, store, name, config.model_copy(update=update), tell)
+                others = before[name].alternatives if name in before else None
+                found = _measure(cluster, store, name, config.model_copy(update=update), tell, others)
+            tell(found.sentence)
+            yield found
 
 
 def _measure(
-    cluster: Cluster, store: RatingsStore, name: str, config: TrainConfig, tell: Callable[[str], None]
+    cluster: Cluster,
+    store: RatingsStore,
+    name: str,
+    config: TrainConfig,
+    tell: Callable[[str], None],
+    alternatives: dict[str, float] | None,
 ) -> Regret:
     tell(f"{name}: {store.n_ratings:,} ratings, the default …")
     started = time.perf_counter()
     report = fit(store, config, cluster.client).report
     seconds = time.perf_counter() - started
-    tell(f"{name}: {report['config']['model']}, {report['test_rmse']:.5f}; the others …")
-    alternatives = {
-        str(tuned.model): float(fit(store, tuned, cluster.client).report["test_rmse"])
-        for tuned in TunedModels(cluster, store, config).configs()
-    }
+    why = report["selection"]["why"]
+    tell(f"{name}: {report['config']['model']}, {report['test_rmse']:.5f} in {seconds:.0f} s ({why})")
+    if alternatives is None:
+        tell(f"{name}: the others …")
+        alternatives = {
+            str(tuned.model): float(fit(store, tuned, cluster.client).report["test_rmse"])
+            for tuned in TunedModels(cluster, store, config).configs()
+        }
     default, chosen = float(report["test_rmse"]), str(report["config"]["model"])
     return Regret(name, store.n_ratings, default, chosen, seconds, alternatives)
 

@@ -274,6 +274,12 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
         description="Once the model is judged, train it again on all ratings with what was found, and keep "
         "that one; the report tells the figures of the one that was judged.",
     )
+    transform: Literal["none", "log1p", "rank"] = Field(
+        "none",
+        description="What training sees of a rating: itself, log(1 + rating), as suits counts over decades, "
+        "or its rank among those of training. Predictions, intervals, errors and stars come back as ratings; "
+        "an epoch's figures are of what training sees.",
+    )
     time_budget: float = Field(
         120.0,
         ge=0,
@@ -298,6 +304,11 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
             raise ValueError(
                 "columns: no column named for rating; name one, or add --model=ials, which learns from "
                 "observations without ratings"
+            )
+        if self.transform != "none" and (self.model == "ials" or self.likelihood == "censored"):
+            what = "ials, whose --confidence takes logarithms" if self.model == "ials" else "a censored scale"
+            raise ValueError(
+                f"transform: found {self.transform}, which does not go with {what}; leave one out"
             )
         if self.model == "ials" and (self.patience is not None or self.monitor_test):
             name = "patience" if self.patience is not None else "monitor_test"

@@ -41,7 +41,7 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
     scored = model.scored
     for start, stop in plan_blocks(split.train_counts("user"), model.rank):
         block = load_block(str(store.path), "user", start, stop, split.key, part)
-        if model.samples is not None and model.samples.ends is not None:
+        if model.tells_otherwise:
             total = total.plus(_pair_errors(model, block))
             continue
         total = total.plus(

@@ -74,10 +74,11 @@ def baseline_notes(model: Model) -> list[str]:
     report, notes = model.report, []
     standard, highest = report["standard"], model.limits[1]
     above = (highest - standard["centre"]) / standard["deviation"]
-    if above > FAR_ABOVE and report["config"]["model"] != "ials":
+    if above > FAR_ABOVE and report["config"]["model"] != "ials" and model.curve is None:
+        remedy = "--transform log1p or rank" if model.limits[0] >= 0 else "--transform rank"
         notes.append(
             f"the ratings reach {highest:g}, {above:,.0f} deviations above their mean, as counts over "
-            "decades do: squared errors see little but the largest; give logarithms or ranks, or train with "
+            f"decades do: squared errors see little but the largest; train with {remedy}, or with "
             "--model ials, which takes counts for confidence"
         )
     baseline = report["baseline"]

@@ -339,13 +339,14 @@ def train_split(
         weights=trained.weights,
         samples=samples,
         kept=kept,
+        curve=problem.curve,
     )
     if split.n_fold_in:
         model = with_held_out_users(model, store, split)
     if samples is not None:
         # of the samples that are saved; the trainer's are those of the short ALS before the chain
         model.report.update(evaluate_split(model, store, split))
-        model.report.update(posterior_section(posterior, samples))
+        model.report.update(posterior_section(posterior, samples, is_curved=problem.curve is not None))
         counts = split.train_counts("user"), split.train_counts("item")
         model.report.update(mixing_section(trained, samples, config.burn_in, counts))
     model.report["factors_sha256"] = model.factors_sha256()

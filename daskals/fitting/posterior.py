@@ -78,14 +78,23 @@ def summarised(posterior: Posterior, samples: Samples) -> TrainedFactors:
     )
 
 
-def posterior_section(posterior: Posterior, samples: Samples) -> dict[str, Any]:
-    """Tell, for a report, what of the chain is saved and how well the whole chain predicts."""
-    figures = posterior.predictive
+def posterior_section(posterior: Posterior, samples: Samples, *, is_curved: bool) -> dict[str, Any]:
+    """Tell, for a report, what of the chain is saved and how well the whole chain predicts.
+
+    Parameters
+    ----------
+    posterior, samples
+        What the chain left, and what is saved of it.
+    is_curved
+        Whether training saw ratings through a curve: then only the coverage is, which no curve changes.
+    """
+    figures = None if is_curved else posterior.predictive
+    covered = posterior.predictive
     return {
         "test_rmse_chain": None if figures is None else figures.rmse,
         "test_mae_chain": None if figures is None else figures.mae,
         "predictive_deviation": None if figures is None else figures.deviation,
-        "coverage": None if figures is None else {str(k): v for k, v in figures.coverage.items()},
+        "coverage": None if covered is None else {str(k): v for k, v in covered.coverage.items()},
         "noise_variance": posterior.noise_variance,
         "samples": {"kept": samples.n_samples, "bytes": samples.n_bytes},
     }

@@ -48,7 +48,9 @@ def data_section(store: RatingsStore, spec: SplitSpec, split: Split) -> dict[str
 
 def standard_section(problem: Problem) -> dict[str, Any]:
     """Tell mean and deviation of the training ratings, as they weigh, and what ridges are relative to."""
-    return {**problem.rated._asdict(), "units": problem.config.taken_units}
+    standard = problem.rated._replace(curve=None)._asdict()
+    del standard["curve"]  # config.transform tells it, and the model holds it
+    return {**standard, "units": problem.config.taken_units}
 
 
 def environment_section(cluster: Cluster) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from daskals.model.training_ratings import KeptRatings
 from daskals.ratings.exact_ids import exact_ids
 from daskals.store.atomic_folder import Existing
 from daskals.store.model_files import StoredModel, read_model, write_model
-from daskals.types import SIDES, FactorRows, Float32, Float64, Int64, Side
+from daskals.types import SIDES, Curve, FactorRows, Float32, Float64, Int64, Side
 
 
 class Predictions(NamedTuple):
@@ -76,6 +76,9 @@ class FactorModel:
         before it is cut off; `predict` and `predict_rows` tell the rating that it leads to.
     order
         What the model learnt of the order of its lists; None of models that were trained without one.
+    curve
+        What training saw ratings through, None for as they are. Rows, mean and samples then are about what
+        it shows; `predict` and `predict_rows` come back to ratings, and `limits` are of ratings.
     kept
         What its users rated, or None where there is too much of it to be carried (`keep_ratings`); then it is
         read from the store that the report names.
@@ -96,6 +99,7 @@ class FactorModel:
     samples: Samples | None = None
     order: Order | None = None
     kept: KeptRatings | None = None
+    curve: Curve | None = None
 
     def __repr__(self) -> str:
         users, items = len(self.user_ids), len(self.item_ids)
@@ -158,7 +162,9 @@ class FactorModel:
         user_rows, item_rows = self.rows_of("user", users), self.rows_of("item", items)
         rating, deviation = self._predicted(user_rows, item_rows), None
         if self.samples is not None:
-            rating, deviation = self.samples.recorded(rating, user_rows, item_rows)
+            rating, deviation = self._recorded(rating, user_rows, item_rows)
+        else:
+            rating = self.as_rating(rating)
         if clip:
             rating = np.clip(rating, *self.limits).astype(np.float32)
         return Predictions(
@@ -170,10 +176,35 @@ class FactorModel:
 
     def predict_rows(self, users: Int64, items: Int64) -> Float32:
         """Predict the rating of each pair of rows, unclipped, (pairs,); −1 stands for an unknown row."""
-        values = self._predicted(users, items)
+        values = self.as_rating(self._predicted(users, items))
         if self.samples is None or self.samples.ends is None:
             return values
         return self.samples.recorded(values, users, items)[0]
+
+    @property
+    def tells_otherwise(self) -> bool:
+        """Whether a predicted rating is another thing than the product of factors that it follows from."""
+        return self.curve is not None or (self.samples is not None and self.samples.ends is not None)
+
+    def as_rating(self, values: Float32) -> Float32:
+        """Return what factors predict, float32, of any shape, as ratings; themselves without a curve."""
+        return values if self.curve is None else self.curve.back(values).astype(np.float32)
+
+    @property
+    def seen_limits(self) -> tuple[float, float]:
+        """Lowest and highest rating as training saw them."""
+        if self.curve is None:
+            return self.limits
+        low, high = self.curve.of(np.array(self.limits))
+        return float(low), float(high)
+
+    def _recorded(self, values: Float32, users: Int64, items: Int64) -> tuple[Float32, Float32]:
+        """Return rating and predictive deviation of pairs of rows, given what the samples predict."""
+        assert self.samples is not None
+        values, deviations = self.samples.recorded(values, users, items)
+        if self.curve is None:
+            return values, deviations
+        return self.as_rating(values), self.curve.deviation_back(values, deviations)
 
     def _predicted(self, users: Int64, items: Int64) -> Float32:
         """Return what the factors predict: the rating, or its latent value where ratings are cut off."""
@@ -218,6 +249,7 @@ class FactorModel:
                     "rank": self.rank,
                     "mean": self.mean,
                     "limits": list(self.limits),
+                    **({} if self.curve is None else {"curve": self.curve._asdict()}),
                     "report": self.report,
                     **({} if self.samples is None else self.samples.attributes()),
                     **({} if self.order is None else self.order.attributes()),
@@ -271,7 +303,14 @@ class FactorModel:
             samples=Samples.from_stored(arrays, attributes, where) if "samples/users" in arrays else None,
             order=Order.from_stored(arrays, attributes, where) if "order/items" in arrays else None,
             kept=KeptRatings.from_stored(arrays) if "ratings/indptr" in arrays else None,
+            curve=_curve_of(attributes.get("curve")),
         )
+
+
+def _curve_of(stored: dict[str, Any] | None) -> Curve | None:
+    if stored is None:
+        return None
+    return Curve(stored["name"], tuple(stored["ratings"]), tuple(stored["places"]))
 
 
 def _append_unknown(rows: FactorRows) -> FactorRows:

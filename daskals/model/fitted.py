@@ -145,7 +145,7 @@ class Model(PeopleModel):
         else:
             vector = np.append(profile.factors, np.float32(scoring.item_weight))
             rows, scores = best_rows(self.items_with_bias, vector, n, allowed, "items")
-            scores = scores + np.float32(scoring.constant(self.mean, profile.bias))
+            scores = self._scored(scores + np.float32(scoring.constant(self.mean, profile.bias)), scoring)
         row = None if isinstance(user, Profile) else self.row_of("user", user)
         table = self._listed(rows, "score", scores, "arrow", self.stars(row, profile, rows))
         assert isinstance(table, pa.Table)
@@ -177,7 +177,12 @@ class Model(PeopleModel):
             return self.affinities(profile)[rows]
         taste = self.item_factors[rows] @ profile.factors
         popularity = np.float32(scoring.item_weight) * self.item_biases[rows]
-        return (taste + popularity + np.float32(scoring.constant(self.mean, profile.bias))).astype(np.float32)
+        constant = np.float32(scoring.constant(self.mean, profile.bias))
+        return self._scored((taste + popularity + constant).astype(np.float32), scoring)
+
+    def _scored(self, scores: Float32, scoring: Scoring) -> Float32:
+        """Return scores as ratings where that is what they are, and no blend with popularity."""
+        return self.as_rating(scores) if scoring == Scoring() else scores
 
     def explain(self, user: Person, item: Any) -> Explanation:
         """Tell which of a person's own ratings a prediction comes from, and how much from each.
@@ -331,7 +336,7 @@ class Model(PeopleModel):
         allowed = self.allowed(filters)
         rows = np.flatnonzero(allowed)
         order: Int64 = rows[np.argsort(-self.item_counts[rows], kind="stable")][:n]
-        expected = (self.mean + self.item_biases[order]).astype(np.float32)
+        expected = self.as_rating((self.mean + self.item_biases[order]).astype(np.float32))
         return self._listed(order, "score", expected, output)
 
     def _listed(

@@ -63,7 +63,7 @@ class LookupModel(FactorModel):
     def fold(self, side: Side) -> Fold:
         """Return what solves one row of a side, given its ratings."""
         other = self.item_rows if side == "user" else self.user_rows
-        return Fold(side, other, self.rank, self.mean, self.ridge, self.implicit)
+        return Fold(side, other, self.rank, self.mean, self.ridge, self.implicit, self.curve)
 
     def find_item(self, item: Any) -> int:
         """Return the row of an item, named by original id or, where the text is no id, by title.

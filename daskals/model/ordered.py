@@ -84,7 +84,7 @@ class OrderedModel(LookupModel):
     def order_scorer(self) -> OrderScorer:
         """What scores items by affinity; only where `order` is there."""
         assert self.order is not None
-        rating = RatingParts(self.item_factors, self.item_biases, self.limits)
+        rating = RatingParts(self.item_factors, self.item_biases, self.limits, self.seen_limits)
         return OrderScorer(self.order, self.genre_matrix, rating)
 
     @property
@@ -107,7 +107,7 @@ class OrderedModel(LookupModel):
             find = self.find_item if side == "item" else self.find_user
             rows = rows[[find(other) for other in others]]
         taste = rows[:, : self.rank] @ profile.factors
-        return (taste + rows[:, self.rank + 1] + np.float32(self.mean + profile.bias)).astype(np.float32)
+        return self.as_rating(taste + rows[:, self.rank + 1] + np.float32(self.mean + profile.bias))
 
     def affinities(self, profile: Profile) -> Float32:
         """Score all items for a person by affinity, float32, shape (items,)."""
@@ -117,7 +117,7 @@ class OrderedModel(LookupModel):
         """Predict a person's ratings of items at rows, within the scale, float32, shape (rows,) as they."""
         items = self.item_rows[rows]
         taste = items[:, : self.rank] @ profile.factors
-        rating = taste + items[:, self.rank + 1] + np.float32(self.mean + profile.bias)
+        rating = self.as_rating(taste + items[:, self.rank + 1] + np.float32(self.mean + profile.bias))
         stars: Float32 = np.clip(rating, *self.limits).astype(np.float32)
         return stars
 
@@ -139,7 +139,7 @@ class OrderedModel(LookupModel):
         if row is None or self.samples is None:
             return {"stars": self.expected(profile, rows)}
         users = np.full(len(rows), row, np.int64)
-        rating, deviation = self.samples.recorded(self._predicted(users, rows), users, rows)
+        rating, deviation = self._recorded(self._predicted(users, rows), users, rows)
         return {"stars": np.clip(rating, *self.limits).astype(np.float32), "stars_deviation": deviation}
 
     def is_dust(self, side: Side) -> NDArray[np.bool_]:
@@ -153,7 +153,7 @@ class OrderedModel(LookupModel):
             if side == "user"
             else (self.item_factors, self.user_factors)
         )
-        low, high = self.limits
+        low, high = self.seen_limits
         unit = high - low if self.implicit is None and high > low else 1.0
         typical = (
             float(np.sqrt(np.mean(np.square(others, dtype=np.float64).sum(axis=1)))) if len(others) else 0.0

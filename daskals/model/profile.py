@@ -10,7 +10,7 @@ import pyarrow as pa
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.model.implicit import ImplicitSpec
-from daskals.types import FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge, Side
+from daskals.types import Curve, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge, Side
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +82,8 @@ class Fold:
         The model's.
     implicit
         Of a model of implicit feedback, whose ratings are counts.
+    curve
+        What training saw ratings through; None for as they are.
     """
 
     side: Side
@@ -90,6 +92,7 @@ class Fold:
     mean: float
     ridge: Ridge
     implicit: ImplicitSpec | None = None
+    curve: Curve | None = None
 
     def solve(
         self, rated: Int64, ratings: Float32, own_prior: Float64, rating_priors: Float64 | None = None
@@ -129,7 +132,13 @@ class Fold:
         if self.implicit is not None:
             return self.implicit.solve(block, self.other, side_gram(self.other, self.rank))[0]
         rank, mean, ridge = self.rank, self.mean, self.ridge
+        if self.curve is not None:
+            block = block._replace(values=self.seen(block.ratings), scale=np.empty(0, np.float32))
         return solve_rows(block, self.other, rank=rank, mean=mean, ridge=ridge, prior=prior)[0]
+
+    def seen(self, ratings: Float32) -> Float32:
+        """Return ratings, of any shape, as training saw them."""
+        return ratings if self.curve is None else self.curve.of(ratings).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +150,8 @@ class Explanation:
     Attributes
     ----------
     rating
-        The prediction μ + b_u + b_i + p_u·q_i, unclipped.
+        The prediction μ + b_u + b_i + p_u·q_i, unclipped; like all its parts, of what training saw of ratings
+        where it saw them through a curve (--transform).
     baseline
         μ + b_i: what the item gets from anybody.
     prior_taste, prior_bias
@@ -188,7 +198,7 @@ def contributions(fold: Fold, profile: Profile, target: int) -> tuple[Float64, F
         return np.column_stack([parts, np.zeros(len(parts))]), np.zeros(2)
     rows = fold.other[profile.rated].astype(np.float64)
     z = np.column_stack([rows[:, :rank], np.ones(len(rows))])
-    y = profile.ratings.astype(np.float64) - fold.mean - rows[:, rank + 1]
+    y = fold.seen(profile.ratings).astype(np.float64) - fold.mean - rows[:, rank + 1]
     weights = np.ones(len(rows)) if profile.weights is None else profile.weights.astype(np.float64)
     strength = float(weights.sum() if len(rows) else 1.0) ** fold.ridge.exponent
     ridge = strength * np.append(np.full(rank, fold.ridge.factors), fold.ridge.bias)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daskals.errors import ConfigError
 from daskals.model.fitted import Model
 from daskals.ratings.dates import last_moment
 from daskals.registry.registry import CHAMPION, Registry
@@ -103,7 +104,8 @@ def begin(
 ) -> Context:
     """Pin what the night starts from, so that a rerun does not take its own work for yesterday's.
 
-    Raises EndedError if the store knows later dates already.
+    Raises EndedError if the store knows later dates already, ConfigError if the champion sees ratings through
+    a curve, which nights do not train by.
     """
     registry = Registry(config.registry_url)
     found = folder.read("begun.json")
@@ -122,6 +124,13 @@ def begin(
         folder.write("begun.json", found)
     begun = Begun(found["champion"], found["store"], found["since"])
     model = None if begun.champion is None else registry.load(begun.champion)
+    if model is not None and model.curve is not None:
+        raise ConfigError(
+            f"the champion was trained with --transform {model.curve.name}",
+            where=f"{config.registry_url}, version {begun.champion}",
+            expected="a champion of ratings as they are, as nights train",
+            remedy="Make one the champion that was trained without --transform, or name another --registry",
+        )
     return Context(config, folder, log, registry, check_lock, begun, model)
 
 

@@ -309,7 +309,8 @@ def _lists(request: ListRequest, model: Model, panels: ItemPanels, rows: Int64, 
     found = top_items(panels, np.ascontiguousarray(model.user_factors[rows]), request.n, seen)
     own = model.user_biases[rows] if request.scoring.constant(0.0, 1.0) else np.zeros(len(rows), np.float32)
     constant = np.float32(request.scoring.constant(model.mean, 0.0)) + own
-    found = TopItems(found.items, found.scores + constant[:, None])
+    scores = found.scores + constant[:, None]
+    found = TopItems(found.items, model.as_rating(scores) if request.scoring == Scoring() else scores)
     return _table(model, request, rows, found)
 
 

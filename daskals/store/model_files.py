@@ -43,7 +43,8 @@ from daskals.store.tables import check_catalogue, read_table, table_digest
 _REMEDY = "Restore it, or train it anew"
 
 MODEL_FORMAT = "daskals-model"
-MODEL_FORMAT_VERSION = 1
+MODEL_FORMAT_VERSION = 2
+"""Of models that saw ratings through a curve, which an older reader would leave out; all others are of 1."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class StoredModel:
     Attributes
     ----------
     attributes
-        The manifest beside format and array shapes: rank, mean, limits, report.
+        The manifest beside format and array shapes: rank, mean, limits, report, and a curve if there is one.
     arrays
         Named as in the folder.
     user_ids, item_ids
@@ -100,7 +101,7 @@ def write_model(path: Path, model: StoredModel, *, existing: Existing) -> None:
             shapes = {name: list(values.shape) for name, values in model.arrays.items()}
             attributes = {
                 "format": MODEL_FORMAT,
-                "format_version": MODEL_FORMAT_VERSION,
+                "format_version": MODEL_FORMAT_VERSION if "curve" in model.attributes else 1,
                 "arrays": shapes,
                 "has_catalogue": model.catalogue is not None,
                 "tables": tables,

@@ -107,15 +107,15 @@ class Split:
     @cached_property
     def standard(self) -> Standard:
         """Mean and standard deviation of the training ratings."""
-        ratings, n = self._ratings, self._ratings.n_ratings
+        return standard_of(self.training_values(), self._ratings.scale, self.mean, self.n_train)
 
-        def training() -> Iterator[UInt8 | Float32]:
-            for start in range(0, n, _RATINGS_AT_ONCE):
-                stop = min(start + _RATINGS_AT_ONCE, n)
-                values = ratings.read_column("user", "values", start, stop)
-                yield values[self.parts("user", start, stop) == TRAIN]
-
-        return standard_of(training(), ratings.scale, self.mean, self.n_train)
+    def training_values(self) -> Iterator[UInt8 | Float32]:
+        """Read the training ratings, or their codes in the scale, some at a time."""
+        n = self._ratings.n_ratings
+        for start in range(0, n, _RATINGS_AT_ONCE):
+            stop = min(start + _RATINGS_AT_ONCE, n)
+            values = self._ratings.read_column("user", "values", start, stop)
+            yield values[self.parts("user", start, stop) == TRAIN]
 
     @property
     def has_one_rating(self) -> bool:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from daskals.types import AS_RATED, Float32, Float64, RatingsBlock, Standard, UInt8
+from daskals.types import AS_RATED, Curve, Float32, Float64, RatingsBlock, Standard, UInt8
 
 
-def standard_of(pieces: Iterable[UInt8 | Float32], scale: Float32, mean: float, n: int) -> Standard:
+def standard_of(
+    pieces: Iterable[UInt8 | Float32], scale: Float32, mean: float, n: int, curve: Curve | None = None
+) -> Standard:
     """Return mean and standard deviation of ratings.
 
     Parameters
@@ -23,6 +25,8 @@ def standard_of(pieces: Iterable[UInt8 | Float32], scale: Float32, mean: float, 
         Their mean, where there is no scale.
     n
         How many they are.
+    curve
+        What they are seen through, `mean` too; None for as they are.
 
     Returns
     -------
@@ -30,18 +34,23 @@ def standard_of(pieces: Iterable[UInt8 | Float32], scale: Float32, mean: float, 
         Ratings that are all the same have no deviation: they are measured in 1.
     """
     if not len(scale):
-        squares = math.fsum(float(np.sum(np.square(piece.astype(np.float64) - mean))) for piece in pieces)
-        return _standard(mean, squares, n)
+        squares = math.fsum(float(np.sum(np.square(_seen(piece, curve) - mean))) for piece in pieces)
+        return _standard(mean, squares, n, curve)
     counts = np.zeros(len(scale), np.int64)
     for piece in pieces:
         counts += np.bincount(piece, minlength=len(counts))
-    levels = [(int(count), float(level)) for count, level in zip(counts, decimals(scale), strict=True)]
+    seen = _seen(decimals(scale), curve)
+    levels = [(int(count), float(level)) for count, level in zip(counts, seen, strict=True)]
     centre = math.fsum(count * level for count, level in levels) / n
-    return _standard(centre, math.fsum(count * (level - centre) ** 2 for count, level in levels), n)
+    return _standard(centre, math.fsum(count * (level - centre) ** 2 for count, level in levels), n, curve)
 
 
 def weighted_standard(
-    pieces: Callable[[], Iterable[tuple[UInt8 | Float32, Float64]]], scale: Float32, mean: float, total: float
+    pieces: Callable[[], Iterable[tuple[UInt8 | Float32, Float64]]],
+    scale: Float32,
+    mean: float,
+    total: float,
+    curve: Curve | None = None,
 ) -> Standard:
     """Return mean and standard deviation of ratings that weigh; see `standard_of`.
 
@@ -53,16 +62,19 @@ def weighted_standard(
         The distinct ratings, shape (ratings,), or empty where `pieces` hold values.
     mean, total
         Their weighted mean, where there is no scale, and the sum of their weights.
+    curve
+        As there.
     """
     if not len(scale):
-        squares = math.fsum(math.fsum(w * np.square(v.astype(np.float64) - mean)) for v, w in pieces())
-        return _standard(mean, squares, total)
+        squares = math.fsum(math.fsum(w * np.square(_seen(v, curve) - mean)) for v, w in pieces())
+        return _standard(mean, squares, total, curve)
     sums = np.zeros(len(scale))
     for codes, weights in pieces():
         sums += np.bincount(codes, weights, len(scale))
-    levels = [(float(own), float(level)) for own, level in zip(sums, decimals(scale), strict=True)]
+    seen = _seen(decimals(scale), curve)
+    levels = [(float(own), float(level)) for own, level in zip(sums, seen, strict=True)]
     centre = math.fsum(own * level for own, level in levels) / total
-    return _standard(centre, math.fsum(own * (level - centre) ** 2 for own, level in levels), total)
+    return _standard(centre, math.fsum(own * (level - centre) ** 2 for own, level in levels), total, curve)
 
 
 def standardise(block: RatingsBlock, standard: Standard) -> RatingsBlock:
@@ -86,7 +98,7 @@ def standardised_ratings(ratings: Float32, standard: Standard, *, has_scale: boo
     """
     if standard == AS_RATED:
         return ratings
-    exact = decimals(ratings) if has_scale else ratings.astype(np.float64)
+    exact = _seen(decimals(ratings) if has_scale else ratings, standard.curve)
     return ((exact - standard.centre) / standard.deviation).astype(np.float32)
 
 
@@ -95,8 +107,13 @@ def decimals(scale: Float32) -> Float64:
     return np.array([float(str(value)) for value in scale])
 
 
-def _standard(centre: float, squares: float, n: float) -> Standard:
+def _seen(ratings: Float32 | Float64 | UInt8, curve: Curve | None) -> Float64:
+    exact = ratings.astype(np.float64)
+    return exact if curve is None else curve.of(exact)
+
+
+def _standard(centre: float, squares: float, n: float, curve: Curve | None) -> Standard:
     deviation = math.sqrt(squares / n)
     # what rounding leaves of ratings that are all the same is no deviation
     is_constant = deviation <= 1e-6 * abs(centre)
-    return Standard(centre, 1.0 if is_constant else deviation, is_constant)
+    return Standard(centre, 1.0 if is_constant else deviation, is_constant, curve)

@@ -14,7 +14,7 @@ from daskals.errors import DataError
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
 from daskals.store.standard import weighted_standard
-from daskals.types import TRAIN, Float32, Float64, RatingsBlock, Side, Standard, UInt8
+from daskals.types import TRAIN, Curve, Float32, Float64, RatingsBlock, Side, Standard, UInt8
 
 DAY = 86_400.0
 
@@ -120,8 +120,18 @@ def load_weighed(
     return block._replace(weights=weighing.read(store, side, first, last)[trains])
 
 
-def weighed_ratings(store: RatingsStore, split: Split, weighing: Weighing) -> WeighedRatings:
-    """Sum the training ratings up, each as it weighs."""
+def weighed_ratings(
+    store: RatingsStore, split: Split, weighing: Weighing, curve: Curve | None = None
+) -> WeighedRatings:
+    """Sum the training ratings up, each as it weighs.
+
+    Parameters
+    ----------
+    store, split, weighing
+        The ratings, which of them train, and what they count.
+    curve
+        What they are seen through; None for as they are.
+    """
 
     def pieces() -> Iterator[tuple[UInt8 | Float32, Float64]]:
         for start, stop, kept in _training(store, split):
@@ -130,11 +140,14 @@ def weighed_ratings(store: RatingsStore, split: Split, weighing: Weighing) -> We
 
     total = math.fsum(math.fsum(weights) for _, weights in pieces())
     scale = store.scale
-    mean = math.fsum(
-        math.fsum(weights * (scale[values] if len(scale) else values)) for values, weights in pieces()
-    )
+
+    def seen(values: UInt8 | Float32) -> Float32 | Float64:
+        ratings = (scale[values] if len(scale) else values).astype(np.float32, copy=False)
+        return ratings if curve is None else curve.of(ratings)
+
+    mean = math.fsum(math.fsum(weights * seen(values)) for values, weights in pieces())
     mean /= total
-    return WeighedRatings(total, mean, weighted_standard(pieces, scale, mean, total))
+    return WeighedRatings(total, mean, weighted_standard(pieces, scale, mean, total, curve))
 
 
 def weigh_rows(store: RatingsStore, split: Split, weighing: Weighing, side: Side) -> Float64:

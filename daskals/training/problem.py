@@ -10,6 +10,7 @@ import numpy as np
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError
+from daskals.store.curves import curve_of, curved_standard
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.standard import standardised_ratings, standardised_scale
@@ -18,7 +19,7 @@ from daskals.training.features import FeatureSpec, side_features
 from daskals.training.half_step import SolveSpec
 from daskals.training.rating_units import AsRated
 from daskals.training.scoring import Scoring
-from daskals.types import AS_RATED, Float32, Float64, Side, Standard
+from daskals.types import AS_RATED, Curve, Float32, Float64, Side, Standard
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,18 @@ class Problem:
 
     @cached_property
     def _weighed(self) -> WeighedRatings | None:
-        return None if self.weighing is None else weighed_ratings(self.store, self.split, self.weighing)
+        if self.weighing is None:
+            return None
+        return weighed_ratings(self.store, self.split, self.weighing, self.curve)
+
+    @cached_property
+    def curve(self) -> Curve | None:
+        """What training sees ratings through; None for as they are.
+
+        Raises DataError where there are ratings that `config.transform` cannot take.
+        """
+        transform = self.config.transform
+        return None if transform == "none" else curve_of(self.store, self.split, transform)
 
     @property
     def total_weight(self) -> float:
@@ -58,16 +70,20 @@ class Problem:
             return self.split.train_counts(side).astype(np.float64)
         return weigh_rows(self.store, self.split, self.weighing, side)
 
-    @property
+    @cached_property
     def rated(self) -> Standard:
-        """Mean and standard deviation of the training ratings, as they weigh."""
-        return self.split.standard if self._weighed is None else self._weighed.standard
+        """Mean and standard deviation of the training ratings, as they are seen and weigh."""
+        if self._weighed is not None:
+            return self._weighed.standard
+        if self.curve is not None:
+            return curved_standard(self.store, self.split, self.curve)
+        return self.split.standard
 
     @cached_property
     def standard(self) -> Standard:
         """What blocks of ratings are measured from and in."""
         if self.config.taken_units == "ratings":
-            return AS_RATED
+            return AS_RATED._replace(curve=self.curve)
         found = self.rated
         return found._replace(centre=0.0) if self.config.no_global_mean else found
 
@@ -77,6 +93,8 @@ class Problem:
         centred = self.config.no_global_mean or self.config.taken_units == "deviations"
         if centred or self.config.model == "ials":
             return 0.0
+        if self.curve is not None:
+            return self.rated.centre
         return self.split.mean if self._weighed is None else self._weighed.mean
 
     @cached_property
@@ -110,7 +128,8 @@ class Problem:
 
     def final_scoring(self) -> Scoring:
         """Return what shapes a prediction of ratings as they are."""
-        mean = self.mean if self.standard == AS_RATED else self.standard.centre
+        centre, sigma = self.standard.centre, self.standard.deviation
+        mean = self.mean if self.standard == AS_RATED else centre + sigma * self.mean
         return Scoring(self.config.effective_rank, mean, rating_limits(self.store))
 
     @property

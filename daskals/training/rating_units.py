@@ -101,4 +101,6 @@ def block_as_rated(block: RatingsBlock, target: AsRated) -> RatingsBlock:
     if len(block.scale):
         return block._replace(scale=target.scale)
     values = block.values.astype(np.float64) * target.standard.deviation + target.standard.centre
+    if target.standard.curve is not None:
+        values = target.standard.curve.back(values)
     return block._replace(values=values.astype(np.float32))

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from daskals.cluster.exchange import Factors, Gathered
 from daskals.cluster.parts import BlockCall, submit_fold
 from daskals.cluster.workers import Cluster, Share, Task
-from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
+from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, predict_block, score_block
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.training.half_step import submit_load
 from daskals.training.rating_units import AsRated, block_as_rated, scale_rows
+from daskals.types import Float64, RatingsBlock
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,33 @@ def score_slab(
         return score_block(block, own, items.rows, **scoring._asdict())
     ratings, sigma = block_as_rated(block, target), target.standard.deviation
     user_rows, item_rows = (scale_rows(rows, scoring.rank, sigma) for rows in (own, items.rows))
+    curve = target.standard.curve
+    if curve is not None:
+        seen = predict_block(ratings, user_rows, item_rows, rank=scoring.rank, mean=scoring.mean)
+        return error_sums(ratings, curve.back(seen), scoring.limits)
     return score_block(ratings, user_rows, item_rows, **scoring._asdict())
+
+
+def error_sums(block: RatingsBlock, predicted: Float64, limits: tuple[float, float]) -> ErrorSums:
+    """Sum up the errors of predictions, each as its rating weighs.
+
+    Parameters
+    ----------
+    block
+        The ratings.
+    predicted
+        What they were predicted to be, in the block's order, shape (ratings,).
+    limits
+        Lowest and highest rating, which the clipped errors are about.
+    """
+    ratings = block.ratings.astype(np.float64)
+    weights = np.ones(len(ratings)) if block.weights is None else block.weights.astype(np.float64)
+    errors, clipped = ratings - predicted, ratings - np.clip(predicted, *limits)
+    squared, within, absolute = (
+        float(np.sum(weights * of)) for of in (errors**2, clipped**2, np.abs(errors))
+    )
+    n = len(ratings) if block.weights is None else float(weights.sum())
+    return ErrorSums(n, squared, within, absolute)
 
 
 def fold_errors(parts: Sequence[ErrorSums]) -> ErrorSums:

@@ -76,6 +76,39 @@ def test_command__measures_every_set_and_prints_one_line_for_each(tmp_path):
     assert row["chosen"] in line
 
 
+@pytest.mark.usefixtures("short")
+def test_command__goes_on_with_what_was_measured(tmp_path, monkeypatch):
+    row = {"name": "tiny", "n_ratings": 9, "default": 2.0, "chosen": "als", "seconds": 1.0}
+    row |= {"alternatives": {"bias": 0.5}, "best": "bias", "regret": 3.0}
+    file, options = tmp_path / "defaults.json", {"rank": 2, "test_fraction": 0.2, "seed": 42}
+    before = {"config": {**options, "time_budget": 0.0}, "results": [row, {**row, "name": "another"}]}
+    command = ["defaults", "--rank", "2", "--time-budget", "0", "--json", str(file), "--keep"]
+
+    file.write_text(json.dumps(before))
+    assert CliRunner().invoke(main, [*command, "rows"], catch_exceptions=False).exit_code == 0
+    assert json.loads(file.read_text())["results"] == before["results"]  # nothing was measured again
+
+    monkeypatch.setattr(defaults, "TunedModels", None)  # nobody tunes the others again
+    assert CliRunner().invoke(main, [*command, "others"], catch_exceptions=False).exit_code == 0
+    anew, kept = json.loads(file.read_text())["results"]
+    assert kept == before["results"][1]
+    assert anew["alternatives"] == {"bias": 0.5}
+    assert anew["default"] != 2.0
+    assert anew["regret"] == pytest.approx(anew["default"] / 0.5 - 1)
+
+    other = CliRunner().invoke(main, [*command, "rows", "--seed", "7"])
+    assert (other.exit_code, "measured with seed 42; expected 7" in other.stderr) == (1, True), other.stderr
+    file.write_text("[]")
+    unread = CliRunner().invoke(main, [*command, "rows"])
+    assert (unread.exit_code, "cannot read the measurement to keep" in unread.stderr) == (1, True)
+
+
+def test_command__keeps_nothing_without_a_file():
+    result = CliRunner().invoke(main, ["defaults", "--keep", "rows"])
+    assert result.exit_code == 1
+    assert "--keep: found --keep without --json" in result.stderr
+
+
 def test_command__refuses_a_set_that_is_not_there(tmp_path):
     result = CliRunner().invoke(main, ["defaults", "--only", "films"])
     assert result.exit_code == 1

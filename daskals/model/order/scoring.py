@@ -35,13 +35,15 @@ class RatingParts(NamedTuple):
         float32, shape (items, rank).
     biases
         float32, shape (items,).
-    limits
-        Lowest and highest rating of the scale.
+    limits, seen_limits
+        Lowest and highest rating of the scale, and as training saw them, which factors are about; None for
+        the same.
     """
 
     factors: Float32
     biases: Float32
     limits: tuple[float, float]
+    seen_limits: tuple[float, float] | None = None
 
 
 class OrderScorer:
@@ -64,7 +66,8 @@ class OrderScorer:
         self._genres = genres
         popularity = order.popularity.astype(np.float64)
         self._usual = np.maximum(popularity @ genres / max(float(popularity.sum()), 1e-9), 1e-9)
-        spread = rating.limits[1] - rating.limits[0]
+        low, high = rating.seen_limits or rating.limits
+        spread = high - low
         self._rating = settings.rating_weight * HALF_STARS / spread if spread > 0 else 0.0
         self._by_genre = self.genre_part(genres, popularity)
         # one row a genre, then one a factor: what a person's lifts and factors are multiplied with

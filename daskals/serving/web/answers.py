@@ -79,7 +79,10 @@ class Answers:
 
         def finish(rows: Int64, scores: Float32) -> bytes:
             stars = model.stars(row, person, rows)
-            return as_json({**head, "items": self._listed(rows, scores + constant, stars)})
+            scores = scores + constant
+            if scoring == Scoring():
+                scores = model.as_rating(scores)
+            return as_json({**head, "items": self._listed(rows, scores, stars)})
 
         left_out = seen
         if filters != NO_FILTERS:

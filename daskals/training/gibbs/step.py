@@ -138,7 +138,10 @@ class GibbsStep:
         else:
             rows = {side: scale_rows(rows[side], rank, 1.0 / sigma) for side in SIDES}
             priors = {side: self._fixed_prior(side) for side in SIDES}
-        alpha = warm.train.n / max(warm.train.squared / sigma**2, 1e-12)
+        n, squared = warm.train.n, warm.train.squared
+        if self._problem.curve is not None:  # those sums are of ratings, the history of what training sees
+            squared = n * (warm.history[-1].train_rmse or 0.0) ** 2
+        alpha = n / max(squared / sigma**2, 1e-12)
         state = GibbsState((), rows, priors, alpha, [], None, 0.0)
         return self.hand_out(state, key), state
 
