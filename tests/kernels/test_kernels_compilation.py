@@ -121,6 +121,27 @@ def test_exact_jit__kernels_that_close_over_different_numbers_have_different_nam
     assert make(1).py_func.__qualname__ in names
 
 
+@needs_jit
+def test_exact_jit__a_kernel_within_a_kernel_is_compiled_without_what_python_needs():
+    @exact_jit
+    def inner(x):
+        return x + 3.0
+
+    @exact_jit
+    def outer(x):
+        return inner(x) * 2.0
+
+    assert outer(1.0) == 8.0
+    assert not inner.signatures  # nothing for Python
+    (compiled,) = inner.inside.overloads.values()
+    names = [function.name for function in compiled.library.get_defined_functions()]
+    assert not any(name.startswith(("cpython", "cfunc")) for name in names), names
+    (compiled,) = outer.overloads.values()
+    names = [function.name for function in compiled.library.get_defined_functions()]
+    assert any(name.startswith("_ZN7cpython") for name in names), names
+    assert inner(1.0) == 4.0  # from Python all the same
+
+
 def test_select_target__keeps_what_is_set(monkeypatch):
     monkeypatch.setenv(target.VARIABLE, current_target().name)
     assert select_target() == current_target().name

@@ -14,11 +14,24 @@ from daskals.kernels.toolkit.random import STREAM_GIBBS_USER
 from daskals.types import Ridge
 from tests.cases.blocks import make_case
 
+SLOW = pytest.mark.slow
+
 COUNTS = [3, 0, 1, 40, 7, 300, 2, 5, 0, 9, 5000, 12, 1, 1, 2, 3, 4, 20, 33]
 
 
-@pytest.mark.parametrize("coded", [True, False])
-@pytest.mark.parametrize("rank", [0, 1, 4, 20, 31])
+def ranks(*ordinary):
+    """Return ranks as parameters: every one is compiled for, so that only some are ordinary."""
+    return [rank if rank in ordinary else pytest.param(rank, marks=SLOW) for rank in (0, 1, 4, 20, 31)]
+
+
+@pytest.mark.parametrize(
+    ("rank", "coded"),
+    [
+        pytest.param(rank, coded, marks=() if (rank, coded) in ((0, True), (20, False), (31, True)) else SLOW)
+        for rank in (0, 1, 4, 20, 31)
+        for coded in (True, False)
+    ],
+)
 def test_eliminated_rows_are_the_plain_ones(rank, coded, monkeypatch):
     block, other = make_case(COUNTS, 700, rank, coded=coded, start=3)
     options = {"rank": rank, "mean": 3.4, "ridge": Ridge(2.0, 0.5, 0.4)}
@@ -34,7 +47,7 @@ def test_eliminated_rows_are_the_plain_ones(rank, coded, monkeypatch):
     np.testing.assert_allclose(fast.weights[:, used], plain.weights[:, used], rtol=1e-6)
 
 
-@pytest.mark.parametrize("rank", [1, 4, 20, 31])
+@pytest.mark.parametrize("rank", ranks(20, 31)[1:])
 def test_rows_with_few_ratings_do_not_depend_on_those_beside_them(rank):
     block, other = make_case(COUNTS, 700, rank, start=3)
     options = {"rank": rank, "mean": 3.4, "ridge": Ridge(2.0, 0.5, 0.4)}
@@ -53,7 +66,7 @@ def test_rows_with_few_ratings_do_not_depend_on_those_beside_them(rank):
         np.testing.assert_array_equal(single.x0[0], whole.x0[row])
 
 
-@pytest.mark.parametrize("rank", [1, 4, 20, 31])
+@pytest.mark.parametrize("rank", ranks(20, 31)[1:])
 def test_whitened_ratings_are_used_as_the_plain_ones(rank, monkeypatch):
     block, other = make_case(COUNTS, 700, rank, start=3)
     found = eliminate.eliminate_rows(block, other, rank=rank, mean=3.4, ridge=Ridge(2.0, 0.5, 0.4))
@@ -74,7 +87,7 @@ def test_whitened_ratings_are_used_as_the_plain_ones(rank, monkeypatch):
 
 
 @pytest.mark.parametrize("noisy", [True, False])
-@pytest.mark.parametrize("rank", [0, 1, 4, 20, 31])
+@pytest.mark.parametrize("rank", ranks(0, 20))
 def test_drawn_rows_are_the_plain_ones(rank, noisy, monkeypatch):
     block, other = make_case(COUNTS, 700, rank, start=3)
     half = np.random.default_rng(0).normal(size=(rank + 1, rank + 1))

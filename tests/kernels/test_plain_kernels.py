@@ -345,3 +345,13 @@ def test_dense_systems():
 @pytest.mark.parametrize("scale_size", [0, 5])
 def test_the_warm_up_runs_every_training_kernel(scale_size):
     assert timed_warm_up(2, scale_size, features=True) > 0
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 9, 200])
+def test_short_rows_are_sorted_and_searched_as_numpy_does(n):
+    values = np.random.default_rng(n).integers(0, 60, n).astype(np.int32)  # some of them equal
+    ordered = np.sort(values)
+    for place in range(n):
+        assert sampling.nth_smallest(values.astype(np.float64), place) == ordered[place]
+    sampling.sort_short(values)
+    np.testing.assert_array_equal(values, ordered)

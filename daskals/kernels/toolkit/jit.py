@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 from daskals.kernels.toolkit.target import select_target
@@ -15,6 +16,7 @@ from daskals.kernels.toolkit.target import select_target
 select_target()  # numba reads the CPU it compiles for when it is imported
 
 import numba  # noqa: E402
+from numba.core.registry import CPUDispatcher  # noqa: E402
 
 from daskals.kernels.toolkit.cache import KernelCache, describe_closure  # noqa: E402
 
@@ -48,7 +50,44 @@ def _compiled(function: Callable[P, R], form: str, **options: Any) -> Callable[P
     form += describe_closure(function)
     if form != "serial":
         function.__qualname__ += f"_{hashlib.sha256(form.encode()).hexdigest()[:12]}"
-    dispatcher = numba.njit(nogil=True, **options)(function)
-    if not PLAIN:
-        dispatcher._cache = KernelCache(function, form)
-    return dispatcher  # type: ignore[no-any-return]
+    # kernels are called by name alone: nobody asks for their addresses as C functions
+    options |= {"nogil": True, "no_cfunc_wrapper": True}
+    if PLAIN:
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]
+    kernel = _Kernel(function, targetoptions={**options, "nopython": True})
+    kernel._cache = KernelCache(function, form)
+    kernel.inside = _inside(function, form, options)
+    return kernel
+
+
+class _Kernel(CPUDispatcher):  # type: ignore[misc]
+    """A kernel that Python calls; where a kernel calls it, that is compiled without what Python needs.
+
+    Taking a tuple of twelve arrays out of Python's hands takes longer to compile than most loops over them,
+    and most kernels are called by kernels alone. `inside` is the same function as those see it.
+    """
+
+    inside: Any
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Return what a kernel that calls this one is typed by."""
+        return self.inside.get_call_template(args, kws)
+
+    def get_overload(self, signature: Any) -> Any:
+        """Return what a kernel that calls this one is linked to."""
+        return self.inside.get_overload(signature)
+
+
+def _inside(function: Callable[..., Any], form: str, options: dict[str, Any]) -> Any:
+    """Return a kernel as other kernels call it; from Python it cannot be called."""
+    twin = FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    twin.__qualname__ = f"{function.__qualname__}_inside"
+    inside = CPUDispatcher(twin, targetoptions={**options, "nopython": True, "no_cpython_wrapper": True})
+    inside._cache = KernelCache(twin, f"inside {form}")
+    return inside
