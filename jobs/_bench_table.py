@@ -11,6 +11,8 @@ from rich.table import Table
 from jobs._terminal import cell, make_console
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from daskals.bench.defaults import Regret
     from daskals.bench.epoch import Result
 
@@ -36,7 +38,17 @@ COLUMNS = (
 def print_report(report: dict[str, Any]) -> None:
     """Print machine, data, a table of results, and what must be known to read it."""
     console = make_console(plain_width=PLAIN_WIDTH)
-    machine, data, results = report["machine"], report["data"], report["results"]
+    _print_head(console, report)
+    results = report["results"]
+    console.print(results_table(results))
+    for result in results:
+        known = [part for part in (result["threads"], result["note"]) if part]
+        if known:
+            console.print(cell(f"{result['name']}: {'; '.join(known)}"), style="dim")
+
+
+def _print_head(console: Console, report: dict[str, Any]) -> None:
+    machine, data = report["machine"], report["data"]
     console.print(
         f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores, {machine['target']}, measured"
         f" peak {machine['peak_gflops']:.0f} GFLOP/s, {machine['memory_bytes'] / 2**30:.0f} GiB\n"
@@ -44,11 +56,27 @@ def print_report(report: dict[str, Any]) -> None:
         f" {data['n_users']:,} users, {data['n_items']:,} items; K = {report['rank']},"
         f" {report['epochs']} epochs"
     )
-    console.print(results_table(results))
-    for result in results:
-        known = [part for part in (result["threads"], result["note"]) if part]
-        if known:
-            console.print(cell(f"{result['name']}: {'; '.join(known)}"), style="dim")
+
+
+def print_race(report: dict[str, Any]) -> None:
+    """Print one line a solver: its epochs, and what it took to where the first was after all of its."""
+    console = make_console(plain_width=PLAIN_WIDTH)
+    _print_head(console, report)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("solver", no_wrap=True)
+    for title in ("s an epoch", "CPU s", "to the goal: epochs", "s", "CPU s", "× first", "test RMSE there"):
+        table.add_column(title, justify="right", no_wrap=True)
+    first = report["results"][0]["reached"]
+    for one in report["results"]:
+        own, there = [f"{one['seconds']:.3f}", f"{one['cpu_seconds']:.3f}"], one["reached"]
+        if there is None:
+            table.add_row(one["name"], *own, f"not in {len(one['objectives'])}")
+            continue
+        error = "–" if there["test_rmse"] is None else f"{there['test_rmse']:.5f}"
+        times = f"{first['seconds'] / there['seconds']:.2f}"
+        took = [f"{there['epochs']}", f"{there['seconds']:.2f}", f"{there['cpu_seconds']:.2f}", times]
+        table.add_row(one["name"], *own, *took, error)
+    console.print(table)
 
 
 def results_table(results: Sequence[Result]) -> Table:

@@ -1,4 +1,4 @@
-"""`python -m jobs.bench epoch|scaling|ingest|evaluate|topk|service|defaults`: measured, as table and JSON."""
+"""`python -m jobs.bench epoch|scaling|solvers|ingest|evaluate|topk|service|defaults`: as table and JSON."""
 
 from __future__ import annotations
 
@@ -132,6 +132,28 @@ def service(json_file: Path | None, **options: Any) -> None:
     if json_file is not None:
         results = [one._asdict() for one in found]
         write_json(json_file, {"cores": machine_cores(), "load": options, "results": results})
+
+
+@main.command()
+@click.option("--implicit", is_flag=True, help="Take ratings for counts, as --model ials does.")
+@click.option("--peers", is_flag=True, help="Let the library implicit set the goal, with --implicit.")
+@bench_command
+def solvers(*, implicit: bool, peers: bool, **options: Any) -> None:
+    """Time the exact solve and that by blocks of factors at a rank, to the same objective."""
+    json_file = options.pop("json_file")
+    config = BenchConfig.parse({"epochs": 10, **given(options)})
+    from daskals.kernels.toolkit.target import select_target
+
+    select_target(config.cpu)  # before numba is imported
+    from daskals.bench.run import Bench, Outputs
+    from daskals.bench.solvers import measure_solvers
+    from jobs._bench_table import print_race
+
+    outputs = Outputs(json_file)
+    bench = Bench.open("solvers", config, lambda text: click.echo(text, err=True))
+    report = bench.report(measure_solvers(bench, implicit=implicit, peers=peers))
+    print_race(report)
+    outputs.save(report)
 
 
 @main.command()

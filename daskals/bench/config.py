@@ -8,7 +8,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from daskals.config import MAX_RANK, TrainConfig
+from daskals.config import TrainConfig
+from daskals.config.training import Rank
 
 DEFAULT_DATASET = "synthetic-1m"
 
@@ -22,7 +23,7 @@ class BenchConfig(TrainConfig):
     dataset: str | None = Field(
         None, description=f"Ratings by name, ml-latest-small … synthetic-32m; default: {DEFAULT_DATASET}."
     )
-    rank: int = Field(20, ge=1, le=MAX_RANK, description="Number of factors, K.")
+    rank: Rank = Field(20, ge=1, description="Number of factors, K.")
     epochs: int = Field(5, ge=1, description="Measured epochs, or passes; their median counts.")
     threads: int | None = Field(None, ge=1, description="Threads of each system; default: all cores.")
     cpu: str | None = Field(

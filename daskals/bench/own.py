@@ -16,19 +16,20 @@ from daskals.bench.data import BenchData, initial_factors, slice_rows
 from daskals.bench.memory import peak_memory_bytes
 from daskals.bench.work import epoch_bytes
 from daskals.cluster.connect import connect
+from daskals.cluster.exchange import Gathered, Slab
 from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, TrainConfig
-from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.scoring.score import ErrorSums, score_block
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows, row_stride
 from daskals.kernels.warm_up import timed_warm_up
 from daskals.training.data.plan import plan_blocks
 from daskals.training.features import resolve_model
 from daskals.training.gibbs.sampler import GibbsSampler
+from daskals.training.half_step import SolveSpec, solve_slab
 from daskals.training.outcome import TrainedFactors
 from daskals.training.scoring import error_figures, fold_errors
 from daskals.training.trainer import Trainer
-from daskals.types import SIDES, FactorRows, RatingsBlock, Side
+from daskals.types import SIDES, BlockStats, FactorRows, RatingsBlock, Side
 
 
 def starting_rows(data: BenchData, side: Side, config: TrainConfig) -> FactorRows:
@@ -45,6 +46,7 @@ class KernelEpochs:
         self._pool, self._inner_threads = pool, inner_threads
         self.blocks: dict[Side, list[RatingsBlock]] = {side: self._cut(data.side(side)) for side in SIDES}
         self.rows: dict[Side, FactorRows] = {side: starting_rows(data, side, config) for side in SIDES}
+        self.stats: dict[Side, BlockStats] = {}
         self.sse = 0.0
 
     def _cut(self, side: RatingsBlock) -> list[RatingsBlock]:
@@ -58,24 +60,27 @@ class KernelEpochs:
     def half_step(self, side: Side) -> None:
         """Solve all rows of one side and gather them."""
         other = self.rows[SIDES[side == "user"]]
-        solved = list(self._pool.map(lambda block: self._solve(block, other), self.blocks[side]))
+        solved = list(self._pool.map(lambda block: self._solve(side, block, other), self.blocks[side]))
         rows = empty_rows(self.data.side(side).n_rows, self.config.rank)
-        self.sse = 0.0
-        for block, (part, sse) in zip(self.blocks[side], solved, strict=True):
-            rows[block.start : block.start + block.n_rows] = part
-            self.sse += sse
-        self.rows[side] = rows
+        sse = penalty = 0.0
+        for slab in solved:
+            rows[slab.start : slab.start + len(slab.rows)] = slab.rows
+            sse += slab.stats.sse
+            penalty += slab.stats.penalty
+        self.rows[side], self.stats[side], self.sse = rows, BlockStats(sse, penalty), sse
 
-    def _solve(self, block: RatingsBlock, other: FactorRows) -> tuple[FactorRows, float]:
-        rows, stats = solve_rows(
-            block,
-            other,
-            rank=self.config.rank,
-            mean=self.data.mean,
-            ridge=self.config.ridge,
-            threads=self._inner_threads,
+    @property
+    def objective(self) -> float:
+        """What an epoch leaves of the objective, relative to λ."""
+        return self.sse + sum(stats.penalty for stats in self.stats.values())
+
+    def _solve(self, side: Side, block: RatingsBlock, other: FactorRows) -> Slab:
+        config, none = self.config, BlockStats(0.0, 0.0)
+        spec = SolveSpec(
+            config.rank, self.data.mean, config.ridge, config.taken_solver, 1.0, self._inner_threads
         )
-        return rows, stats.sse
+        current = Gathered(self.rows[side], none) if spec.needs_current else None
+        return solve_slab(block, Gathered(other, none), current, spec)
 
     def test_rmse(self) -> float:
         """Return the test RMSE, over the trainer's user blocks in their order."""
@@ -177,7 +182,7 @@ def _run_on_cluster(
 
 def _run_epochs(epochs: KernelEpochs, threads: str) -> Outcome:
     data, config = epochs.data, epochs.config
-    warm_up = timed_warm_up(config.rank, len(data.users.scale))
+    warm_up = timed_warm_up(config.rank, len(data.users.scale), sliced=config.taken_solver == "blocks")
     laps = Laps()
     for _ in range(config.epochs):
         laps.run(epochs.epoch)

@@ -61,7 +61,8 @@ class Bench:
         return cls(command, config, store, split, machine, tell)
 
     @property
-    def _assignment(self) -> Assignment:
+    def assignment(self) -> Assignment:
+        """What every system is asked, the system's name apart."""
         config = self.config.training()
         return Assignment("", self.store.path, self.split.key, config, self.config.n_threads)
 
@@ -78,7 +79,7 @@ class Bench:
 
     def _measure(self, systems: Sequence[System], n_ratings: int) -> list[Result]:
         peak = self.machine["peak_gflops"]
-        return measure_systems(systems, self._assignment, self._shape(n_ratings), peak, self.tell)
+        return measure_systems(systems, self.assignment, self._shape(n_ratings), peak, self.tell)
 
     def topk(self, *, peers: bool) -> list[Result]:
         """Measure everybody's ten best items; each result has its median `pairs_per_second`."""
@@ -93,7 +94,7 @@ class Bench:
 
     def scaling(self) -> list[Result]:
         """Measure an epoch on 1, 2, 4 … threads and processes."""
-        return measure_scaling(self._assignment, self._shape(self.split.n_train), self.tell)
+        return measure_scaling(self.assignment, self._shape(self.split.n_train), self.tell)
 
     def ingest(self) -> list[Result]:
         """Measure making a store from CSV."""

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from daskals.config.section import Columns, ItemColumns, Names, Section
 
 if TYPE_CHECKING:
     from daskals.types import Ridge
 
-MAX_RANK = 256
+MAX_RANK = 1024
+MAX_RANK_WITH_FEATURES = 256
+"""Above it W's elimination and the sampler, which keep a row's whole equations, take too long."""
+
+JOINT_RANK = 64
+"""Highest rank whose rows are solved jointly unless a solver is named; measured, see bench/README.md."""
+
+BLOCK_FACTORS = 32
+"""Factors that --solver blocks improves together."""
+
+
+def _known_rank(rank: int) -> int:
+    if rank > MAX_RANK:
+        row_bytes = -(-(rank + 2) // 16) * 64
+        raise ValueError(
+            f"found {rank}; expected at most {MAX_RANK}: {rank} factors would take every worker "
+            f"{row_bytes / 1000:,.1f} GB of memory a million users and items"
+        )
+    return rank
+
+
+Rank = Annotated[int, AfterValidator(_known_rank)]
+"""Number of factors, K."""
+
 
 OF_RATINGS = frozenset({"lambda_", "gamma", "tau", "eta", "init_scale"})
 """Options that mean what the papers mean where they are named: rating points."""
@@ -83,9 +106,11 @@ class ModelConfig(Section):
         "posterior of that by Gibbs sampling; auto: what validation ratings ask for, within --time-budget. "
         "ials: factors from implicit feedback, clicks or plays, whose ratings are counts.",
     )
-    solver: Literal["joint", "coordinate"] = Field(
-        "joint",
-        description="Solve a row's factors and bias together, or in turn as the papers do (Eq. 7-8).",
+    solver: Literal["joint", "blocks", "coordinate"] | None = Field(
+        None,
+        description=f"Solve a row's factors and bias together; improve {BLOCK_FACTORS} factors at a time "
+        "from where the last epoch left them, faster at large ranks; or solve factors and bias in turn as "
+        f"the papers do (Eq. 7-8); default: joint, and blocks for als and ials above rank {JOINT_RANK}.",
     )
     damping: float = Field(
         1.0, gt=0, le=1, description="Step α of the bias model's updates (paper 1, Eq. 5)."
@@ -93,7 +118,7 @@ class ModelConfig(Section):
     no_global_mean: bool = Field(
         default=False, description="Leave the global mean to the biases (paper 1, Eq. 3)."
     )
-    rank: int = Field(20, ge=0, le=MAX_RANK, description="Number of factors, K.")
+    rank: Rank = Field(20, ge=0, description=f"Number of factors, K; at most {MAX_RANK}.")
     lambda_: float = Field(0.002, gt=0, alias="lambda", description="Weight of the squared errors, λ.")
     gamma: float = Field(0.015, ge=0, description="Regularisation of the biases, γ.")
     tau: float = Field(0.05, ge=0, description="Regularisation of the factors, τ.")
@@ -182,6 +207,25 @@ class ModelConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _large(self) -> Self:
+        if self.solver == "blocks" and self.model in ("bias", "hierarchical", "bayes"):
+            raise ValueError(
+                f"solver: blocks serves als and ials; found {self.model}, whose rows are solved jointly, up "
+                f"to rank {MAX_RANK_WITH_FEATURES}; leave it out"
+            )
+        if self.solver == "blocks" and self.rank < BLOCK_FACTORS:
+            raise ValueError(
+                f"solver: blocks takes {BLOCK_FACTORS} factors at a time; found rank {self.rank}; name a "
+                f"rank of {BLOCK_FACTORS} to {MAX_RANK}, or leave it out"
+            )
+        if self.rank > MAX_RANK_WITH_FEATURES and self.model in ("auto", "hierarchical", "bayes"):
+            raise ValueError(
+                f"rank: found {self.rank}; expected at most {MAX_RANK_WITH_FEATURES} with --model "
+                f"{self.model}; add --model als or ials, which take up to {MAX_RANK}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _solvable(self) -> Self:
         if not isinstance(self.init_scale, str) and self.init_scale <= 0:
             raise ValueError(f"init_scale: found {self.init_scale}; expected a positive number or paper2")
@@ -217,6 +261,13 @@ class ModelConfig(Section):
     def effective_rank(self) -> int:
         """Factors a row really has: 0 for the bias model."""
         return 0 if self.model == "bias" else self.rank
+
+    @property
+    def taken_solver(self) -> Literal["joint", "blocks", "coordinate"]:
+        """How a row's equations are solved; see `solver`."""
+        solver = self.solver or ("blocks" if self.rank > JOINT_RANK else "joint")
+        # what a configuration is held against, biases or a chain, has no such form
+        return "joint" if solver == "blocks" and self.model not in ("als", "ials") else solver
 
     @property
     def taken_units(self) -> Literal["deviations", "ratings"]:

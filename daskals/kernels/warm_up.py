@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
 from daskals.kernels.half_step.side_gram import side_gram
+from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
 from daskals.kernels.prior.eliminate import eliminate_rows
@@ -20,38 +22,48 @@ from daskals.kernels.toolkit.random import fill_normals
 from daskals.types import FactorRows, RatingsBlock, Ridge
 
 
-def timed_warm_up(rank: int, scale_size: int, *, features: bool = False, weighted: bool = False) -> float:
+def timed_warm_up(
+    rank: int, scale_size: int, *, features: bool = False, weighted: bool = False, sliced: bool = False
+) -> float:
     """Run every training kernel once on two ratings; return the seconds it took.
 
     `scale_size` is the number of distinct ratings, 0 where they are stored as float32; `features` compiles
-    the kernels for rows that are drawn to their features, `weighted` those for ratings that weigh.
+    the kernels for rows that are drawn to their features, `weighted` those for ratings that weigh, and
+    `sliced` those for rows that are improved by slices.
     """
     started = time.perf_counter()
     block, other = _two_ratings(rank, scale_size)
-    rows, _ = solve_rows(block, other, rank=rank, mean=0.0, ridge=Ridge(1.0, 1.0))
-    if weighted:
-        block = block._replace(weights=np.ones(2, np.float32))
-        weighting = Weighting(np.ones(2, np.float32), block.row_weights)
-        rows, _ = solve_weighted(block, other, weighting, rank=rank, mean=0.0, ridge=Ridge(1.0, 1.0))
+    given: dict[str, Any] = {"rank": rank, "mean": 0.0, "ridge": Ridge(1.0, 1.0)}
+    weighting = Weighting(np.ones(2, np.float32), np.ones(2)) if weighted else None
+    if sliced:
+        rows, _ = solve_slices(block, other, other, weighting=weighting, **given)
+    else:
+        rows, _ = solve_rows(block, other, **given)
+    if weighting is not None and not sliced:
+        rows, _ = solve_weighted(block, other, weighting, **given)
     score_block(block, rows, other, rank=rank, mean=0.0, limits=(0.0, 5.0))
     if features:
         _warm_up_features(block, other, rank)
     return time.perf_counter() - started
 
 
-def timed_implicit_warm_up(rank: int, scale_size: int) -> float:
+def timed_implicit_warm_up(rank: int, scale_size: int, *, sliced: bool = False) -> float:
     """Run every kernel that implicit feedback takes once on two observations; return the seconds it took.
 
     Parameters
     ----------
-    rank, scale_size
+    rank, scale_size, sliced
         As for `timed_warm_up`.
     """
     started = time.perf_counter()
     block, other = _two_ratings(rank, scale_size)
     shared = side_gram(other, rank)
     weighting = Weighting(np.ones(2, np.float32), np.ones(2), shared, biased=False)
-    solve_weighted(block, other, weighting, rank=rank, mean=0.0, ridge=Ridge(1.0, 0.0))
+    given: dict[str, Any] = {"rank": rank, "mean": 0.0, "ridge": Ridge(1.0, 0.0)}
+    if sliced:
+        solve_slices(block, other, other, weighting=weighting, **given)
+    else:
+        solve_weighted(block, other, weighting, **given)
     return time.perf_counter() - started
 
 

@@ -9,13 +9,14 @@ pair then adds c(1 − s)² − α₀s², which is w(y − s)² with w = c − �
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from daskals.config import ModelConfig
 from daskals.errors import ConfigError, DataError
 from daskals.kernels.half_step.side_gram import side_gram
+from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
 from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
@@ -129,7 +130,15 @@ class ImplicitSpec:
             return Observed(block._replace(scale=targets), weights[block.values], constant)
         return Observed(block._replace(values=targets), weights, constant)
 
-    def solve(self, block: RatingsBlock, other: FactorRows, gram: Float64) -> tuple[FactorRows, BlockStats]:
+    def solve(
+        self,
+        block: RatingsBlock,
+        other: FactorRows,
+        gram: Float64,
+        *,
+        current: FactorRows | None = None,
+        sweeps: int = 1,
+    ) -> tuple[FactorRows, BlockStats]:
         """Solve the rows of a block of counts.
 
         Parameters
@@ -140,6 +149,8 @@ class ImplicitSpec:
             Factor rows of the other side, shape (rows of the other side, stride).
         gram
             `side_gram` of them, float64, shape (rank, rank).
+        current, sweeps
+            Rows that are improved by slices, shape (rows, stride), and how often; solved exactly if None.
 
         Returns
         -------
@@ -151,9 +162,13 @@ class ImplicitSpec:
         weighting = Weighting(
             observed.weights, self.row_counts(block, len(other)), self.unobserved * gram, biased=False
         )
-        rows, stats = solve_weighted(
-            observed.block, other, weighting, rank=self.rank, mean=0.0, ridge=self.ridge
-        )
+        given: dict[str, Any] = {"rank": self.rank, "mean": 0.0, "ridge": self.ridge}
+        if current is None:
+            rows, stats = solve_weighted(observed.block, other, weighting, **given)
+        else:
+            rows, stats = solve_slices(
+                observed.block, other, current, weighting=weighting, sweeps=sweeps, **given
+            )
         return rows, BlockStats(stats.sse + observed.constant, stats.penalty)
 
     def row_counts(self, block: RatingsBlock, n_other: int) -> Float64:

@@ -88,7 +88,7 @@ def initial_state(model: Model, target: Target) -> TrainingState:
     starting = starting_rows(model, target)
     for side in SIDES:
         fold_in_rows(starting, target, side, ~starting.known[side])
-    needs_users = target.config.solver == "coordinate" or target.config.damping < 1
+    needs_users = target.config.taken_solver != "joint" or target.config.damping < 1
     rows = {side: starting.rows[side] for side in SIDES if side == "item" or needs_users}
     return TrainingState((), rows, starting.weights)
 

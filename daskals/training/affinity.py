@@ -19,19 +19,22 @@ import numpy as np
 from daskals.cluster.exchange import Factors, Gathered, Generation, Slab, fetch_rows, submit_slabs
 from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Cluster, Share, Task
+from daskals.config.training import JOINT_RANK
 from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import sum_moments
+from daskals.kernels.half_step.slices import solve_slices
+from daskals.kernels.half_step.weighted import Weighting
 from daskals.kernels.prior.features import FeatureRows
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.data.placed import PlacedRatings, RatingsPlan
 from daskals.training.events import EpochFinished
-from daskals.training.half_step import initialise
+from daskals.training.half_step import CLOSING_SWEEPS, initialise
 from daskals.training.hand_over import hand_out
 from daskals.training.loop import End, Epoch, Loop
 from daskals.training.state import TrainingState
-from daskals.types import SIDES, BlockStats, Float32, Float64, Int64, RatingsBlock, Side
+from daskals.types import SIDES, BlockStats, Float32, Float64, Int64, RatingsBlock, Ridge, Side
 
 _NO_BIAS = 1e12
 """Precision that holds the biases at 0: affinity has none."""
@@ -57,6 +60,11 @@ class AffinitySpec:
     threshold: float = 3.5
     epochs: int = 12
     seed: int = 42
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether rows are improved by slices of their factors, from where they are, not solved."""
+        return self.rank > JOINT_RANK
 
 
 class Affinity(NamedTuple):
@@ -115,8 +123,8 @@ class AffinityStep:
 
     def submit(self, position: Factors, epoch: Epoch) -> Factors:
         """Start both half-steps."""
-        users = self._submit_half_step("user", position.items, epoch.key)
-        return Factors(users, self._submit_half_step("item", users, epoch.key))
+        users = self._submit_half_step(position.items, position.users, epoch.key)
+        return Factors(users, self._submit_half_step(users, position.items, epoch.key))
 
     def finish(self, position: Factors, state: TrainingState, epoch: Epoch, started: float) -> TrainingState:
         """Await an epoch."""
@@ -126,22 +134,26 @@ class AffinityStep:
         return replace(state, history=(*state.history, record))
 
     def take_home(self, position: Factors, state: TrainingState, key: str) -> TrainingState:
-        """Fetch the items: the users are solved for them."""
-        return replace(state, rows={"item": fetch_rows(self._cluster, position.items, key)})
+        """Fetch the items, for which the users are solved, and the users where that starts from them."""
+        needed = position if self._spec.is_sliced else (position.items,)
+        return replace(state, rows={one.side: fetch_rows(self._cluster, one, key) for one in needed})
 
     def conclude(self, end: End[Factors, TrainingState]) -> Affinity:
         """Solve the users for the final items, and bring both home."""
-        items, rank = end.position.items, self._spec.rank
-        users = self._submit_half_step("user", items, end.key)
+        (users, items), rank = end.position, self._spec.rank
+        users = self._submit_half_step(items, users, end.key, CLOSING_SWEEPS)
         rows = (fetch_rows(self._cluster, generation, end.key) for generation in (users, items))
         return Affinity(*(found[:, :rank].copy() for found in rows))
 
-    def _submit_half_step(self, side: Side, other: Generation, key: str) -> Generation:
-        cluster, spec = self._cluster, self._spec
+    def _submit_half_step(
+        self, other: Generation, current: Generation, key: str, sweeps: int = 1
+    ) -> Generation:
+        cluster, spec, side = self._cluster, self._spec, current.side
         gram = cluster.submit(factor_gram, other.gathered, spec.rank, key=f"gram-{other.side}s-{key}-{side}")
 
         def shared(share: Share) -> tuple[Any, ...]:
-            return other.near(share.worker), gram, spec
+            near = current.near(share.worker) if spec.is_sliced else None
+            return other.near(share.worker), gram, spec, near, sweeps
 
         data = self._ratings.sides[side]
         call = BlockCall(affinity_slab, [(block,) for block in self._liked[side]], shared, data.order)
@@ -170,8 +182,40 @@ def factor_gram(gathered: Gathered, rank: int) -> Float64:
     return sum_moments(gathered.rows, counts, none, np.zeros((0, rank + 1)), rank).second[:rank, :rank]
 
 
-def affinity_slab(block: RatingsBlock, other: Gathered, gram: Float64, spec: AffinitySpec) -> Slab:
-    """Solve one block's rows for `gram`, float64, shape (rank, rank); rows that liked nothing are 0."""
+def affinity_slab(
+    block: RatingsBlock,
+    other: Gathered,
+    gram: Float64,
+    spec: AffinitySpec,
+    current: Gathered | None = None,
+    sweeps: int = 1,
+) -> Slab:
+    """Solve one block's rows; rows that liked nothing are 0.
+
+    Parameters
+    ----------
+    block, other
+        What its users liked; the other side.
+    gram
+        `factor_gram` of it, float64, shape (rank, rank).
+    spec
+        How affinity is learnt.
+    current, sweeps
+        The side's rows as they are, where they are improved by slices, and how often.
+    """
+    if current is not None:
+        ones, strengths = np.ones(len(block.indices), np.float32), np.ones(block.n_rows)
+        rows, _ = solve_slices(
+            block,
+            other.rows,
+            current.of(block),
+            rank=spec.rank,
+            mean=0.0,
+            ridge=Ridge(spec.ridge, 0.0),
+            weighting=Weighting(ones, strengths, spec.unseen * gram, biased=False),
+            sweeps=sweeps,
+        )
+        return Slab(block.start, rows, BlockStats(0.0, 0.0))
     precision = np.zeros((spec.rank + 1, spec.rank + 1))
     precision[:-1, :-1] = spec.unseen * gram + spec.ridge * np.eye(spec.rank)
     precision[-1, -1] = _NO_BIAS

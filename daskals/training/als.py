@@ -152,7 +152,7 @@ class AlsStep:
         """Solve the users for the final items, bring the factors home, and sum their errors."""
         cluster, key = self.problem.cluster, end.key
         users, items = end.position.factors
-        factors = Factors(self._submit_half_step(items, users, key), items)
+        factors = Factors(self._submit_half_step(items, users, key, self.spec.closing), items)
         self._wait(submit_sums(cluster, factors, key))
         user_rows, item_rows = (fetch_rows(cluster, generation, key) for generation in factors)
         train = HeldOut("train", self.ratings.sides["user"].blocks)
@@ -168,10 +168,12 @@ class AlsStep:
         )
         return factors_as_rated(trained, self.problem.standard)
 
-    def _submit_half_step(self, other: Generation, current: Generation, key: str) -> Generation:
-        side = current.side
+    def _submit_half_step(
+        self, other: Generation, current: Generation, key: str, spec: SolveSpec | None = None
+    ) -> Generation:
+        side, spec = current.side, spec or self.spec
         data, prior = self.ratings.sides[side], self.priors.get(side)
-        half = HalfStep(data, self.spec) if prior is None else PriorHalfStep(data, self.spec, prior)
+        half = HalfStep(data, spec) if prior is None else PriorHalfStep(data, spec, prior)
         return half.submit(self.problem.cluster, other, current, key)
 
     def _submit_errors(self, held_out: HeldOut | None, factors: Factors, key: str) -> Task | None:

@@ -220,8 +220,9 @@ def _shaping(config: TrainConfig) -> dict[str, Any]:
     """Return the options that shape the numbers of a run, by their flags."""
     sections = (ModelConfig, SplitConfig, ReadConfig)
     names = {(field.alias or name) for section in sections for name, field in section.model_fields.items()}
+    values = {**config.as_report(), "solver": config.taken_solver}
     return {
         f"--{name.replace('_', '-')}": value
-        for name, value in config.as_report().items()
+        for name, value in values.items()
         if name.rstrip("_") in names and name not in FREE
     }

@@ -45,9 +45,12 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
         scale_size,
         features=bool(problem.features),
         weighted=problem.weighing is not None,
+        sliced=config.taken_solver == "blocks",
     )
     if config.model == "ials":
-        warm_up = partial(timed_implicit_warm_up, config.rank, scale_size)
+        warm_up = partial(
+            timed_implicit_warm_up, config.rank, scale_size, sliced=config.taken_solver == "blocks"
+        )
     if config.model == "bayes":
         many = any(has_many(spec) for spec in problem.features.values())
         warm_up = partial(

@@ -100,7 +100,7 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
     has_genres = bool(store.genres().names)
     model = config.model
     if model == "auto":
-        wants_none = config.solver == "coordinate" or config.item_features == ()
+        wants_none = config.solver in ("blocks", "coordinate") or config.item_features == ()
         model = "hierarchical" if named or (has_genres and not wants_none) else "als"
     if model == "ials":
         own = {"tau": IMPLICIT_TAU, "reg_exponent": 1.0}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from daskals.cluster.exchange import Gathered, Generation, Slab, Whole, submit_slabs
 from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Cluster, Share, Task, worker_folder
+from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
 from daskals.kernels.scoring.score import score_block
@@ -19,6 +20,9 @@ from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, f
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.training.data.plan import BlockRange
 from daskals.types import BlockStats, FactorRows, RatingsBlock, Ridge, Side
+
+CLOSING_SWEEPS = 4
+"""Passes over all slices in the half-step that training closes with."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,32 @@ class SolveSpec:
     ridge
         Regularisation relative to λ.
     solver
-        Factors and bias together, or in turn (paper 1, Eq. 7-8).
+        Factors and bias together, by slices of the factors, or in turn (paper 1, Eq. 7-8).
     damping
         Step α in (0, 1] of paper 1's Eq. 5; below 1 for rank 0 only.
     threads
         Numba threads inside a block; they change nothing but the time.
+    sweeps
+        How often all slices are solved, for `blocks`.
     """
 
     rank: int
     mean: float
     ridge: Ridge
-    solver: Literal["joint", "coordinate"]
+    solver: Literal["joint", "blocks", "coordinate"]
     damping: float
     threads: int = 1
+    sweeps: int = 1
 
     @property
     def needs_current(self) -> bool:
         """Whether a solve starts from the rows as they are."""
-        return self.solver == "coordinate" or self.damping < 1
+        return self.solver != "joint" or self.damping < 1
+
+    @property
+    def closing(self) -> SolveSpec:
+        """How the last half-step is solved, whose rows are what fold-ins of the same ratings find."""
+        return replace(self, sweeps=CLOSING_SWEEPS) if self.solver == "blocks" else self
 
 
 @dataclass(frozen=True)
@@ -195,20 +207,33 @@ def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation:
 def solve_slab(block: AnyBlock, other: Gathered, current: Gathered | None, spec: SolveSpec) -> Slab:
     """Solve the rows of one block; what every half-step does. `current` are the side's rows as they are."""
     block = block_of(block)
-    if block.weights is not None:
-        weighting = Weighting(block.weights, block.row_weights)
+    weighting = None if block.weights is None else Weighting(block.weights, block.row_weights)
+    present = None if current is None else current.of(block)
+    if spec.solver == "blocks" and present is not None:
+        rows, stats = solve_slices(
+            block,
+            other.rows,
+            present,
+            rank=spec.rank,
+            mean=spec.mean,
+            ridge=spec.ridge,
+            weighting=weighting,
+            sweeps=spec.sweeps,
+            threads=spec.threads,
+        )
+        return Slab(block.start, rows, stats)
+    if weighting is not None:
         rows, stats = solve_weighted(
             block, other.rows, weighting, rank=spec.rank, mean=spec.mean, ridge=spec.ridge
         )
         return Slab(block.start, rows, stats)
-    present = None if current is None else current.of(block)
     rows, stats = solve_rows(
         block,
         other.rows,
         rank=spec.rank,
         mean=spec.mean,
         ridge=spec.ridge,
-        solver=spec.solver,
+        solver="coordinate" if spec.solver == "coordinate" else "joint",
         current=present,
         threads=spec.threads,
     )

@@ -71,7 +71,7 @@ class IalsStep(AlsStep):
         """Solve the users for the final items, and bring both home."""
         cluster, key = self.problem.cluster, end.key
         users, items = end.position.factors
-        factors = Factors(self._submit_half_step(items, users, key), items)
+        factors = Factors(self._submit_half_step(items, users, key, self.spec.closing), items)
         stats = self._wait(submit_sums(cluster, factors, key)).users
         user_rows, item_rows = (fetch_rows(cluster, generation, key) for generation in factors)
         return TrainedFactors(
@@ -92,12 +92,15 @@ class IalsStep(AlsStep):
         squares = np.sum(np.square(rows[:, : spec.rank], dtype=np.float64), axis=1)
         return float(spec.ridge.factors * np.sum(counts**spec.ridge.exponent * squares))
 
-    def _submit_half_step(self, other: Generation, current: Generation, key: str) -> Generation:
-        cluster, side = self.problem.cluster, current.side
+    def _submit_half_step(
+        self, other: Generation, current: Generation, key: str, spec: SolveSpec | None = None
+    ) -> Generation:
+        cluster, side, spec = self.problem.cluster, current.side, spec or self.spec
         gram = cluster.submit(side_gram_of, other.gathered, self.spec.rank, key=f"gram-{other.side}s-{key}")
 
         def shared(share: Share) -> tuple[Any, ...]:
-            return other.near(share.worker), gram, self._implicit
+            near = current.near(share.worker) if spec.needs_current else None
+            return other.near(share.worker), gram, self._implicit, near, spec.sweeps
 
         data = self.ratings.sides[side]
         call = BlockCall(implicit_slab, [(block,) for block in data.blocks], shared, data.order)
@@ -109,8 +112,28 @@ def side_gram_of(gathered: Gathered, rank: int) -> Float64:
     return side_gram(gathered.rows, rank)
 
 
-def implicit_slab(block: AnyBlock, other: Gathered, gram: Float64, spec: ImplicitSpec) -> Slab:
-    """Solve the rows of one block; rows that observed nothing are 0; `gram` has shape (rank, rank)."""
+def implicit_slab(
+    block: AnyBlock,
+    other: Gathered,
+    gram: Float64,
+    spec: ImplicitSpec,
+    current: Gathered | None = None,
+    sweeps: int = 1,
+) -> Slab:
+    """Solve the rows of one block; rows that observed nothing are 0.
+
+    Parameters
+    ----------
+    block, other
+        The observations; the other side.
+    gram
+        `side_gram` of it, float64, shape (rank, rank).
+    spec
+        What shapes the solve.
+    current, sweeps
+        The side's rows as they are, where they are improved by slices, and how often.
+    """
     ratings = block_of(block)
-    rows, stats = spec.solve(ratings, other.rows, gram)
+    present = None if current is None else current.of(ratings)
+    rows, stats = spec.solve(ratings, other.rows, gram, current=present, sweeps=sweeps)
     return Slab(ratings.start, rows, stats)

@@ -119,7 +119,7 @@ class Problem:
         """Return what shapes a solve, `threads` Numba threads inside a block."""
         config = self.config
         return SolveSpec(
-            config.effective_rank, self.mean, config.ridge, config.solver, config.damping, threads
+            config.effective_rank, self.mean, config.ridge, config.taken_solver, config.damping, threads
         )
 
     def scoring(self) -> Scoring:

@@ -57,6 +57,54 @@ def solve_rows(
     return solved, BlockStats(sse, penalty)
 
 
+def solve_slices(
+    block: RatingsBlock,
+    other: np.ndarray,
+    current: np.ndarray,
+    *,
+    rank: int,
+    mean: float,
+    ridge: Ridge,
+    width: int = 32,
+    weights: np.ndarray | None = None,
+    counts: np.ndarray | None = None,
+    shared: np.ndarray | None = None,
+    biased: bool = True,
+    prior: np.ndarray | None = None,
+    sweeps: int = 1,
+) -> tuple[np.ndarray, BlockStats]:
+    """Improve each row slice by slice against the running residual, by NumPy in float64."""
+    solved = empty_rows(block.n_rows, rank)
+    ratings = decode_ratings(block)
+    a = np.zeros((rank, rank)) if shared is None else shared
+    sse = penalty = 0.0
+    for row in range(block.n_rows):
+        here = slice(block.indptr[row], block.indptr[row + 1])
+        rows = other[block.indices[here]].astype(np.float64)
+        z = np.column_stack([rows[:, :rank], np.ones(len(rows))])
+        w = np.ones(len(rows)) if weights is None else weights[here].astype(np.float64)
+        m = np.zeros(rank + 1) if prior is None else prior[row].astype(np.float64)
+        x = m.copy()
+        if len(rows):
+            count = len(rows) if counts is None else counts[row]
+            t = float(count) ** ridge.exponent * np.array([ridge.factors] * rank + [ridge.bias])
+            x[:rank], x[rank] = current[row, :rank], current[row, rank + 1]
+            e = ratings[here] - mean - rows[:, rank + 1] - z @ x
+            for start in [min(k, rank - width) for k in range(0, rank, width)] * sweeps:
+                s = [*range(start, start + width), *([rank] if biased else [])]
+                system = (z[:, s] * w[:, None]).T @ z[:, s] + np.diag(t[s])
+                system[:width, :width] += a[s[:width], s[0] : s[0] + width]
+                right = z[:, s].T @ (w * e) - t[s] * (x[s] - m[s])
+                right[:width] -= (a @ x[:rank])[s[:width]]
+                step = np.linalg.solve(system, right)
+                x[s] += step
+                e -= z[:, s] @ step
+            sse += float(np.sum(w * e**2) + x[:rank] @ a @ x[:rank])
+            penalty += float(np.sum(t * (x - m) ** 2))
+        solved[row, :rank], solved[row, rank + 1] = x[:rank], x[rank]
+    return solved, BlockStats(sse, penalty)
+
+
 # --- random numbers (daskals.kernels.toolkit.random) --------------------------------------------------------
 
 MASK_64 = (1 << 64) - 1

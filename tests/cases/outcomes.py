@@ -14,6 +14,7 @@ EPOCHS = 12
 MODELS = {
     "als": {"model": "als", "rank": 8},
     "coordinate": {"model": "als", "rank": 4, "solver": "coordinate"},
+    "blocks": {"model": "als", "rank": 33, "solver": "blocks"},
     "hierarchical": {"model": "hierarchical", "rank": 4},
 }
 

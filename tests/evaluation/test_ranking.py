@@ -26,7 +26,7 @@ from daskals.ingest import resolve_store
 from daskals.kernels.scoring.topk import SeenItems
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.ratings.split import SplitSpec
-from daskals.store.splits import ensure_split
+from daskals.store.splits import ensure_split, load_block
 from daskals.training.affinity import AffinitySpec, affinity_slab, factor_gram, liked_block, train_affinity
 from daskals.types import TRAIN, BlockStats, RatingsBlock
 
@@ -211,6 +211,20 @@ def test_affinity_is_the_same_again(cluster, store):
     split = ensure_split(store, SplitSpec(method="none"))
     first, again = (train_affinity(cluster, store, split, AffinitySpec(rank=4, epochs=2)) for _ in range(2))
     np.testing.assert_array_equal(first.items, again.items)
+
+
+def test_affinity_of_a_large_rank_comes_to_what_exact_rows_are(cluster, store):
+    split = ensure_split(store, SplitSpec(method="none"))
+    spec = AffinitySpec(rank=66, epochs=6)
+    assert spec.is_sliced
+    found = train_affinity(cluster, store, split, spec)
+    block = liked_block(load_block(store.path, "user", 0, 20, split.key, TRAIN), spec.threshold)
+    q = found.items.astype(float)
+    for user in range(20):
+        own = q[block.indices[block.indptr[user] : block.indptr[user + 1]]]
+        system = own.T @ own + spec.unseen * q.T @ q + spec.ridge * np.eye(spec.rank)
+        exact = np.linalg.solve(system, own.sum(axis=0))
+        np.testing.assert_allclose(found.users[user], exact, rtol=0, atol=2e-3)
 
 
 def test_baselines_order_by_what_they_say(store):

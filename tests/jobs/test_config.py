@@ -16,7 +16,28 @@ from daskals.errors import ConfigError
     ("values", "message"),
     [
         ({"rank": -1}, "--rank: found -1; expected greater than or equal to 0"),
-        ({"rank": 257}, "--rank: found 257; expected less than or equal to 256"),
+        (
+            {"rank": 2048, "model": "als"},
+            "--rank: found 2048; expected at most 1024: 2048 factors would take every worker 8.3 GB of "
+            "memory a million users and items",
+        ),
+        (
+            {"rank": 257},
+            "--rank: found 257; expected at most 256 with --model auto; add --model als or ials, which take "
+            "up to 1024",
+        ),
+        (
+            {"rank": 300, "model": "hierarchical"},
+            "--rank: found 300; expected at most 256 with --model hierarchical",
+        ),
+        (
+            {"rank": 31, "model": "als", "solver": "blocks"},
+            "--solver: blocks takes 32 factors at a time; found rank 31; name a rank of 32 to 1024",
+        ),
+        (
+            {"rank": 40, "model": "bayes", "solver": "blocks"},
+            "--solver: blocks serves als and ials; found bayes, whose rows are solved jointly",
+        ),
         ({"rank": "many"}, "--rank: found 'many'; expected a valid integer"),
         ({"lambda": 0}, "--lambda: found 0; expected greater than 0"),
         ({"lambda": "-0.1"}, "--lambda: found '-0.1'; expected greater than 0"),
@@ -60,6 +81,21 @@ def test_defaults_are_paper_ones() -> None:
     assert config.ridge.factors == pytest.approx(25)
     assert config.ridge.bias == pytest.approx(7.5)
     assert config.initial_deviation == 0.1
+
+
+@pytest.mark.parametrize(
+    ("values", "solver"),
+    [
+        ({"model": "als", "rank": 64}, "joint"),
+        ({"model": "als", "rank": 65}, "blocks"),
+        ({"model": "ials", "rank": 512}, "blocks"),
+        ({"model": "als", "rank": 512, "solver": "joint"}, "joint"),
+        ({"model": "als", "rank": 40, "solver": "blocks"}, "blocks"),
+        ({"model": "hierarchical", "rank": 128}, "joint"),
+    ],
+)
+def test_the_solver_goes_by_the_rank_unless_it_is_named(values: dict, solver: str) -> None:
+    assert TrainConfig.parse(values).taken_solver == solver
 
 
 def test_paper2_scale_and_bias_model() -> None:

@@ -184,8 +184,8 @@ def test_solve_rows__names_the_row_of_numbers_that_are_not_finite(bad):
 
 def test_solve_rows__refuses_a_rank_out_of_range():
     block, other = make_case([3, 5, 4], 9, 3)
-    for rank in (-1, 257):
-        with pytest.raises(ConfigError, match=rf"rank is {rank}; expected 0 to 256"):
+    for rank in (-1, 1025):
+        with pytest.raises(ConfigError, match=rf"rank is {rank}; expected 0 to 1024"):
             solve_rows(block, other, rank=rank, mean=3.5, ridge=Ridge(1.0, 1.0))
 
 

@@ -61,12 +61,13 @@ def stop_at(epoch: int):
     [
         {},
         {"solver": "coordinate"},
+        {"solver": "blocks", "rank": 33, "epochs": 6},
         {"model": "bias", "damping": 0.5},
         {"model": "hierarchical"},
         {"model": "hierarchical", "user_features": "implicit", "item_features": "genres", "epochs": 6},
         {"tol": 3e-3, "epochs": 50, "units": "ratings"},  # in deviations it settles before it is stopped
     ],
-    ids=["als", "coordinate", "damped", "hierarchical", "implicit", "tol"],
+    ids=["als", "coordinate", "blocks", "damped", "hierarchical", "implicit", "tol"],
 )
 def test_resume_gives_the_same_bits(cluster: Cluster, tmp_path: Path, options: dict[str, object]) -> None:
     whole = train(cluster, RunOptions(), **options)

@@ -86,6 +86,27 @@ def test_the_objective_is_that_of_the_library_implicit(client):
     assert ours == pytest.approx(loss / normaliser, rel=1e-5)
 
 
+def test_blocks_of_factors_never_raise_the_objective_and_end_where_exact_solves_do(client, tmp_path):
+    options = {"rank": 40, "epochs": 30, "tau": 0.1}
+    model = train(client, **options, solver="blocks")
+    objectives = [record["objective"] for record in model.report["history"]]
+    assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(objectives))
+    p, q, counts = dense(model, clicks())
+    for user, own in enumerate(counts):  # the closing half-step comes near the exact rows
+        seen = own > 0
+        c = 1 + 0.7 * own[seen]
+        ridge = 0.1 * (seen.sum() + 0.3 * len(q))
+        system = q[seen].T @ (c[:, None] * q[seen]) + 0.3 * q.T @ q + ridge * np.eye(40)
+        np.testing.assert_allclose(p[user], np.linalg.solve(system, q[seen].T @ c), rtol=0, atol=2e-3)
+    kept = RunOptions(Checkpoints(tmp_path, every=3))
+    fit(
+        clicks(), TrainConfig.parse({**OPTIONS, **options, "solver": "blocks", "epochs": 6}), client, run=kept
+    )
+    again = RunOptions(Checkpoints(tmp_path, every=3, resume=True))
+    resumed = fit(clicks(), TrainConfig.parse({**OPTIONS, **options, "solver": "blocks"}), client, run=again)
+    assert resumed.factors_sha256() == model.factors_sha256()
+
+
 def test_a_user_row_solves_its_equations(client):
     """Plain NumPy for the users, given the items: the closing half-step."""
     model = train(client)

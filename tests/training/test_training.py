@@ -16,7 +16,7 @@ from daskals.fitting.fit import cross_validate, fit
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.training.data.plan import BlockRange
 from daskals.training.events import EpochFinished, PhaseStarted
-from daskals.training.half_step import random_slab
+from daskals.training.half_step import CLOSING_SWEEPS, random_slab
 from daskals.types import RatingsBlock
 from tests.cases.twin import Twin, random_ratings
 
@@ -73,6 +73,25 @@ def test_equals_the_plain_twin(client, solver: str, rank: int) -> None:
     np.testing.assert_allclose(model.user_factors, twin.user_factors, atol=2e-3)
     np.testing.assert_allclose(model.item_biases, twin.item_biases, atol=2e-3)
     assert model.report["train_rmse"] == pytest.approx(twin.train_rmse(), rel=1e-4)
+
+
+def test_blocks_of_factors_agree_with_the_twin_half_step_by_half_step(client) -> None:
+    frame = random_ratings(40, 25, 300, seed=1)
+    settings = config(solver="blocks", rank=33, epochs=12)
+    model = fit(frame, settings, client)
+    report = model.report
+    assert report["config"]["solver"] == "blocks"
+    twin = twin_of(frame, settings)
+    objectives = [record["objective"] for record in report["history"]]
+    for objective in objectives:
+        twin.user_step()
+        twin.item_step()
+        assert objective == pytest.approx(twin.objective(), rel=1e-4)
+    assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(objectives))
+    for _ in range(CLOSING_SWEEPS):
+        twin.user_step()
+    np.testing.assert_allclose(model.user_factors, twin.user_factors, atol=2e-3)
+    assert report["train_rmse"] == pytest.approx(twin.train_rmse(), rel=1e-3)
 
 
 @SLOW_START

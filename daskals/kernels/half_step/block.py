@@ -33,11 +33,12 @@ class BlockInput(NamedTuple):
     table, mean
         For each of 256 codes the rating less μ; the mean rating μ.
     places, other
-        `half_step.gram_tiles.tile_places` of the rank; factor rows of the other side, shape (rows, stride).
+        `half_step.gram_tiles.tile_places` of the factors that are summed at a time; factor rows of the other
+        side, shape (rows, stride).
     priors
         Prior means [factors, bias] of the rows, shape (rows, rank + 1); no rows stand for zero.
     current
-        Present factor rows for coordinate updates; no rows where they are not needed.
+        Present factor rows, where solves start from them; no rows where they are not needed.
     order
         Rows in the order in which they are put into batches, without those that are left out; empty for all
         of them one after the other.
@@ -79,7 +80,15 @@ class BlockOutput(NamedTuple):
     segment_tiles: Float32
 
 
-def make_input(block: RatingsBlock, other: FactorRows, rank: int, mean: float, ridge: Ridge) -> BlockInput:
+def make_input(
+    block: RatingsBlock,
+    other: FactorRows,
+    rank: int,
+    mean: float,
+    ridge: Ridge,
+    *,
+    summed: int | None = None,
+) -> BlockInput:
     """Pack a block for a kernel, for all its rows and prior means of zero.
 
     Parameters
@@ -90,6 +99,8 @@ def make_input(block: RatingsBlock, other: FactorRows, rank: int, mean: float, r
         Number of factors; the mean rating μ.
     ridge
         Regularisation of the rows.
+    summed
+        Number of factors whose Gram matrix is formed at a time; all of them if None.
 
     Returns
     -------
@@ -111,7 +122,7 @@ def make_input(block: RatingsBlock, other: FactorRows, rank: int, mean: float, r
         values=frozen(block.values, np.uint8 if len(block.scale) else np.float32),
         table=table,
         mean=np.float32(mean),
-        places=frozen(tile_places(rank, current_target()), np.int64),
+        places=frozen(tile_places(rank if summed is None else summed, current_target()), np.int64),
         other=frozen(aligned_rows(other, rank), np.float32),
         priors=frozen(np.empty((0, rank + 1)), np.float32),
         current=frozen(empty_rows(0, rank), np.float32),

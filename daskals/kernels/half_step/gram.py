@@ -40,7 +40,7 @@ class BlockFields:
         self.coded = kind.types[kind.fields.index("values")].dtype == types.uint8
 
 
-class _Rating(NamedTuple):
+class Rating(NamedTuple):
     """One rating while code is emitted: its row's address, the vectors of z, y and the root of its weight.
 
     Of a weighted rating, z and y are times the root, which stands in every lane as y does.
@@ -52,7 +52,7 @@ class _Rating(NamedTuple):
     root: Value | None
 
 
-class _Ratings:
+class Ratings:
     """Emits the reading of one rating after the other: its row of the other side and its residual y."""
 
     def __init__(self, emit: Emitter, plan: Plan, block: Any, roots: Value | None = None) -> None:
@@ -61,9 +61,11 @@ class _Ratings:
         self.block = block
         self.roots = roots
         self.last = emit.builder.sub(block.indices.nitems, INT(1))
-        self.stride = INT(row_stride(plan.size - 2))
+        self.stride: Value = INT(row_stride(plan.size - 2))
+        self.floats = plan.size
 
-    def _row(self, position: Value) -> Value:
+    def row(self, position: Value) -> Value:
+        """Return the address of what is read of the other side's row."""
         index = self.emit.scalar(self.block.indices.data, position, INT32)
         offset = self.emit.builder.mul(self.emit.builder.sext(index, INT), self.stride)
         return self.emit.address(self.block.other.data, offset)
@@ -73,14 +75,14 @@ class _Ratings:
         builder = self.emit.builder
         ahead = builder.add(position, INT(PREFETCH_RATINGS))
         ahead = builder.select(builder.icmp_signed("<", ahead, self.last), ahead, self.last)
-        row = self._row(ahead)
-        for line in range(0, self.plan.size, 16):
+        row = self.row(ahead)
+        for line in range(0, self.floats, 16):
             self.emit.prefetch(self.emit.address(row, line))
 
-    def read(self, position: Value) -> _Rating:
+    def read(self, position: Value) -> Rating:
         """Read one rating."""
         emit, plan = self.emit, self.plan
-        row = self._row(position)
+        row = self.row(position)
         if self.block.coded:
             code = emit.scalar(self.block.values.data, position, ir.IntType(8))
             rating = emit.broadcast(self.block.table.data, emit.builder.zext(code, INT))
@@ -90,10 +92,16 @@ class _Ratings:
         y = emit.builder.fsub(rating, emit.broadcast(row, plan.size - 1))
         z = [emit.load(row, v * plan.lanes) for v in range(plan.n_vectors)]
         z[-1] = emit.insert_lane(z[-1], (plan.size - 1) % plan.lanes, y)
+        return self.weighed(Rating(row, z, y, None), position)
+
+    def weighed(self, rating: Rating, position: Value) -> Rating:
+        """Return a rating times the root of its weight, if it has one."""
         if self.roots is None:
-            return _Rating(row, z, y, None)
+            return rating
+        emit = self.emit
         root = emit.broadcast(self.roots, position)
-        return _Rating(row, [emit.builder.fmul(part, root) for part in z], emit.builder.fmul(y, root), root)
+        z = [emit.builder.fmul(part, root) for part in rating.z]
+        return Rating(rating.row, z, emit.builder.fmul(rating.y, root), root)
 
 
 class _Sums:
@@ -137,7 +145,7 @@ class _Sums:
 
 
 def _emit_direct(
-    emit: Emitter, plan: Plan, ratings: _Ratings, tiles: Value, span: tuple[Value, Value]
+    emit: Emitter, plan: Plan, ratings: Ratings, tiles: Value, span: tuple[Value, Value]
 ) -> None:
     """All tiles in registers: one pass over the ratings, rows read where they are."""
     widths = [min(plan.lanes, plan.size - tile.vector * plan.lanes) for tile in plan.tiles]
@@ -171,7 +179,7 @@ class _Panel:
     def _row(self, j: Value) -> Value:
         return self.emit.address(self.panel, self.emit.builder.mul(j, INT(self.stride)))
 
-    def gather(self, ratings: _Ratings, start: Value, count: Value) -> None:
+    def gather(self, ratings: Ratings, start: Value, count: Value) -> None:
         """Copy z of the ratings from `start` on into the panel."""
         with self.emit.loop(INT(0), count) as j:
             position = self.emit.builder.add(start, j)
@@ -213,7 +221,7 @@ class _Panel:
 
 
 def _emit_by_panels(
-    emit: Emitter, plan: Plan, ratings: _Ratings, memory: tuple[Value, Value], span: tuple[Value, Value]
+    emit: Emitter, plan: Plan, ratings: Ratings, memory: tuple[Value, Value], span: tuple[Value, Value]
 ) -> None:
     """More tiles than registers: gather a panel of z, let the tiles pass over it, and go on."""
     builder = emit.builder
@@ -229,10 +237,20 @@ def _emit_by_panels(
         panel.add_products(count)
 
 
-def _emit_sums(
-    emit: Emitter, plan: Plan, ratings: _Ratings, memory: tuple[Value, Value], span: list[Value]
+def emit_sums(
+    emit: Emitter, plan: Plan, ratings: Ratings, memory: tuple[Value, Value], span: list[Value]
 ) -> None:
-    """Sum all tiles over a span of ratings; `memory` is the tiles' and the panel's."""
+    """Emit the sums of all tiles over a span of ratings.
+
+    Parameters
+    ----------
+    emit, plan
+        What emits, and which tiles.
+    ratings
+        How a rating is read.
+    memory, span
+        Addresses of the tiles and of the panel; first and stop rating.
+    """
     lower, upper = span
     if plan.in_registers:
         _emit_direct(emit, plan, ratings, memory[0], (lower, upper))
@@ -267,9 +285,9 @@ def row_gram(
 
     def codegen(context: Context, builder: ir.IRBuilder, _signature: Any, args: list[Value]) -> Value:
         emit = Emitter(builder, plan.lanes)
-        ratings = _Ratings(emit, plan, BlockFields(context, builder, block, args[0]))
+        ratings = Ratings(emit, plan, BlockFields(context, builder, block, args[0]))
         sums = emit.address(data_pointer(context, builder, tiles, args[1]), args[2])
-        _emit_sums(emit, plan, ratings, (sums, data_pointer(context, builder, panel, args[3])), args[4:6])
+        emit_sums(emit, plan, ratings, (sums, data_pointer(context, builder, panel, args[3])), args[4:6])
         return context.get_dummy_value()
 
     return signature, codegen
@@ -304,9 +322,9 @@ def weighted_row_gram(
     def codegen(context: Context, builder: ir.IRBuilder, _signature: Any, args: list[Value]) -> Value:
         emit = Emitter(builder, plan.lanes)
         own = data_pointer(context, builder, roots, args[1])
-        ratings = _Ratings(emit, plan, BlockFields(context, builder, block, args[0]), own)
+        ratings = Ratings(emit, plan, BlockFields(context, builder, block, args[0]), own)
         sums = emit.address(data_pointer(context, builder, tiles, args[2]), args[3])
-        _emit_sums(emit, plan, ratings, (sums, data_pointer(context, builder, panel, args[4])), args[5:7])
+        emit_sums(emit, plan, ratings, (sums, data_pointer(context, builder, panel, args[4])), args[5:7])
         return context.get_dummy_value()
 
     return signature, codegen

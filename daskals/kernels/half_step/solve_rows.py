@@ -15,7 +15,7 @@ from daskals.kernels.toolkit.jit import PLAIN
 from daskals.kernels.toolkit.layout import aligned_rows, row_stride
 from daskals.types import BlockStats, FactorRows, Float32, RatingsBlock, Ridge
 
-MAX_RANK = 256
+MAX_RANK = 1024
 
 
 def solve_rows(
@@ -37,7 +37,7 @@ def solve_rows(
     block, other
         The rows' ratings; factor rows of the other side, shape (rows of the other side, stride).
     rank
-        Number of factors, 0 to 256.
+        Number of factors, 0 to 1,024.
     mean
         Mean rating μ: a rating's residual is r − μ − bias of the other side's row.
     ridge

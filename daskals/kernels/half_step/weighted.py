@@ -205,7 +205,7 @@ def solve_weighted(
         If a row holds an index out of range, its equations are not positive definite, or its solution is
         not finite.
     """
-    _check(block, weighting, rank)
+    check_weighting(block, weighting, rank)
     given = make_input(block, other, rank, mean, ridge)
     if prior is not None:
         given = given._replace(priors=frozen(prior, np.float32))
@@ -226,7 +226,8 @@ def solve_weighted(
     return output.rows, BlockStats(float(sse), float(penalty))
 
 
-def _check(block: RatingsBlock, weighting: Weighting, rank: int) -> None:
+def check_weighting(block: RatingsBlock, weighting: Weighting, rank: int) -> None:
+    """Refuse, with DataError, what weighs a block if it does not fit it."""
     weights, counts, shared = weighting.weights, weighting.counts, weighting.shared
     _check_weights(weights, block)
     if len(counts) != block.n_rows:

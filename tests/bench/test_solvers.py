@@ -1,0 +1,76 @@
+"""The race of solvers to one objective: its bookkeeping, and what its runners leave."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from daskals.bench.data import BenchData
+from daskals.bench.own import KernelEpochs, starting_rows
+from daskals.bench.solvers import LONGEST, ImplicitEpochs, Track, measure_solvers, race
+from daskals.errors import ConfigError
+from daskals.types import SIDES
+from tests.cases import naive
+from tests.cases.bench_cases import CONFIG
+
+BLOCKS = CONFIG.model_copy(update={"model": "als", "rank": 33, "solver": "blocks"})
+
+
+class Falling:
+    """A runner whose objectives are known."""
+
+    def __init__(self, *objectives: float) -> None:
+        self.left, self.objective = list(objectives), np.inf
+
+    def epoch(self) -> None:
+        self.objective = self.left.pop(0) if self.left else self.objective
+
+    def test_rmse(self) -> float:
+        return self.objective / 10
+
+
+def test_a_race_ends_where_the_first_was():
+    tracks = [Track("joint", Falling(10, 5)), Track("blocks", Falling(20, 8, 5.2, 5.004, 4))]
+    first, second = race(tracks, 2)
+    assert first["goal"] == second["goal"] == 5
+    assert first["reached"]["epochs"] == 2
+    assert second["reached"]["epochs"] == 4
+    assert second["reached"]["test_rmse"] == pytest.approx(0.5004)
+    assert second["objectives"] == [20, 8, 5.2, 5.004]
+    assert second["reached"]["seconds"] == pytest.approx(sum(tracks[1].laps.seconds))
+
+
+def test_a_runner_that_never_comes_there_is_left_behind():
+    _, second = race([Track("joint", Falling(5)), Track("blocks", Falling(9))], 1)
+    assert second["reached"] is None
+    assert len(second["objectives"]) == LONGEST
+
+
+def test_epochs_by_blocks_leave_the_twins_objective(small_data: BenchData):
+    with ThreadPoolExecutor(1) as pool:
+        epochs = KernelEpochs(small_data, BLOCKS, pool)
+        epochs.epoch()
+    rows = {side: starting_rows(small_data, side, BLOCKS) for side in SIDES}
+    given, stats = {"rank": 33, "mean": small_data.mean, "ridge": BLOCKS.ridge}, {}
+    for side, other in (("user", "item"), ("item", "user")):
+        rows[side], stats[side] = naive.solve_slices(small_data.side(side), rows[other], rows[side], **given)
+    expected = stats["item"].sse + stats["item"].penalty + stats["user"].penalty
+    assert epochs.objective == pytest.approx(expected, rel=1e-4)
+
+
+def test_implicit_epochs_by_blocks_lower_the_objective(small_data: BenchData):
+    update = {"model": "ials", "zeros": "unobserved", "unobserved_weight": 0.9, "tau": 0.1}
+    with ThreadPoolExecutor(1) as pool:
+        epochs = ImplicitEpochs(small_data, BLOCKS.model_copy(update=update), pool)
+        found = []
+        for _ in range(3):
+            epochs.epoch()
+            found.append(epochs.objective)
+    assert found[0] > found[1] > found[2] > 0
+
+
+def test_peers_learn_from_counts_alone():
+    with pytest.raises(ConfigError, match="found --peers; expected --implicit beside it"):
+        measure_solvers(None, implicit=False, peers=True)
