@@ -213,7 +213,7 @@ def _fit_store(
     model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
     model.report.update(chosen_section(store, asked, config), selection=selection, baseline=baseline)
     report = model.report
-    add_costs(report, before_it)
+    add_costs(report, selection, before_it)
     found = baseline_notes(model) + mixing_notes(report)
     report["notes"] += found
     for note in found:

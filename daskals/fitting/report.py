@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -101,8 +102,21 @@ def build_report(
     }
 
 
-def add_costs(report: dict[str, Any], before: TrainedFactors | None) -> None:
-    """Add to a report what a training before this one, in the same run, took, if there was one."""
+def add_costs(
+    report: dict[str, Any], selection: Mapping[str, Any] | None, before: TrainedFactors | None
+) -> None:
+    """Add to a report what came before the training in the same run.
+
+    Parameters
+    ----------
+    report
+        The report to add to.
+    selection
+        Its section on what was chosen; the kernels were compiled for that, the training finds them.
+    before
+        The training that chose the epochs, if there was one.
+    """
+    report["compile_seconds"] += (selection or {}).get("compile_seconds", 0.0)
     if before is None:
         return
     report["compile_seconds"] += before.compile_seconds

@@ -110,6 +110,7 @@ class Selection:
         self._tried: list[Point] = []
         self._started = time.perf_counter()
         self._spent = 0.0
+        self._compile_seconds = 0.0
 
     def choose(self) -> Choice:
         """Find the configuration to train."""
@@ -128,7 +129,7 @@ class Selection:
             chains.append(self._chain_config(CHAINS[0][0], implicit=True))
         for config in (configs[0], configs[-1], *chains):
             problem = Problem(self._cluster, self._store, split, config)
-            prepare_workers(problem, self._run.numba_threads, self._tell)
+            self._compile_seconds += prepare_workers(problem, self._run.numba_threads, self._tell)
         data = SharedData(self._cluster, self._store, split, configs)
         self._search(data)
         point = self._simplest()
@@ -273,6 +274,7 @@ class Selection:
 
     def _taken(self, config: TrainConfig, why: str, figures: dict[str, Any] | None = None) -> Choice:
         section: dict[str, Any] = {
+            "compile_seconds": self._compile_seconds,
             "taken": config.model,
             "why": why,
             "n_validation": self._split.n_validation,
