@@ -16,22 +16,9 @@ from daskals.plots.page import Section, write_page
 from daskals.ratings.shown_text import in_csv, in_html, in_markdown, on_terminal
 from jobs._item_tables import print_items
 from jobs._terminal import cell, make_console, say
+from tests.cases.hostile_texts import HOSTILE
 from tests.conftest import ROOT
 
-HOSTILE = [
-    "[bold red]Alien[/]", "[/] unbalanced [", "[link=http://127.0.0.1:9/x]here[/link]", ":skull: \\[x]",
-    "\x1b[2J\x1b[31mred", "\x1b]8;;http://127.0.0.1:9/\x07link\x1b]8;;\x07", "\x9b31m", "bell\x07\x08\x08",
-    "one\rtwo\nthree",
-    "evil\u202etxt.exe", "\u2066x\u2069", "lone \ud800", "line\u2028end", "![x](http://127.0.0.1:9/i.png)",
-    "[x](javascript:alert(1))", "www.example.invalid", "http://127.0.0.1:9/", "a@b.invalid",
-    "**b** _i_ `c` ~~s~~ $x^2$",
-    "# head", "| a | b |", ":material/skull:", ":red[x]", "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "\"><svg onload=alert(1)>", "&lt;b&gt;", "</script>", "=1+2", "=cmd|' /C calc'!A0", "+1", "-1",
-    "@SUM(A1)",
-    "\t=1",
-    "Amélie (2001)", "七人の侍", "👩‍👩‍👧", "",
-]  # fmt: skip
 PLAIN = ("Amélie (2001)", "七人の侍", "👩‍👩‍👧")
 COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import socket
@@ -9,12 +10,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from daskals.fitting.fit import fit
+from daskals.model.fitted import Model
+from tests.cases.hostile_texts import HOSTILE, SIGNS
 from tests.cases.movies import TRAINING
 from tests.conftest import CHROMIUM, ROOT
 
@@ -44,6 +50,13 @@ def browser():
 
 @pytest.fixture(scope="module")
 def address(folder: Path):
+    with app_of(folder) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def app_of(folder: Path) -> Iterator[str]:
+    """Run the app on a model; give its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -221,3 +234,41 @@ def test_a_new_model_is_taken_without_a_restart(browser, address, folder):
     expect(page.get_by_text("120 titles rated by 161 people")).to_be_visible()
     expect(page.get_by_text("Your ratings (1)")).to_be_visible()
     page.context.close()
+
+
+def test_titles_and_genres_of_the_data_are_only_shown(browser, folder, tmp_path):
+    """Nothing of a title is a link, an image or mark-up, and no request leaves for where one points."""
+    model = Model.load(folder)
+    texts = [text for text in HOSTILE if text and "\ud800" not in text]
+    n_items = len(model.item_ids)
+    titles = pa.array([f"{texts[n % len(texts)]} {n}" for n in range(n_items)])
+    genres = pa.array([[texts[n % len(texts)], texts[(n + 7) % len(texts)]] for n in range(n_items)])
+    columns = {"title": titles, "genres": genres}
+    catalogue = model.catalogue
+    for name, column in columns.items():
+        catalogue = catalogue.set_column(catalogue.column_names.index(name), name, column)
+    replace(model, catalogue=catalogue).save(tmp_path / "model")
+    requests: list[str] = []
+    with app_of(tmp_path / "model") as address:
+        page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+        page.set_default_timeout(SLOW)
+        expect.set_options(timeout=SLOW)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+        page.goto(f"{address}?rated=1~5_4~4_7~1")
+        expect(page.locator(".st-key-suggested-1")).to_be_visible()
+        page.locator(".st-key-why-1 button").click()
+        expect(page.get_by_text("Like it:")).to_be_visible()
+        at_rest(page)
+        links = page.eval_on_selector_all("a[href]", "all => all.map(one => one.href)")
+        images = page.eval_on_selector_all("img", "all => all.map(one => one.src)")
+        shown = page.locator("[data-testid=stApp]").inner_text()
+    own = address.removeprefix("http://")
+    strangers = [url for url in requests if not re.match(rf"(https?|wss?)://{own}/|data:|blob:", url)]
+    assert len(requests) > 10
+    assert strangers == []
+    sites = r"https://(www\.imdb\.com/title|www\.themoviedb\.org/movie)/"
+    assert [url for url in links if not re.match(rf"{sites}|http://{own}/", url)] == []
+    assert [url for url in images if "127.0.0.1:9/" in url or "invalid" in url] == []
+    # the signs themselves are there to be read
+    assert sum(sign in shown for sign in SIGNS) >= 3, shown
