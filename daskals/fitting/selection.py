@@ -3,18 +3,19 @@
 A tenth of them validates. Short trainings find the ridges of the biases, then of the factors, then of the
 features' weights; Gibbs chains on the same ratings are judged by the same tenth: one with the catalogue's
 features and, where nobody named features, one that also learns from who rated what. The better one is taken
-unless it is worse by a hundredth, or does not fit the time; else the simplest point estimate within half a
-hundredth of the best. All ridges are relative to the ratings' standard deviation, so that no choice depends
-on their unit; and time is counted in work, as two usual cores would take for it, so that none depends on the
-machine.
+unless it is worse by more than chance, or does not fit the time; else the simplest point estimate that is as
+good as the best but for chance, which is less the more ratings validate. All ridges are relative to the
+ratings' standard deviation, so that no choice depends on their unit; and time is counted in work, as two
+usual cores would take for it, so that none depends on the machine.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from daskals.cluster.workers import Cluster
@@ -38,6 +39,9 @@ FACTOR_RIDGES = (25.0, 14.0, 8.0, 5.0)
 EXPONENTS = (0.0, 0.5)
 FEATURE_RIDGES = (10.0, 2.5, 0.6)
 """Of W, relative to the factors' own."""
+
+MOST_BEYOND = 5
+"""Steps beyond an end of these that are tried while they help."""
 
 USUAL_BIAS_RIDGE = 4.0
 FEWEST_RATINGS = 50
@@ -66,8 +70,9 @@ WARM_EPOCHS = 3
 CHAINS = ((120, 240), (120, 120), (60, 100))
 """Sweeps of the chain that is judged and of the one that is kept, the first pair that fits the time."""
 
-WORSE, SIMPLER = 1.01, 1.005
-"""How much worse a chain may be than a point estimate, and a simpler point estimate than the best."""
+CHANCE, MOST_CHANCE = 0.5, 0.01
+"""What of the standard error of a validation RMSE, and at most which share of it, counts as chance: the least
+error of many trials is low by luck as well."""
 
 
 class Selection:
@@ -165,33 +170,34 @@ class Selection:
 
     def _search(self, data: SharedData) -> None:
         config = self._config
-        self._walk(data, [self._point_config("bias", 0.0, ridge) for ridge in BIAS_RIDGES])
+        self._walk(data, BIAS_RIDGES, lambda ridge: self._point_config("bias", 0.0, ridge))
         if config.effective_rank == 0 or self._spent > self._budget:
             return
         bias = self._tried_best("bias").config.ridge.bias
         users, items = self._store.n_users, self._store.n_rated_items
         typical = self._split.n_train / math.sqrt(users * max(items, 1))
         for exponent in EXPONENTS:
-            scale = typical**-exponent
-            self._walk(
-                data,
-                [self._point_config("als", scale * ridge, scale * bias, exponent) for ridge in FACTOR_RIDGES],
-            )
+
+            def held(ridge: float, exponent: float = exponent) -> TrainConfig:
+                scale = typical**-exponent
+                return self._point_config("als", scale * ridge, scale * bias, exponent)
+
+            self._walk(data, FACTOR_RIDGES, held)
         if config.model == "hierarchical":
             ridge = self._tried_best("als").config.ridge
-            self._walk(
-                data,
-                [
-                    self._point_config(
-                        "hierarchical", ridge.factors, ridge.bias, ridge.exponent, share * ridge.factors
-                    )
-                    for share in FEATURE_RIDGES
-                ],
-            )
+            own = partial(self._point_config, "hierarchical", *ridge)
+            self._walk(data, FEATURE_RIDGES, lambda share: own(eta=share * ridge.factors))
 
-    def _walk(self, data: SharedData, configs: Sequence[TrainConfig]) -> None:
-        """Try configurations in turn until one is worse than the one before it."""
-        last = math.inf
+    def _walk(self, data: SharedData, ridges: Sequence[float], make: Callable[[float], TrainConfig]) -> None:
+        """Try ridges in turn until one is worse than the one before it, beyond an end where that is best."""
+        before = len(self._tried)
+        self._descend(data, [make(ridge) for ridge in _and_beyond(ridges)])
+        tried = self._tried[before:]
+        if len(tried) > 1 and tried[0].rmse == min(point.rmse for point in tried):
+            away = _and_beyond(ridges[::-1])[len(ridges) :]
+            self._descend(data, [make(ridge) for ridge in away], tried[0].rmse)
+
+    def _descend(self, data: SharedData, configs: Sequence[TrainConfig], last: float = math.inf) -> None:
         for config in configs:
             if any(tried.config.model == config.model for tried in self._tried) and self._is_late():
                 return
@@ -221,8 +227,15 @@ class Selection:
         ]
         best = min(point.rmse for point in self._tried)
         return next(
-            self._tried_best(model) for model in models if self._tried_best(model).rmse <= SIMPLER * best
+            self._tried_best(model)
+            for model in models
+            if self._tried_best(model).rmse <= (1.0 + self._chance) * best
         )
+
+    @property
+    def _chance(self) -> float:
+        """What two validation RMSEs may differ by, as a share, and mean nothing."""
+        return min(MOST_CHANCE, CHANCE / math.sqrt(2 * self._split.n_validation))
 
     def _judge_chain(self, point: Point) -> Choice:
         left = self._budget + self._plain_seconds - self._spent
@@ -252,7 +265,7 @@ class Selection:
             "chain_validation_rmse": chain.rmse,
         }
         compared = f"validation RMSE {chain.rmse:.4f}, {best.config.model} {best.rmse:.4f}"
-        if chain.rmse > WORSE * best.rmse:
+        if chain.rmse > (1.0 + self._chance) * best.rmse:
             return self._taken(self._refit(point), f"the posterior is worse ({compared})", figures)
         figures["forecast_seconds"] = chain.seconds
         why = f"{compared}; {chain.config.sweeps} sweeps, some {chain.seconds:,.0f} s"
@@ -327,6 +340,14 @@ class Selection:
             "warm_start": WARM_EPOCHS,
         }
         return config.model_copy(update=update)
+
+
+def _and_beyond(ridges: Sequence[float]) -> list[float]:
+    """Return ridges, and more beyond the last in steps like the last one; none beyond a single one."""
+    if len(ridges) < 2:
+        return list(ridges)
+    step = ridges[-1] / ridges[-2]
+    return [*ridges, *(ridges[-1] * step**number for number in range(1, MOST_BEYOND + 1))]
 
 
 def _first_that_fits(left: float, sweep_seconds: float) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from daskals.config import TrainConfig
 from daskals.fitting import selection
 from daskals.fitting.baseline import better_than_biases
 from daskals.fitting.choice import chosen_before, learns
-from daskals.fitting.fit import fit
+from daskals.fitting.fit import _compare_forecast, fit
 from daskals.training.events import Notice
 from tests.cases.planted import planted
 
@@ -99,6 +100,48 @@ def test_few_ratings_take_biases(client):
     assert model.report["config"]["model"] == "bias"
     assert "too few to learn more from than biases" in told[-1]
     assert np.isfinite(model.predict([1, 2], [2, 2]).rating).all()
+
+
+@pytest.mark.parametrize(("best", "found"), [(64.0, 64.0), (0.2, 0.25), (5.0, 4.0)])
+def test_a_ridge_is_looked_for_beyond_the_usual_ones(best, found, client, monkeypatch):
+    def trial(cluster, data, config):
+        return SimpleNamespace(validation_rmse=1 + abs(math.log(config.ridge.bias / best)), epoch=2)
+
+    monkeypatch.setattr(selection, "run_trial", trial)
+    model, _ = notices(planted()[0], client, rank=0, order="rating")
+    assert model.report["config"]["gamma"] == pytest.approx(0.002 * found)
+    assert len(model.report["selection"]["trials"]) <= len(selection.BIAS_RIDGES) + selection.MOST_BEYOND
+
+
+def test_what_is_chance_is_less_the_more_ratings_validate():
+    of = [
+        selection.Selection._chance.fget(SimpleNamespace(_split=SimpleNamespace(n_validation=n)))
+        for n in (20, 8_000, 100_000)
+    ]
+    assert of == [0.01, pytest.approx(0.00395, rel=1e-2), pytest.approx(0.00112, rel=1e-2)]
+
+
+@pytest.mark.parametrize("kind", ["als", "bias", "bayes"])
+def test_three_ratings_give_a_model_within_the_scale(kind, client):
+    frame = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "rating": [1e-3, 5e-3, 3e-3]})
+    sweeps = {"sweeps": 30, "burn_in": 10} if kind == "bayes" else {}
+    model, _ = notices(frame, client, model=kind, split="none", order="rating", **sweeps)
+    found = model.predict([1, 1, 2, 2, 9], [1, 2, 1, 2, 9])
+    assert np.all((found.rating >= -2e-3) & (found.rating <= 8e-3)), found.rating
+    if kind == "bayes":
+        assert np.all((found.deviation > 0) & (found.deviation < 5e-2)), found.deviation
+
+
+def test_a_forecast_that_was_wrong_is_said_at_the_end():
+    model = SimpleNamespace(report={"history": [{"seconds": 2.0}] * 10})
+    told = []
+    for forecast in (14.0, 39.0):
+        _compare_forecast(model, {"forecast_seconds": forecast}, [told.append])
+    assert not told
+    found = {"forecast_seconds": 10.0}
+    _compare_forecast(model, found, [told.append])
+    assert [event.text for event in told] == ["the sweeps took 20 s, 10 s were forecast"]
+    assert found["taken_seconds"] == 20.0
 
 
 @pytest.mark.parametrize("kind", ["auto", "als", "bias", "bayes"])

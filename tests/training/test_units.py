@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daskals.config import TrainConfig
+from daskals.fitting import selection
 from daskals.fitting.fit import fit
-from daskals.store.standard import decimals, standard_of, standardise
+from daskals.store.standard import decimals, standard_of, standardise, standardised_ratings
 from daskals.types import AS_RATED, RatingsBlock, Standard
 from tests.cases.planted import planted
 
-UNITS = [(1e-3, 0.0), (2000.0, 0.0), (1.0, -3.0), (20.0, 100.0)]
+UNITS = [(1e-3, 0.0), (2000.0, 0.0), (0.2, -3.0), (20.0, 100.0)]
 
 OPTIONS = {
     "als": {"model": "als", "epochs": 6},
@@ -57,6 +60,45 @@ def test_predictions_follow_the_unit(kind, client, tmp_path):
             c * report["history"][-1]["train_rmse"], rel=1e-4
         )
     assert spread > 0.3
+
+
+def test_auto_chooses_the_same_in_any_unit(client, tmp_path, monkeypatch):
+    # no chain: those are bayes, above; a search's decisions and the model that comes of them
+    monkeypatch.setattr(selection, "CHAINS", ((10**7, 10**7),))
+    monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
+    frame, genre = planted()
+    config = TrainConfig.parse({"rank": 3, "test_fraction": 0.2, "order": "rating"})
+
+    def trained(name: str, c: float, d: float) -> tuple[np.ndarray, dict]:
+        model = fit(with_genres(frame, genre, tmp_path / name, c, d), config, client)
+        found = model.predict(frame["user"].to_numpy(), frame["item"].to_numpy()).rating
+        return (np.asarray(found, np.float64) - d) / c, model.report
+
+    expected, report = trained("as-is", 1.0, 0.0)
+    chosen, spread = report["selection"], report["standard"]["deviation"]
+    c, d = 2000.0, 100.0
+    found, own = trained("another", c, d)
+    assert own["selection"]["options"] == chosen["options"]
+    for tried, before in zip(own["selection"]["trials"], chosen["trials"], strict=True):
+        assert tried["epochs"] == before["epochs"]
+        assert tried["validation_rmse"] == pytest.approx(c * before["validation_rmse"], rel=1e-4)
+    assert np.max(np.abs(found - expected)) < 1e-5 * spread
+
+
+@given(c=st.floats(1e-3, 2e3), d=st.floats(-100, 100), sign=st.sampled_from([1, -1]))
+def test_what_training_sees_is_the_same_in_any_unit(c, d, sign):
+    stars = np.array([0.5, 1, 2.5, 4, 5])
+    codes = np.array([0, 1, 1, 2, 3, 3, 3, 4], np.uint8)
+    nothing = np.empty(0, np.float32)
+
+    def seen(ratings: np.ndarray) -> np.ndarray:
+        values = ratings.astype(np.float32)[codes]
+        standard = standard_of([values], nothing, float(np.mean(values, dtype=np.float64)), len(values))
+        return standardised_ratings(values, standard, has_scale=False)
+
+    # a shift costs what float32 has no digits for
+    lost = np.finfo(np.float32).eps * (1 + abs(d) / c)
+    np.testing.assert_allclose(seen(sign * c * stars + d), sign * seen(stars), atol=1e-5 + 8 * lost)
 
 
 def test_named_ridges_are_in_rating_points(client):
