@@ -30,9 +30,6 @@ def main(model: str | None, host: str, port: int, *, headless: bool) -> None:
         "server.address": host,
         "server.port": port,
         "server.headless": str(headless).lower(),
-        "browser.gatherUsageStats": "false",
-        "client.showErrorDetails": "none",
-        "global.developmentMode": "false",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     sys.argv = ["streamlit", "run", page, *flags, *(["--", model] if model else [])]

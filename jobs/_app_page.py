@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from daskals.model.fitted import Model
 from daskals.ratings.shown_text import in_markdown
-from daskals.serving.presentation import rating_of_stars, read_ratings, stars_of_rating, write_ratings
+from daskals.serving.presentation import half_step, rating_of_stars, stars_of_rating
+from daskals.serving.shared_ratings import read_items, read_ratings, write_items, write_ratings
+from jobs._app_stars import draw_stars, given_stars
 
 N_GENRES = 3
+N_LISTED = 10
+MOST_STEPS = 50
+"""Steps that can be undone."""
 
 STYLE = """<style>
 .stMainBlockContainer {padding-top: 2.5rem; padding-bottom: 3rem}
@@ -29,47 +35,85 @@ h3 {font-size: 1.3rem !important; padding-bottom: 0 !important}
 
 
 def start(model: Model) -> None:
-    """Take the ratings that the page's address holds, once a visit, and drop those of items that are gone."""
-    if "ratings" not in st.session_state:
-        st.session_state.ratings = read_ratings(st.query_params.get("rated", ""), model)
-    gone = [item for item in st.session_state.ratings if model.row_of("item", item) is None]
+    """Take what the page's address holds, once a visit, and drop what concerns items that are gone."""
+    state = st.session_state
+    if "ratings" not in state:
+        shared = read_ratings(st.query_params.get("rated", ""), model)
+        state.ratings, state.lost = shared.ratings, shared.lost
+        state.hidden = read_items(st.query_params.get("hidden", ""), model)
+        state.past, state.n_listed = [], N_LISTED
+    gone = [item for item in state.ratings if model.row_of("item", item) is None]
     for item in gone:
-        del st.session_state.ratings[item]
+        del state.ratings[item]
+    state.hidden = [item for item in state.hidden if model.row_of("item", item) is not None]
     if gone:
         st.toast(f"{len(gone)} of your titles are not in the new model")
 
 
 def keep() -> None:
-    """Write the ratings into the page's address."""
-    if st.session_state.ratings:
-        st.query_params["rated"] = write_ratings(st.session_state.ratings)
-    else:
-        st.query_params.pop("rated", None)
+    """Write ratings and hidden titles into the page's address."""
+    state = st.session_state
+    state.lost = []
+    for name, text in (("rated", write_ratings(state.ratings)), ("hidden", write_items(state.hidden))):
+        if text:
+            st.query_params[name] = text
+        else:
+            st.query_params.pop(name, None)
+
+
+def change(ratings: dict[Any, float], hidden: list[Any]) -> None:
+    """Take other ratings and hidden titles, and remember those that were."""
+    state = st.session_state
+    state.past = [*state.past, (state.ratings, state.hidden)][-MOST_STEPS:]
+    state.ratings, state.hidden = ratings, hidden
+    keep()
+
+
+def undo() -> None:
+    """Go back to what was before the last change."""
+    state = st.session_state
+    *state.past, (state.ratings, state.hidden) = state.past
+    keep()
 
 
 def take_stars(key: str, item: Any, limits: tuple[float, float]) -> None:
-    """Take note of stars that were clicked; a second click on the same star takes the rating back."""
-    stars = st.session_state[key]
-    if stars is None:
-        st.session_state.ratings.pop(item, None)
-    else:
-        st.session_state.ratings[item] = rating_of_stars(stars + 1, limits)
-    keep()
+    """Take note of stars that were given, or taken back."""
+    given = given_stars(key)
+    ratings = {other: rating for other, rating in st.session_state.ratings.items() if other != item}
+    if given:
+        # what was rated before keeps its place
+        ratings = {**st.session_state.ratings, item: rating_of_stars(given, limits)}
+    change(ratings, st.session_state.hidden)
 
 
 def replace_ratings(ratings: dict[Any, float]) -> None:
     """Start over from other ratings."""
-    st.session_state.ratings = ratings
-    keep()
+    change(ratings, st.session_state.hidden)
+
+
+def hide(item: Any) -> None:
+    """Suggest a title no more."""
+    change(st.session_state.ratings, [*st.session_state.hidden, item])
+
+
+def show_hidden() -> None:
+    """Suggest hidden titles again."""
+    change(st.session_state.ratings, [])
+
+
+def list_more() -> None:
+    """Make the list longer."""
+    st.session_state.n_listed += N_LISTED
 
 
 def stars(model: Model, place: str, item: Any) -> None:
     """Draw the stars of an item as the person gave them."""
     rating = st.session_state.ratings.get(item)
+    step = half_step(model.limits)
+    shown = 0.0 if rating is None else stars_of_rating(rating, model.limits, step)
     key = f"stars-{place}-{item}"
-    # what the person said elsewhere on the page holds here too
-    st.session_state[key] = None if rating is None else stars_of_rating(rating, model.limits) - 1
-    st.feedback("stars", key=key, on_change=take_stars, args=(key, item, model.limits))
+    name = model.item_name(model.find_item_by_id(item))
+    draw_stars(key, name, shown, step, partial(take_stars, key, item, model.limits))
 
 
 def line(model: Model, row: int, place: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,28 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from daskals.errors import DaskalsError
 from daskals.model.filters import Filters, genre_names
 from daskals.model.fitted import Model
-from daskals.model.new_users import EXAMPLES, popular_by_genre
-from daskals.model.personal_exports import read_export
+from daskals.model.new_users import popular_by_genre
 from daskals.model.profile import Profile
 from daskals.ratings.shown_text import in_markdown
+from daskals.serving.item_map import item_map
 from daskals.serving.live_model import ModelServer, Served
-from daskals.serving.presentation import in_words, item_map, reasons, web_links, year_limits
+from daskals.serving.presentation import (
+    SORTS,
+    in_words,
+    reasons,
+    sort_list,
+    typical_error,
+    web_links,
+    year_limits,
+)
 from jobs._app_map import map_chart
-from jobs._app_page import STYLE, describe, line, replace_ratings, stars, start
+from jobs._app_page import N_LISTED, STYLE, describe, hide, line, list_more, stars, start
+from jobs._app_people import person_page
+from jobs._app_ratings import find, in_and_out, own_ratings
 
 LOGO = ":material/movie:"
 ORDERS = ("What people choose", "Your own rating")
-N_FOUND, N_LISTED = 6, 10
+TABS = ("For you", "Similar titles", "Map", "Other people")
 LEAST_RATINGS = [0, 1, 5, 10, 20, 50, 100, 200, 500, 1000]
 
 
@@ -63,17 +74,21 @@ def main() -> None:
         with told():
             find(model)
         own_ratings(model)
-        upload(model)
+        in_and_out(model)
     with right:
         st.html('<div id="for-you"></div>')
         person = place(model)
-        recommended, similar, the_map = st.tabs(["For you", "Similar titles", "Map"])
+        # an address that names a user is a link to their page
+        first = TABS[-1] if "user" in st.query_params else TABS[0]
+        recommended, similar, the_map, people = st.tabs(TABS, default=first)
         with recommended, told():
             recommendations(model, person)
         with similar, told():
             similar_titles(model)
         with the_map, told():
             show_map(model)
+        with people, told():
+            person_page(model)
 
 
 @st.fragment(run_every=3)
@@ -127,36 +142,6 @@ def heading(model: Model) -> None:
     )
 
 
-def find(model: Model) -> None:
-    """Draw the search over the catalogue."""
-    st.subheader("Rate what you know", anchor=False)
-    text = st.text_input("Search by title", key="search", placeholder="toy story, godfather 1972, …")
-    genre_column, year_column = st.columns(2)
-    with genre_column:
-        genres = st.multiselect(
-            "Genres", genre_names(model.catalogue), key="search-genres", placeholder="any"
-        )
-    with year_column:
-        years = year_range(model, "search-years")
-    allowed = model.allowed(Filters(genres=tuple(genres), years=years))
-    rows = model.titles.search(text, N_FOUND, allowed)
-    if not len(rows):
-        say_nearest(model, text)
-        return
-    for row in rows:
-        line(model, int(row), "found")
-
-
-def say_nearest(model: Model, text: str) -> None:
-    """Say that nothing was found, and what is nearest."""
-    near = model.titles.nearest(text, 3)
-    names = "; ".join(in_markdown(model.titles.titles[row]) for row in near)
-    st.info(
-        f"No title here is like “{in_markdown(text)}”. The nearest in the whole catalogue: {names}.",
-        icon=":material/search_off:",
-    )
-
-
 def year_range(model: Model, key: str) -> tuple[int | None, int | None]:
     """Draw a slider over the years of the catalogue; its ends mean no limit, so that undated titles count."""
     low, high = year_limits(model)
@@ -166,81 +151,36 @@ def year_range(model: Model, key: str) -> tuple[int | None, int | None]:
     return (None if first == low else first), (None if last == high else last)
 
 
-def own_ratings(model: Model) -> None:
-    """Draw the person's ratings, and examples to start from."""
-    ratings = st.session_state.ratings
-    st.subheader(f"Your ratings ({len(ratings)})" if ratings else "Your ratings", anchor=False)
-    for item in list(ratings):
-        line(model, model.find_item(item), "own")
-    if not ratings:
-        st.write("None yet. Search above, or start from an example:")
-    with st.container(horizontal=True):
-        for number, (name, example) in enumerate(EXAMPLES.items()):
-            known = {title: rating for title, rating in example.items() if title in model.titles.titles}
-            if len(known) == len(example):
-                found = {model.item_ids[model.find_item(title)].as_py(): known[title] for title in known}
-                st.button(name, key=f"example-{number}", on_click=replace_ratings, args=(found,))
-        if ratings:
-            st.button(
-                "Clear all", key="clear", icon=":material/delete:", on_click=replace_ratings, args=({},)
-            )
-
-
-def upload(model: Model) -> None:
-    """Draw the place for an export of somebody's ratings from elsewhere."""
-    with st.expander("Bring your ratings", icon=":material/upload:"):
-        st.file_uploader(
-            "ratings.csv as Letterboxd, IMDb or MovieLens export it", type="csv", key="upload",
-            on_change=take_upload, args=(model,),
-        )  # fmt: skip
-        if "brought" in st.session_state:
-            st.write(st.session_state.brought)
-
-
-def take_upload(model: Model) -> None:
-    """Take the ratings of an uploaded export, and say which titles are not known."""
-    file = st.session_state.upload
-    if file is None:
-        return
-    try:
-        taken = read_export(model, file.getvalue())
-    except DaskalsError as error:
-        st.session_state.brought = in_markdown(error)
-        return
-    if taken is None:
-        st.session_state.brought = "This is no export of Letterboxd, IMDb or MovieLens."
-        return
-    replace_ratings({**st.session_state.ratings, **taken.ratings})
-    unknown = f" Not known here: {in_markdown('; '.join(taken.unknown))}." if taken.unknown else ""
-    st.session_state.brought = f"{len(taken.ratings):,} ratings from {taken.source} were taken.{unknown}"
-
-
 def place(model: Model) -> Profile:
     """Fold the person in."""
     return model.fold_in(st.session_state.ratings)
 
 
 def recommendations(model: Model, person: Profile) -> None:
-    """Draw the sliders and the list."""
-    alpha, filters = tuning(model)
+    """Draw what the list is tuned by, and the list."""
+    alpha, filters, sort = tuning(model)
     by_affinity = alpha is None
+    filters = replace(filters, deny=tuple(st.session_state.hidden))
     if person.is_empty:
         st.info(
             "You have rated nothing yet: these are the most rated titles of each genre.",
             icon=":material/info:",
         )
         for _, found in popular_by_genre(model, 1, filters).head(2 * N_LISTED).iterrows():
-            line(model, model.find_item(found["item"]), "popular")
+            line(model, model.find_item_by_id(found["item"]), "popular")
         return
-    table = model.recommend(person, min(N_LISTED, len(model.item_ids)), alpha=alpha, filters=filters)
-    expected = model.predict_profile(person, table["item"].tolist())
-    for rank, (item, rating) in enumerate(zip(table["item"], expected, strict=True), 1):
-        suggestion(model, person, item, (rank, float(rating)), by_affinity=by_affinity)
+    n = min(st.session_state.n_listed, len(model.item_ids))
+    table = model.recommend(person, n, alpha=alpha, filters=filters)
+    for rank, found in enumerate(sort_list(table, sort).to_dict("records"), 1):
+        suggestion(model, person, (rank, found), by_affinity=by_affinity)
+    if len(table) == n < len(model.item_ids):
+        st.button("Ten more", key="more", icon=":material/expand_more:", on_click=list_more)
 
 
-def tuning(model: Model) -> tuple[float | None, Filters]:
-    """Draw what a list can be tuned by; return α, None for the order that the model learnt, and filters."""
-    with st.expander("Tune the list", expanded=True, icon=":material/tune:"):
+def tuning(model: Model) -> tuple[float | None, Filters, str]:
+    """Draw what a list is tuned by; return α, None for the order that the model learnt, filters, and sort."""
+    sort = st.segmented_control("Sort by", SORTS, key="sort", default=SORTS[0], required=True)
+    with st.expander("Tune and filter", expanded=not on_a_phone(), icon=":material/tune:"):
         by_affinity = model.order is not None and ORDERS[0] == st.radio(
             "Order by", ORDERS, key="order", horizontal=True,
             help="What people with ratings like yours went on to choose and liked; or the rating that you "
@@ -264,18 +204,23 @@ def tuning(model: Model) -> tuple[float | None, Filters]:
                 "it to dig deeper.",
             )  # fmt: skip
             years = year_range(model, "years")
-    return None if by_affinity else alpha, Filters(least, tuple(genres), years)
+    return None if by_affinity else alpha, Filters(least, tuple(genres), years), sort
+
+
+def on_a_phone() -> bool:
+    """Tell whether the page is on a small screen, where what is folded leaves room for the list."""
+    return "Mobi" in (st.context.headers.get("User-Agent") or "")
 
 
 def suggestion(
-    model: Model, person: Profile, item: Any, figures: tuple[int, float], *, by_affinity: bool
+    model: Model, person: Profile, listed: tuple[int, dict[str, Any]], *, by_affinity: bool
 ) -> None:
     """Draw one recommended title: stars, what it is expected to get, why, and where to read on."""
-    row = model.find_item(item)
-    low, high = model.limits
-    rank, expected = figures
+    rank, found = listed
+    item, error = found["item"], typical_error(model)
+    row = model.find_item_by_id(item)
     with st.container(border=True, key=f"suggested-{rank}", gap=None):
-        about = f"you would give it about **{min(max(expected, low), high):.1f}**"
+        about = f"you would give it about **{found['stars']:.1f}**" + (f" ± {error:.1f}" if error else "")
         st.markdown(
             f"**{in_markdown(model.item_name(row))}**  \n:small[:gray[{describe(model, row)} ·] {about}]"
         )
@@ -287,9 +232,13 @@ def suggestion(
                 if model.has_neighbours(item):
                     near = model.similar_items(item, 3, filters=Filters(min_ratings=5))
                     names = near["title"] if "title" in near else near["item"]
-                    st.markdown("Like it: " + "; ".join(f"_{in_markdown(name)}_" for name in names))
+                    st.markdown("Like it: " + "; ".join(f"_{in_markdown(str(name))}_" for name in names))
+                if error:
+                    st.caption(f"± {error:.1f} is how far such forecasts were off on ratings held out.")
             for name, address in web_links(model, row):
                 st.link_button(name, address, type="tertiary")
+            st.button("Hide", key=f"hide-{rank}", type="tertiary", on_click=hide, args=(item,),
+                      help="Suggest this no more")  # fmt: skip
 
 
 def similar_titles(model: Model) -> None:
@@ -319,7 +268,8 @@ def show_map(model: Model) -> None:
     mine = tuple(st.session_state.ratings)
     frame = cached_map(server().current().generation, model, mine)
     st.caption(
-        "Titles that the same people like lie close together. Scroll to zoom, drag to move; yours are ringed."
+        "Titles that the same people like lie close together. Scroll to zoom, drag to move; yours are "
+        "ringed, and of the others the best known are named where there is room."
     )
     st.altair_chart(map_chart(frame), key="map")
 

@@ -23,7 +23,7 @@ from daskals.model.new_users import parse_typed_ratings
 from daskals.model.profile_ratings import read_profile_file
 from daskals.ratings.exact_ids import exact_id, exact_ids
 from daskals.serving.predictions import predict_file, read_pairs
-from daskals.serving.presentation import read_ratings, write_ratings
+from daskals.serving.shared_ratings import read_ratings, write_ratings
 from jobs import export, predict, recommend, similar
 
 CONFIG = TrainConfig.parse({"model": "als", "rank": 2, "epochs": 4, "tau": 0.001, "split": "none"})

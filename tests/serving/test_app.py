@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
+import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,18 +18,29 @@ from daskals.model.fitted import Model
 from daskals.registry.open_model import load_model
 from daskals.registry.registry import Registry
 from daskals.registry.run_versions import publish_run
+from daskals.serving.item_map import LETTER_WIDTH, LINE_HEIGHT, PLANE, item_map
 from daskals.serving.live_model import ModelServer
 from daskals.serving.presentation import (
+    SORTS,
     Reason,
+    half_step,
+    in_stars,
     in_words,
-    item_map,
     rating_of_stars,
-    read_ratings,
     reasons,
+    sort_list,
     stars_of_rating,
+    typical_error,
     web_links,
-    write_ratings,
     year_limits,
+)
+from daskals.serving.shared_ratings import (
+    read_items,
+    read_ratings,
+    read_table,
+    write_items,
+    write_ratings,
+    write_table,
 )
 from tests.cases.movies import TRAINING
 from tests.conftest import ROOT
@@ -129,14 +142,59 @@ def test_stars__are_a_scale_of_five():
     assert [rating_of_stars(stars, (0.5, 5.0)) for stars in range(1, 6)] == [1, 2, 3, 4, 5]
     assert [rating_of_stars(stars, (1.0, 10.0)) for stars in (1, 5)] == [2, 10]
     assert [stars_of_rating(rating, (0.5, 5.0)) for rating in (0.5, 1, 3.5, 5)] == [1, 1, 4, 5]
+    assert [stars_of_rating(rating, (0.5, 5.0), 0.5) for rating in (0.5, 1, 3.5, 5)] == [0.5, 1, 3.5, 5]
+    assert [half_step(limits) for limits in ((0.5, 5.0), (1.0, 10.0), (1.0, 5.0), (0.0, 1.0))] == [
+        0.5, 0.5, 1.0, 0.5,
+    ]  # fmt: skip
+    assert in_stars(4.04) == "★ 4.0"
+    assert in_stars(3.5, 0.55) == "★ 3.5 ± 0.6"
 
 
 def test_ratings__survive_in_an_address(model):
     ratings = {1: 5.0, 31: 2.5}
     assert write_ratings(ratings) == "1~5_31~2.5"
-    assert read_ratings(write_ratings(ratings), model) == ratings
-    assert read_ratings("1~5_2~3_31~99_x~1_31_~_1~nan", model) == {1: 5.0}
-    assert read_ratings("", model) == {}
+    assert read_ratings(write_ratings(ratings), model) == (ratings, [])
+    found = read_ratings("1~5_2~3_31~99_x~1_31_~_1~nan", model)
+    assert found.ratings == {1: 5.0}
+    assert found.lost == [
+        "there is no item 2",
+        "Alien (1979) has 99, which is none from 0.5 to 5",
+        "there is no item x",
+        "“31” is no rating",
+        "“~” is no rating",
+        "Toy Story (1995) has nan, which is none from 0.5 to 5",
+    ]
+    assert read_ratings("", model) == ({}, [])
+    assert read_items(write_items([31, 1]) + "_99999", model) == [31, 1]
+
+
+def test_ratings__go_out_and_come_in_as_a_table(model):
+    ratings = {31: 2.5, 1: 5.0}
+    text = write_table(ratings, model)
+    assert text == "item,title,rating\n31,Alien (1979),2.5\n1,Toy Story (1995),5.0\n"
+    taken = read_table(text.encode(), model)
+    assert (taken.ratings, taken.unknown) == (ratings, [])
+    taken = read_table(b"title,rating\nalien,4\nNo Such,3\nAliens (1986),17\n", model)
+    assert (taken.ratings, taken.unknown) == ({31: 4.0}, ["No Such", "Aliens (1986)"])
+    for content in (b"", b"title,stars\nAlien,4\n", b"\xff\xfe\x00"):
+        assert read_table(content, model) is None
+
+
+def test_sort_list__keeps_what_is_equal_in_order(model):
+    table = model.recommend(model.fold_in({1: 5.0}), 10)
+    assert sort_list(table, SORTS[0]) is table
+    assert sort_list(table, "stars")["stars"].is_monotonic_decreasing
+    assert sort_list(table, "popularity")["n_ratings"].is_monotonic_decreasing
+    years = sort_list(table, "year")["year"].tolist()
+    assert years == sorted(years, reverse=True)
+    assert sort_list(table.drop(columns="year"), "year")["item"].tolist() == table["item"].tolist()
+
+
+def test_typical_error__is_that_of_held_out_ratings(model):
+    assert typical_error(model) is None  # nothing was held out
+    assert typical_error(replace(model, report={**model.report, "test_rmse_clipped": 0.81})) == 0.81
+    judged = {**model.report, "judged": {"test_rmse_clipped": 0.82}}
+    assert typical_error(replace(model, report=judged)) == 0.82
 
 
 def test_reasons__name_what_speaks_for_a_title(model):
@@ -163,6 +221,21 @@ def test_item_map__places_what_goes_together_together(model):
     apart = np.linalg.norm(at.loc["Toy Story (1995)"] - at.loc["Shining, The (1980)"])
     assert np.linalg.norm(at.loc["Toy Story (1995)"] - at.loc["Toy Story 2 (1999)"]) < apart
     assert item_map(model, 60).equals(item_map(model, 60))
+
+
+def test_item_map__labels_cover_no_other(model):
+    frame = item_map(model, 100, always=(31,))
+    named = frame[frame["label"] != ""]
+    assert 5 <= len(named) <= 40
+    assert named["mine"].any()
+    assert named["n_ratings"].median() > frame["n_ratings"].median()
+    x = (named["x"] - frame["x"].min()) / (frame["x"].max() - frame["x"].min()) * PLANE[0]
+    y = (named["y"] - frame["y"].min()) / (frame["y"].max() - frame["y"].min()) * PLANE[1]
+    half = named["label"].str.len() * LETTER_WIDTH / 2
+    for one in range(len(named)):
+        for other in range(one):
+            meets = abs(x.iloc[one] - x.iloc[other]) < half.iloc[one] + half.iloc[other]
+            assert not (meets and abs(y.iloc[one] - y.iloc[other]) < LINE_HEIGHT)
 
 
 def test_web_links_and_years(model):
@@ -226,6 +299,11 @@ def test_app__takes_ratings_from_its_address(app):
     again.query_params["rated"] = "1~5_99999~3"
     again.run()
     assert "Your ratings (1)" in texts(again)
+    assert (
+        "Of the ratings in this link 1 could not be taken: there is no item 99999." in again.warning[0].value
+    )
+    again.button(key="clear").click().run()
+    assert not again.warning  # the address is the page's own again
     assert app.session_state.ratings == {}  # two people never share their ratings
 
 
@@ -234,9 +312,69 @@ def test_app__searches_and_suggests(app):
     assert "Toy Story (1995)" in texts(app).replace("\\", "")
     app.text_input(key="search").set_value("zzyzx").run()
     assert "No title here is like “zzyzx”. The nearest in the whole catalogue:" in texts(app)
-    app.text_input(key="search").set_value("").run()
-    app.multiselect(key="search-genres").set_value(["Horror"]).run()
-    assert "Shining, The (1980)" in texts(app).replace("\\", "")
+    near = [
+        block.value for block in app.markdown if "ratings]]" in block.value or "rated yet]]" in block.value
+    ]
+    assert len(near) >= 3  # which can be rated
+
+
+def listed(app: AppTest) -> list[str]:
+    """Titles of the list, in its order."""
+    blocks = [block.value for block in app.markdown if "you would give it about" in block.value]
+    return [block.split("**")[1].replace("\\", "") for block in blocks]
+
+
+def test_app__a_title_is_hidden_and_comes_back(app):
+    app.button(key="example-1").click().run()
+    first = listed(app)
+    app.button(key="hide-1").click().run()
+    assert first[0] not in listed(app)
+    assert app.query_params["hidden"]
+    app.button(key="undo").click().run()
+    assert listed(app) == first
+    assert "hidden" not in app.query_params
+    app.button(key="hide-2").click().run()
+    app.button(key="show-hidden").click().run()
+    assert listed(app) == first
+    for _ in range(3):
+        app.button(key="undo").click().run()
+    assert "You have rated nothing yet" in texts(app)
+    assert "undo" not in {button.key for button in app.button}
+
+
+def test_app__the_list_grows_and_is_sorted(app):
+    app.button(key="example-1").click().run()
+    app.select_slider(key="least").set_value(5).run()
+    short = listed(app)
+    app.button(key="more").click().run()
+    assert len(listed(app)) == 20
+    assert listed(app)[:10] == short
+    app.button_group(key="sort").set_value("year").run()
+    assert not app.exception
+    years = [int(title[-5:-1]) for title in listed(app)]
+    assert years == sorted(years, reverse=True)
+
+
+def test_app__shows_a_known_user(app, model):
+    app.text_input(key="person").set_value("7").run()
+    assert not app.exception
+    assert "**User 7** rated" in texts(app)
+    assert app.query_params["user"] == "7"
+    shown = texts(app).replace("\\", "")
+    assert all(f"**{title}**" in shown for title in model.recommend(7)["title"])
+    app.button(key="take-person").click().run()
+    assert len(app.session_state.ratings) == len(model.person(7).rated)
+    app.text_input(key="person").set_value("0007").run()
+    assert "There is no user 0007; ids are as" in texts(app)
+
+
+def test_app__settings_keep_to_this_machine():
+    settings = tomllib.loads((ROOT / "jobs" / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    assert settings["server"]["address"] == "127.0.0.1"
+    assert settings["browser"]["gatherUsageStats"] is False
+    assert settings["client"]["showErrorDetails"] == "none"
+    known = st.config.get_config_options()
+    assert all(f"{part}.{name}" in known for part, values in settings.items() for name in values)
 
 
 def test_app__turns_errors_into_notices(app):

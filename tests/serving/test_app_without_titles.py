@@ -51,16 +51,17 @@ class Session(dict):
             r"1 ratings from Letterboxd were taken. Not known here: Unknown \*One\* (2001).",
         ),
         ("Date,Name,Year,Letterboxd URI,Rating\n,Nothing,2001,u,3\n", {}, "none of which the model knows"),
-        ("title,rating\nToy Story,5\n", {}, "This is no export of Letterboxd, IMDb or MovieLens."),
+        ("title,rating\nToy Story,5\n", {"Toy Story (1995)": 5}, "1 ratings from a table were taken."),
+        ("title,stars\nToy Story,5\n", {}, "This is no export of Letterboxd, IMDb or MovieLens, and has no"),
         (None, {}, None),
     ],
 )
 def test_take_upload__takes_what_is_known_and_says_what_is_not(folder, monkeypatch, content, ratings, said):
-    from jobs import app
+    from jobs import _app_ratings as app
 
     model = Model.load(folder)
     file = None if content is None else io.BytesIO(content.encode())
-    session = Session(upload=file, ratings={})
+    session = Session(upload=file, ratings={}, hidden=[], past=[], lost=[])
     monkeypatch.setattr(st, "session_state", session)
     monkeypatch.setattr(st, "query_params", {})
     app.take_upload(model)

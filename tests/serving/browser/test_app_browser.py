@@ -99,8 +99,12 @@ def visit(browser: Browser, address: str, query: str = "", **context: object) ->
     return page
 
 
-def give_stars(page: Page, place: str, item: int, stars: int) -> None:
-    page.locator(f".st-key-stars-{place}-{item} button").nth(stars - 1).click()
+def give_stars(page: Page, place: str, item: int, stars: float) -> None:
+    """Point at the right edge of a star, or at its middle for a half."""
+    row = page.locator(f".st-key-stars-{place}-{item} [role=slider]")
+    row.scroll_into_view_if_needed()
+    box = row.bounding_box()
+    row.click(position={"x": box["width"] * (stars - 0.1) / 5, "y": box["height"] / 2})
 
 
 def listed(page: Page) -> list[str]:
