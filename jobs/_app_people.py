@@ -54,7 +54,7 @@ def draw_person(model: Model, user: Any) -> None:
         model.item_ids[int(person.rated[place])].as_py(): float(person.ratings[place]) for place in order
     }
     st.markdown(
-        f"**User {in_markdown(str(user))}** rated {len(ratings):,} titles of those that taught this model."
+        f"**User {in_markdown(user)}** rated {len(ratings):,} titles of those that taught this model."
     )
     rated, listed = st.columns(2)
     with rated:

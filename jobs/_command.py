@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from daskals.cluster.interruption import INTERRUPTED, handling_signals
 from daskals.errors import DaskalsError
+from jobs._plain_text import survive_any_terminal
 from jobs._terminal import say
 
 FAILED = 1
@@ -64,6 +65,7 @@ def shared_options(
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(*args: Any, debug: bool, **kwargs: Any) -> None:
+            survive_any_terminal()
             try:
                 with handling_signals():
                     if config:
@@ -73,7 +75,7 @@ def shared_options(
             except DaskalsError as error:
                 if debug:
                     raise
-                fail(str(error), exit_code)
+                fail(error.for_command(), exit_code)
             except KeyboardInterrupt:
                 say("interrupted: nothing was left half-written", err=True)
                 sys.exit(INTERRUPTED)

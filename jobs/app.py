@@ -232,7 +232,7 @@ def suggestion(
                 if model.has_neighbours(item):
                     near = model.similar_items(item, 3, filters=Filters(min_ratings=5))
                     names = near["title"] if "title" in near else near["item"]
-                    st.markdown("Like it: " + "; ".join(f"_{in_markdown(str(name))}_" for name in names))
+                    st.markdown("Like it: " + "; ".join(f"_{in_markdown(name)}_" for name in names))
                 if error:
                     st.caption(f"± {error:.1f} is how far such forecasts were off on ratings held out.")
             for name, address in web_links(model, row):

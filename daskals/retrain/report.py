@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from daskals.ratings.shown_text import in_html, in_markdown
 from daskals.retrain.night import Check, Outcome
@@ -24,7 +24,10 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;margin:1rem 0}th,td{padding:.25rem .8rem;border-bottom:1px solid #ddd;"
     "text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#b00020}"
-    "td:not(:last-child){white-space:nowrap}.name{display:inline-block;width:6rem}"
+    "td:not(:last-child){white-space:nowrap}td:last-child{min-width:8rem}.name{display:inline-block;width:6rem}"
+    ".wide{overflow-x:auto}th.n{text-align:right}"
+    "@media(max-width:40rem){body{margin:1rem auto;overflow-wrap:anywhere}h1{font-size:1.4rem}"
+    "th,td{padding:.25rem .6rem .25rem 0}.bar{max-width:40vw}}"
     ".bar{display:inline-block;height:.7rem;background:#4c78a8;vertical-align:middle}"
 )
 
@@ -40,7 +43,7 @@ def write_reports(folder: Path, outcome: Outcome) -> None:
 def as_markdown(outcome: Outcome) -> str:
     """Return the report as Markdown."""
     lines = [
-        f"# {in_markdown(_headline(outcome))}",
+        f"# {in_markdown(headline(outcome))}",
         "",
         in_markdown(outcome.summary),
         "",
@@ -48,7 +51,7 @@ def as_markdown(outcome: Outcome) -> str:
         f"- trained: {in_markdown(outcome.version or 'nothing')}",
         "",
     ]
-    for title, header, rows in _tables(outcome):
+    for title, header, rows in tables(outcome):
         lines += [f"## {title}", "", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
         lines += [f"| {' | '.join(map(in_markdown, row))} |" for row in rows]
         lines.append("")
@@ -59,34 +62,47 @@ def as_html(outcome: Outcome) -> str:
     """Return the report as one HTML page."""
     bad = ' class="bad"' if outcome.code else ""
     body = [
-        f"<h1{bad}>{in_html(_headline(outcome))}</h1>",
+        f"<h1{bad}>{in_html(headline(outcome))}</h1>",
         f"<p>{in_html(outcome.summary)}</p>",
         f"<p>Champion: <b>{in_html(outcome.champion or 'none')}</b>. "
         f"Trained: {in_html(outcome.version or 'nothing')}.</p>",
     ]
-    for title, header, rows in _tables(outcome):
-        head = "".join(f"<th>{in_html(cell)}</th>" for cell in header)
+    for title, header, rows in tables(outcome):
+        kinds = [' class="n"' if any(is_number(row[k]) for row in rows) else "" for k in range(len(header))]
+        head = "".join(f"<th{kind}>{in_html(cell)}</th>" for cell, kind in zip(header, kinds, strict=True))
         cells = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows)
-        body.append(f"<h2>{in_html(title)}</h2><table><tr>{head}</tr>{cells}</table>")
+        body.append(f'<h2>{in_html(title)}</h2><div class="wide"><table><tr>{head}</tr>{cells}</table></div>')
     body.append(_bars(outcome.figures))
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Night of {in_html(outcome.as_of)}'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Night of {in_html(outcome.as_of)}"
         f"</title><style>{_STYLE}</style><body>{''.join(body)}</body></html>\n"
     )
 
 
-def _headline(outcome: Outcome) -> str:
+def headline(outcome: Outcome) -> str:
+    """Return how a night ended, in one line."""
     done = "promoted" if outcome.version else "nothing to promote"
     return f"Night of {outcome.as_of}: {_MEANING.get(outcome.code, done)} (code {outcome.code})"
 
 
-def _tables(outcome: Outcome) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+class NightTable(NamedTuple):
+    """A table of the report: its title, the names of its columns, and its cells, a list a row."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def tables(outcome: Outcome) -> Iterator[NightTable]:
+    """Give the tables of a report that a night has figures for."""
     if outcome.checks:
         rows = [
             [check.name, _number(check.value), _limit(check), "yes" if check.passed else "NO", check.reason]
             for check in outcome.checks
         ]
-        yield "Checks", ["what", "found", "limit", "passed", "why not"], rows
+        yield NightTable("Checks", ["what", "found", "limit", "passed", "why not"], rows)
     models = [name for name in ("challenger", "champion") if name in outcome.figures]
     if models:
         names = list(outcome.figures["challenger"])
@@ -94,7 +110,7 @@ def _tables(outcome: Outcome) -> Iterator[tuple[str, list[str], list[list[str]]]
             [_NAMES[name], *(_number(outcome.figures[model].get(name)) for model in models)] for name in names
         ]
         title = f"On the same {outcome.figures['n_held_out']:,} held-out latest ratings"
-        yield title, ["figure", *models], rows
+        yield NightTable(title, ["figure", *models], rows)
     trainings = [name for name in ("challenger_training", "final_training") if name in outcome.figures]
     if trainings:
         rows = [
@@ -105,7 +121,7 @@ def _tables(outcome: Outcome) -> Iterator[tuple[str, list[str], list[list[str]]]
             ]
             for name in trainings
         ]
-        yield "Training", ["", "epochs", "seconds"], rows
+        yield NightTable("Training", ["", "epochs", "seconds"], rows)
 
 
 def _bars(figures: dict[str, Any]) -> str:
@@ -125,9 +141,13 @@ def _bars(figures: dict[str, Any]) -> str:
     return f"<h2>RMSE</h2>{bars}"
 
 
+def is_number(text: str) -> bool:
+    """Tell whether a cell is a number, which is set to the right."""
+    return text.replace(".", "", 1).replace("-", "", 1).replace(",", "").isdecimal()
+
+
 def _cell(text: str) -> str:
-    number = text.replace(".", "", 1).replace("-", "", 1).replace(",", "").isdecimal()
-    kind = ' class="n"' if number else ' class="bad"' if text == "NO" else ""
+    kind = ' class="n"' if is_number(text) else ' class="bad"' if text == "NO" else ""
     return f"<td{kind}>{in_html(text)}</td>"
 
 

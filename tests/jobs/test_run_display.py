@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import io
+import sys
 
-from daskals.training.events import EpochFinished
+import pytest
+from rich.console import Console
+
+from daskals.training.events import EpochFinished, PhaseStarted
 from jobs import _run_display
-from jobs._run_display import MOST_EPOCH_LINES, LineDisplay
+from jobs._plain_text import survive_any_terminal
+from jobs._run_display import MOST_EPOCH_LINES, LineDisplay, LiveDisplay
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 60, 61, 240, 400, 1_000])
@@ -26,3 +31,26 @@ def test_epochs_that_take_their_time_are_all_printed(capsys, monkeypatch):
     for epoch in range(1, 241):
         display(EpochFinished(epoch, 240, 10.0, 0.9, None, None, 0.1, 1e6))
     assert len(capsys.readouterr().out.splitlines()) == 240
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_ascii_terminal_gets_other_signs(encoding, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, write_through=True))
+    survive_any_terminal()
+    with LiveDisplay(Console(force_terminal=True, width=80)) as display:
+        display(PhaseStarted("read"))
+        display(EpochFinished(1, 2, 10.0, 0.9, None, None, 0.1, 1e6))
+        display.say("α of 1 → 2 … ★ 日")
+    shown = written.getvalue().decode(encoding)
+    assert "alpha of 1 -> 2 ... * ?" in shown
+    assert "===============---------------" in shown.replace("\x1b[0m", "")
+    assert "read ..." in line_displayed(encoding, monkeypatch)
+
+
+def line_displayed(encoding: str, monkeypatch) -> str:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, write_through=True))
+    survive_any_terminal()
+    LineDisplay()(PhaseStarted("read"))
+    return written.getvalue().decode(encoding)
