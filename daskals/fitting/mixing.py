@@ -15,6 +15,13 @@ from daskals.types import Float64, Int64
 MOST_R_HAT = 1.1
 """R-hat above which a quantity counts as not mixed, by one chain's halves."""
 
+MOST_SHIFT = 0.01
+"""Share of itself by which a quantity may differ between a chain's halves where predictions have settled.
+
+R-hat counts in deviations of the posterior, and of a million ratings that of the noise is a thousandth: a
+shift that no interval shows then counts as not mixed.
+"""
+
 N_PAIRS = 24
 """Predictions that are watched."""
 
@@ -36,10 +43,14 @@ def mixing_section(
     Returns
     -------
     For each quantity `r_hat`, `ess_bulk`, `ess_tail` and `draws`, or None where there is nothing to judge; of
-    the predictions the median figures, and of all quantities the highest R-hat as `worst_r_hat`.
+    the sweeps' also `shift`, by how much its mean over the second half is above that over the first, a share
+    of that; of the predictions the median figures, and of all quantities the highest R-hat as `worst_r_hat`.
     """
     kept = trained.history[burn_in:]
-    found: dict[str, Any] = {name: _described(mixing_of(trace)) for name, trace in _traces(kept).items()}
+    found: dict[str, Any] = {}
+    for name, trace in _traces(kept).items():
+        described = _described(mixing_of(trace))
+        found[name] = None if described is None else {**described, "shift": shift_of(trace[0])}
     found["predictions"] = _typical([mixing_of(trace[None]) for trace in _predictions(samples, counts)])
     judged = [told["r_hat"] for told in found.values() if told is not None]
     return {"mixing": {**found, "worst_r_hat": max(judged) if judged else None}}
@@ -59,10 +70,12 @@ def mixing_notes(report: dict[str, Any]) -> list[str]:
         return []
     named = ", ".join(f"{value:.2f} of {name.replace('_', ' ')}" for name, value in slow.items())
     predictions = told["predictions"]
-    if predictions is not None and all(name.endswith("eta") for name in slow):
+    if predictions is not None and all(_matters_little(name, told[name]) for name in slow):
+        shifts = [told[name]["shift"] for name in slow if "shift" in told[name]]
+        by = f", by {100 * max(map(abs, shifts)):.1f} % at most between its halves" if shifts else ""
         return [
-            f"a hyperparameter still wanders (R-hat {named}; settled: at most {MOST_R_HAT}), predictions "
-            f"have settled ({predictions['r_hat']:.2f})"
+            f"the chain still wanders a little{by} (R-hat {named}; settled: at most {MOST_R_HAT}); "
+            f"predictions have settled ({predictions['r_hat']:.2f})"
         ]
     return [
         f"the chain has not mixed: R-hat is {named} (mixed: at most {MOST_R_HAT}); more --sweeps and a "
@@ -80,6 +93,26 @@ def mixing_lines(report: dict[str, Any]) -> list[str]:
         if told[name] is not None:
             line += f"; of {name}, {told[name]['draws']} {what} are worth {told[name]['ess_bulk']:.0f}"
     return [line]
+
+
+def _matters_little(name: str, figures: dict[str, Any]) -> bool:
+    """Tell whether a quantity that has not mixed is one that predictions which have settled hardly show."""
+    if name == "predictions":
+        return False
+    return name.endswith("eta") or abs(figures.get("shift", 1.0)) <= MOST_SHIFT
+
+
+def shift_of(trace: Float64) -> float:
+    """Return by how much the mean over a trace's second half is above that over its first, a share of it.
+
+    Parameters
+    ----------
+    trace
+        One number a sweep, float64, shape (sweeps,).
+    """
+    half = len(trace) // 2
+    first, second = float(trace[:half].mean()), float(trace[-half:].mean())
+    return (second - first) / max(abs(first), 1e-300)
 
 
 def _traces(kept: tuple[EpochFinished, ...]) -> dict[str, Float64]:

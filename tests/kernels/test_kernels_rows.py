@@ -309,6 +309,7 @@ def assert_holds(chosen, **environment):
     assert " passed" in run_python(code, **environment)
 
 
+@pytest.mark.slow
 def test_plain_kernel__compiles_too(monkeypatch):
     block, other = make_case([3, 0, 40], 50, 3)
     fast, _ = solve_rows(block, other, **OPTIONS)

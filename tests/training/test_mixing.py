@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from daskals.fitting.mixing import mixing_lines, mixing_notes
+from daskals.fitting.mixing import mixing_lines, mixing_notes, shift_of
 from daskals.training.gibbs.mixing import FEWEST, effective_size, mixing_of, r_hat
 
 
@@ -70,6 +70,11 @@ def test_draws_against_each_other_count_for_more_but_not_for_any_number():
     assert 100 < effective_size(np.tile([1.0, -1.0], 50)[None] + 0.0) <= 200
 
 
+def test_a_shift_is_a_share_of_the_first_half():
+    assert shift_of(np.array([2.0, 2.0, 9.0, 3.0, 3.0])) == pytest.approx(0.5)
+    assert shift_of(np.array([-2.0, -2.0, -1.0, -1.0])) == pytest.approx(0.5)
+
+
 def test_a_note_names_what_has_not_mixed_and_what_to_do():
     figures = {"r_hat": 1.02, "ess_bulk": 90.0, "ess_tail": 80.0, "draws": 300}
     mixed = {"noise": figures, "predictions": figures, "user_eta": None, "worst_r_hat": 1.02}
@@ -81,10 +86,20 @@ def test_a_note_names_what_has_not_mixed_and_what_to_do():
     assert mixing_lines({}) == []
     wanders = {**figures, "r_hat": 1.437}
     assert mixing_notes({"mixing": {**mixed, "user_eta": wanders}}) == [
-        "a hyperparameter still wanders (R-hat 1.44 of user eta; settled: at most 1.1), predictions have "
+        "the chain still wanders a little (R-hat 1.44 of user eta; settled: at most 1.1); predictions have "
         "settled (1.02)"
     ]
-    for slow in ({"noise": wanders}, {"user_eta": wanders, "predictions": None}):
+    hardly = {**wanders, "shift": -0.0021}
+    assert mixing_notes({"mixing": {**mixed, "noise": hardly}}) == [
+        "the chain still wanders a little, by 0.2 % at most between its halves (R-hat 1.44 of noise; "
+        "settled: at most 1.1); predictions have settled (1.02)"
+    ]
+    for slow in (
+        {"noise": wanders},
+        {"noise": {**wanders, "shift": 0.03}},
+        {"noise": hardly, "predictions": wanders},
+        {"user_eta": wanders, "predictions": None},
+    ):
         (note,) = mixing_notes({"mixing": {**mixed, **slow}})
         assert note.startswith("the chain has not mixed: R-hat is 1.44 of ")
         assert note.endswith("; more --sweeps and a longer --burn-in may change its figures")

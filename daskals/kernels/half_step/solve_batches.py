@@ -126,18 +126,19 @@ def strip_solver(rank: int, *, coordinate: bool) -> Callable[[BlockInput, BlockO
     def solve_strip(block: BlockInput, output: BlockOutput, first: int, stop: int) -> None:
         memory, fit_memory = make_workspace(rank, len(block.places)), make_fit()
         work, fit = unowned(memory), unowned(fit_memory)
+        given, found = unowned(block), unowned(output)
         for batch in range(first, stop, LANES):
             count = min(LANES, stop - batch)
-            sum_batch(unowned(block), work, batch, count, unowned(output))
-            prior_lanes(block, batch, count, work.priors)
-            weight_lanes(block, batch, count, work.weights)
+            sum_batch(given, work, batch, count, found)
+            prior_lanes(given, batch, count, work.priors)
+            weight_lanes(given, batch, count, work.weights)
             if coordinate:
-                _coordinate_systems(block, batch, count, work)
+                _coordinate_systems(given, batch, count, work)
             else:
                 _joint_systems(rank, work)
             solve_interleaved(work.systems, work.x, work.positive, size)
             fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, unknowns)
-            _finish(unowned(block), work, fit, batch, count, unowned(output))
+            _finish(given, work, fit, batch, count, found)
         memory.positive[0] = 0  # memory is alive until here
         fit_memory.sse[0] = 0.0
 
