@@ -49,12 +49,14 @@ def asynchronous_client() -> ClusterError:
     )
 
 
-def no_workers_left(address: str, seconds: float, refusals: Sequence[Exception] = ()) -> ClusterError:
+def no_workers_left(address: str, seconds: float, refusals: Sequence[ClusterError] = ()) -> ClusterError:
     """Say that there is no worker that can be used, and none came in that time; `refusals` tell why."""
     if refusals:
+        why = refusals[0]
         return ClusterError(
-            f"no worker that fits is there, and none came within {seconds:.0f} s: {refusals[0]}",
+            f"no worker that fits is there, and none came within {seconds:.0f} s ({why.where}: {why.found})",
             where=address,
+            expected=why.expected,
             remedy=f"Put that right, then {_RESUME}",
         )
     return ClusterError(

@@ -23,6 +23,7 @@ from daskals.cluster.failures import (
     scheduler_gone,
 )
 from daskals.cluster.roster import Roster
+from daskals.errors import ClusterError
 
 LOGGER = logging.getLogger(__name__)
 
@@ -177,7 +178,7 @@ class Liveness:
             raise lost_tasks("every worker", TimeoutError())
         return workers
 
-    def note_workers(self, refusals: Sequence[Exception] = (), *, usable: bool) -> None:
+    def note_workers(self, refusals: Sequence[ClusterError] = (), *, usable: bool) -> None:
         """Take note of whether there is a worker that can be used.
 
         Where there is none, a task of no consequence waits for one: a cluster that grows by need sees it.

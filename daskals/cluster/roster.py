@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daskals.cluster.placement import place_slots
+from daskals.errors import ClusterError
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Roster:
     def __init__(self, threads: Mapping[str, int]) -> None:
         self._slots = place_slots(threads)
         self._departed: list[Departure] = []
-        self._refused: dict[str, Exception] = {}
+        self._refused: dict[str, ClusterError] = {}
         self._changed = False
         self._present = set(threads)
         self.desertions = 0
@@ -79,7 +80,7 @@ class Roster:
         return bool(self._present - self._refused.keys())
 
     @property
-    def refusals(self) -> list[Exception]:
+    def refusals(self) -> list[ClusterError]:
         """Why workers that are there are not used."""
         return [why for worker, why in self._refused.items() if worker in self._present]
 
@@ -95,7 +96,7 @@ class Roster:
     def refresh(
         self,
         present: Callable[[], Mapping[str, int]],
-        refusals: Callable[[Sequence[str]], Mapping[str, Exception | None]],
+        refusals: Callable[[Sequence[str]], Mapping[str, ClusterError | None]],
     ) -> list[str]:
         """Share the blocks out anew if workers left or joined; return what there is to say about it.
 

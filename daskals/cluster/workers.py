@@ -287,9 +287,9 @@ class Cluster:
         other workers than before.
         """
 
-        def refusals(newcomers: Sequence[str]) -> dict[str, Exception | None]:
+        def refusals(newcomers: Sequence[str]) -> dict[str, ClusterError | None]:
             driver = describe()
-            found: dict[str, Exception | None] = {}
+            found: dict[str, ClusterError | None] = {}
             for worker, facts in self.everywhere(describe, store, workers=newcomers).items():
                 found[worker] = None
                 try:
