@@ -7,7 +7,7 @@ Markdown and HTML mark-up, a spreadsheet formulas.
 from __future__ import annotations
 
 import html
-import string
+import re
 import unicodedata
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -15,6 +15,11 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _COMMANDS = {"Cc", "Cs", "Zl", "Zp"}
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that turn the order of those that follow, so that a name reads as another."""
+
+_MARKS = re.compile(r"[\\`*_{}\[\]<>#!|$~&@^]|:(?=\S)|(?<=[^\W\d_])\.(?=\S)|^\s*[-+=]")
+"""Signs of Markdown: brackets, emphasis, HTML; what makes links and icons of words; a list's at the start."""
+
+_NUMBERED = re.compile(r"^(\s*[0-9]+)([.)])")
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -29,7 +34,7 @@ def on_terminal(text: object, *, lines: bool = False) -> str:
 
 def in_markdown(text: object) -> str:
     """Return text that Markdown shows as it is: no link, image, mark-up, formula, and one line."""
-    return "".join(f"\\{one}" if one in string.punctuation else one for one in _plain(text, kept=""))
+    return _NUMBERED.sub(r"\1\\\2", _MARKS.sub(r"\\\g<0>", _plain(text, kept="")))
 
 
 def in_html(text: object) -> str:

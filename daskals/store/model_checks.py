@@ -14,6 +14,9 @@ from daskals.store.ranges import check_below, check_finite, check_starts
 _REMEDY = "Restore it from a copy, or make it anew"
 
 
+_FLOATS = ("float64", "float32")
+
+
 class Form(NamedTuple):
     """What an array must be: one of some kinds, and the sizes of its axes by name, "" for any."""
 
@@ -29,14 +32,14 @@ FORMS = {
             "factors": Form(("float32",), (side, "rank")),
             "biases": Form(("float32",), (side,)),
             "counts": Form(("int64",), (side,)),
-            "prior": Form(("float64",), ("", "rank + 1")),
+            "prior": Form(_FLOATS, ("", "rank + 1")),
         }.items()
     },
     "samples/users": Form(("float32",), ("users", "samples", "rank + 1")),
     "samples/items": Form(("float32",), ("items", "samples", "rank + 1")),
-    "samples/means": Form(("float64",), ("samples",)),
-    "samples/user_spread": Form(("float64",), ("samples", "rank + 1", "rank + 1")),
-    "samples/item_spread": Form(("float64",), ("samples", "rank + 1", "rank + 1")),
+    "samples/means": Form(_FLOATS, ("samples",)),
+    "samples/user_spread": Form(_FLOATS, ("samples", "rank + 1", "rank + 1")),
+    "samples/item_spread": Form(_FLOATS, ("samples", "rank + 1", "rank + 1")),
     "ratings/indptr": Form(("int64",), ("users + 1",)),
     "ratings/items": Form(("int32",), ("n_train",)),
     "ratings/values": Form(("uint8", "float32"), ("n_train",)),

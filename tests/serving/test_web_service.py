@@ -281,7 +281,7 @@ def test_a_newer_version_is_taken_up_and_a_damaged_one_is_told(folder, model, tm
     live.look()
     health, again = ask(live, ("GET", "/health"), ("GET", "/v1/recommend?user=1&order=rating"))
     assert health.json()["model"] == second.id
-    assert "does not exist" in health.json()["notice"] or "is no model folder" in health.json()["notice"]
+    assert f"version {second.id}: catalogue.parquet is missing" in health.json()["notice"]
     assert again.json() == recommended.json()
 
 
