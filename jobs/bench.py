@@ -150,7 +150,7 @@ def solvers(*, implicit: bool, peers: bool, **options: Any) -> None:
     from jobs._bench_table import print_race
 
     outputs = Outputs(json_file)
-    bench = Bench.open("solvers", config, lambda text: click.echo(text, err=True))
+    bench = Bench.open("solvers", config, lambda text: say(text, err=True))
     report = bench.report(measure_solvers(bench, implicit=implicit, peers=peers))
     print_race(report)
     outputs.save(report)

@@ -90,7 +90,9 @@ def _is_model(path: Path) -> bool:
 def _table(columns: dict[str, Facts], problems: dict[str, ClusterError]) -> Table:
     from rich.table import Table
 
-    table = Table("", *map(cell, columns))
+    table = Table("")
+    for name in columns:
+        table.add_column(cell(name))
     names = dict.fromkeys(name for facts in columns.values() for name in facts)
     for name in names:
         table.add_row(cell(name), *(cell(_told(facts.get(name))) for facts in columns.values()))

@@ -220,8 +220,8 @@ class ModelConfig(Section):
             )
         if self.rank > MAX_RANK_WITH_FEATURES and self.model in ("auto", "hierarchical", "bayes"):
             raise ValueError(
-                f"rank: found {self.rank}; expected at most {MAX_RANK_WITH_FEATURES} with --model "
-                f"{self.model}; add --model als or ials, which take up to {MAX_RANK}"
+                f"rank: found {self.rank}; expected at most {MAX_RANK_WITH_FEATURES} with "
+                f"--model={self.model}; add --model=als, or ials, which take up to {MAX_RANK}"
             )
         return self
 

@@ -27,9 +27,12 @@ def timed_warm_up(
 ) -> float:
     """Run every training kernel once on two ratings; return the seconds it took.
 
-    `scale_size` is the number of distinct ratings, 0 where they are stored as float32; `features` compiles
-    the kernels for rows that are drawn to their features, `weighted` those for ratings that weigh, and
-    `sliced` those for rows that are improved by slices.
+    Parameters
+    ----------
+    rank, scale_size
+        Number of factors; number of distinct ratings, 0 where they are stored as float32.
+    features, weighted, sliced
+        Whether rows are drawn to their features, ratings weigh, and rows are improved by slices.
     """
     started = time.perf_counter()
     block, other = _two_ratings(rank, scale_size)

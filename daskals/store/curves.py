@@ -31,9 +31,9 @@ def curve_of(store: RatingsStore, split: Split, transform: Literal["log1p", "ran
     if len(values) and float(np.min(values)) < 0:
         raise DataError(
             f"ratings down to {float(np.min(values)):g}",
-            where="--transform log1p",
+            where="--transform=log1p",
             expected="ratings of 0 and more, whose log(1 + rating) there is",
-            remedy="Use --transform rank, which takes any",
+            remedy="Use --transform=rank, which takes any",
         )
     return Curve("log1p")
 

@@ -224,7 +224,7 @@ UNFAILING = {
 
 INNER = {
     "history", "fold", "find_item", "find_item_by_id", "find_item_by_title", "find_user", "list_order",
-    "scores_of_new", "predict_profile",
+    "scores_of_new", "predict_profile", "as_rating",
 }  # fmt: skip
 """Methods that the calls above go through."""
 

@@ -158,7 +158,7 @@ def test_ratings__survive_in_an_address(model):
     assert found.ratings == {1: 5.0}
     assert found.lost == [
         "there is no item 2",
-        "Alien (1979) has 99, which is none from 0.5 to 5",
+        "Matrix, The (1999) has 99, which is none from 0.5 to 5",
         "there is no item x",
         "“31” is no rating",
         "“~” is no rating",
@@ -171,10 +171,10 @@ def test_ratings__survive_in_an_address(model):
 def test_ratings__go_out_and_come_in_as_a_table(model):
     ratings = {31: 2.5, 1: 5.0}
     text = write_table(ratings, model)
-    assert text == "item,title,rating\n31,Alien (1979),2.5\n1,Toy Story (1995),5.0\n"
+    assert text == "item,title,rating\n31,\"Matrix, The (1999)\",2.5\n1,Toy Story (1995),5.0\n"
     taken = read_table(text.encode(), model)
     assert (taken.ratings, taken.unknown) == (ratings, [])
-    taken = read_table(b"title,rating\nalien,4\nNo Such,3\nAliens (1986),17\n", model)
+    taken = read_table(b"title,rating\nthe matrix,4\nNo Such,3\nAliens (1986),17\n", model)
     assert (taken.ratings, taken.unknown) == ({31: 4.0}, ["No Such", "Aliens (1986)"])
     for content in (b"", b"title,stars\nAlien,4\n", b"\xff\xfe\x00"):
         assert read_table(content, model) is None

@@ -128,7 +128,7 @@ def test_what_shapes_the_numbers_may_not_change(
         train(cluster, checkpoints(folder), epochs=3)
     with pytest.raises(ConfigError) as caught:
         train(cluster, checkpoints(folder, resume=True), **changed)
-    message = str(caught.value)
+    message = caught.value.for_command()
     assert message.startswith(f"--resume {folder.parent}: ")
     assert found in message
     assert expected in message

@@ -61,7 +61,8 @@ def test_the_wheel_brings_the_commands_below_daskals_alone(wheel: Path) -> None:
     assert {name.partition("/")[0] for name in names} == {"daskals", about}
     below = "daskals/commands/jobs/"
     assert {name.removeprefix(below) for name in names if name.startswith(below)} == {
-        path.name for path in (ROOT / "jobs").glob("*.py")
+        *(path.name for path in (ROOT / "jobs").glob("*.py")),
+        ".streamlit/config.toml",
     }
     scripts = configparser.ConfigParser()
     scripts.read_string(archive.read(f"{about}/entry_points.txt").decode())
