@@ -78,7 +78,13 @@ def train_deserted(made: VanishingCluster, model: str, place: str | int) -> Mode
 
 
 @pytest.mark.parametrize(
-    ("model", "place"), [("als", 1), ("als", "compile"), ("als", "load"), ("als", "evaluate"), ("bayes", 2)]
+    ("model", "place"),
+    [
+        ("als", 1),
+        ("als", "load"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("als", "compile"), ("als", "evaluate"))),
+        pytest.param("bayes", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_all_workers_vanish_and_others_come(reference, model: str, place: str | int) -> None:
     with vanishing() as made:
@@ -116,6 +122,7 @@ def test_all_workers_vanish_in_a_search(cluster, tmp_path: Path, monkeypatch) ->
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_all_workers_vanish_while_affinity_is_learnt(cluster, monkeypatch) -> None:
     with open_ratings(DATA, ReadConfig()) as store, vanishing() as made:
         split = ensure_split(store, SplitSpec("random", test_fraction=0.2))
@@ -170,6 +177,7 @@ def test_workers_that_do_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         made.pause(0, paused=False)
 
 
+@pytest.mark.slow
 def test_only_workers_that_do_not_fit_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "WORKERLESS_SECONDS", 1.0)
     with vanishing() as made:
@@ -187,6 +195,7 @@ def test_only_workers_that_do_not_fit_come(monkeypatch: pytest.MonkeyPatch) -> N
             fit(DATA, config_of("als"), made.client, [desert])
 
 
+@pytest.mark.slow
 def test_late_workers_are_waited_for(reference) -> None:
     with vanishing(0) as made:
         made.come_later(0.5)

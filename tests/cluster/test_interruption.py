@@ -51,7 +51,9 @@ def test_a_signal_in_a_finaliser_is_noted() -> None:
             check()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)], ids=["TERM", "INT"]
+)
 def test_a_training_ends_after_the_epoch_with_its_state(cluster: Cluster, tmp_path: Path, number) -> None:
     def callback(event: Event) -> None:
         if isinstance(event, EpochFinished) and event.epoch == 2:
