@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from daskals.config import TrainConfig
+from daskals.training.events import EpochFinished
 
 NAMED = frozenset(
     {
@@ -70,11 +71,12 @@ class Point(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """A chain as it would be kept: its validation RMSE when it was judged, and the seconds it should take."""
+    """A chain as it would be kept, and the seconds that should take; its error and history when judged."""
 
     config: TrainConfig
     rmse: float
     seconds: float
+    history: Sequence[EpochFinished]
 
     @property
     def is_wide(self) -> bool:
@@ -88,6 +90,7 @@ class Chain(NamedTuple):
             "item_features": list(config.item_features or ()),
             "user_features": list(config.user_features or ()),
             "sweeps": config.sweeps,
+            "judged_sweeps": len(self.history),
             "validation_rmse": self.rmse,
         }
 

@@ -1,12 +1,12 @@
 """`--model auto`: which model and which hyperparameters, learnt from the training ratings alone.
 
 A tenth of them validates. Short trainings find the ridges of the biases, then of the factors, then of the
-features' weights; Gibbs chains on the same ratings are judged by the same tenth: one with the catalogue's
-features and, where nobody named features, one that also learns from who rated what. The better one is taken
-unless it is worse by more than chance, or does not fit the time; else the simplest point estimate that is as
-good as the best but for chance, which is less the more ratings validate. All ridges are relative to the
-ratings' standard deviation, so that no choice depends on their unit; and time is counted in work, as two
-usual cores would take for it, so that none depends on the machine.
+features' weights; Gibbs chains on the same ratings are judged by the same tenth, each for as many sweeps as
+it gains by: one with the catalogue's features and, where nobody named features, one that also learns from
+who rated what. The better one is taken unless it is worse by more than chance, or does not fit the time; else
+the simplest point estimate that is as good as the best but for chance, which is less the more ratings
+validate. All ridges are relative to the ratings' standard deviation, so that no choice depends on their unit;
+and time is counted in work, as two usual cores would take for it, so that none depends on the machine.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
 from daskals.training.compiling import prepare_workers
-from daskals.training.events import Callback, Notice
+from daskals.training.events import Callback, EpochFinished, Notice
 from daskals.training.gibbs.sampler import GibbsSampler
 from daskals.training.loop import teller
 from daskals.training.problem import Problem
 from daskals.training.run import RunOptions
+from daskals.training.stopping import hardly_gains, is_beaten
 from daskals.training.trial import SharedData, run_trial
 from daskals.types import VALIDATION
 
@@ -68,7 +69,16 @@ IMPLICIT_SECONDS = 2e-8
 BURN_IN = 20
 WARM_EPOCHS = 3
 CHAINS = ((120, 240), (120, 120), (60, 100))
-"""Sweeps of the chain that is judged and of the one that is kept, the first pair that fits the time."""
+"""Most sweeps of the chain that is judged and of the one that is kept, the first pair that fits the time."""
+
+ENOUGH = 1e-3
+"""Share by which a chain's validation error must fall in twenty sweeps for its judgement to go on.
+
+One that ends early is kept for fewer sweeps in proportion: what a mean over n sweeps lacks falls as 1/n.
+"""
+
+BEATEN = 2e-3
+"""How much worse than the first chain after as many sweeps, a share, the second one is given up."""
 
 CHANCE, MOST_CHANCE = 0.5, 0.01
 """What of the standard error of a validation RMSE, and at most which share of it, counts as chance: the least
@@ -132,7 +142,8 @@ class Selection:
         chains = [self._chain_config(CHAINS[0][0])]
         if self._widens:
             chains.append(self._chain_config(CHAINS[0][0], implicit=True))
-        for config in (configs[0], configs[-1], *chains):
+        # least squares with features last: a second process may be compiling for them (`kernels.ahead`)
+        for config in (configs[0], *chains, configs[-1]):
             problem = Problem(self._cluster, self._store, split, config)
             self._compile_seconds += prepare_workers(problem, self._run.numba_threads, self._tell)
         data = SharedData(self._cluster, self._store, split, configs)
@@ -252,11 +263,12 @@ class Selection:
             return self._taken(self._refit(point), why)
         try:
             chains = [self._judge(self._chain_config(plan[0]), plan[1], self._sweep_seconds)]
-            left -= plan[0] * self._sweep_seconds
+            left -= plan[0] * self._sweep_seconds  # as if all had been taken
             wider = _first_that_fits(left, self._wide_sweep_seconds) if self._widens else None
             if wider is not None:
                 wide = self._chain_config(wider[0], implicit=True)
-                chains.append(self._judge(wide, wider[1], self._wide_sweep_seconds))
+                rival = chains[0].history
+                chains.append(self._judge(wide, wider[1], self._wide_sweep_seconds, rival))
         except NumericalError as error:
             return self._taken(self._refit(point), f"a chain failed ({error.found})")
         chain = min(chains, key=lambda judged: judged.rmse)
@@ -273,17 +285,31 @@ class Selection:
             why = f"with who rated what, {why}"
         return self._taken(chain.config, why, figures)
 
-    def _judge(self, config: TrainConfig, sweeps: int, sweep_seconds: float) -> Chain:
+    def _judge(
+        self,
+        config: TrainConfig,
+        sweeps: int,
+        sweep_seconds: float,
+        rival: Sequence[EpochFinished] = (),
+    ) -> Chain:
         """Run a chain on the shortened train; return it as it would be kept, with its validation error."""
         seconds = config.sweeps * sweep_seconds
         what = " with who rated what" if IMPLICIT in (config.user_features or ()) else ""
-        self._tell(Notice(f"judging a chain{what} of {config.sweeps} sweeps, some {seconds:,.0f} s"))
+        self._tell(Notice(f"judging a chain{what} of up to {config.sweeps} sweeps, some {seconds:,.0f} s"))
+        # nobody asks a chain that is judged for its samples
+        judged = config.model_copy(update={"keep_samples": 1})
+
+        def is_enough(history: Sequence[EpochFinished]) -> bool:
+            return hardly_gains(history, ENOUGH) or is_beaten(history, rival, BEATEN)
+
         posterior = GibbsSampler(
-            self._cluster, self._store, self._split, config, (), self._run, judged=VALIDATION
+            self._cluster, self._store, self._split, judged, (), self._run, judged=VALIDATION, until=is_enough
         ).run()
         assert posterior.predictive is not None
+        history = posterior.trained.history
+        sweeps = math.ceil(sweeps * len(history) / config.sweeps)
         kept = config.model_copy(update={"sweeps": sweeps})
-        return Chain(kept, posterior.predictive.rmse, sweeps * sweep_seconds)
+        return Chain(kept, posterior.predictive.rmse, sweeps * sweep_seconds, history)
 
     def _taken(self, config: TrainConfig, why: str, figures: dict[str, Any] | None = None) -> Choice:
         section: dict[str, Any] = {

@@ -24,6 +24,24 @@ def is_settled(history: Sequence[EpochFinished], tol: float, patience: int | Non
     return before - after < tol * abs(before)
 
 
+def hardly_gains(history: Sequence[EpochFinished], gain: float) -> bool:
+    """Tell whether the last validation error is less than `gain`, a share, below the one before.
+
+    Epochs without one were not judged.
+    """
+    judged = [record.validation_rmse for record in history if record.validation_rmse is not None]
+    return len(judged) > 1 and judged[-1] > (1.0 - gain) * judged[-2]
+
+
+def is_beaten(history: Sequence[EpochFinished], rival: Sequence[EpochFinished], share: float) -> bool:
+    """Tell whether the last validation error is more than a share above that of a rival's same epoch."""
+    last = history[-1]
+    theirs = [record.validation_rmse for record in rival if record.epoch == last.epoch]
+    if last.validation_rmse is None or not theirs or theirs[0] is None:
+        return False
+    return last.validation_rmse > (1.0 + share) * theirs[0]
+
+
 def best_epoch(history: Sequence[EpochFinished]) -> int:
     """Return the number, from 1, of the first epoch with the lowest validation RMSE."""
     figures = [np.inf if record.validation_rmse is None else record.validation_rmse for record in history]

@@ -67,6 +67,18 @@ def test_auto_takes_the_posterior_where_it_is_best(client, monkeypatch):
     assert better_than_biases(model.report).startswith("better than biases")
 
 
+def test_a_chain_is_judged_and_kept_for_as_long_as_validation_gains(client, monkeypatch):
+    monkeypatch.setattr(selection, "CHAINS", ((80, 100),))
+    monkeypatch.setattr(selection, "BURN_IN", 2)
+    monkeypatch.setattr(selection, "ENOUGH", 0.9)
+    monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
+    monkeypatch.setattr(selection, "WORSE", math.inf)
+    model, _ = notices(dense(), client, item_features="none", order="rating")
+    (chain,) = model.report["selection"]["chains"]
+    assert chain["judged_sweeps"] == 40  # the second time that validation was looked at
+    assert chain["sweeps"] == model.report["config"]["sweeps"] == len(model.report["history"]) == 50
+
+
 def test_who_rated_what_is_left_alone_where_features_are_named(client, monkeypatch):
     monkeypatch.setattr(selection, "CHAINS", ((6, 8),))
     monkeypatch.setattr(selection, "BURN_IN", 2)

@@ -10,11 +10,11 @@ from daskals.config import TrainConfig
 from daskals.errors import DataError
 from daskals.fitting.fit import fit
 from daskals.training.events import EpochFinished
-from daskals.training.stopping import best_epoch, is_settled
+from daskals.training.stopping import best_epoch, hardly_gains, is_beaten, is_settled
 from tests.cases.twin import random_ratings
 
 
-def history(*validation: float) -> list[EpochFinished]:
+def history(*validation: float | None) -> list[EpochFinished]:
     return [
         EpochFinished(n + 1, 9, 100.0 / (n + 1), 1.0, value, None, 1.0, 1.0)
         for n, value in enumerate(validation)
@@ -29,6 +29,23 @@ def test_patience_counts_from_the_best_epoch():
     assert is_settled(history(0.9, 0.8), 0.6, None)
     assert not is_settled(history(0.9, 0.8), 0.4, None)
     assert not is_settled([], 0.5, 1)
+
+
+def test_gains_are_counted_between_the_epochs_that_were_judged():
+    judged = history(None, 0.9, None, None, 0.8999)
+    assert hardly_gains(judged, 1e-3)
+    assert not hardly_gains(judged, 1e-4)
+    assert not hardly_gains(judged[:4], 1e-3)  # judged once
+    assert hardly_gains(history(0.8, 0.9), 1e-3)
+
+
+def test_a_run_is_beaten_by_one_that_had_gone_as_far():
+    rival = history(None, 0.8, None, 0.7)
+    assert is_beaten(history(None, 0.81), rival, 1e-2)
+    assert not is_beaten(history(None, 0.81), rival, 2e-2)
+    assert not is_beaten(history(None, 0.81, None), rival, 1e-2)  # not judged
+    assert not is_beaten(history(*[None] * 5, 0.81), rival, 1e-2)  # further than the rival went
+    assert not is_beaten(history(0.81), (), 1e-2)
 
 
 def test_refit_is_a_run_on_all_of_train(client):

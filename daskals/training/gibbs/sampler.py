@@ -14,7 +14,7 @@ from daskals.store.splits import Split
 from daskals.training.compiling import prepare_workers
 from daskals.training.events import Callback, EpochFinished, Event
 from daskals.training.gibbs.state import GibbsState
-from daskals.training.gibbs.step import GibbsStep, Posterior
+from daskals.training.gibbs.step import GibbsStep, Posterior, Until
 from daskals.training.gibbs.weights import has_many
 from daskals.training.loop import Loop, teller
 from daskals.training.outcome import TrainedFactors
@@ -39,8 +39,9 @@ class GibbsSampler:
         Called with every event, in this process.
     run
         Checkpoints and memory.
-    judged
-        TEST or VALIDATION: the part that the chain's figures are about.
+    judged, until
+        TEST or VALIDATION: the part that the chain's figures are about; what ends the chain before its last
+        sweep, by validation's error at every state.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class GibbsSampler:
         run: RunOptions = NO_OPTIONS,
         *,
         judged: int = TEST,
+        until: Until | None = None,
     ) -> None:
         self._problem = Problem(cluster, store, split, config)
         self._tell = teller(callbacks)
         self._options = run
         self._judged = judged
+        self._until = until
 
     def run(self) -> Posterior:
         """Start from a short ALS, or from a checkpoint, and sweep to the end.
@@ -79,7 +82,7 @@ class GibbsSampler:
         warm = self._short_als() if resumed is None else None
         ran = Loop(
             problem.cluster,
-            GibbsStep(problem, ends, warm, options.ratings_memory, self._judged),
+            GibbsStep(problem, ends, warm, options.ratings_memory, self._judged, self._until),
             problem.store.path,
             tell=self._tell,
             checkpoints=checkpoints,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -48,6 +49,10 @@ CHECKPOINT_SWEEPS = 20
 """Sweeps that count as an epoch of --checkpoint-every: a state holds every sample so far."""
 
 
+Until = Callable[[Sequence[EpochFinished]], bool]
+"""Tells from a history, some of whose sweeps have a validation error, whether a chain has gone far enough."""
+
+
 @dataclass(frozen=True)
 class Posterior:
     """What a chain leaves.
@@ -77,7 +82,8 @@ class GibbsStep:
 
     `ends` are those of the rating scale as it is measured, where ratings are cut off there; `warm` is the
     short ALS that the chain starts from, None for a chain that goes on from a state; `ratings_memory` is as
-    for `AlsStep`. Predictions of the part `judged`, TEST or VALIDATION, are added up.
+    for `AlsStep`. Predictions of the part `judged`, TEST or VALIDATION, are added up. With `until`, their
+    error is found at every state, and the chain ends where `until` says so of the history.
     """
 
     phase = "sample"
@@ -92,6 +98,7 @@ class GibbsStep:
         warm: TrainedFactors | None,
         ratings_memory: int | None = None,
         judged: int = TEST,
+        until: Until | None = None,
     ) -> None:
         config = problem.config
         self.epochs = config.sweeps
@@ -105,6 +112,7 @@ class GibbsStep:
         self._ratings: PlacedRatings
         self._ratings_memory = ratings_memory
         self._judged = judged
+        self._until = until
         self._sides: dict[Side, SideChain] = {}
 
     def place(self, key: str, *, again: bool) -> None:
@@ -200,19 +208,23 @@ class GibbsStep:
         users, items = sums
         seconds = time.perf_counter() - started
         noise_total = state.noise_total + (1.0 / alpha if sweep >= problem.config.burn_in else 0.0)
+        until = self._until if epoch.number % STATE_SWEEPS == 0 else None
+        figures = None if until is None else self._present_figures(position, epoch.number, noise_total)
         record = EpochFinished(
             epoch=sweep + 1,
             epochs=self.epochs,
             objective=0.5 * (alpha * items.sse + users.penalty + items.penalty),
             train_rmse=math.sqrt(max(items.sse, 0.0) / problem.total_weight),
-            validation_rmse=None,
-            test_rmse=self._monitored(position, sweep + 1, noise_total),
+            validation_rmse=None if figures is None else figures.rmse,
+            test_rmse=self._monitored(position, epoch.number, noise_total),
             seconds=seconds,
             ratings_per_second=problem.split.n_train / seconds,
             noise_precision=alpha,
             eta={side: float(cluster.result(task)) for side, task in position.etas.items()} or None,
         )
         record = record_as_rated(record, problem.standard)
+        if until is not None and until((*state.history, record)):
+            self.epochs = epoch.number
         samples = state.samples
         if sweep in self._kept:
             samples = [
@@ -224,8 +236,11 @@ class GibbsStep:
     def _monitored(self, chain: Chain, done: int, noise_total: float) -> float | None:
         if not self._problem.config.monitor_test:
             return None
-        figures = self._figures(fetch_tally(self._problem.cluster, chain), done, noise_total)
+        figures = self._present_figures(chain, done, noise_total)
         return None if figures is None else figures.rmse
+
+    def _present_figures(self, chain: Chain, done: int, noise_total: float) -> PredictiveFigures | None:
+        return self._figures(fetch_tally(self._problem.cluster, chain), done, noise_total)
 
     def _figures(self, tally: Tally | None, done: int, noise_total: float) -> PredictiveFigures | None:
         if tally is None:
