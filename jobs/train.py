@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import json
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def main(file_options: dict[str, Any], **options: Any) -> None:
         for hook in pause:
             hook.tell = log
         try:
-            with log.run(f"training {out}", again=AGAIN), connect(config) as cluster:
+            with log.run(f"training {out}", again=AGAIN), _ahead(config), connect(config) as cluster:
                 if cluster.dashboard_link:
                     display.say(f"dashboard {cluster.dashboard_link}")
                 report = _train(config, cluster, log, pause, folder)
@@ -96,6 +97,18 @@ def _train(
         save = functools.partial(model.save, existing="replace")
     folder.publish(save, json.dumps(report, indent=2, allow_nan=False) + "\n")
     return report
+
+
+def _ahead(config: JobConfig) -> AbstractContextManager[None]:
+    """Let a second process compile beside a training of all models, where there is a core for it."""
+    from daskals.cluster.connect import available_cores
+    from daskals.fitting.choice import learns
+
+    if not learns(config) or config.scheduler is not None or available_cores() < 2:
+        return nullcontext()
+    from daskals.kernels.ahead import compiled_ahead
+
+    return compiled_ahead(config.rank)
 
 
 def _source(config: JobConfig) -> RatingsSource:
