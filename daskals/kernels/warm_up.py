@@ -30,7 +30,7 @@ def timed_warm_up(
     Parameters
     ----------
     rank, scale_size
-        Number of factors; number of distinct ratings, 0 where they are stored as float32.
+        Number of factors, and of distinct ratings, 0 where they are stored as float32.
     features, weighted, sliced
         Whether rows are drawn to their features, ratings weigh, and rows are improved by slices.
     """

@@ -19,7 +19,8 @@ from daskals.errors import ConfigError, DataError
 from daskals.kernels.half_step.batch import row_status
 from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, make_input, make_output
 from daskals.kernels.half_step.plain import factorise, substitute
-from daskals.kernels.half_step.slice_batches import SliceInput, slice_solver
+from daskals.kernels.half_step.slice_batches import slice_solver
+from daskals.kernels.half_step.slice_row_batches import SliceInput
 from daskals.kernels.half_step.status import OK, raise_first
 from daskals.kernels.half_step.threads import work_cuts
 from daskals.kernels.half_step.weighted import Weighting, check_weighting, weighted_gram, weighted_squares
