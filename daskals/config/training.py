@@ -221,7 +221,7 @@ class ModelConfig(Section):
         if self.rank > MAX_RANK_WITH_FEATURES and self.model in ("auto", "hierarchical", "bayes"):
             raise ValueError(
                 f"rank: found {self.rank}; expected at most {MAX_RANK_WITH_FEATURES} with "
-                f"--model={self.model}; add --model=als, or ials, which take up to {MAX_RANK}"
+                f"--model={self.model}; add --model=als or ials, which take up to {MAX_RANK}"
             )
         return self
 
