@@ -34,7 +34,7 @@ def describe_run(
     no_search = missing("no search was named with --search")
     return {
         "summary": _summary(report),
-        "history": _history(report["history"]),
+        "history": _history(report),
         "accuracy": accuracy_by_bucket(model),
         "rank_curve": no_search if trials is None else rank_curve(trials),
         "grid": no_search if trials is None else grid_facets(trials),
@@ -50,6 +50,7 @@ def _summary(report: dict[str, Any]) -> Numbers:
         **{name: config.get(name) for name in named},
         **{name: data.get(name) for name in ("n_users", "n_rated_items", "n_train", "n_test")},
         **{name: report.get(name) for name in figures},
+        "test_rmse_of_biases_alone": (report.get("baseline") or {}).get("test_rmse"),
         "epoch_seconds_median": report.get("epoch_seconds_median"),
         "ratings_per_second": report.get("ratings_per_second"),
         "cpu": report.get("environment", {}).get("cpu"),
@@ -57,7 +58,9 @@ def _summary(report: dict[str, Any]) -> Numbers:
     }
 
 
-def _history(history: list[dict[str, Any]]) -> Numbers:
+def _history(report: dict[str, Any]) -> Numbers:
+    """Return what the epochs recorded, a list a column, and `levels` to draw across them."""
+    history = report["history"]
     if not history:
         return missing("the run recorded no epochs")
     names = ("objective", "train_rmse", "validation_rmse", "test_rmse", "seconds")
@@ -66,6 +69,8 @@ def _history(history: list[dict[str, Any]]) -> Numbers:
         values = [record.get(name) for record in history]
         if any(value is not None for value in values):
             columns[name] = values
+    levels = {"test": report.get("test_rmse"), "biases": (report.get("baseline") or {}).get("test_rmse")}
+    columns["levels"] = {name: value for name, value in levels.items() if value is not None}
     return columns
 
 
@@ -124,7 +129,7 @@ def read_speeds(path: Path) -> dict[str, Any]:
         raise DataError(
             f"cannot be read as a measurement ({type(error).__name__}: {error})",
             where=str(path),
-            expected="the file that daskals bench epoch --json FILE wrote",
+            expected="the file that `daskals bench epoch --json FILE` wrote",
         ) from None
     if not named:
         raise DataError("holds no results", where=str(path), expected="at least one measured system")

@@ -117,7 +117,8 @@ def _list_section(numbers: Numbers, name: str) -> Section:
         text.append(f"The first {SHOWN} are shown; findings.parquet has all.")
     who = "Target" if name == "shilling" else "Item" if name in ("items", "drift") else "User"
     columns = (who, "Ratings", "p", "Why") if rows else ()
-    return Section(heading, text=text, columns=columns, rows=rows)
+    folded = "" if section["tested"] else f"None of {section['undecided']:,} can be decided: why"
+    return Section(heading, text=text, columns=columns, rows=rows, folded=folded)
 
 
 def _short(p_value: float) -> str:

@@ -63,6 +63,10 @@ def _table_rows(table: Numbers) -> list[tuple[str, Any]]:
     return [(label, table[key]) for label, key in _TABLE]
 
 
+UNCLEAR = 0.1
+"""p from which a difference may be chance, as the authors of the tests have it."""
+
+
 def _fit_remarks(degrees: Numbers) -> list[str]:
     return [_fit_remark(side, degrees[side]["fit"]) for side in ("users", "items")]
 
@@ -70,12 +74,14 @@ def _fit_remarks(degrees: Numbers) -> list[str]:
 def _fit_remark(side: str, fit: Numbers) -> str:
     if is_missing(fit):
         return f"{side.capitalize()}: {fit['missing']}."
-    verdict = "no power law" if fit["p_value"] < 0.1 else "a power law is not ruled out"
-    better = "a log-normal" if fit["lognormal_ratio"] < 0 else "the power law"
+    verdict = "no power law" if fit["p_value"] < UNCLEAR else "a power law is not ruled out"
+    better = f"{'a log-normal' if fit['lognormal_ratio'] < 0 else 'the power law'} fits better"
+    if fit["lognormal_p_value"] >= UNCLEAR:
+        better = "there is no clear difference between it and a log-normal"
     return (
         f"{side.capitalize()}: exponent {fit['exponent']:.2f} ± {fit['standard_error']:.2f} for those with "
         f"at least {fit['cutoff']:,} ratings ({fit['n_tail']:,} {side}); Kolmogorov-Smirnov distance "
-        f"{fit['ks_distance']:.3f}, p = {fit['p_value']:.3f} by bootstrap ({verdict}); {better} fits better "
+        f"{fit['ks_distance']:.3f}, p = {fit['p_value']:.3f} by bootstrap ({verdict}); {better} "
         f"(normalised log-likelihood ratio {fit['lognormal_ratio']:.1f}, p = {fit['lognormal_p_value']:.2g})."
     )
 

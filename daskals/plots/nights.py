@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from daskals.plots.style import BLUE, GREY, ORANGE, PALE, RED, new_figure, styled
 
@@ -44,5 +44,7 @@ def plot_nights(result: dict[str, Any], path: Path) -> None:
         below.legend(ncols=2)
         for panel in (above, middle, below):
             panel.set_xlim(numbers[0] - 1, numbers[-1] + 1)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            panel.yaxis.set_major_locator(MaxNLocator(5))
         figure.align_ylabels()
         figure.savefig(path, dpi=_DPI)

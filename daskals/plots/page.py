@@ -20,7 +20,7 @@ figcaption { color: #4a545c; font-size: .9rem } .missing { color: #5c6670; font-
 table { border-collapse: collapse; margin: 1rem 0; font-size: .92rem } .wide { overflow-x: auto }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #e6e9eb;
   vertical-align: top }
-td.number { text-align: right; font-variant-numeric: tabular-nums }
+th.number, td.number { text-align: right; font-variant-numeric: tabular-nums }
 """
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -38,7 +38,9 @@ class Section:
     figures
         SVG files, each with its caption.
     columns, rows
-        A table; numbers are set to the right.
+        A table; numbers are set to the right, and so are the heads above them.
+    folded
+        The one line that stands in the section's place until it is opened; always open if empty.
     """
 
     heading: str
@@ -47,6 +49,7 @@ class Section:
     figures: Sequence[tuple[Path, str]] = ()
     columns: Sequence[str] = ()
     rows: Iterable[Sequence[Any]] = field(default=())
+    folded: str = ""
 
 
 def write_page(path: Path, title: str, introduction: str, sections: Iterable[Section]) -> None:
@@ -78,14 +81,18 @@ def shown(value: Any, digits: int = 3) -> str:
 
 
 def _section(section: Section) -> str:
-    parts = [f"<h2>{in_html(section.heading)}</h2>"]
+    heading = f"<h2>{in_html(section.heading)}</h2>"
+    parts = [] if section.folded else [heading]
     parts += [f"<p>{in_html(line)}</p>" for line in section.text]
     if section.missing is not None:
         parts.append(f'<p class="missing">Not shown: {in_html(section.missing)}.</p>')
     parts += [_figure(path, caption) for path, caption in section.figures]
     if section.columns:
         parts.append(_table(section.columns, section.rows))
-    return "\n".join(parts)
+    body = "\n".join(parts)
+    if not section.folded:
+        return body
+    return f"{heading}\n<details><summary>{in_html(section.folded)}</summary>\n{body}\n</details>"
 
 
 def _figure(path: Path, caption: str) -> str:
@@ -97,11 +104,23 @@ def _figure(path: Path, caption: str) -> str:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    head = "".join(f"<th>{in_html(name)}</th>" for name in columns)
+    rows = [list(row) for row in rows]
+    kinds = [
+        ' class="number"' if any(_is_number(row[place]) for row in rows) else ""
+        for place in range(len(columns))
+    ]
+    head = "".join(f"<th{kind}>{in_html(name)}</th>" for name, kind in zip(columns, kinds, strict=True))
     body = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _cell(value: Any) -> str:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f'<td class="number">{shown(value)}</td>' if number else f"<td>{in_html(shown(value))}</td>"
+    return (
+        f'<td class="number">{shown(value)}</td>'
+        if _is_number(value)
+        else f"<td>{in_html(shown(value))}</td>"
+    )

@@ -13,13 +13,28 @@ from matplotlib.ticker import MaxNLocator
 
 from daskals.analysis.missing import Numbers
 from daskals.plots.report_folder import ReportFolder
-from daskals.plots.style import BLUE, GREEN, RED, SYMBOLS, horizontal_bars, new_figure, plain, plain_decades
+from daskals.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    RED,
+    SYMBOLS,
+    horizontal_bars,
+    new_figure,
+    plain,
+    plain_decades,
+)
 from daskals.types import Float64
 
 _CURVES = (
     ("train_rmse", "train", BLUE, "-"),
     ("validation_rmse", "validation", GREEN, "--"),
     ("test_rmse", "test", RED, "-."),
+)
+
+_LEVELS = (
+    ("test", "test, of the model that was saved", RED, ":"),
+    ("biases", "test, biases alone", GREY, ":"),
 )
 
 
@@ -116,6 +131,10 @@ def draw_rmse(history: Numbers) -> Figure:
                 markersize=3,
                 label=f"{label}, {last:.4f} at last",
             )
+    for name, label, colour, line in _LEVELS:
+        value = history.get("levels", {}).get(name)
+        if value is not None and not (name == "test" and "test_rmse" in history):
+            axes.axhline(value, color=colour, linestyle=line, linewidth=1.2, label=f"{label}, {value:.4f}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper right")
     axes.set(xlabel="epoch", ylabel="RMSE, in ratings", title="Root mean squared error by epoch")
