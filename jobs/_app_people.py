@@ -74,4 +74,5 @@ def draw_person(model: Model, user: Any) -> None:
 
 def _told(model: Model, item: Any, stars: str) -> None:
     row = model.find_item_by_id(item)
-    st.markdown(f"**{in_markdown(model.item_name(row))}** · {stars}  \n:small[:gray[{describe(model, row)}]]")
+    whole = stars.replace(" ", "\N{NO-BREAK SPACE}")
+    st.markdown(f"**{in_markdown(model.item_name(row))}** · {whole}  \n:small[:gray[{describe(model, row)}]]")

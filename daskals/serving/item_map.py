@@ -100,7 +100,7 @@ def _labels(places: Float64, titles: list[str], first: NDArray[Any]) -> list[str
         width = LETTER_WIDTH * len(text) / 2
         x, y = at[place]
         box = np.array([x - width, x + width, y, y + LINE_HEIGHT])
-        if box[0] < 0 or box[1] > PLANE[0]:
+        if box[0] < 0 or box[1] > PLANE[0] or box[3] > PLANE[1]:
             continue
         covers = (
             (boxes[:, 0] < box[1]) & (boxes[:, 1] > box[0]) & (boxes[:, 2] < box[3]) & (boxes[:, 3] > box[2])

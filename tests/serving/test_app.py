@@ -171,7 +171,7 @@ def test_ratings__survive_in_an_address(model):
 def test_ratings__go_out_and_come_in_as_a_table(model):
     ratings = {31: 2.5, 1: 5.0}
     text = write_table(ratings, model)
-    assert text == "item,title,rating\n31,\"Matrix, The (1999)\",2.5\n1,Toy Story (1995),5.0\n"
+    assert text == 'item,title,rating\n31,"Matrix, The (1999)",2.5\n1,Toy Story (1995),5.0\n'
     taken = read_table(text.encode(), model)
     assert (taken.ratings, taken.unknown) == (ratings, [])
     taken = read_table(b"title,rating\nthe matrix,4\nNo Such,3\nAliens (1986),17\n", model)
@@ -232,6 +232,9 @@ def test_item_map__labels_cover_no_other(model):
     x = (named["x"] - frame["x"].min()) / (frame["x"].max() - frame["x"].min()) * PLANE[0]
     y = (named["y"] - frame["y"].min()) / (frame["y"].max() - frame["y"].min()) * PLANE[1]
     half = named["label"].str.len() * LETTER_WIDTH / 2
+    assert (x - half).min() >= 0
+    assert (x + half).max() <= PLANE[0]
+    assert y.max() + LINE_HEIGHT <= PLANE[1]
     for one in range(len(named)):
         for other in range(one):
             meets = abs(x.iloc[one] - x.iloc[other]) < half.iloc[one] + half.iloc[other]
