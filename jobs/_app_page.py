@@ -26,6 +26,8 @@ h1 {font-size: 2.1rem !important; padding-bottom: 0 !important}
 h3 {font-size: 1.3rem !important; padding-bottom: 0 !important}
 @media (max-width: 640px) {
   h1 {font-size: 1.7rem !important}
+  [class*="st-key-found-"], [class*="st-key-own-"], [class*="st-key-popular-"],
+  [class*="st-key-similar-"] {flex-wrap: nowrap !important}
   #to-list {display: block; position: fixed; top: .7rem; left: 1rem; z-index: 999991; padding: .35rem .9rem;
     border-radius: 2rem; background: #e4572e; color: white; text-decoration: none; font-weight: 600;
     box-shadow: 0 2px 8px #0006}
