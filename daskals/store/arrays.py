@@ -69,7 +69,7 @@ class CompleteStore(WrapperStore[Store]):
     def _whole(self, key: str, found: Buffer | None) -> Buffer | None:
         if found is None and _CHUNK_KEY.search(key):
             raise StoreError(
-                f"chunk {key} is missing", where=_root(self._store), expected="all chunks", remedy=_REMEDY
+                f"chunk {key} is missing", where=root_of(self._store), expected="all chunks", remedy=_REMEDY
             )
         return found
 
@@ -171,6 +171,15 @@ def write_array(store: Store, name: str, values: NDArray[Any], *, by_bits: bool 
         array[:] = values
 
 
+def write_bytes(store: Store, name: str, content: bytes | memoryview) -> None:
+    """Write bytes as they are, at least one, as an array of one chunk: a file that Zarr's readers see."""
+    array = zarr.create_array(
+        store, name=name, shape=(len(content),), chunks=(len(content),), dtype="uint8", compressors=None,
+        fill_value=0, config={"write_empty_chunks": True},
+    )  # fmt: skip
+    array[:] = np.frombuffer(content, np.uint8)
+
+
 def write_group(store: Store, name: str, attributes: dict[str, Any]) -> None:
     """Write a group's attributes; the group itself may be there already, made for its arrays."""
     group = zarr.open_group(store, path=name, mode="a", zarr_format=3)
@@ -204,16 +213,16 @@ def open_array(
         raise _broken_metadata(store, name, error) from error
     if array.shape != expected:
         raise StoreError(
-            f"{name} has shape {array.shape}", where=_root(store), expected=str(expected), remedy=_REMEDY
+            f"{name} has shape {array.shape}", where=root_of(store), expected=str(expected), remedy=_REMEDY
         )
     kind = array.dtype.name if array.dtype.kind in "biuf" else TEXT
     if kinds and kind not in kinds:
         raise StoreError(
-            f"{name} is of {kind}", where=_root(store), expected=" or ".join(kinds), remedy=_REMEDY
+            f"{name} is of {kind}", where=root_of(store), expected=" or ".join(kinds), remedy=_REMEDY
         )
     if encoding not in _ENCODINGS:
         raise StoreError(
-            f"{array.path} is encoded by {encoding}", where=_root(store), expected=" or ".join(_ENCODINGS),
+            f"{array.path} is encoded by {encoding}", where=root_of(store), expected=" or ".join(_ENCODINGS),
             remedy=_REMEDY,
         )  # fmt: skip
     _check_claim(array)
@@ -242,7 +251,7 @@ def _check_claim(array: zarr.Array[Any]) -> None:
         if n_there >= n_chunks:
             return
         found += f" in {n_chunks:,} chunks, of which {n_there:,} are there"
-    raise StoreError(found, where=_root(array.store), expected="all chunks of its shape", remedy=_REMEDY)
+    raise StoreError(found, where=root_of(array.store), expected="all chunks of its shape", remedy=_REMEDY)
 
 
 async def _count(store: Store, prefix: str) -> int:
@@ -261,7 +270,7 @@ def read_array(array: zarr.Array[Any], start: int, stop: int) -> NDArray[Any]:
         n_bytes = (stop - start) * math.prod(array.shape[1:]) * array.dtype.itemsize
         raise StoreError(
             f"{array.path} takes {n_bytes:,} bytes, more memory than there is",
-            where=_root(array.store),
+            where=root_of(array.store),
             expected="an array that fits in memory",
         ) from None
 
@@ -282,22 +291,23 @@ def _damaged_chunk(array: zarr.Array[Any], start: int, stop: int, error: Excepti
         except _DAMAGE as cause:
             return StoreError(
                 f"chunk {array.path}/c/{chunk}{'/0' * (array.ndim - 1)} is damaged ({cause})",
-                where=_root(array.store),
+                where=root_of(array.store),
                 expected="a chunk whose checksum holds",
                 remedy=_REMEDY,
             )
-    return StoreError(f"{array.path} could not be read ({error})", where=_root(array.store), remedy=_REMEDY)
+    return StoreError(f"{array.path} could not be read ({error})", where=root_of(array.store), remedy=_REMEDY)
 
 
 def _broken_metadata(store: Store, name: str, error: Exception) -> StoreError:
     return StoreError(
         f"the metadata {name or '.'}/zarr.json cannot be read ({error})",
-        where=_root(store),
+        where=root_of(store),
         expected="the metadata of a Zarr v3 node",
         remedy=_REMEDY,
     )
 
 
-def _root(store: Store) -> str:
+def root_of(store: Store) -> str:
+    """Return the folder or address of a byte store, for messages."""
     inner = store._store if isinstance(store, CompleteStore | StagingStore) else store
     return str(inner.root) if isinstance(inner, LocalStore) else str(inner)

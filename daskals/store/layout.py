@@ -6,11 +6,11 @@ STORE/                          a Zarr v3 group
   users/weights                 what each rating counts (only if they do not all count once)
   users/predefined_test         1 where the source's own split tests (only if it has one)
   items/{...}                   the CSC of the same matrix, in the same form
-  ids/{users,items}             original ids, int64 or string
+  ids/{users,items}             original ids: an array of int64, or a group {offsets,bytes} of texts
   genres/{indptr,indices}       genres of each item; their names are an attribute of the group
   splits/<key>/{users,items}    part of each rating, one byte, in both orders; made on demand
-  catalogue.parquet             one row an item: titles, years, genres, links
-  tags.parquet                  the source's tags
+  tables/catalogue              Parquet as bytes: one row an item: titles, years, genres, links
+  tables/tags                   Parquet as bytes: the source's tags
   versions/<number>/            later versions, each a store of its own; see daskals.store.versions
 """
 
@@ -30,8 +30,12 @@ from daskals.store.checked import checked
 from daskals.types import Float32, Side
 
 FORMAT = "daskals-ratings"
-FORMAT_VERSION = 2
-"""Of stores with weights, which an older reader would leave out; those without are of version 1."""
+FORMAT_VERSION = 3
+"""Version 3 has texts and tables in arrays that every Zarr reader opens; before it, Zarr's strings, and
+Parquet files beside the arrays."""
+
+TABLES_IN_ARRAYS = 3
+"""Version from which tables are arrays of bytes."""
 
 SPLIT_FORMAT = "daskals-split"
 
@@ -40,6 +44,10 @@ CHUNK_RATINGS = 1 << 20
 
 CATALOGUE_FILE = "catalogue.parquet"
 TAGS_FILE = "tags.parquet"
+"""Tables of stores before version 3, and of models."""
+
+CATALOGUE, TAGS = "tables/catalogue", "tables/tags"
+"""Their arrays since."""
 
 CHECKSUM = "checksum"
 """Attribute of a group: digits that tell its other attributes from any others."""
@@ -50,6 +58,11 @@ Count: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 48)]
 Rows: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 31)]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def file_of(table: str) -> str:
+    """Return the file of a table's array: its one chunk, not compressed, is the Parquet file."""
+    return f"{table}/c/0"
 
 
 def group_of(side: Side) -> str:
@@ -109,12 +122,12 @@ class Manifest:
         told = asdict(self)
         if not self.has_weights:
             del told["has_weights"]
-        return {"format": FORMAT, "format_version": FORMAT_VERSION if self.has_weights else 1, **told}
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, **told}
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any], where: str) -> Self:
         """Check format and version; raise StoreError where they do not fit."""
-        check_version(attributes, FORMAT, where)
+        check_version(attributes, FORMAT, where, FORMAT_VERSION)
         names = {own.name for own in fields(cls)}
         missing = sorted(names - attributes.keys() - {"lineage", "has_weights", "tables"})
         if missing:
@@ -157,8 +170,8 @@ def _checksum(attributes: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def check_version(attributes: Mapping[str, Any], expected: str, where: str) -> None:
-    """Raise StoreError unless attributes are of the expected format, in a version known here, as written."""
+def check_version(attributes: Mapping[str, Any], expected: str, where: str, newest: int = 1) -> None:
+    """Raise StoreError unless attributes are as written, of a format, in a version up to the newest."""
     found = attributes.get("format")
     if found != expected:
         raise StoreError(
@@ -168,12 +181,12 @@ def check_version(attributes: Mapping[str, Any], expected: str, where: str) -> N
             remedy="Name a store made by daskals ingest",
         )
     version = attributes.get("format_version")
-    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
-        newer = isinstance(version, int) and version > FORMAT_VERSION
+    if not isinstance(version, int) or not 1 <= version <= newest:
+        newer = isinstance(version, int) and version > newest
         raise (NewerFormatError if newer else StoreError)(
             f"format version {version!r}",
             where=where,
-            expected=f"a version up to {FORMAT_VERSION}",
+            expected=f"a version up to {newest}",
             remedy="Update daskals, or make the store anew from its source",
         )
     check_sealed(attributes, where)

@@ -49,7 +49,7 @@ class Content:
 def write_version(root: Path, number: int, content: Content) -> RatingsStore:
     """Write a version of the store at `root`, whole or not at all, and open it."""
     with new_version_folder(root, number) as folder, writing(folder) as (store, pool):
-        listing = pool.submit(write_catalogue, store, folder, content.ids, content.catalogue, content.tags)
+        listing = pool.submit(write_catalogue, store, content.ids, content.catalogue, content.tags)
         digests = listing.result()
 
         def write_side(side: Side) -> None:

@@ -7,13 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import zarr
 from numpy.typing import NDArray
 
 from daskals.errors import StoreError, without_secrets
 from daskals.store.arrays import (
-    TEXT,
     open_array,
     open_for_reading,
     read_array,
@@ -21,8 +21,18 @@ from daskals.store.arrays import (
     read_whole,
 )
 from daskals.store.genres import Genres
-from daskals.store.ids import ids_from_numpy
-from daskals.store.layout import CATALOGUE_FILE, TAGS_FILE, Manifest, check_sealed, group_of
+from daskals.store.ids import read_ids
+from daskals.store.layout import (
+    CATALOGUE,
+    CATALOGUE_FILE,
+    TABLES_IN_ARRAYS,
+    TAGS,
+    TAGS_FILE,
+    Manifest,
+    check_sealed,
+    file_of,
+    group_of,
+)
 from daskals.store.named_places import VARIABLE, find_named, remember_named
 from daskals.store.ranges import check_below, check_finite, check_starts
 from daskals.store.remote import HEAD, holds, is_url, place_of
@@ -83,7 +93,9 @@ class RatingsStore:
         _check_place(self.path)
         self._store = open_for_reading(self.path)
         self._arrays: dict[str, zarr.Array[Any]] = {}
-        self._manifest = Manifest.from_attributes(read_attributes(self._store, ""), self.path)
+        attributes = read_attributes(self._store, "")
+        self._manifest = Manifest.from_attributes(attributes, self.path)
+        self._has_table_arrays = attributes["format_version"] >= TABLES_IN_ARRAYS
 
     def __repr__(self) -> str:
         return (
@@ -286,7 +298,9 @@ class RatingsStore:
         indptr = read_whole(self._store, "genres/indptr", self.n_items + 1, ("int64",))
         last = int(indptr[-1])
         check_starts(indptr, first=0, last=last, is_end=True, name="genres/indptr", where=self.path)
-        indices = read_whole(self._store, "genres/indices", last, ("int32",))
+        indices = np.empty(0, np.int32)
+        if last:
+            indices = read_whole(self._store, "genres/indices", last, ("int32",))
         check_below(indices, len(names), name="genres/indices", where=self.path)
         return Genres(indptr, indices, names)
 
@@ -294,11 +308,11 @@ class RatingsStore:
         """Return title, year, genres and links of the items, by row, or None where there are none."""
         if not self._manifest.has_catalogue:
             return None
-        return check_catalogue(self._read_table(CATALOGUE_FILE), self.n_items, self.path)
+        return check_catalogue(self._read_table(CATALOGUE, CATALOGUE_FILE), self.n_items, self.path)
 
     def tags(self) -> pa.Table | None:
         """Return the tags of the source, or None where it has none."""
-        return self._read_table(TAGS_FILE) if self._manifest.has_tags else None
+        return self._read_table(TAGS, TAGS_FILE) if self._manifest.has_tags else None
 
     def _array(self, name: str, length: int, kind: str) -> zarr.Array[Any]:
         if name not in self._arrays:
@@ -306,10 +320,11 @@ class RatingsStore:
         return self._arrays[name]
 
     def _read_ids(self, side: Side) -> pa.Array:
-        kinds = ("int64", TEXT)
-        return ids_from_numpy(read_whole(self._store, f"ids/{group_of(side)}", self.n_rows(side), kinds))
+        return read_ids(self._store, group_of(side), self.n_rows(side))
 
-    def _read_table(self, name: str) -> pa.Table:
+    def _read_table(self, array: str, before: str) -> pa.Table:
+        # its one chunk, not compressed, is the Parquet file
+        name = file_of(array) if self._has_table_arrays else before
         return read_table(self.path, name, self._manifest.tables.get(name))
 
 

@@ -19,12 +19,12 @@ from daskals.errors import DataError, OutputError
 from daskals.kernels.data.csr import encode_values, first_repeat, gather, sorted_order
 from daskals.ratings.apart import note_apart
 from daskals.ratings.table import RatingsTable
-from daskals.store.arrays import open_for_writing, write_array, write_group
+from daskals.store.arrays import open_for_writing, write_array, write_bytes, write_group
 from daskals.store.atomic_folder import staged_directory
 from daskals.store.content import hash_array, hash_column, hash_parts, hash_table
 from daskals.store.genres import encode_genres
-from daskals.store.ids import ids_to_numpy
-from daskals.store.layout import CATALOGUE_FILE, FORMAT, TAGS_FILE, Manifest, group_of
+from daskals.store.ids import write_ids
+from daskals.store.layout import CATALOGUE, FORMAT, TAGS, Manifest, file_of, group_of
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.tables import table_digest
 from daskals.store.versions import is_store
@@ -89,7 +89,7 @@ def write_store(
     with staged_directory(target, existing=overwrite) as folder, writing(folder) as (store, pool):
         sides = [pool.submit(_write_side, store, side, columns, table) for side in SIDES]
         ids = (table.user_ids, table.item_ids)
-        catalogue = pool.submit(write_catalogue, store, folder, ids, table.catalogue, table.tags)
+        catalogue = pool.submit(write_catalogue, store, ids, table.catalogue, table.tags)
         digests = catalogue.result()
         for side, written in zip(SIDES, sides, strict=True):
             digests |= {f"{group_of(side)}/{name}": digest for name, digest in written.result().items()}
@@ -223,7 +223,6 @@ def _check_pairs(indptr: NDArray[np.int64], indices: Int32, side: Side, table: R
 
 def write_catalogue(
     store: Store,
-    folder: Path,
     ids: tuple[pa.Array, pa.Array],
     catalogue: pa.Table | None,
     tags: pa.Table | None,
@@ -232,33 +231,35 @@ def write_catalogue(
 
     Parameters
     ----------
-    store, folder
-        Where arrays and where tables are written.
+    store
+        Where they are written.
     ids
         Original ids of users and of items.
     catalogue, tags
         What the ratings came with.
     """
-    write_group(store, "ids", {})
     write_group(store, "splits", {})
+    write_group(store, "tables", {})
     digests = {"catalogue": hash_table(catalogue), "tags": hash_table(tags)}
-    for side, own in zip(SIDES, ids, strict=True):
-        name = f"ids/{group_of(side)}"
-        write_array(store, name, ids_to_numpy(own))
-        digests[name] = hash_column(own)
+    named = {group_of(side): own for side, own in zip(SIDES, ids, strict=True)}
+    write_ids(store, named)
+    digests |= {f"ids/{name}": hash_column(own) for name, own in named.items()}
     genres = encode_genres(catalogue, len(ids[1]))
     write_group(store, "genres", {"names": genres.names})
     write_array(store, "genres/indptr", genres.indptr)
-    write_array(store, "genres/indices", genres.indices)
-    for file, content in ((CATALOGUE_FILE, catalogue), (TAGS_FILE, tags)):
+    if len(genres.indices):
+        write_array(store, "genres/indices", genres.indices)
+    for name, content in ((CATALOGUE, catalogue), (TAGS, tags)):
         if content is not None:
-            pq.write_table(content, folder / file, compression="zstd", write_page_checksum=True)
+            file = pa.BufferOutputStream()
+            pq.write_table(content, file, compression="zstd", write_page_checksum=True)
+            write_bytes(store, name, memoryview(file.getvalue()))
     return digests
 
 
 def write_manifest(store: Store, folder: Path, manifest: Manifest) -> None:
     """Write a store's own attributes, with the checksums of the tables that its folder holds by now."""
-    found = [name for name in (CATALOGUE_FILE, TAGS_FILE) if (folder / name).is_file()]
+    found = [name for name in map(file_of, (CATALOGUE, TAGS)) if (folder / name).is_file()]
     tables = {name: table_digest(folder / name) for name in found}
     write_group(store, "", replace(manifest, tables=tables).to_attributes())
 

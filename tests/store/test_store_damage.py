@@ -53,7 +53,8 @@ def damaged(pristine, tmp_path) -> Path:
 
 COLUMNS = ("indptr", "indices", "values", "timestamps", "positions")
 CHUNKS = [f"{side}/{name}/c/0" for side in ("users", "items") for name in COLUMNS]
-CHUNKS += ["users/indices/c/3", "items/values/c/2", "ids/users/c/1", "ids/items/c/0"]
+CHUNKS += ["users/indices/c/3", "items/values/c/2", "ids/users/c/1"]
+CHUNKS += ["ids/items/offsets/c/0", "ids/items/bytes/c/1"]
 CHUNKS += ["genres/indptr/c/0", "genres/indices/c/0"]
 
 
@@ -86,7 +87,9 @@ def test_rows_whose_chunks_are_whole_can_still_be_read(damaged) -> None:
     assert len(store.read("user", 0, rows).block.indices) > 0
 
 
-@pytest.mark.parametrize("name", ["users/indices", "items/indptr", "ids/users", "genres/indptr", "genres"])
+@pytest.mark.parametrize(
+    "name", ["users/indices", "items/indptr", "ids/users", "ids/items/bytes", "genres/indptr", "genres"]
+)
 @pytest.mark.parametrize("how", ["removed", "truncated", "emptied"])
 def test_damaged_metadata_are_named(damaged, name, how) -> None:
     DAMAGES[how](damaged / name / "zarr.json")
@@ -118,10 +121,10 @@ def test_an_array_of_another_length_is_refused(damaged) -> None:
         open_store(damaged).read("user", 0, 9)
 
 
-@pytest.mark.parametrize("version", [3, 0, "1", None])
+@pytest.mark.parametrize("version", [4, 0, "1", None])
 def test_another_version_is_refused(damaged, version) -> None:
     edit(damaged / "zarr.json", format_version=version)
-    message = rf"store: format version {version!r}; expected a version up to 2\. Update daskals"
+    message = rf"store: format version {version!r}; expected a version up to 3\. Update daskals"
     with pytest.raises(StoreError, match=message):
         open_store(damaged)
 
@@ -152,12 +155,13 @@ def test_incomplete_attributes_are_refused(damaged) -> None:
 @pytest.mark.parametrize("name", ["catalogue", "tags"])
 @pytest.mark.parametrize("how", ["removed", "truncated", "emptied", "flipped in the middle"])
 def test_damaged_tables_are_named(damaged, name, how) -> None:
-    content = (damaged / f"{name}.parquet").read_bytes()
+    file = damaged / "tables" / name / "c" / "0"
+    content = file.read_bytes()
     if how == "flipped in the middle":  # one of a data page: they come first in the file
-        (damaged / f"{name}.parquet").write_bytes(content[:30] + bytes([content[30] ^ 4]) + content[31:])
+        file.write_bytes(content[:30] + bytes([content[30] ^ 4]) + content[31:])
     else:
-        DAMAGES[how](damaged / f"{name}.parquet")
-    with pytest.raises(StoreError, match=rf"store: {name}\.parquet is missing or damaged \("):
+        DAMAGES[how](file)
+    with pytest.raises(StoreError, match=rf"store: tables/{name}/c/0 is missing or damaged \("):
         getattr(open_store(damaged), name)()
 
 

@@ -147,7 +147,7 @@ def test_later_versions_of_a_store_keep_weights(tmp_path):
     weights = np.linspace(0.5, 2.0, 30, dtype=np.float32)
     first = make_table(n_ratings=30, tags=None, weights=weights)
     store = write_store(first, tmp_path / "store")
-    assert store.manifest.to_attributes()["format_version"] == 2
+    assert store.manifest.to_attributes()["has_weights"]
     assert append(tmp_path / "store", make_table(n_ratings=30, tags=None)).lineage == {}  # known already
     doubled = make_table(n_ratings=30, tags=None, weights=2 * weights)
     again = append(tmp_path / "store", doubled)
@@ -159,7 +159,6 @@ def test_later_versions_of_a_store_keep_weights(tmp_path):
     assert fewer.has_weights
     assert len(fewer.read_column("item", "weights", 0, fewer.n_ratings)) == fewer.n_ratings
     plain = write_store(make_table(), tmp_path / "plain")
-    assert plain.manifest.to_attributes()["format_version"] == 1
     assert "has_weights" not in plain.manifest.to_attributes()
     assert not open_store(tmp_path / "plain").has_weights
 
