@@ -16,7 +16,7 @@ MAX_RANK_WITH_FEATURES = 256
 """Above it W's elimination and the sampler, which keep a row's whole equations, take too long."""
 
 JOINT_RANK = 64
-"""Highest rank whose rows are solved jointly unless a solver is named; measured, see bench/README.md."""
+"""Highest rank whose rows are solved jointly unless a solver is named; see bench/README.md."""
 
 BLOCK_FACTORS = 32
 """Factors that --solver blocks improves together."""
