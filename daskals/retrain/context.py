@@ -126,7 +126,7 @@ def begin(
     model = None if begun.champion is None else registry.load(begun.champion)
     if model is not None and model.curve is not None:
         raise ConfigError(
-            f"the champion was trained with --transform {model.curve.name}",
+            f"the champion was trained with --transform={model.curve.name}",
             where=f"{config.registry_url}, version {begun.champion}",
             expected="a champion of ratings as they are, as nights train",
             remedy="Make one the champion that was trained without --transform, or name another --registry",

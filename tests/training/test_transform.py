@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
+from daskals.analysis.anomalies.ratings import read_rated
 from daskals.config import ReadConfig, TrainConfig
-from daskals.errors import DataError
+from daskals.errors import ConfigError, DataError
 from daskals.evaluation.prediction_error import evaluate
 from daskals.fitting.fit import fit
 from daskals.ingest import open_ratings
 from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
+from daskals.retrain import context
 from daskals.store.curves import MOST_KNOTS, curve_of
 from daskals.store.splits import ensure_split
 from daskals.training.events import Notice
@@ -155,8 +158,19 @@ def test_negative_ratings_have_no_logarithm(client):
     ],
 )
 def test_what_does_not_go_with_a_transform_is_refused(options, said):
-    with pytest.raises((ValidationError, ValueError, DataError), match=said):
+    with pytest.raises(ConfigError, match=said):
         TrainConfig(**options, transform="log1p")
+
+
+def test_who_needs_factors_of_ratings_refuses_those_of_logarithms(monkeypatch):
+    model = SimpleNamespace(curve=Curve("log1p"))
+    with pytest.raises(ConfigError, match=r"anomalies: the model was trained with transform=.log1p."):
+        read_rated(model)
+    begun = {"champion": "7", "store": None, "since": 0}
+    monkeypatch.setattr(context, "Registry", lambda url: SimpleNamespace(load=lambda version: model))
+    folder = SimpleNamespace(read=lambda name: begun)
+    with pytest.raises(ConfigError, match=r"version 7: the champion was trained with transform=.log1p."):
+        context.begin(SimpleNamespace(registry_url="registry"), folder, None, None)
 
 
 def test_the_note_on_counts_names_it(client):

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from daskals.cluster.connect import available_cores
+from daskals.errors import ConfigError
 from daskals.kernels.data.csr import compact_part
 from daskals.kernels.statistics.leverages import leverages
 from daskals.model.fitted import Model
@@ -90,8 +91,16 @@ class Rated:
 def read_rated(model: Model) -> Rated:
     """Read what a model was trained on, and predict it.
 
-    Raises StoreError if the ratings are gone, or are others by now.
+    Raises StoreError if the ratings are gone, or are others by now; ConfigError if the model saw them through
+    a curve: its factors then are not about ratings.
     """
+    if model.curve is not None:
+        raise ConfigError(
+            f"the model was trained with --transform={model.curve.name}",
+            where="anomalies",
+            expected="a model of ratings as they are",
+            remedy="Train one without --transform",
+        )
     data = training_data(model.report)
     store = open_history(data, "Restore it: what does not fit is looked for among those ratings")
     split = ensure_split(store, SplitSpec(**data["split"]))
