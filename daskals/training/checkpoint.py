@@ -37,7 +37,7 @@ Parse: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, NDArray[Any]]], Sta
 """Makes a state of the attributes and arrays that were stored."""
 
 
-class _Last(NamedTuple, Generic[StateT]):
+class Last(NamedTuple, Generic[StateT]):
     """The last checkpoint that is whole: what its run is told by, and its state."""
 
     identity: dict[str, Any]
@@ -148,11 +148,11 @@ class Checkpoints:
         self._claim()
         write_state(self.folder, epoch, {"identity": self._identity, **attributes}, arrays)
 
-    def _read_last(self, parse: Parse[StateT]) -> _Last[StateT] | None:
+    def _read_last(self, parse: Parse[StateT]) -> Last[StateT] | None:
         damage: StoreError | None = None
         for path in reversed(list_states(self.folder)):
             try:
-                return _parsed(path, parse)
+                return parsed_state(path, parse)
             except StoreError as error:
                 damage = damage or error  # an older one leads to the same bits, some epochs later
         if damage is not None:
@@ -181,11 +181,19 @@ class Checkpoints:
             )
 
 
-def _parsed(path: Path, parse: Parse[StateT]) -> _Last[StateT]:
-    """Read a checkpoint; raise StoreError where it lacks something, or what is there cannot be meant."""
+def parsed_state(path: Path, parse: Parse[StateT]) -> Last[StateT]:
+    """Read a checkpoint; raise StoreError where it lacks something, or what is there cannot be meant.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    parse
+        Makes a state of attributes and arrays.
+    """
     stored = read_state(path)
     try:
-        return _Last(dict(stored.attributes["identity"]), parse(stored.attributes, stored.arrays))
+        return Last(dict(stored.attributes["identity"]), parse(stored.attributes, stored.arrays))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(
             f"its attributes are incomplete ({type(error).__name__}: {error})",

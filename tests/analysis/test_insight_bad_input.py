@@ -101,7 +101,9 @@ def test_a_model_whose_ratings_are_others_by_now_is_reported_without_them(bare: 
     shutil.copytree(bare / "model", folder / "model")
     for file in (folder / "report.json", folder / "model" / "zarr.json"):
         text = (bare / file.relative_to(folder)).read_text(encoding="utf-8")
-        file.write_text(text.replace(str(bare.parent / "run-store"), other.path), encoding="utf-8")
+        told = json.loads(text.replace(str(bare.parent / "run-store"), other.path))
+        told.get("attributes", {}).pop("checksum", None)
+        file.write_text(json.dumps(told), encoding="utf-8")
     run(report.main, folder)
     page = (folder / "training" / "report.html").read_text(encoding="utf-8")
     assert "Not shown: " in page

@@ -79,7 +79,9 @@ def test_nights_are_whole_numbers(monkeypatch, tmp_path):
 class Bare:
     """A model without held-out ratings, of which the report is all that is read."""
 
-    report = {"data": {"n_test": 0}}  # noqa: RUF012
+    report = {  # noqa: RUF012
+        "data": {"n_test": 0, "store": "gone", "content_hash": "0" * 64, "split": {"kind": "none"}}
+    }
 
 
 def test_the_curve_shows_test_and_biases():

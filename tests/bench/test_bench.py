@@ -276,7 +276,7 @@ def test_bad_options_give_one_message(arguments: list[object], parts: list[str])
 
 def test_a_figure_needs_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"a\.svg: matplotlib is not installed.*daskals\[plots\]"):
+    with pytest.raises(ConfigError, match=r'a\.svg": matplotlib is not installed.*daskals\[plots\]'):
         figure.check_figure(Path("a.svg"))
 
 

@@ -33,6 +33,7 @@ from daskals.store.layout import CHECKSUM, sealed
 from daskals.store.reader import open_store
 from daskals.store.splits import Split, ensure_split, load_block
 from daskals.store.writer import write_store
+from daskals.training.checkpoint import parsed_state
 from daskals.training.gibbs.state import GibbsState
 from daskals.training.state import TrainingState
 from daskals.types import SIDES, TEST, TRAIN
@@ -171,9 +172,9 @@ def read_checkpoint(path: Path) -> str:
         digest.add(json.dumps(attributes, sort_keys=True), sorted(state.arrays))
         digest.add(*(state.arrays[name] for name in sorted(state.arrays)))
         if "alpha" in state.attributes:
-            digest.add(GibbsState.from_stored(state.attributes, state.arrays).sweep)
+            digest.add(parsed_state(folder, GibbsState.from_stored).state.sweep)
         else:
-            digest.add(TrainingState.from_stored(state.attributes["history"], state.arrays).epoch)
+            digest.add(parsed_state(folder, TrainingState.from_stored).state.epoch)
     return str(digest)
 
 

@@ -373,8 +373,8 @@ def test_export_block__keeps_ids(texts, numbered, home, tmp_path):
 
 def test_the_apps_address__keeps_text_ids(texts, numbered):
     ratings = {"a_b~c": 4.0, "0007": 2.0, "NA": 1.0}
-    assert read_ratings(write_ratings(ratings), texts) == ratings
-    assert read_ratings("1~4_0007~2_3~1_007~1", numbered) == {1: 4.0}
+    assert read_ratings(write_ratings(ratings), texts) == (ratings, [])
+    assert read_ratings("1~4_0007~2_3~1_007~1", numbered).ratings == {1: 4.0}
     assert write_ratings({1: 4.0, 300: 2.5}) == "1~4_300~2.5"
 
 
