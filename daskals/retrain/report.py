@@ -43,7 +43,7 @@ def write_reports(folder: Path, outcome: Outcome) -> None:
 def as_markdown(outcome: Outcome) -> str:
     """Return the report as Markdown."""
     lines = [
-        f"# {in_markdown(headline(outcome))}",
+        f"# {headline(outcome)}",
         "",
         in_markdown(outcome.summary),
         "",

@@ -43,9 +43,9 @@ def read_ratings(text: str, model: Model) -> SharedRatings:
     found = SharedRatings({}, [])
     low, high = model.limits
     for part in filter(None, text.split("_")):
-        key, _, number = part.rpartition("~")
+        key, mark, number = part.rpartition("~")
         try:
-            rating = float(number)
+            rating = float(number if mark else "")
         except ValueError:
             found.lost.append(f"“{part}” is no rating")
             continue
