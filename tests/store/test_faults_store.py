@@ -71,7 +71,8 @@ from daskals.store.checkpoint_files import list_states, read_state, write_state,
 
 def state(epoch):
     rows = np.full((700_000, 2), epoch, np.float32)  # two chunks
-    return {"epoch": epoch}, {"items/rows": rows, "items/weights": np.full((3, 2), epoch / 8)}
+    attributes = {"epoch": epoch, "identity": {}, "history": []}
+    return attributes, {"items/rows": rows, "items/weights": np.full((3, 2), epoch / 8)}
 
 def prepare():
     for epoch in (5, 10):

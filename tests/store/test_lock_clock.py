@@ -29,6 +29,9 @@ def stepped_clock(request, monkeypatch: pytest.MonkeyPatch):
     return step
 
 
+VERSION = "2024-05-01-0123456789ab"
+
+
 def test_a_lock_survives_a_step_of_the_clock(tmp_path: Path, stepped_clock) -> None:
     with FolderLock(tmp_path / "run.lock") as lock:
         stepped_clock()
@@ -39,10 +42,10 @@ def test_a_lock_survives_a_step_of_the_clock(tmp_path: Path, stepped_clock) -> N
 
 def test_a_lease_survives_a_step_of_the_clock(tmp_path: Path, stepped_clock) -> None:
     storage = FolderStorage(tmp_path)
-    with using(storage, "v1"):
+    with using(storage, VERSION):
         stepped_clock()
-        assert marked(storage, LEASES, "v1")
-    assert not marked(storage, LEASES, "v1")
+        assert marked(storage, LEASES, VERSION)
+    assert not marked(storage, LEASES, VERSION)
 
 
 def test_a_process_is_told_from_others_of_its_number() -> None:

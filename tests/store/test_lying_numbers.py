@@ -155,12 +155,12 @@ def test_one_digit_of_an_attribute_is_seen(store: Path, name: str) -> None:
 
 
 def test_a_table_of_another_name_is_seen(store: Path) -> None:
-    path = store / "catalogue.parquet"
+    path = store / "tables/catalogue/c/0"
     content = path.read_bytes()
     assert content.count(b"title") > 0
     path.write_bytes(content.replace(b"title", b"tjtle"))
     with pytest.raises(
-        StoreError, match=r"catalogue.parquet is missing or damaged \(its checksum does not hold"
+        StoreError, match=r"tables/catalogue/c/0 is missing or damaged \(its checksum does not hold"
     ):
         open_store(store).catalogue()
 
