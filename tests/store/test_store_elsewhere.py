@@ -138,7 +138,11 @@ def as_before(store: RatingsStore, folder: Path) -> Path:
     shutil.rmtree(place / "tables")
     if not (place / "genres" / "indices").is_dir():
         write_array(open_for_writing(place), "genres/indices", np.empty(0, np.int32))
-    for node, changes in (("", {"format_version": 1}), ("ids", {"users": None, "items": None})):
+    unsealed = {"checksum": None, "tables": None}
+    for node, changes in (
+        ("", {"format_version": 1, **unsealed}),
+        ("ids", {"users": None, "items": None, **unsealed}),
+    ):
         file = place / node / "zarr.json"
         content = json.loads(file.read_text(encoding="utf-8"))
         content["attributes"] = {
