@@ -42,6 +42,8 @@ from jobs._app_people import person_page
 from jobs._app_ratings import find, in_and_out, own_ratings
 
 LOGO = ":material/movie:"
+ICON = "🎬"  # of the browser's tab: Streamlit fetches a Material one from another host
+
 ORDERS = ("What people choose", "Your own rating")
 TABS = ("For you", "Similar titles", "Map", "Other people")
 LEAST_RATINGS = [0, 1, 5, 10, 20, 50, 100, 200, 500, 1000]
@@ -55,7 +57,7 @@ def server() -> ModelServer:
 
 def main() -> None:
     """Draw the page."""
-    st.set_page_config(page_title="daskals", page_icon=LOGO, layout="wide")
+    st.set_page_config(page_title="daskals", page_icon=ICON, layout="wide")
     served = server().current()
     watch(served.generation)
     if served.model is None:

@@ -19,6 +19,13 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _MARKS = re.compile(r"[\\`*_{}\[\]<>#!|$~&@^]|:(?=\S)|(?<=[^\W\d_])\.(?=\S)|^\s*[-+=]")
 """Signs of Markdown: brackets, emphasis, HTML; what makes links and icons of words; a list's at the start."""
 
+JOINER = "\N{WORD JOINER}"
+"""Shown as nothing."""
+
+_TELLING = re.compile(r"(?i):(?=\S)|www(?=\.)|[-.\w+](?=@)")
+"""What makes links of addresses and pictures of names like `:skull:`: they are looked for when signs have
+lost their escapes, so that only another character in between keeps them texts."""
+
 _NUMBERED = re.compile(r"^(\s*[0-9]+)([.)])")
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
@@ -34,7 +41,8 @@ def on_terminal(text: object, *, lines: bool = False) -> str:
 
 def in_markdown(text: object) -> str:
     """Return text that Markdown shows as it is: no link, image, mark-up, formula, and one line."""
-    return _NUMBERED.sub(r"\1\\\2", _MARKS.sub(r"\\\g<0>", _plain(text, kept="")))
+    broken = _TELLING.sub(rf"\g<0>{JOINER}", _plain(text, kept=""))
+    return _NUMBERED.sub(r"\1\\\2", _MARKS.sub(r"\\\g<0>", broken))
 
 
 def in_html(text: object) -> str:

@@ -175,13 +175,13 @@ def test_a_run_is_resumed_to_the_same_bits(client, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"solver": "coordinate"}, "--solver: coordinate serves the models of ratings"),
-        ({"item_features": "genres"}, "--model: ials has no features"),
-        ({"rank": 0}, "--rank: found 0; expected at least 1"),
-        ({"patience": 2, "validation_fraction": 0.1}, "--patience: ials predicts no rating"),
-        ({"monitor_test": True}, "--monitor-test: ials predicts no rating"),
-        ({"unobserved_weight": 0}, "--unobserved-weight"),
-        ({"confidence_scale": 0}, "--confidence-scale"),
+        ({"solver": "coordinate"}, "solver: coordinate serves the models of ratings"),
+        ({"item_features": "genres"}, "model: ials has no features"),
+        ({"rank": 0}, "rank: found 0; expected at least 1"),
+        ({"patience": 2, "validation_fraction": 0.1}, "patience: ials predicts no rating"),
+        ({"monitor_test": True}, "monitor_test=True: ials predicts no rating"),
+        ({"unobserved_weight": 0}, "unobserved_weight"),
+        ({"confidence_scale": 0}, "confidence_scale"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):
