@@ -72,7 +72,7 @@ def test_a_chain_is_judged_and_kept_for_as_long_as_validation_gains(client, monk
     monkeypatch.setattr(selection, "BURN_IN", 2)
     monkeypatch.setattr(selection, "ENOUGH", 0.9)
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
-    monkeypatch.setattr(selection, "WORSE", math.inf)
+    monkeypatch.setattr(selection.Selection, "_chance", math.inf)
     model, _ = notices(dense(), client, item_features="none", order="rating")
     (chain,) = model.report["selection"]["chains"]
     assert chain["judged_sweeps"] == 40  # the second time that validation was looked at
