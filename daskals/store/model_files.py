@@ -125,7 +125,7 @@ def read_model(path: Path) -> StoredModel:
     try:
         store = open_for_reading(where)
         attributes = read_attributes(store, "")
-        check_version(attributes, MODEL_FORMAT, where)
+        check_version(attributes, MODEL_FORMAT, where, MODEL_FORMAT_VERSION)
         manifest = checked(
             _Manifest, attributes, where, StoreError, expected="attributes of a model", remedy=_REMEDY
         )
