@@ -24,7 +24,7 @@ def test_numba_threads(reference) -> None:
     config = ClusterConfig(numba_threads=2, dashboard_address=None)
     with connect(config) as cluster:
         assert list(cluster.workers.values()) == [1]
-        for name in ("als", "blocks", "coordinate"):
+        for name in ("als", "coordinate"):
             assert outcome(train(cluster, name, RunOptions(numba_threads=2))) == reference[name]
 
 

@@ -591,6 +591,7 @@ def test_state_machine_at_length() -> None:
     run_state_machine_as_test(Machine, settings=settings(max_examples=500, stateful_step_count=50, **SOME))
 
 
+@pytest.mark.slow
 def test_state_machine_on_s3(s3) -> None:
     run_state_machine_as_test(
         RemoteMachine, settings=settings(max_examples=3, stateful_step_count=10, **SOME)

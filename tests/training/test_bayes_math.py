@@ -416,7 +416,7 @@ def geweke(n_draws: int, keep: int, ends: Ends | None = None, way: str = "direct
 
 @pytest.mark.parametrize("ends", [None, ENDS], ids=["gaussian", "censored"])
 def test_geweke(ends):
-    scores = geweke(4000, 20, ends)
+    scores = geweke(2000, 20, ends)
     assert np.all(np.abs(scores) < 4.0), scores
 
 

@@ -115,6 +115,7 @@ def test_peers_measure_or_are_listed_as_absent(small_file: Path, tmp_path: Path)
             assert "is not installed" in one["note"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("known_peak")
 def test_scaling(small_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     series = [("daskals-kernel", "threads"), ("daskals-dask", "processes")]
