@@ -106,6 +106,16 @@ def test_tls_files_come_together(tmp_path: Path) -> None:
         ClusterConfig.parse({"scheduler": "tls://127.0.0.1:1", **files})
 
 
+def test_no_message_waits_for_others() -> None:
+    with connect(ClusterConfig(workers=1, threads_per_worker=1)) as cluster:
+        local = cluster.client.cluster
+        (worker,) = local.workers.values()
+        (to_worker,) = local.scheduler.stream_comms.values()
+        (to_client,) = local.scheduler.client_comms.values()
+        streams = (to_worker, to_client, worker.batched_stream, cluster.client.scheduler_comm)
+        assert [stream.interval for stream in streams] == [0.0] * 4
+
+
 def test_a_taken_dashboard_port_is_replaced() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
