@@ -56,6 +56,7 @@ class LineDisplay(SilentDisplay):
 
     def __init__(self) -> None:
         self._said = 0.0
+        self._phase = ""
 
     def say(self, text: str) -> None:
         """Print one line."""
@@ -63,7 +64,11 @@ class LineDisplay(SilentDisplay):
         print(on_terminal(without_secrets(text), lines=True), flush=True)
 
     def __call__(self, event: Event) -> None:
-        """Print an event, but for the epochs that would be too many lines."""
+        """Print an event, but for a phase that is said, and the epochs that would be too many lines."""
+        phase = event.phase if isinstance(event, PhaseStarted) else ""
+        if phase and phase == self._phase:
+            return
+        self._phase = phase
         silent = time.monotonic() - self._said
         if not isinstance(event, EpochFinished) or silent > MOST_SILENT_SECONDS or _is_shown(event):
             self.say(describe(event))

@@ -8,7 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from daskals.training.events import EpochFinished, PhaseStarted
+from daskals.training.events import EpochFinished, Notice, PhaseStarted
 from jobs import _run_display
 from jobs._plain_text import survive_any_terminal
 from jobs._run_display import MOST_EPOCH_LINES, LineDisplay, LiveDisplay
@@ -31,6 +31,18 @@ def test_epochs_that_take_their_time_are_all_printed(capsys, monkeypatch):
     for epoch in range(1, 241):
         display(EpochFinished(epoch, 240, 10.0, 0.9, None, None, 0.1, 1e6))
     assert len(capsys.readouterr().out.splitlines()) == 240
+
+
+def test_a_phase_that_goes_on_is_said_once(capsys):
+    display = LineDisplay()
+    for event in (
+        PhaseStarted("read"),
+        *[PhaseStarted("compile")] * 4,
+        Notice("so"),
+        PhaseStarted("compile"),
+    ):
+        display(event)
+    assert capsys.readouterr().out.splitlines() == ["read …", "compile …", "so", "compile …"]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -116,7 +116,7 @@ class GibbsState:
 
     @classmethod
     def from_stored(cls, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Build a state from what a checkpoint stored; raise StoreError where that is damaged."""
+        """Build a state from what a checkpoint stored; raise KeyError where that lacks something."""
         n_samples = sum(name.startswith("samples/users-") for name in arrays)
         return cls(
             history=tuple(EpochFinished(**record) for record in attributes["history"]),

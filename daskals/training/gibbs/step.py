@@ -224,7 +224,7 @@ class GibbsStep:
         )
         record = record_as_rated(record, problem.standard)
         if until is not None and until((*state.history, record)):
-            self.epochs = epoch.number
+            self.epochs = epoch.number  # a repeated epoch has the same history, and ends the chain again
         samples = state.samples
         if sweep in self._kept:
             samples = [
