@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,12 @@ class BenchConfig(TrainConfig):
         description="CPU that kernels are compiled for: avx512, avx2, x86-64, generic; default: the host.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Measure plain ALS, as all systems can do it: ranks go as far as that does."""
+        return {"model": "als", **values}
+
     @model_validator(mode="after")
     def _measurable(self) -> Self:
         if self.data is not None and self.dataset is not None:
@@ -51,9 +57,9 @@ class BenchConfig(TrainConfig):
         return self.threads or machine_cores()
 
     def training(self) -> TrainConfig:
-        """Return the training options alone: plain ALS, as all systems can do it."""
+        """Return the training options alone."""
         values = self.model_dump(by_alias=True, exclude_unset=True, exclude=set(_OWN))
-        return TrainConfig.parse({**values, "epochs": self.epochs, "rank": self.rank, "model": "als"})
+        return TrainConfig.parse({**values, "epochs": self.epochs, "rank": self.rank})
 
 
 def machine_cores() -> int:

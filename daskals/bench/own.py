@@ -18,7 +18,7 @@ from daskals.bench.work import epoch_bytes
 from daskals.cluster.connect import connect
 from daskals.cluster.exchange import Gathered, Slab
 from daskals.cluster.workers import Cluster
-from daskals.config import ClusterConfig, TrainConfig
+from daskals.config import MAX_RANK_WITH_FEATURES, ClusterConfig, TrainConfig
 from daskals.kernels.scoring.score import ErrorSums, score_block
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows, row_stride
 from daskals.kernels.warm_up import timed_warm_up
@@ -123,8 +123,9 @@ def run_dask(data: BenchData, assignment: Assignment) -> Outcome:
 def run_hierarchical(data: BenchData, assignment: Assignment) -> Outcome:
     """Run `daskals-hierarchical`: the trainer with the genre prior.
 
-    Raises NotApplicableError if the ratings come without genres.
+    Raises NotApplicableError if the ratings come without genres, or the rank is above what the prior takes.
     """
+    _check_rank_with_features(assignment.config.rank)
     if not data.store.genres().names:
         raise NotApplicableError("the ratings come without genres")
     asked = assignment.config.model_copy(update={"model": "hierarchical"})
@@ -135,7 +136,11 @@ def run_hierarchical(data: BenchData, assignment: Assignment) -> Outcome:
 
 
 def run_bayes(data: BenchData, assignment: Assignment) -> Outcome:
-    """Run `daskals-bayes`: sweeps of the Gibbs sampler, with the genre prior where there are genres."""
+    """Run `daskals-bayes`: sweeps of the Gibbs sampler, with the genre prior where there are genres.
+
+    Raises NotApplicableError if the rank is above what the sampler takes.
+    """
+    _check_rank_with_features(assignment.config.rank)
     sweeps = {"model": "bayes", "sweeps": assignment.config.epochs, "burn_in": 1, "keep_samples": 1}
     config = resolve_model(data.store, assignment.config.model_copy(update=sweeps | {"warm_start": 2}))
 
@@ -145,6 +150,11 @@ def run_bayes(data: BenchData, assignment: Assignment) -> Outcome:
     outcome = _run_on_cluster(data, dataclasses.replace(assignment, config=config), sample)
     note = "its seconds are a sweep's; two epochs of ALS before them are not in the figures"
     return dataclasses.replace(outcome, test_rmse=None, note=note)
+
+
+def _check_rank_with_features(rank: int) -> None:
+    if rank > MAX_RANK_WITH_FEATURES:
+        raise NotApplicableError(f"it takes ranks up to {MAX_RANK_WITH_FEATURES}")
 
 
 def _run_trainer(data: BenchData, assignment: Assignment) -> Outcome:

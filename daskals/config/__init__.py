@@ -10,10 +10,18 @@ from __future__ import annotations
 from daskals.config.cluster import ClusterConfig
 from daskals.config.job import JobConfig, read_config_file
 from daskals.config.section import Bytes, Columns, Names, Section
-from daskals.config.training import MAX_RANK, ModelConfig, ReadConfig, SplitConfig, TrainConfig
+from daskals.config.training import (
+    MAX_RANK,
+    MAX_RANK_WITH_FEATURES,
+    ModelConfig,
+    ReadConfig,
+    SplitConfig,
+    TrainConfig,
+)
 
 __all__ = [
     "MAX_RANK",
+    "MAX_RANK_WITH_FEATURES",
     "Bytes",
     "ClusterConfig",
     "Columns",

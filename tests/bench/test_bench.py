@@ -298,5 +298,6 @@ def test_defaults() -> None:
     config = BenchConfig.parse({})
     assert (config.source, config.epochs, config.n_threads) == ("synthetic-1m", 5, machine_cores())
     assert BenchConfig.parse({"data": "a.csv", "threads": "1"}).source == "a.csv"
+    assert BenchConfig.parse({"rank": "512"}).training().rank == 512
     training = BenchConfig.parse({"rank": "7", "tau": "0.5"}).training()
     assert (training.rank, training.tau, training.epochs, training.model) == (7, 0.5, 5, "als")

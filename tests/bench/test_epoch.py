@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -164,6 +165,14 @@ def test_a_sweep_of_the_sampler(small_data: BenchData, benchmark) -> None:
 def test_the_genre_prior_needs_genres(small_data: BenchData) -> None:
     with pytest.raises(NotApplicableError, match="the ratings come without genres"):
         own.run_hierarchical(small_data, assignment_for(small_data, "daskals-hierarchical"))
+
+
+@pytest.mark.parametrize("run", [own.run_hierarchical, own.run_bayes])
+def test_ranks_beyond_what_features_allow_are_left_out(small_data: BenchData, run) -> None:
+    assignment = assignment_for(small_data, "daskals-bayes")
+    large = dataclasses.replace(assignment, config=assignment.config.model_copy(update={"rank": 257}))
+    with pytest.raises(NotApplicableError, match="ranks up to 256"):
+        run(small_data, large)
 
 
 def test_thread_settings_are_tried_and_the_best_is_named(small_data: BenchData) -> None:
