@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeAlias
 
@@ -86,6 +87,7 @@ def check(worker: str, found: Mapping[str, Any], driver: Mapping[str, Any]) -> N
             )
 
 
+@lru_cache  # reading what a package says of itself takes as long as a small epoch
 def _version(name: str) -> str:
     try:
         return version(name)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from daskals.store.reader import open_store
 from daskals.store.scratch import OnDisk, lay_aside
-from daskals.store.splits import Split, load_block
+from daskals.store.splits import load_block, opened_split
 from daskals.store.standard import standardise
 from daskals.store.weighing import Weighing, load_weighed
 from daskals.types import AS_RATED, RatingsBlock, Side, Standard
@@ -56,8 +55,8 @@ class BlockSource:
         if self.weighing is None:
             block = load_block(self.store, self.side, *self.rows, self.split, self.part)
         else:
-            store = open_store(self.store)
-            block = load_weighed(store, self.side, self.rows, Split(store, self.split), self.weighing)
+            split = opened_split(self.store, self.split)
+            block = load_weighed(split.ratings, self.side, self.rows, split, self.weighing)
         return standardise(block, self.standard)
 
     def put_aside(self, folder: str) -> OnDisk[RatingsBlock] | BlockSource:

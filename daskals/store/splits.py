@@ -6,11 +6,12 @@ import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 
 from daskals.cache import cache_folder
 from daskals.errors import OutputError, StoreError
@@ -69,10 +70,11 @@ class Split:
 
     def __init__(self, store: RatingsStore, key: str) -> None:
         self.key = key
-        self._ratings = store
+        self.ratings = store
         place = _find_split(store, key)
         self._place = place
         self._store = open_for_reading(place)
+        self._arrays: dict[Side, zarr.Array[Any]] = {}
         attributes = read_attributes(self._store, "")
         check_version(attributes, SPLIT_FORMAT, place)
         self._sizes = checked(
@@ -107,14 +109,14 @@ class Split:
     @cached_property
     def standard(self) -> Standard:
         """Mean and standard deviation of the training ratings."""
-        return standard_of(self.training_values(), self._ratings.scale, self.mean, self.n_train)
+        return standard_of(self.training_values(), self.ratings.scale, self.mean, self.n_train)
 
     def training_values(self) -> Iterator[UInt8 | Float32]:
         """Read the training ratings, or their codes in the scale, some at a time."""
-        n = self._ratings.n_ratings
+        n = self.ratings.n_ratings
         for start in range(0, n, _RATINGS_AT_ONCE):
             stop = min(start + _RATINGS_AT_ONCE, n)
-            values = self._ratings.read_column("user", "values", start, stop)
+            values = self.ratings.read_column("user", "values", start, stop)
             yield values[self.parts("user", start, stop) == TRAIN]
 
     @property
@@ -124,7 +126,7 @@ class Split:
 
     def train_counts(self, side: Side) -> Int64:
         """Return each row's number of training ratings, int64, shape (n_rows,)."""
-        indptr = self._ratings.indptr(side)
+        indptr = self.ratings.indptr(side)
         counts = np.empty(len(indptr) - 1, dtype=np.int64)
         start = 0
         while start < len(counts):  # some rows at a time: the parts of all ratings may not fit in memory
@@ -139,8 +141,9 @@ class Split:
     def parts(self, side: Side, start_nnz: int, stop_nnz: int) -> UInt8:
         """Return the parts of ratings [start_nnz, stop_nnz) of a side's order, one a rating."""
         name = group_of(side)
-        array = open_array(self._store, name, self._ratings.n_ratings, ("uint8",))
-        parts = read_array(array, start_nnz, stop_nnz)
+        if side not in self._arrays:
+            self._arrays[side] = open_array(self._store, name, self.ratings.n_ratings, ("uint8",))
+        parts = read_array(self._arrays[side], start_nnz, stop_nnz)
         check_below(parts, FOLD_IN + 1, name=name, where=self._place)
         return parts
 
@@ -209,14 +212,39 @@ def load_block(store_path: str, side: Side, start: int, stop: int, split_key: st
     StoreError
         If the store or the split is missing or damaged.
     """
-    store = open_store(store_path)
+    split = opened_split(store_path, split_key)
+    store = split.ratings
     starts = store.read_starts(side, start, stop)
     first, last = int(starts[0]), int(starts[-1])
-    parts = Split(store, split_key).parts(side, first, last)
+    parts = split.parts(side, first, last)
     value_type = np.uint8 if len(store.scale) else np.float32
     pieces = _pieces(store, side, first, last)
     indptr, indices, values = compact_part(starts - first, parts, part, pieces, value_type)
     return RatingsBlock(start, indptr, indices, values, store.scale)
+
+
+def opened_split(store_path: str, split_key: str) -> Split:
+    """Return a split with its store, opened once for all blocks that are read of the same files.
+
+    Raises StoreError if the store or the split is missing or damaged.
+    """
+    if is_url(store_path):
+        return Split(open_store(store_path), split_key)
+    return _opened(store_path, split_key, str(cache_folder()), _identity(store_path))
+
+
+@lru_cache(maxsize=8)
+def _opened(store_path: str, split_key: str, *_: object) -> Split:
+    return Split(open_store(store_path), split_key)
+
+
+def _identity(folder: str) -> tuple[int, int, int] | None:
+    """Return what tells the store in a folder from one that was put in its place."""
+    try:
+        found = (Path(folder) / "zarr.json").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _pieces(

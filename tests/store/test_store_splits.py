@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import pickle
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -202,3 +203,20 @@ def test_ratings_without_timestamps_cannot_be_cut_by_time(tmp_path) -> None:
     assert [path.name for path in (tmp_path / "store" / "splits").iterdir() if path.is_dir()] == [
         SPECS["last"].key()
     ]
+
+
+def test_a_store_is_opened_once_for_its_blocks_and_anew_when_another_takes_its_place(
+    tmp_path, monkeypatch
+) -> None:
+    opened = []
+    monkeypatch.setattr(splits, "open_store", lambda path: opened.append(path) or open_store(path))
+    folder = tmp_path / "store"
+    for n_ratings in (80, 60):
+        shutil.rmtree(folder, ignore_errors=True)
+        made = write_store(make_table(12, 9, n_ratings=n_ratings), folder)
+        split = ensure_split(made, SPECS["none"])
+        blocks = [
+            load_block(made.path, side, 0, n, split.key, TRAIN) for side, n in (("user", 12), ("item", 9))
+        ]
+        assert [len(block.indices) for block in blocks] == [n_ratings] * 2
+    assert len(opened) == 2
