@@ -329,6 +329,7 @@ def test_merged_accounts_are_as_large_as_others_and_keep_sittings_whole(store: R
 # --- the whole ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_study_finds_what_it_puts_in(store: RatingsStore) -> None:
     plan = study.Plan(injections=1, share=0.02, repeats=1, draws=1)
     lines: list[str] = []

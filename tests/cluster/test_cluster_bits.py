@@ -20,12 +20,12 @@ def test_threads(reference, threads: int) -> None:
         assert outcome(train(cluster)) == reference["als"]
 
 
-def test_numba_threads(reference) -> None:
+@pytest.mark.parametrize("name", ["als", pytest.param("coordinate", marks=pytest.mark.slow)])
+def test_numba_threads(reference, name: str) -> None:
     config = ClusterConfig(numba_threads=2, dashboard_address=None)
     with connect(config) as cluster:
         assert list(cluster.workers.values()) == [1]
-        for name in ("als", "coordinate"):
-            assert outcome(train(cluster, name, RunOptions(numba_threads=2))) == reference[name]
+        assert outcome(train(cluster, name, RunOptions(numba_threads=2))) == reference[name]
 
 
 def test_numba_threads_want_one_dask_thread(cluster: Cluster) -> None:
@@ -52,6 +52,6 @@ def test_out_of_core(reference, cluster: Cluster, model: str, monkeypatch: pytes
 
 def test_out_of_core_without_room_on_the_disk(reference, cluster: Cluster, monkeypatch) -> None:
     monkeypatch.setattr("daskals.store.blocks.lay_aside", lambda *_: None)
-    for model in MODELS:
-        found = train(cluster, model, RunOptions(ratings_memory=LITTLE.get(model, 450_000)))
+    for model in ("als", "hierarchical"):
+        found = train(cluster, model, RunOptions(ratings_memory=450_000))
         assert outcome(found) == reference[model]

@@ -79,8 +79,8 @@ def test_search_space_is_read():
 
 
 def test_trials_are_the_runs_that_training_makes(cluster, client, store, tmp_path):
-    found = search(cluster, store, tmp_path).run_grid(Grid({"tau": (0.1, 0.4), "rank": (0, 3)}))
-    assert [record["point"] for record in found] == Grid({"tau": (0.1, 0.4), "rank": (0, 3)}).points()
+    found = search(cluster, store, tmp_path).run_grid(Grid({"tau": (0.4,), "rank": (0, 3)}))
+    assert [record["point"] for record in found] == Grid({"tau": (0.4,), "rank": (0, 3)}).points()
     for record in found:
         config = config_of(
             TrainConfig.parse({**BASE, "epochs": record["epochs"], "patience": None}), record["point"]

@@ -281,17 +281,13 @@ except ConfigError as error:
     assert "no threading layer that several threads may enter; expected the layer omp or tbb" in printed
 
 
-CHOSEN = "twin[20] or twin[3-True] or long_row or interpolation or names_the"
+CHOSEN = "agrees_with_twin[3] or twin[3-True] or names_the"
+"""What compiles little: all of them hold everywhere, by the slow test below; CI runs all without the JIT."""
 
 
 @pytest.mark.process
 def test_solve_rows__holds_on_the_smallest_target():
     assert_holds(CHOSEN, DASKALS_CPU="x86-64")
-
-
-@pytest.mark.process
-def test_solve_rows__holds_without_the_jit():
-    assert_holds(CHOSEN, NUMBA_DISABLE_JIT="1")
 
 
 @pytest.mark.process

@@ -11,8 +11,8 @@ from nbclient import NotebookClient
 
 from tests.conftest import DATA, ROOT
 
-LONG = {"07-churn"}
-"""On a million ratings, trained seven times."""
+LONG = {"03-tuning", "06-anomalies", "07-churn", "09-speed"}
+"""They search, train again and again or measure: what they call is tested apart."""
 
 NOTEBOOKS = [
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])

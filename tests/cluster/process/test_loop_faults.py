@@ -83,7 +83,7 @@ def kill_in_chain(cluster: Cluster, nannied: Cluster, sweeps: int, kills: set[in
 
 
 def test_workers_are_killed_in_a_chain(cluster, nannied) -> None:
-    kill_in_chain(cluster, nannied, 24, {9, 21})
+    kill_in_chain(cluster, nannied, 14, {7, 12})
 
 
 @pytest.mark.slow

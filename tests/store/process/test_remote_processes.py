@@ -13,7 +13,20 @@ from jobs import doctor, evaluate, train
 from tests.cases.commands import run
 from tests.cases.registry_cases import fresh_bucket_url
 
-FAST = ["--rank", "4", "--epochs", "2", "--model", "als", "--seed", "1", "--dashboard-address", "none"]
+FAST = [
+    "--rank",
+    "4",
+    "--epochs",
+    "2",
+    "--model",
+    "als",
+    "--order",
+    "rating",
+    "--seed",
+    "1",
+    "--dashboard-address",
+    "none",
+]
 
 
 @pytest.fixture(scope="module")
