@@ -10,7 +10,15 @@ import pyarrow.compute as pc
 
 from daskals.ratings.columns import ColumnNames
 from daskals.ratings.ids import number_ids
-from daskals.ratings.numbers import Ratings, convert_ratings, convert_weights, missing_ids
+from daskals.ratings.numbers import (
+    Ratings,
+    convert_ratings,
+    convert_weights,
+    is_text,
+    missing_ids,
+    parse_numbers,
+    plain_column,
+)
 from daskals.ratings.raw import Fault, Origin, RawRatings
 from daskals.ratings.times import convert_timestamps
 from daskals.types import Float32
@@ -65,12 +73,19 @@ def convert_table(
     )
 
 
+def may_be_rounded(table: pa.Table) -> bool:
+    """Tell whether a column `rating` of float32 holds numbers so large that what was written may differ."""
+    extremes = pc.min_max(table["rating"]).as_py() if "rating" in table.column_names else {}
+    return any(value is not None and abs(value) >= EXACT_UP_TO for value in extremes.values())
+
+
 def _note_rounded(column: pa.ChunkedArray, values: Float32, where: str) -> None:
     """Say so where ratings are so large that float32 changes them."""
     if max(np.fmax.reduce(values, initial=0), -np.fmin.reduce(values, initial=0)) < EXACT_UP_TO:
         return
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    exact = np.asarray(pc.fill_null(column.cast(kind).cast(pa.float64(), safe=False), np.nan))
+    column, kind = plain_column(column), pa.float64()
+    numbers = parse_numbers(column, kind) if is_text(column.type) else column.cast(kind, safe=False)
+    exact = np.asarray(pc.fill_null(numbers, np.nan))
     changed = (exact != values) & (np.abs(values) >= EXACT_UP_TO) & np.isfinite(values)
     if changed.any():
         first = exact[np.argmax(changed)]

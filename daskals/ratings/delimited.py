@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from daskals.ratings.columns import ColumnNames, choose_columns
-from daskals.ratings.convert import convert_table
+from daskals.ratings.convert import convert_table, may_be_rounded
 from daskals.ratings.layout import Head, Layout, read_head, require_utf8, shortened
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
 from daskals.ratings.raw import Fault, Origin, RawRatings
@@ -46,8 +46,8 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
     """Read files of one layout as one input, in the order given.
 
     Ids are read as texts into dictionaries, so that no digit of theirs is lost; ratings and times as
-    numbers. Where a line does not fit or a value is missing, all is read again, numbers as texts too and
-    in order, so that the row can be named and its text shown.
+    numbers. Where a line does not fit, a value is missing or a rating is too large to be kept exactly, all is
+    read again, numbers as texts too and in order, so that the row can be named and its text shown.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
     ]
     chosen = list(zip(paths, heads, names, strict=True))
     try:
-        raw = _convert(
-            [_read(path, layout, head, name, _FAST) for path, head, name in chosen], names[0], layout
-        )
+        parts = [_read(path, layout, head, name, _FAST) for path, head, name in chosen]
+        large = any(may_be_rounded(part.table) for part in parts)
+        raw = None if large else _convert(parts, names[0], layout)
     except pa.ArrowInvalid:
         raw = None
     if raw is None or raw.faults:

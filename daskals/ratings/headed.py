@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from daskals.ratings.columns import choose_columns
-from daskals.ratings.convert import convert_table
+from daskals.ratings.convert import convert_table, may_be_rounded
 from daskals.ratings.layout import first_lines
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
 from daskals.ratings.raw import Origin, RawRatings
@@ -75,7 +75,10 @@ def _read(path: Path) -> pa.Table:
         rows = b"".join(section.rows for section in sections)
         try:
             table = _parsed(rows, _FAST)
+            careful = may_be_rounded(table)
         except pa.ArrowInvalid:
+            careful = True
+        if careful:
             table = _parsed(rows, _CAREFUL)
     except STREAM_ERRORS as error:
         raise unreadable(path, error) from None

@@ -51,7 +51,7 @@ def read_matrix(path: Path) -> RawRatings:
         {
             "user": entries.row.astype(np.int64) + market,
             "item": entries.col.astype(np.int64) + market,
-            "rating": entries.data.astype(np.float32),
+            "rating": entries.data.astype(np.float64),  # float32 later, with a note where that rounds
         }
     )
     return convert_table(table, _NAMES, Origin(((str(path), len(table)),)))

@@ -38,7 +38,7 @@ def convert_ratings(column: pa.ChunkedArray, *, where: str, name: str) -> Rating
     """
     column = plain_column(column)
     if is_text(column.type):
-        numbers = _parse_ratings(column)
+        numbers = parse_numbers(column, pa.float32())
     elif is_number(column.type):
         numbers = column.cast(pa.float32(), safe=False)
     else:
@@ -79,14 +79,14 @@ def missing_ids(numbered: NumberedIds, *, side: str, name: str) -> tuple[Fault, 
     return (Fault(f"{side} id is empty", name, "an integer or a text", rows, "nothing"),)
 
 
-def _parse_ratings(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Parse texts as float32, null where that is not possible."""
+def parse_numbers(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Parse texts as floating-point numbers of a type, null where that is not possible."""
     try:
-        return texts.cast(pa.float32())
+        return texts.cast(kind)
     except pa.ArrowInvalid:
         trimmed = pc.utf8_trim_whitespace(texts)
         number = pc.match_substring_regex(trimmed, _RATING_TEXT)
-        return pc.if_else(number, trimmed, None).cast(pa.float32())
+        return pc.if_else(number, trimmed, None).cast(kind)
 
 
 def fault_of(

@@ -211,6 +211,31 @@ def test_matrices_that_are_no_ratings(tmp_path, matrix, why):
         read_ratings(tmp_path / "m.mtx")
 
 
+LARGE = scipy.sparse.coo_array(([4, 2**24 + 1, 2**24 + 2], ([0, 0, 1], [1, 0, 1])))
+
+
+@pytest.mark.parametrize("kind", ["csv", "headed", "json", "npz", "mtx"])
+def test_ratings_that_float32_changes_are_noted(tmp_path, caplog, kind):
+    path = tmp_path / f"r.{kind}"
+    rows = list(zip(LARGE.row.tolist(), LARGE.col.tolist(), LARGE.data.tolist(), strict=True))
+    if kind == "npz":
+        scipy.sparse.save_npz(path, LARGE)
+    elif kind == "mtx":
+        scipy.io.mmwrite(path, LARGE)
+    elif kind == "headed":
+        write(path, "".join(f"{item}:\n{user},{rating}\n" for user, item, rating in rows))
+    elif kind == "json":
+        pd.DataFrame(rows, columns=["user", "item", "rating"]).to_json(path, orient="records", lines=True)
+    else:
+        pd.DataFrame(rows, columns=["user", "item", "rating"]).to_csv(path, index=False)
+    read_ratings(path)
+    name = "value" if kind in {"npz", "mtx"} else "rating"
+    assert [record.getMessage() for record in caplog.records if "2^24" in record.getMessage()] == [
+        f"{path}, column '{name}': 1 ratings above 2^24 are rounded to 24 bits, the first from 16777217 to "
+        "16777216; divide them by a number first if their differences matter"
+    ]
+
+
 def test_a_damaged_matrix(tmp_path):
     write(tmp_path / "m.mtx", "%%MatrixMarket matrix coordinate real general\n3 3 2\n1 1 4\n")
     with pytest.raises(DataError, match=r"expected a sparse matrix of real numbers"):

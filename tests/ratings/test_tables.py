@@ -169,8 +169,9 @@ def test_matrices_that_are_no_ratings_are_refused(matrix, message):
         pa.array([1.0, 2.0**24 + 1, 2.0**24 + 2, 3]),
         pa.array(["1", str(2**24 + 1), str(2**24 + 2), "3"]),
         pa.array([1, 2**24 + 1, None, 3]).dictionary_encode(),
+        pa.array(["1", f" {2**24 + 1}", "none", "3"]),
     ],
-    ids=["integers", "floats", "texts", "dictionary"],
+    ids=["integers", "floats", "texts", "dictionary", "texts that are none"],
 )
 def test_ratings_that_float32_changes_are_noted_once(ratings, caplog):
     with caplog.at_level(logging.WARNING):
