@@ -32,6 +32,7 @@ from daskals.store.copying import copy_store
 from daskals.store.forget import forget_users
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import is_url, place_of
+from daskals.store.sparse_group import is_sparse_group, read_sparse_group
 from daskals.store.versions import is_store, open_latest
 from daskals.store.writer import write_store
 
@@ -258,15 +259,11 @@ def _items(config: ReadConfig) -> Catalogue | None:
 def _read(
     path: Path, config: ReadConfig, until: int | None = None, items: Catalogue | None = None
 ) -> RatingsTable:
-    return read_ratings(
-        path,
-        columns=config.columns,
-        duplicates=config.duplicates,
-        invalid=config.invalid,
-        until=until,
-        header="none" if config.no_header else "find",
-        catalogue=items or _items(config),
-    )
+    how: dict[str, Any] = {"duplicates": config.duplicates, "invalid": config.invalid, "until": until}
+    how["catalogue"] = items or _items(config)
+    if is_sparse_group(path):
+        return read_sparse_group(path, **how)
+    return read_ratings(path, columns=config.columns, header="none" if config.no_header else "find", **how)
 
 
 def _cached(name: str, make: Callable[[], RatingsTable]) -> RatingsStore:

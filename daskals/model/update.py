@@ -41,6 +41,7 @@ from daskals.ratings.frames import from_frame
 from daskals.ratings.source import read_ratings
 from daskals.ratings.split import SplitSpec
 from daskals.ratings.table import RatingsTable
+from daskals.store.sparse_group import is_sparse_group, read_sparse_group
 from daskals.store.splits import ensure_split
 from daskals.store.weighing import weighing_of
 from daskals.types import SIDES, Float64, Int64, RatingsBlock, Side
@@ -58,7 +59,9 @@ def read_new_ratings(source: Any, columns: Mapping[str, str] | None = None) -> R
     DataError
         For anything wrong with the ratings, with row and column.
     """
-    if isinstance(source, str | Path):
+    if isinstance(source, str | Path) and is_sparse_group(Path(source)):
+        table = read_sparse_group(Path(source), least=1)
+    elif isinstance(source, str | Path):
         table = read_ratings(source, columns=columns, least=1)
     else:
         table = from_frame(source, columns=columns, least=1)

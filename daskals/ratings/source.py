@@ -19,7 +19,7 @@ from daskals.ratings.duplicates import Duplicates
 from daskals.ratings.folders import data_files, refuse_table
 from daskals.ratings.headed import is_headed, read_headed
 from daskals.ratings.json_records import is_json, read_json
-from daskals.ratings.matrices import is_matrix, read_matrix
+from daskals.ratings.matrices import is_matrix, read_matrix, refuse_hdf5
 from daskals.ratings.movielens import RATINGS_FILES, catalogue_files, read_catalogue
 from daskals.ratings.packing import is_parquet, unpacked_name
 from daskals.ratings.parquet import read_parquet
@@ -181,6 +181,7 @@ def read_files(
 def _read_raw(inputs: InputFiles, columns: Mapping[str, str] | None) -> RawRatings:
     """Read files by what they are, not by what they are called."""
     files = inputs.paths
+    refuse_hdf5(files[0])
     if files[0].suffix == ".parquet" or is_parquet(files[0]):
         return read_parquet(files, columns, inputs.root)
     if len(files) == 1 and is_matrix(files[0]):

@@ -29,7 +29,7 @@ from daskals.store.layout import CHUNK_RATINGS, sealed
 from daskals.store.remote import is_url, open_remote
 
 _CHUNK_KEY = re.compile(r"(?:^|/)c(?:/\d+)+$")
-_DAMAGE = (
+DAMAGE = (
     ValueError,
     TypeError,
     AttributeError,
@@ -192,7 +192,7 @@ def read_attributes(store: Store, name: str) -> dict[str, Any]:
     try:
         group = zarr.open_group(store, path=name, mode="r", zarr_format=3, use_consolidated=False)
         return dict(group.attrs)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _broken_metadata(store, name, error) from error
 
 
@@ -209,7 +209,7 @@ def open_array(
         array = zarr.open_array(store, path=name, mode="r", zarr_format=3)
         codecs = cast("list[dict[str, Any]]", array.metadata.to_dict()["codecs"])
         encoding = _encoding(codecs)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _broken_metadata(store, name, error) from error
     if array.shape != expected:
         raise StoreError(
@@ -264,7 +264,7 @@ def read_array(array: zarr.Array[Any], start: int, stop: int) -> NDArray[Any]:
         return np.empty((max(0, stop - start), *array.shape[1:]), dtype=array.dtype)
     try:
         return np.asarray(array[start:stop])
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _damaged_chunk(array, start, stop, error) from error
     except MemoryError:
         n_bytes = (stop - start) * math.prod(array.shape[1:]) * array.dtype.itemsize
@@ -288,7 +288,7 @@ def _damaged_chunk(array: zarr.Array[Any], start: int, stop: int, error: Excepti
     for chunk in range(start // length, (stop - 1) // length + 1):
         try:
             array[chunk * length : min((chunk + 1) * length, array.shape[0])]
-        except _DAMAGE as cause:
+        except DAMAGE as cause:
             return StoreError(
                 f"chunk {array.path}/c/{chunk}{'/0' * (array.ndim - 1)} is damaged ({cause})",
                 where=root_of(array.store),

@@ -21,13 +21,14 @@ from daskals.errors import OutputError
 from daskals.store.atomic_folder import staged_directory
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import HEAD, VERSIONS, is_url
+from daskals.store.sparse_group import is_sparse_group
 
 _NUMBER = re.compile(r"\d{6,}")
 
 
 def is_store(path: Path) -> bool:
-    """Tell whether a folder is a store, or holds later versions of one."""
-    return (path / HEAD).is_file() or bool(_later(path))
+    """Tell whether a folder is a store, or holds later versions of one; another's Zarr group is none."""
+    return ((path / HEAD).is_file() and not is_sparse_group(path)) or bool(_later(path))
 
 
 def latest_version(path: Path) -> Path:
