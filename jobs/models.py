@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs._command import model_argument, shared_options
-from jobs._terminal import say
+from jobs._terminal import make_console, say
 
 if TYPE_CHECKING:
     from daskals.registry.manifest import Manifest
     from daskals.registry.registry import Registry
+
+PLAIN_WIDTH = 120
 
 noting = click.option("--note", default="", help="Why, for the history.")
 naming = click.option(
@@ -73,14 +75,20 @@ def list_versions(url: str, *, as_json: bool, history: bool) -> None:
 @click.argument("ref", default="champion")
 @click.option("--verify", is_flag=True, help="Also read every file and compare its checksum.")
 @click.pass_obj
-@shared_options()
-def show(url: str, ref: str, *, verify: bool) -> None:
-    """Print the manifest of REF as JSON."""
+@shared_options(json_output="Print the manifest as JSON.")
+def show(url: str, ref: str, *, verify: bool, as_json: bool) -> None:
+    """Tell what REF was made from, with what, and how good it is."""
     from dataclasses import asdict
 
     registry = _open(url)
     manifest = registry.manifest(ref)
-    say(json.dumps({**asdict(manifest), "aliases": _names(registry).get(manifest.id, [])}, indent=2))
+    aliases = _names(registry).get(manifest.id, [])
+    if as_json:
+        say(json.dumps({**asdict(manifest), "aliases": aliases}, indent=2))
+    else:
+        from jobs._version_tables import print_version
+
+        print_version(make_console(plain_width=PLAIN_WIDTH), manifest, aliases)
     if verify:
         registry.verify(ref)
         say(f"all {len(manifest.files)} files are as published", err=True)
@@ -132,12 +140,18 @@ def rollback(url: str, alias: str, to: str | None, note: str) -> None:
 @click.argument("second", default="challenger")
 @click.option("--data", help="Also compare their errors on these ratings.")
 @click.pass_obj
-@shared_options()
-def compare(url: str, first: str, second: str, data: str | None) -> None:
-    """Print as JSON what differs between FIRST and SECOND: data, options, figures."""
+@shared_options(json_output="Print JSON.")
+def compare(url: str, first: str, second: str, data: str | None, *, as_json: bool) -> None:
+    """Tell what differs between FIRST and SECOND: ratings, options, figures."""
     from daskals.registry.run_versions import compare_versions
 
-    say(json.dumps(compare_versions(_open(url), first, second, data), indent=2))
+    found = compare_versions(_open(url), first, second, data)
+    if as_json:
+        say(json.dumps(found, indent=2))
+    else:
+        from jobs._version_tables import print_comparison
+
+        print_comparison(make_console(plain_width=PLAIN_WIDTH), found)
 
 
 @main.command()

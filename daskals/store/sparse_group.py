@@ -100,7 +100,7 @@ def _is_node(path: Path) -> bool:
 
 
 def _matrix(path: Path, group: zarr.Group) -> _Matrix:
-    found = group.get("X", group)
+    found: Any = group.get("X", group)
     if not isinstance(found, zarr.Group):
         dense = f"{found.path} is a dense array of {found.ndim} dimensions, where 0 may be a rating or none"
         raise _unreadable(path, dense)

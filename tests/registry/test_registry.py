@@ -623,11 +623,18 @@ def test_the_command_tells_and_moves(local, tmp_path) -> None:
         ["champion"],
         ["challenger"],
     ]
-    assert json.loads(run(url, "show", "challenger"))["id"] == two
-    assert "all 3 files are as published" in run(url, "show", one, "--verify")
-    compared = json.loads(run(url, "compare"))
+    assert json.loads(run(url, "show", "challenger", "--json"))["id"] == two
+    shown = run(url, "show", one, "--verify")
+    assert "all 3 files are as published" in shown
+    compared = json.loads(run(url, "compare", "--json"))
     assert compared["versions"] == [one, two]
     assert compared["figures"] == {"rmse": [0.900001, 0.900002]}
+    for words in ([one], ["aliases", "champion"], ["rmse", "0.900001"], ["bytes", "SHA-256"]):
+        assert words in [line.split() for line in shown.splitlines()]
+    told = [line.split() for line in run(url, "compare").splitlines()]
+    assert [one, two] in told
+    assert ["rmse", "0.900001", "0.900002"] in told
+    assert f"{one} and {one} differ in no rating, option or figure" in run(url, "compare", one, one)
     run(url, "promote", two, "--expected", one)
     assert run(url, "rollback").strip() == f"champion is {one} again"
     history = run(url, "list", "--history").splitlines()
