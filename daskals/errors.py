@@ -192,12 +192,12 @@ class RowError(DaskalsError):
     into a `NumericalError`.
     """
 
-    def __init__(self, found: str, *, row: int, side: Literal["user", "item"] | None = None) -> None:
+    def __init__(self, found: str, *, row: int, side: Literal["user", "item", "time"] | None = None) -> None:
         super().__init__(found, where=f"row {row}" if side is None else f"{side} row {row}")
         self.row = row
         self.side = side
 
-    def of(self, side: Literal["user", "item"] | None) -> RowError:
+    def of(self, side: Literal["user", "item", "time"] | None) -> RowError:
         """Return the error of a row of that side."""
         return RowError(self.found, row=self.row, side=side)
 
@@ -205,7 +205,7 @@ class RowError(DaskalsError):
         return _rebuild_row, (self.found, self.row, self.side)
 
 
-def _rebuild_row(found: str, row: int, side: Literal["user", "item"] | None) -> RowError:
+def _rebuild_row(found: str, row: int, side: Literal["user", "item", "time"] | None) -> RowError:
     return RowError(found, row=row, side=side)
 
 

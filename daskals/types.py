@@ -7,10 +7,14 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Side: TypeAlias = Literal["user", "item"]
-"""Whose rows a thing is about. Nothing is written twice for users and for items."""
+Side: TypeAlias = Literal["user", "item", "time"]
+"""Whose rows a thing is about. Nothing is written twice for users and for items.
+
+Days, weeks or months are the rows of a third side, of chains that are asked for one alone.
+"""
 
 SIDES: tuple[Side, Side] = ("user", "item")
+"""The sides that all models and all stores have."""
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
@@ -48,6 +52,9 @@ class RatingsBlock(NamedTuple):
         float32, the distinct ratings in ascending order (at most 256), or empty.
     weights
         float32, shape (ratings,), above 0: how often each rating counts; None where each counts once.
+    thirds
+        int32, shape (ratings,): row of the side that is neither the rows' nor `indices`'; None where there
+        are two sides.
     """
 
     start: int
@@ -56,6 +63,7 @@ class RatingsBlock(NamedTuple):
     values: UInt8 | Float32
     scale: Float32
     weights: Float32 | None = None
+    thirds: Int32 | None = None
 
     @property
     def n_rows(self) -> int:

@@ -18,9 +18,21 @@ from jobs._terminal import say
 @click.option("--out", type=click.Path(path_type=Path), default="predictions.parquet", show_default=True,
               help="Parquet file to write.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
+@click.option("--as-of", metavar="DATE",
+              help="Day that ratings are predicted for, with a model of --time-bins; default: the latest of "
+              "training.")  # fmt: skip
 @click.option("--clip", is_flag=True, help="Keep predictions within the rating scale.")
 @shared_options()
-def main(model: str, pairs: Path, columns: str | None, out: Path, *, overwrite: bool, clip: bool) -> None:
+def main(
+    model: str,
+    pairs: Path,
+    columns: str | None,
+    out: Path,
+    as_of: str | None,
+    *,
+    overwrite: bool,
+    clip: bool,
+) -> None:
     """Predict the rating of each pair in PAIRS (CSV, TSV or Parquet with a user and an item column).
 
     The result has the pairs in their order with `prediction`, `known_user` and `known_item`.
@@ -30,7 +42,13 @@ def main(model: str, pairs: Path, columns: str | None, out: Path, *, overwrite: 
     from daskals.serving.predictions import predict_file
 
     known, total = predict_file(
-        load_model(model), pairs, out, config, clip=clip, existing="replace" if overwrite else "refuse"
+        load_model(model),
+        pairs,
+        out,
+        config,
+        clip=clip,
+        existing="replace" if overwrite else "refuse",
+        as_of=as_of,
     )
     say(f"{total:,} pairs predicted, {known:,} of them with user and item known\nsaved {out}")
 

@@ -46,6 +46,11 @@ OUT = Path("recommendations")
               help="What people choose, or predicted rating; default: affinity, if learnt.")  # fmt: skip
 @click.option("--diversity", type=float, default=0.0, show_default=True,
               help="How much the items of a list by affinity shall differ, 0 to 1.")  # fmt: skip
+@click.option(
+    "--as-of",
+    metavar="DATE",
+    help="Day that the lists are of, with a model of --time-bins; default: the latest of training.",
+)
 @click.option("--leave-out", type=click.Choice(["all", "train", "none"]), default="all", show_default=True,
               help="Rated items not to list: all, those of the training part, or none.")  # fmt: skip
 @click.option("--titles", is_flag=True, help="Write titles into the Parquet files too.")
@@ -77,7 +82,8 @@ def main(model: str, rate: tuple[str, ...], ratings: Path | None, **options: Any
     with open_model(model) as found:
         options["order"] = _settled(found.model, options["order"], scoring)
         if rate or ratings is not None:
-            _for_one(found.model, (rate, ratings), scoring, filters, options)
+            dated = found.model if options["as_of"] is None else found.model.as_of(options["as_of"])
+            _for_one(dated, (rate, ratings), scoring, filters, options)
         else:
             _for_many(found.model, found.folder, scoring, filters, {**options, "cluster": config})
 
@@ -193,6 +199,7 @@ def _for_many(
         leave_out=options["leave_out"],
         titles=options["titles"],
         diversity=options["diversity"],
+        as_of=options["as_of"],
     )
     existing: Existing = "replace" if options["overwrite"] else "refuse"
     only_shown = options["out"] is None and bool(options["single"])

@@ -152,6 +152,12 @@ class ModelConfig(Section):
         description="Days after which a rating counts half in training, by its timestamp, the latest of "
         "training counting in full; without it all count alike, whenever they were made.",
     )
+    time_bins: Literal["none", "day", "week", "month"] = Field(
+        "none",
+        description="Give every day, week or month of the timestamps factors and a bias of its own, as users "
+        "and items have them; for --model bayes. Lists and predictions are then as of the latest one of "
+        "training unless another date is named.",
+    )
     epochs: int = Field(50, ge=1, description="Passes over the ratings: a user and an item half-step each.")
     tol: float = Field(
         0.0, ge=0, description="Stop when an epoch lowers the objective by less than this share of it."
@@ -237,6 +243,11 @@ class ModelConfig(Section):
             raise ValueError(f"model: {self.model} has no features; add --model=hierarchical")
         if self.likelihood == "censored" and self.model != "bayes":
             raise ValueError("likelihood: censored serves the Gibbs sampler; add --model=bayes")
+        if self.time_bins != "none" and self.model != "bayes":
+            raise ValueError(
+                f"time_bins: {self.time_bins} serves the Gibbs sampler; found model {self.model}; "
+                "add --model=bayes"
+            )
         self.check_weighable(weighed=self.half_life is not None)
         if self.burn_in >= self.sweeps:
             raise ValueError(f"burn_in: found {self.burn_in}; expected fewer than the {self.sweeps} sweeps")

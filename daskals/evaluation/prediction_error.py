@@ -11,10 +11,12 @@ from daskals.errors import DataError
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
 from daskals.model.fitted import Model
+from daskals.model.times import TimeRows
 from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split, load_block
+from daskals.store.timing import part_seconds
 from daskals.training.data.plan import plan_blocks
 from daskals.training.scoring import ErrorFigures, error_figures
 from daskals.types import TEST, TRAIN, VALIDATION, Float32, Int64, RatingsBlock
@@ -41,8 +43,11 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
     scored = model.scored
     for start, stop in plan_blocks(split.train_counts("user"), model.rank):
         block = load_block(str(store.path), "user", start, stop, split.key, part)
-        if model.tells_otherwise:
-            total = total.plus(_pair_errors(model, block))
+        if model.times is not None or model.tells_otherwise:
+            times = None
+            if model.times is not None:
+                times = known_times(model.times, part_seconds(store, split, "user", (start, stop), part))
+            total = total.plus(_pair_errors(model, block, times))
             continue
         total = total.plus(
             score_block(
@@ -57,15 +62,21 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
     return error_figures(total)
 
 
-def _pair_errors(model: Model, block: RatingsBlock) -> ErrorSums:
+def known_times(times: TimeRows, seconds: Int64) -> Int64:
+    """Return the rows of times in seconds since 1970, shape (times,); −1 where training has no ratings."""
+    rows = times.timing.rows_of(seconds).astype(np.int64)
+    return np.where(rows < len(times.timing.bins), rows, -1)
+
+
+def _pair_errors(model: Model, block: RatingsBlock, times: Int64 | None = None) -> ErrorSums:
     """Compare a block's ratings with predictions that are no mere products of factors."""
     users = np.repeat(np.arange(block.start, block.start + block.n_rows), np.diff(block.indptr))
-    return _error_sums(model, block.ratings, users, block.indices.astype(np.int64))
+    return _error_sums(model, block.ratings, users, block.indices.astype(np.int64), times)
 
 
-def _error_sums(model: Model, ratings: Float32, users: Int64, items: Int64) -> ErrorSums:
-    """Compare ratings with the predictions of their pairs of rows."""
-    predicted = model.predict_rows(users, items)
+def _error_sums(model: Model, ratings: Float32, users: Int64, items: Int64, times: Int64 | None) -> ErrorSums:
+    """Compare ratings with the predictions of their pairs of rows, as of their times if given."""
+    predicted = model.predict_rows(users, items, times)
     errors = ratings.astype(np.float64) - predicted
     clipped = ratings.astype(np.float64) - np.clip(predicted, *model.limits)
     return ErrorSums(
@@ -138,7 +149,11 @@ def evaluate_ratings(model: Model, store: RatingsStore) -> dict[str, Any]:
     """
     indptr = store.indptr("user")
     users = np.repeat(np.arange(store.n_users), np.diff(indptr))
-    block = store.read("user", 0, store.n_users).block
+    is_timed = model.times is not None and store.has_timestamps
+    read = store.read("user", 0, store.n_users, ("timestamps",) if is_timed else ())
+    block, times = read.block, None
+    if model.times is not None and read.timestamps is not None:
+        times = known_times(model.times, read.timestamps)
     ratings = block.ratings
     user_rows = model.rows_of("user", store.user_ids)[users]
     item_rows = model.rows_of("item", store.item_ids)[block.indices]
@@ -152,5 +167,5 @@ def evaluate_ratings(model: Model, store: RatingsStore) -> dict[str, Any]:
     return {
         "n_unknown_user": int(np.sum(user_rows < 0)),
         "n_unknown_item": int(np.sum(item_rows < 0)),
-        **test_figures(error_figures(_error_sums(model, ratings, user_rows, item_rows))),
+        **test_figures(error_figures(_error_sums(model, ratings, user_rows, item_rows, times))),
     }

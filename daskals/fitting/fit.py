@@ -16,18 +16,27 @@ from daskals.config import ClusterConfig, TrainConfig
 from daskals.errors import ConfigError
 from daskals.evaluation.prediction_error import evaluate_split
 from daskals.fitting.baseline import baseline_notes, baseline_section
+from daskals.fitting.carried import carried_ratings
 from daskals.fitting.choice import chosen_before, learns, may_widen, why_nothing_is_learnt
 from daskals.fitting.held_out_users import with_held_out_users
 from daskals.fitting.mixing import mixing_notes, mixing_section
 from daskals.fitting.order import add_order
-from daskals.fitting.posterior import gather_samples, posterior_section, summarised
-from daskals.fitting.report import add_costs, build_report, data_section, history_section, standard_section
+from daskals.fitting.posterior import posterior_section, to_be_saved
+from daskals.fitting.report import (
+    add_costs,
+    build_report,
+    data_section,
+    history_section,
+    standard_section,
+    time_notes,
+    time_section,
+)
 from daskals.fitting.selection import Selection
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.kernels.gibbs.censored import ends_of
 from daskals.model.fitted import Model
 from daskals.model.samples import Samples
-from daskals.model.training_ratings import KeptRatings
+from daskals.model.times import TimeRows
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
@@ -207,11 +216,13 @@ def _fit_store(
             ends_of(store.scale, rating_limits(store))  # which tells where there are none
         tell(Notice("all training ratings are the same: there is no posterior but that one rating"))
         biases = {"model": "bias", "likelihood": "gaussian", "item_features": (), "user_features": ()}
+        biases["time_bins"] = "none"
         config = config.model_copy(update=biases)
     # before the training, which goes on though the store be lost once its ratings are in memory
     baseline = baseline_section(cluster, store, split_spec(config, store), config, run)
     model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
-    model.report.update(chosen_section(store, asked, config), selection=selection, baseline=baseline)
+    model.report["model"]["asked"] = asked.model
+    model.report.update(selection=selection, baseline=baseline)
     report = model.report
     add_costs(report, selection, before_it)
     found = baseline_notes(model) + mixing_notes(report)
@@ -311,12 +322,15 @@ def train_split(
     """
     split = ensure_split(store, spec)
     problem = Problem(cluster, store, split, config)
-    kept = _kept_ratings(problem, callbacks)
+    kept = carried_ratings(problem, callbacks)
+    notes = time_notes(problem)
+    for note in notes:
+        teller(callbacks)(Notice(note))
     samples: Samples | None = None
+    times: TimeRows | None = None
     if config.model == "bayes":
         posterior = GibbsSampler(cluster, store, split, config, callbacks, run).run()
-        samples = gather_samples(posterior)
-        trained = summarised(posterior, samples)
+        trained, samples, times = to_be_saved(posterior, problem.timing)
     else:
         trained = Trainer(cluster, store, split, config, callbacks, run, start=start).train()
     model = Model(
@@ -335,12 +349,15 @@ def train_split(
             **chosen_section(store, config, config),
             "selection": None,
             "standard": standard_section(problem),
+            "times": time_section(problem.timing),
         },
         weights=trained.weights,
         samples=samples,
         kept=kept,
         curve=problem.curve,
+        times=times,
     )
+    model.report["notes"] += notes
     if split.n_fold_in:
         model = with_held_out_users(model, store, split)
     if samples is not None:
@@ -351,22 +368,6 @@ def train_split(
         model.report.update(mixing_section(trained, samples, config.burn_in, counts))
     model.report["factors_sha256"] = model.factors_sha256()
     return add_order(model, store, split, config)
-
-
-def _kept_ratings(problem: Problem, callbacks: Sequence[Callback]) -> KeptRatings | None:
-    """Read what the model shall carry of its ratings; say so where it is too much."""
-    store, config = problem.store, problem.config
-    if store.n_ratings <= config.keep_ratings:
-        return KeptRatings.of(store, problem.split, problem.weighing)
-    if config.keep_ratings:
-        megabytes = 5 * store.n_ratings / 1e6
-        notice = (
-            f"the model does not carry its {store.n_ratings:,} ratings ({megabytes:,.0f} MB): it reads from "
-            f"{store.path} what its users have seen; --keep-ratings {store.n_ratings} changes that"
-        )
-        for callback in callbacks:
-            callback(Notice(notice))
-    return None
 
 
 def _choose_epochs(

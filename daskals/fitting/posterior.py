@@ -9,7 +9,7 @@ within 0.0004 RMSE of the samples' mean.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from daskals.kernels.scoring.samples import collect, project
 from daskals.kernels.toolkit.dense import product, solve_positive, symmetric_eigen
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.samples import Samples, rounded
+from daskals.model.times import TimeRows, move
+from daskals.store.timing import Timing
+from daskals.training.gibbs.state import Sample
 from daskals.training.gibbs.step import Posterior
 from daskals.training.outcome import TrainedFactors
 from daskals.types import Float32, Float64, Side
@@ -27,9 +30,49 @@ PASSES = 8
 _TINY = 1e-12
 
 
+class ToBeSaved(NamedTuple):
+    """What a model keeps of a chain: the run, the samples, and the dates of a third side, if there is one."""
+
+    trained: TrainedFactors
+    samples: Samples
+    times: TimeRows | None
+
+
+def to_be_saved(posterior: Posterior, timing: Timing | None) -> ToBeSaved:
+    """Round the samples of a chain, and find the factors that stand for them, as of the latest time."""
+    posterior = as_of_latest(posterior)
+    samples = gather_samples(posterior)
+    trained, of_times = summarised(posterior, samples)
+    if timing is None or of_times is None:
+        return ToBeSaved(trained, samples, None)
+    return ToBeSaved(trained, samples, TimeRows(timing, of_times, len(timing.bins) - 1))
+
+
+def as_of_latest(posterior: Posterior) -> Posterior:
+    """Return a posterior with a third side as a model saves it: as of its latest time. See `model.times`.
+
+    A row is appended to the times: that of those without training ratings, whose prior mean is zero.
+    """
+    return replace(posterior, samples=[_as_of_latest(sample) for sample in posterior.samples])
+
+
+def _as_of_latest(sample: Sample) -> Sample:
+    if sample.times is None:
+        return sample
+    times = np.concatenate([sample.times, np.zeros_like(sample.times[:1])])
+    moved = move(sample.items[:, None], times[:, None], sample.mean, len(times) - 2)
+    latest, weights = times[-2, :-1].astype(np.float64), sample.item_weights.copy()
+    weights[:, -1] += np.sum(weights[:, :-1] * latest, axis=1).astype(np.float32)
+    return sample._replace(
+        items=moved.items[:, 0], times=moved.times[:, 0], mean=moved.means, item_weights=weights
+    )
+
+
 def gather_samples(posterior: Posterior) -> Samples:
     """Put the kept samples side by side, row by row, rounded as they are saved."""
     kept = posterior.samples
+    times = [sample.times for sample in kept if sample.times is not None]
+    time_spread = [_inverse(one.time_precision) for one in kept if one.time_precision is not None]
     return Samples(
         users=rounded(np.stack([sample.users for sample in kept], axis=1)),
         items=rounded(np.stack([sample.items for sample in kept], axis=1)),
@@ -38,10 +81,22 @@ def gather_samples(posterior: Posterior) -> Samples:
         item_spread=np.stack([_inverse(sample.item_precision) for sample in kept]),
         noise_variance=posterior.noise_variance,
         ends=posterior.ends,
+        times=rounded(np.stack(times, axis=1)) if times else None,
+        time_spread=np.stack(time_spread) if time_spread else None,
     )
 
 
-def summarised(posterior: Posterior, samples: Samples) -> TrainedFactors:
+class Summary(NamedTuple):
+    """A chain's run with the factors that stand for its samples, and what times add to items' factors.
+
+    `times`: float32, shape (times, rank); None without a third side.
+    """
+
+    trained: TrainedFactors
+    times: Float32 | None
+
+
+def summarised(posterior: Posterior, samples: Samples) -> Summary:
     """Return the chain's run with factors of the model's rank that stand for the samples, and mean biases.
 
     Subspace iteration from the last sample: P = U(VᵀQ)(QᵀQ)⁻¹ and Q = V(UᵀP)(PᵀP)⁻¹, U and V the samples
@@ -69,13 +124,17 @@ def summarised(posterior: Posterior, samples: Samples) -> TrainedFactors:
     }
     user_vectors = _summarise_rows(samples.users, user_basis).astype(np.float32)
     item_vectors = _summarise_rows(samples.items, item_basis).astype(np.float32)
-    return replace(
+    trained = replace(
         posterior.trained,
         user_rows=pack_rows(user_vectors[:, :rank], user_vectors[:, rank]),
         item_rows=pack_rows(item_vectors[:, :rank], item_vectors[:, rank]),
         weights={side: values for side, values in weights.items() if len(values)},
         spec=replace(posterior.trained.spec, mean=float(samples.means.mean())),
     )
+    if samples.times is None:
+        return Summary(trained, None)
+    # what is multiplied with users goes by the items' basis, as items do
+    return Summary(trained, _summarise_rows(samples.times, item_basis)[:, :rank].astype(np.float32))
 
 
 def posterior_section(posterior: Posterior, samples: Samples, *, is_curved: bool) -> dict[str, Any]:

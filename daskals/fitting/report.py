@@ -19,6 +19,7 @@ from daskals.kernels.toolkit.target import current_target
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
+from daskals.store.timing import Timing, first_day
 from daskals.training.events import EpochFinished
 from daskals.training.memory import peak_memory_bytes
 from daskals.training.outcome import TrainedFactors
@@ -52,6 +53,20 @@ def standard_section(problem: Problem) -> dict[str, Any]:
     standard = problem.rated._replace(curve=None)._asdict()
     del standard["curve"]  # config.transform tells it, and the model holds it
     return {**standard, "units": problem.config.taken_units}
+
+
+def time_section(timing: Timing | None) -> dict[str, Any] | None:
+    """Tell which dates have factors of their own; None without a third side."""
+    if timing is None:
+        return None
+    first, last = (first_day(int(number), timing.unit) for number in timing.bins[[0, -1]])
+    return {"unit": timing.unit, "bins": len(timing.bins), "first": str(first), "last": str(last)}
+
+
+def time_notes(problem: Problem) -> list[str]:
+    """Say where a third side that was asked for is another one, or none."""
+    note = problem.found_timing.note
+    return [] if note is None else [note]
 
 
 def environment_section(cluster: Cluster) -> dict[str, Any]:

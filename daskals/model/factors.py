@@ -4,45 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from daskals.errors import DataError
+from daskals.errors import ConfigError, DataError
 from daskals.kernels.scoring.score import predict_pairs
 from daskals.kernels.toolkit.layout import aligned_empty, pack_rows, unpack_rows
 from daskals.model.order.learnt import Order
+from daskals.model.predictions import Predictions
 from daskals.model.samples import Samples, Scored
+from daskals.model.times import FLAG, TimeRows, When
 from daskals.model.training_ratings import KeptRatings
 from daskals.ratings.exact_ids import exact_ids
 from daskals.store.atomic_folder import Existing
 from daskals.store.model_files import StoredModel, read_model, write_model
 from daskals.types import SIDES, Curve, FactorRows, Float32, Float64, Int64, Side
-
-
-class Predictions(NamedTuple):
-    """Predicted ratings of pairs, and what of each pair the model knew.
-
-    Attributes
-    ----------
-    rating
-        float32, shape (pairs,), always finite, unclipped unless asked.
-    known_user, known_item
-        bool, shape (pairs,): whether the model trained on ratings of that user, of that item. What is not
-        known adds nothing to the prediction beyond its prior.
-    deviation
-        float32, shape (pairs,): predictive standard deviation, of Bayesian models; None of others.
-    """
-
-    rating: Float32
-    known_user: np.ndarray[Any, np.dtype[np.bool_]]
-    known_item: np.ndarray[Any, np.dtype[np.bool_]]
-    deviation: Float32 | None = None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -82,6 +64,9 @@ class FactorModel:
     kept
         What its users rated, or None where there is too much of it to be carried (`keep_ratings`); then it is
         read from the store that the report names.
+    times
+        The dates that a model of `--time-bins` knows; None of others. Items, mean and samples are as of the
+        latest of training, or the one that `as_of` was given.
     """
 
     rank: int
@@ -100,6 +85,7 @@ class FactorModel:
     order: Order | None = None
     kept: KeptRatings | None = None
     curve: Curve | None = None
+    times: TimeRows | None = None
 
     def __repr__(self) -> str:
         users, items = len(self.user_ids), len(self.item_ids)
@@ -132,7 +118,12 @@ class FactorModel:
         return np.asarray(pc.fill_null(rows, -1)).astype(np.int64)
 
     def predict(
-        self, users: pa.Array | Sequence[Any], items: pa.Array | Sequence[Any], *, clip: bool = False
+        self,
+        users: pa.Array | Sequence[Any],
+        items: pa.Array | Sequence[Any],
+        *,
+        clip: bool = False,
+        as_of: When = None,
     ) -> Predictions:
         """Predict the rating of each pair of original ids.
 
@@ -142,6 +133,9 @@ class FactorModel:
             Original ids, equally many. Ids the model never saw, or that no id of it can be, are unknown.
         clip
             Keep predictions within the rating scale.
+        as_of
+            A date, or one for each pair, of a model of `--time-bins`: ISO text, `datetime.date`,
+            `datetime64`, or seconds since 1970. None for the date that the model is as of.
 
         Returns
         -------
@@ -150,8 +144,10 @@ class FactorModel:
 
         Raises
         ------
+        ConfigError
+            If `as_of` is no date, or the model knows none.
         DataError
-            If the lengths differ.
+            If the lengths differ, or a date lies before training.
         """
         if len(users) != len(items):
             raise DataError(
@@ -160,11 +156,7 @@ class FactorModel:
                 expected="one item for each user",
             )
         user_rows, item_rows = self.rows_of("user", users), self.rows_of("item", items)
-        rating, deviation = self._predicted(user_rows, item_rows), None
-        if self.samples is not None:
-            rating, deviation = self._recorded(rating, user_rows, item_rows)
-        else:
-            rating = self.as_rating(rating)
+        rating, deviation = self._told(user_rows, item_rows, as_of)
         if clip:
             rating = np.clip(rating, *self.limits).astype(np.float32)
         return Predictions(
@@ -174,8 +166,84 @@ class FactorModel:
             deviation,
         )
 
-    def predict_rows(self, users: Int64, items: Int64) -> Float32:
-        """Predict the rating of each pair of rows, unclipped, (pairs,); −1 stands for an unknown row."""
+    def _told(self, users: Int64, items: Int64, as_of: When) -> tuple[Float32, Float32 | None]:
+        if as_of is not None or self.times is not None:
+            dates = self._dates
+            times = np.array([dates.row]) if as_of is None else dates.rows_of(as_of)
+            if len(times) not in (1, len(users)):
+                raise DataError(
+                    f"{len(times)} dates and {len(users)} pairs",
+                    where="predict",
+                    expected="one date, or one for each pair",
+                )
+            return self._in_time(users, items, np.broadcast_to(times, len(users)))
+        rating = self._predicted(users, items)
+        if self.samples is None:
+            return self.as_rating(rating), None
+        return self._recorded(rating, users, items)
+
+    def _in_time(self, users: Int64, items: Int64, times: Int64) -> tuple[Float32, Float32]:
+        """Return rating and predictive deviation of rows of users, items and times."""
+        assert self.samples is not None, "a model that knows dates has samples"
+        values, deviations = self.samples.as_recorded(*self.samples.in_time(users, items, times))
+        if self.curve is None:
+            return values, deviations
+        return self.as_rating(values), self.curve.deviation_back(values, deviations)
+
+    @property
+    def _dates(self) -> TimeRows:
+        if self.times is None:
+            raise ConfigError(
+                "the model knows no dates",
+                where=FLAG,
+                expected="a model with a third side of time",
+                remedy="Train one with --model=bayes --time-bins=day, or leave the date out",
+            )
+        return self.times
+
+    def as_of(self, when: When) -> Self:
+        """Return the model as of another date: all that is asked of it is then of that date.
+
+        Dates without training ratings, those to come among them, have what is expected of any date.
+
+        Parameters
+        ----------
+        when
+            ISO text such as `2018-09-21`, `datetime.date`, `datetime64`, or seconds since 1970.
+
+        Raises
+        ------
+        ConfigError
+            If that is no date, or the model knows none.
+        DataError
+            If it lies before training.
+        """
+        dates = self._dates
+        row = int(dates.rows_of(when)[0])
+        assert self.samples is not None, "a model that knows dates has samples"
+        samples = self.samples.moved(row)
+        biases = samples.items[:, :, -1].mean(axis=1, dtype=np.float64).astype(np.float32)
+        return replace(
+            self,
+            mean=float(samples.means.mean()),
+            item_rows=pack_rows(self.item_factors + dates.factors[row], biases),
+            samples=samples,
+            times=dates.moved(row),
+        )
+
+    def predict_rows(self, users: Int64, items: Int64, times: Int64 | None = None) -> Float32:
+        """Predict the rating of each pair of rows, unclipped, float32, shape (pairs,).
+
+        Parameters
+        ----------
+        users, items
+            Rows, shape (pairs,); −1 stands for an unknown one.
+        times
+            Rows of the third side, shape (pairs,), −1 for dates without training ratings; None for as of
+            the model's date.
+        """
+        if times is not None:
+            return self._in_time(users, items, times)[0]
         values = self.as_rating(self._predicted(users, items))
         if self.samples is None or self.samples.ends is None:
             return values
@@ -228,13 +296,15 @@ class FactorModel:
     def factors_sha256(self) -> str:
         """Return the SHA-256 of user factors, user biases, item factors, item biases, float32, row order.
 
-        Samples follow, where there are some.
+        Samples follow, where there are some, those of a third side last.
         """
         digest = hashlib.sha256()
         for rows in (self.user_rows, self.item_rows):
             for part in unpack_rows(rows, self.rank):
                 digest.update(part.astype("<f4", copy=False).tobytes())
-        for array in () if self.samples is None else (self.samples.users, self.samples.items):
+        samples = self.samples
+        arrays = () if samples is None else (samples.users, samples.items)
+        for array in arrays if samples is None or samples.times is None else (*arrays, samples.times):
             digest.update(array.astype("<f4", copy=False).tobytes())
         return digest.hexdigest()
 
@@ -251,6 +321,7 @@ class FactorModel:
                     "limits": list(self.limits),
                     **({} if self.curve is None else {"curve": self.curve._asdict()}),
                     "report": self.report,
+                    **({} if self.times is None else self.times.attributes()),
                     **({} if self.samples is None else self.samples.attributes()),
                     **({} if self.order is None else self.order.attributes()),
                 },
@@ -265,6 +336,7 @@ class FactorModel:
                     **({} if self.samples is None else self.samples.arrays()),
                     **({} if self.order is None else self.order.arrays()),
                     **({} if self.kept is None else self.kept.arrays()),
+                    **({} if self.times is None else self.times.arrays()),
                 },
                 user_ids=self.user_ids,
                 item_ids=self.item_ids,
@@ -304,6 +376,7 @@ class FactorModel:
             order=Order.from_stored(arrays, attributes, where) if "order/items" in arrays else None,
             kept=KeptRatings.from_stored(arrays) if "ratings/indptr" in arrays else None,
             curve=_curve_of(attributes.get("curve")),
+            times=TimeRows.from_stored(arrays, attributes, where) if "times/bins" in arrays else None,
         )
 
 

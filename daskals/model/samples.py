@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from daskals.errors import ModelError
 from daskals.kernels.gibbs.censored import Ends, recorded_moments
 from daskals.kernels.scoring.samples import BothSides, sample_variances, stack_samples
+from daskals.kernels.scoring.three_sides import ThreeSides, three_side_moments
+from daskals.model.times import move
 from daskals.store.checked import checked
 from daskals.store.layout import Finite
 from daskals.types import FactorRows, Float32, Float64, Int64
 
 _ARRAYS = ("users", "items", "means", "user_spread", "item_spread")
+_TIME_ARRAYS = ("times", "time_spread")
 _EXPECTED, _REMEDY = "attributes of a model with samples", "Restore it, or train it anew"
 
 
@@ -67,6 +70,9 @@ class Samples:
         Mean variance of a rating about its prediction.
     ends
         Of the rating scale, where ratings count as cut off there: factors then are those of latent values.
+    times, time_spread
+        Rows and prior covariance of the third side, if there is one; the last row is of any date without
+        training ratings, and all are measured from the date that the items are as of (`model.times`).
     """
 
     users: Float32
@@ -76,6 +82,8 @@ class Samples:
     item_spread: Float64
     noise_variance: float
     ends: Ends | None = None
+    times: Float32 | None = None
+    time_spread: Float64 | None = None
 
     @property
     def n_samples(self) -> int:
@@ -94,6 +102,37 @@ class Samples:
         users, items = stack_samples(self.users, 1.0), stack_samples(self.items, 1.0 / self.n_samples)
         return Scored(rank, float(self.means.mean()), users, items)
 
+    def moved(self, row: int) -> Samples:
+        """Return the samples as of another row of `times`; −1 for a date without training ratings."""
+        assert self.times is not None, "there is a third side"
+        found = move(self.items, self.times, self.means, row)
+        return replace(self, items=found.items, times=found.times, means=found.means)
+
+    @cached_property
+    def _three_sides(self) -> ThreeSides:
+        # from where no date has a say: there the prior mean of every side is zero
+        base = self.moved(-1)
+        assert base.times is not None
+        assert base.time_spread is not None
+        return ThreeSides(
+            _with_zeros(base.users),
+            _with_zeros(base.items),
+            base.times,
+            base.means,
+            base.user_spread,
+            base.item_spread,
+            base.time_spread,
+        )
+
+    def in_time(self, users: Int64, items: Int64, times: Int64) -> tuple[Float32, Float32]:
+        """Return what is predicted of users, items and times, and its standard deviation; see `recorded`.
+
+        All are rows, of shape (pairs,); −1 is an unknown one.
+        """
+        found = three_side_moments(users, items, times, self._three_sides)
+        deviations = np.sqrt(found.variance + self.noise_variance)
+        return found.mean.astype(np.float32), deviations.astype(np.float32)
+
     def deviations(self, users: Int64, items: Int64) -> Float32:
         """Return the predictive standard deviation of each pair of rows; −1 is an unknown row.
 
@@ -109,7 +148,10 @@ class Samples:
 
         All have shape (pairs,). Without `ends` a latent value is a rating.
         """
-        deviations = self.deviations(users, items)
+        return self.as_recorded(latent, self.deviations(users, items))
+
+    def as_recorded(self, latent: Float32, deviations: Float32) -> tuple[Float32, Float32]:
+        """Return mean and standard deviation of ratings, given those of latent values, shape (pairs,)."""
         if self.ends is None:
             return latent, deviations
         mean, deviation = recorded_moments(
@@ -119,14 +161,16 @@ class Samples:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name, as a model folder holds them."""
-        return {f"samples/{name}": getattr(self, name) for name in _ARRAYS}
+        names = _ARRAYS if self.times is None else (*_ARRAYS, *_TIME_ARRAYS)
+        return {f"samples/{name}": getattr(self, name) for name in names}
 
     @classmethod
     def from_stored(
         cls, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any], where: str
     ) -> Self:
         """Build from what the model folder `where` holds; raises ModelError for damaged `attributes`."""
-        found = {name: arrays[f"samples/{name}"] for name in _ARRAYS}
+        names = (*_ARRAYS, *_TIME_ARRAYS) if "samples/times" in arrays else _ARRAYS
+        found = {name: arrays[f"samples/{name}"] for name in names}
         told = checked(_Attributes, attributes, where, ModelError, expected=_EXPECTED, remedy=_REMEDY)
         return cls(
             **found,
@@ -140,3 +184,8 @@ class Samples:
             "noise_variance": self.noise_variance,
             "ends": None if self.ends is None else list(self.ends),
         }
+
+
+def _with_zeros(rows: Float32) -> Float32:
+    """Append a row of zeros, which index −1 reaches."""
+    return np.concatenate([rows, np.zeros_like(rows[:1])])

@@ -78,8 +78,15 @@ def kept_ratings(model: FactorModel) -> KeptRatings:
     StoreError
         If the model does not carry it and the store is gone.
     DataError
-        If its ratings weigh, by a column or by their age.
+        If its ratings weigh, by a column or by their age, or it knows dates.
     """
+    if model.times is not None:
+        raise DataError(
+            "the model was trained with --time-bins",
+            where="update",
+            expected="a model of ratings that say the same whenever they are made",
+            remedy="Train the model anew",
+        )
     kept = model.kept
     if kept is None:
         data = training_data(model.report)

@@ -67,6 +67,8 @@ class ListRequest:
         none, and are none.
     diversity
         As in `Model.recommend`.
+    as_of
+        The date that the lists are of, of a model that knows dates; None for the model's own.
     """
 
     model: str
@@ -79,6 +81,7 @@ class ListRequest:
     titles: bool = False
     neighbours: bool = False
     diversity: float = 0.0
+    as_of: str | None = None
 
 
 def recommend_all(
@@ -184,7 +187,7 @@ _loading = threading.Lock()
 
 
 @lru_cache(maxsize=1)
-def _load(folder: str, version: str) -> Model:
+def _load(folder: str, version: str, as_of: str | None) -> Model:
     model = Model.load(folder)
     if model.list_version() != version:
         raise DataError(
@@ -193,12 +196,12 @@ def _load(folder: str, version: str) -> Model:
             expected=f"factors and order {version[:12]}",
             remedy="Run the command again",
         )
-    return model
+    return model if as_of is None else model.as_of(as_of)
 
 
 @lru_cache(maxsize=2)
 def _pack(request: ListRequest) -> ItemPanels:
-    model = _load(request.model, request.version)
+    model = _load(request.model, request.version, request.as_of)
     allowed = model.allowed(request.filters)
     if request.neighbours:
         told = allowed & ~model.is_dust("item")
@@ -209,12 +212,12 @@ def _pack(request: ListRequest) -> ItemPanels:
 
 def _prepare(request: ListRequest) -> tuple[Model, ItemPanels]:
     with _loading:  # one load a process, not one a thread
-        return _load(request.model, request.version), _pack(request)
+        return _load(request.model, request.version, request.as_of), _pack(request)
 
 
 def _checked(request: ListRequest) -> tuple[ListRequest, int]:
     """Refuse, before any work, what cannot be asked of the model; settle the order and count the rows."""
-    model = _load(request.model, request.version)
+    model = _load(request.model, request.version, request.as_of)
     if not request.neighbours:
         request = replace(request, order=model.list_order(request.order, request.scoring))
         check_diversity(request.diversity, request.order)

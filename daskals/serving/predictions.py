@@ -27,6 +27,7 @@ def predict_file(
     *,
     clip: bool,
     existing: Literal["refuse", "replace"],
+    as_of: str | None = None,
 ) -> tuple[int, int]:
     """Predict every pair of a CSV, TSV or Parquet file.
 
@@ -45,6 +46,8 @@ def predict_file(
         Keep predictions within the rating scale.
     existing
         What to do with a file that is already there.
+    as_of
+        Day to predict for, of a model that knows dates; None for the one it is as of.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def predict_file(
         )
     table = read_pairs(model, pairs, config)
     user, item = table.column_names
-    predictions = model.predict(table[user], table[item], clip=clip)
+    predictions = model.predict(table[user], table[item], clip=clip, as_of=as_of)
     result = (
         table.append_column("prediction", pa.array(predictions.rating))
         .append_column("known_user", pa.array(predictions.known_user))

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from daskals.store.scratch import OnDisk, lay_aside
 from daskals.store.splits import load_block, opened_split
 from daskals.store.standard import standardise
+from daskals.store.timing import Timing, load_time_block, part_seconds
 from daskals.store.weighing import Weighing, load_weighed
 from daskals.types import AS_RATED, RatingsBlock, Side, Standard
 
@@ -34,6 +35,8 @@ class BlockSource:
         What the ratings are measured from and in.
     weighing
         What training ratings count; None where each counts once.
+    timing
+        The third side, whose rows ratings then name; None without one.
     """
 
     store: str
@@ -43,6 +46,7 @@ class BlockSource:
     part: int
     standard: Standard = AS_RATED
     weighing: Weighing | None = None
+    timing: Timing | None = None
 
     def read(self) -> RatingsBlock:
         """Read the block now.
@@ -52,11 +56,19 @@ class BlockSource:
         StoreError
             If the store or the split is missing or damaged.
         """
+        if self.side == "time":
+            assert self.timing is not None, "only a third side has blocks of its own"
+            block = load_time_block(self.store, self.rows, self.split, self.timing, self.weighing)
+            return standardise(block, self.standard)
         if self.weighing is None:
             block = load_block(self.store, self.side, *self.rows, self.split, self.part)
         else:
             split = opened_split(self.store, self.split)
             block = load_weighed(split.ratings, self.side, self.rows, split, self.weighing)
+        if self.timing is not None:
+            split = opened_split(self.store, self.split)
+            seconds = part_seconds(split.ratings, split, self.side, self.rows, self.part)
+            block = block._replace(thirds=self.timing.rows_of(seconds))
         return standardise(block, self.standard)
 
     def put_aside(self, folder: str) -> OnDisk[RatingsBlock] | BlockSource:

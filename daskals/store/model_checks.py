@@ -40,6 +40,11 @@ FORMS = {
     "samples/means": Form(_FLOATS, ("samples",)),
     "samples/user_spread": Form(_FLOATS, ("samples", "rank + 1", "rank + 1")),
     "samples/item_spread": Form(_FLOATS, ("samples", "rank + 1", "rank + 1")),
+    "times/bins": Form(("int64",), ("bins",)),
+    "times/counts": Form(("int64",), ("bins",)),
+    "times/factors": Form(("float32",), ("bins + 1", "rank")),
+    "samples/times": Form(("float32",), ("bins + 1", "samples", "rank + 1")),
+    "samples/time_spread": Form(_FLOATS, ("samples", "rank + 1", "rank + 1")),
     "ratings/indptr": Form(("int64",), ("users + 1",)),
     "ratings/items": Form(("int32",), ("n_train",)),
     "ratings/values": Form(("uint8", "float32"), ("n_train",)),
@@ -55,9 +60,12 @@ FORMS = {
 }
 """Arrays of a model's folder that this daskals knows; those of a later one it leaves alone."""
 
+_OF_TIME = ("times/bins", "times/counts", "times/factors", "samples/times", "samples/time_spread")
+
 _TOGETHER = (
     tuple(f"{side}/{name}" for side in ("users", "items") for name in ("factors", "biases", "counts")),
-    tuple(name for name in FORMS if name.startswith("samples/")),
+    tuple(name for name in FORMS if name.startswith("samples/") and name not in _OF_TIME),
+    _OF_TIME,
     ("ratings/indptr", "ratings/items", "ratings/values"),
     ("held_out/indptr", "held_out/items"),
     ("order/items", "order/products", "order/scale", "order/popularity"),
@@ -80,8 +88,8 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], rank: int, where: str) -
         shape = shapes[name]
         for axis, size in zip(form.axes, shape, strict=False):
             expected = sizes.setdefault(axis, size) if axis else size
-            if axis == "users":
-                sizes["users + 1"] = size + 1
+            if axis in ("users", "bins"):
+                sizes[f"{axis} + 1"] = size + 1
             if expected != size:
                 break
         else:
@@ -104,6 +112,12 @@ def check_numbers(arrays: Mapping[str, NDArray[Any]], where: str) -> None:
             check_finite(values, name=name, where=where)
     for name in ("users/counts", "items/counts"):
         check_below(arrays[name], 1 << 48, name=name, where=where)
+    if "times/bins" in arrays:
+        check_below(arrays["times/counts"], 1 << 48, name="times/counts", where=where)
+        if not len(arrays["times/bins"]) or bool(np.any(np.diff(arrays["times/bins"]) <= 0)):
+            raise StoreError(
+                "times/bins are not in order", where=where, expected="ascending numbers", remedy=_REMEDY
+            )
     for group in ("ratings", "held_out"):
         if f"{group}/indptr" in arrays:
             items = arrays[f"{group}/items"]

@@ -6,6 +6,8 @@ MODEL/                                a Zarr v3 group; its attributes are the ma
   users/prior, items/prior            weights of the sides' features, float64 (only where there are some)
   samples/{users,items}               float32 (rows, samples, rank + 1), of Bayesian models only
   samples/{means,user_spread,item_spread}  float64: global means and prior covariances of the samples
+  samples/{times,time_spread}         the same of a third side of time (only with one)
+  times/{bins,counts,factors}         int64 (bins,), int64 (bins,), float32 (bins + 1, rank)
   ratings/{indptr,items,values,scale}  training ratings by user; held_out/{indptr,items} (only where kept)
   ids/{users,items}                   original ids, int64 or string
   catalogue.parquet                   one row an item (only if there is a catalogue)

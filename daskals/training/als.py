@@ -126,15 +126,15 @@ class AlsStep:
 
     def finish(self, position: AlsPosition, state: AlsStateT, epoch: Epoch, started: float) -> AlsStateT:
         """Await an epoch and add its record."""
-        users, items = self._wait(position.sums)
+        sums = self._wait(position.sums)
         seconds = time.perf_counter() - started
         config, n_train = self.problem.config, self.problem.split.n_train
         sigma = self.problem.standard.deviation
         record = EpochFinished(
             epoch=epoch.number,
             epochs=self.epochs,
-            objective=config.lambda_ / 2 * sigma**2 * (items.sse + users.penalty + items.penalty),
-            train_rmse=math.sqrt(max(items.sse, 0.0) / self.problem.total_weight),
+            objective=config.lambda_ / 2 * sigma**2 * sums.objective(),
+            train_rmse=math.sqrt(max(sums.last.sse, 0.0) / self.problem.total_weight),
             validation_rmse=self._rmse(position.validation),
             test_rmse=self._rmse(position.test),
             seconds=seconds,
@@ -200,7 +200,7 @@ class AlsStep:
             sums: Sums = self.problem.cluster.result(task)
         except RowError as error:
             raise self._named(error) from None
-        for side, stats in zip(SIDES, sums, strict=True):
+        for side, stats in zip(SIDES, (sums.users, sums.items), strict=True):
             if not math.isfinite(stats.sse + stats.penalty):
                 raise NumericalError(f"the {side} half-step's objective is not finite", where="training")
         return sums

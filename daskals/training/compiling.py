@@ -20,7 +20,8 @@ from daskals.kernels.toolkit.random import fill_normals
 from daskals.kernels.warm_up import timed_implicit_warm_up, timed_warm_up
 from daskals.training.events import Callback, PhaseStarted
 from daskals.training.gibbs.posterior import Hyperprior, SidePrior
-from daskals.training.gibbs.sweep import SweepSpec, draw_slab, next_prior_of_many, tally_block
+from daskals.training.gibbs.rows import SweepSpec, draw_slab, tally_block
+from daskals.training.gibbs.sweep import next_prior_of_many
 from daskals.training.gibbs.weights import decompose_gram, has_many
 from daskals.training.loop import new_key
 from daskals.training.problem import Problem
@@ -61,6 +62,7 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
             features=bool(problem.features),
             many=many,
             weighted=problem.weighing is not None,
+            timed=problem.timing is not None,
         )
     return cluster.repeated(lambda: _compile(cluster, warm_up))
 
@@ -101,6 +103,7 @@ def warm_up_sampler(
     features: bool,
     many: bool = False,
     weighted: bool = False,
+    timed: bool = False,
 ) -> float:
     """Draw a row as a sweep does, and predict it; return the seconds it took. See `timed_warm_up`.
 
@@ -110,8 +113,9 @@ def warm_up_sampler(
         As for `timed_warm_up`.
     ends
         Of the rating scale, where ratings are cut off there.
-    features, many, weighted
-        Whether rows have features, whether some have many, and whether ratings weigh.
+    features, many, weighted, timed
+        Whether rows have features, whether some have many, whether ratings weigh, and whether there is a
+        third side.
     """
     started = time.perf_counter()
     coded = scale_size > 0
@@ -122,6 +126,7 @@ def warm_up_sampler(
         values=np.zeros(1, np.uint8) if coded else np.ones(1, np.float32),
         scale=np.ones(1, np.float32) if coded else np.empty(0, np.float32),
         weights=np.ones(1, np.float32) if weighted else None,
+        thirds=np.zeros(1, np.int32),
     )
     other = empty_rows(1, rank)
     other[:, :rank] = fill_normals(0, 0, 0, 1, rank)
@@ -138,6 +143,9 @@ def warm_up_sampler(
     drawn = Gathered(*draw_slab(block, known, items, prior, 1.0, "user", spec, None)[1:])
     drawn = Gathered(*draw_slab(block, known, items, prior, 1.0, "user", spec, drawn)[1:])
     tally_block(0, block, [], drawn, items, spec)
+    if timed:
+        draw_slab(block, known, items, prior, 1.0, "user", spec, None, items)
+        tally_block(0, block, [], drawn, items, spec, items, prior)
     if many:
         _warm_up_weights(spec)
     return time.perf_counter() - started

@@ -53,12 +53,12 @@ class IalsStep(AlsStep):
 
     def finish(self, position: AlsPosition, state: AlsStateT, epoch: Epoch, started: float) -> AlsStateT:
         """Await an epoch and add its record: the objective, with the sum over all pairs."""
-        users, items = self._wait(position.sums)
+        sums = self._wait(position.sums)
         seconds = time.perf_counter() - started
         record = EpochFinished(
             epoch=epoch.number,
             epochs=self.epochs,
-            objective=items.sse + users.penalty + items.penalty,
+            objective=sums.objective(),
             train_rmse=None,
             validation_rmse=None,
             test_rmse=None,

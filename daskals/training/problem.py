@@ -14,6 +14,7 @@ from daskals.store.curves import curve_of, curved_standard
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.standard import standardised_ratings, standardised_scale
+from daskals.store.timing import FoundTiming, Timing, timing_of
 from daskals.store.weighing import WeighedRatings, Weighing, weigh_rows, weighed_ratings, weighing_of
 from daskals.training.features import FeatureSpec, side_features
 from daskals.training.half_step import SolveSpec
@@ -49,6 +50,22 @@ class Problem:
         if self.weighing is None:
             return None
         return weighed_ratings(self.store, self.split, self.weighing, self.curve)
+
+    @cached_property
+    def found_timing(self) -> FoundTiming:
+        """The third side of a chain that is asked for one, and what is to be told of it.
+
+        Raises DataError where the ratings have no timestamps.
+        """
+        unit = self.config.time_bins
+        if unit == "none" or self.config.model != "bayes":
+            return FoundTiming(None, None)
+        return timing_of(self.store, self.split, unit)
+
+    @property
+    def timing(self) -> Timing | None:
+        """The third side; None where there are two."""
+        return self.found_timing.timing
 
     @cached_property
     def curve(self) -> Curve | None:

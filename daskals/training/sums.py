@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from daskals.cluster.exchange import Factors, Gathered
+from daskals.cluster.exchange import Factors, Gathered, Generation
 from daskals.cluster.workers import Cluster, Task
 from daskals.training.prior.gradients import Weights
 from daskals.types import BlockStats
 
 
 class Sums(NamedTuple):
-    """What the blocks of both sides add up to, the penalty of W with its side's."""
+    """What the blocks of each side add up to, the penalty of W with its side's; `times` of a third side."""
 
     users: BlockStats
     items: BlockStats
+    times: BlockStats | None = None
+
+    @property
+    def last(self) -> BlockStats:
+        """Those of the side that was drawn or solved last, whose errors are of all rows as they are."""
+        return self.items if self.times is None else self.times
+
+    def objective(self, weight: float = 1.0) -> float:
+        """Return the squared errors, times `weight`, and the penalties of all sides."""
+        found = weight * self.last.sse + self.users.penalty + self.items.penalty
+        return found if self.times is None else found + self.times.penalty
 
 
-def submit_sums(cluster: Cluster, factors: Factors, key: str) -> Task:
+def submit_sums(cluster: Cluster, factors: Factors, key: str, times: Generation | None = None) -> Task:
     """Start reading the sums of an epoch, in one task where both sides' rows are.
 
     Parameters
@@ -26,21 +37,33 @@ def submit_sums(cluster: Cluster, factors: Factors, key: str) -> Task:
         Where the tasks run, and what the epoch left.
     key
         Tells tasks apart.
+    times
+        The third side's rows, if there is one.
     """
     home = cluster.homes[0]
     users, items = factors
     return cluster.submit(
         read_sums,
-        *(users.near(home), users.prior, items.near(home), items.prior),
+        *(
+            users.near(home),
+            users.prior,
+            items.near(home),
+            items.prior,
+            None if times is None else times.near(home),
+        ),
         key=f"reduce-epoch-{key}",
         worker=home,
     )
 
 
 def read_sums(
-    users: Gathered, user_weights: Weights | None, items: Gathered, item_weights: Weights | None
+    users: Gathered,
+    user_weights: Weights | None,
+    items: Gathered,
+    item_weights: Weights | None,
+    times: Gathered | None = None,
 ) -> Sums:
-    """Return the sums of both sides.
+    """Return the sums of all sides.
 
     Parameters
     ----------
@@ -48,8 +71,14 @@ def read_sums(
         The users' rows, and W of their features, if they have any.
     items, item_weights
         The same of the items.
+    times
+        The third side's rows, if there is one.
     """
-    return Sums(_with_weights(users.stats, user_weights), _with_weights(items.stats, item_weights))
+    return Sums(
+        _with_weights(users.stats, user_weights),
+        _with_weights(items.stats, item_weights),
+        None if times is None else times.stats,
+    )
 
 
 def _with_weights(stats: BlockStats, weights: Weights | None) -> BlockStats:

@@ -253,3 +253,18 @@ def hold_out(method, fraction, candidates, *, row, positions, times, key) -> lis
     held = max(0, min(n - 1, exact_floor(fraction, n)))
     draws = {k: hashed_bits(*key, row, counter) for counter, k in enumerate(in_order)}
     return sorted(candidates, key=lambda k: draws[k])[:held]
+
+
+# --- a third side (daskals.kernels.half_step.joined) ------------------------------------------------------
+
+
+def join_rows(
+    indices: np.ndarray, thirds: np.ndarray, first: np.ndarray, second: np.ndarray, rank: int
+) -> np.ndarray:
+    """Make one row of two for each rating, in float64: factors added up, the bias with their product."""
+    joined = empty_rows(len(indices), rank)
+    one, two = first[indices].astype(np.float64), second[thirds].astype(np.float64)
+    joined[:, :rank] = one[:, :rank] + two[:, :rank]
+    product = np.sum(one[:, :rank] * two[:, :rank], axis=1)
+    joined[:, rank + 1] = one[:, rank + 1] + two[:, rank + 1] + product
+    return joined

@@ -206,6 +206,7 @@ CALLS: dict[str, list[Callable[[Model, Path], object]]] = {
         lambda model, tmp: model.fold_in_item(ratings={99: 1}),
     ],
     "Model.person": [lambda model, tmp: model.person(99)],
+    "Model.as_of": [lambda model, tmp: model.as_of("2020-01-01")],
     "Model.predict": [lambda model, tmp: model.predict([1, 2], [1])],
     "Model.update": [
         lambda model, tmp: model.update(FRAME),

@@ -23,8 +23,8 @@ from daskals.training.gibbs.centring import centre, centre_weights
 from daskals.training.gibbs.mixing import mixing_of
 from daskals.training.gibbs.posterior import SidePrior
 from daskals.training.gibbs.predictive import predictive_figures
+from daskals.training.gibbs.rows import Tally
 from daskals.training.gibbs.state import kept_sweeps
-from daskals.training.gibbs.sweep import Tally
 from daskals.training.run import RunOptions
 from tests.cases.planted import planted
 

@@ -33,7 +33,8 @@ from daskals.training.gibbs.posterior import (
     draw_wishart,
     prior_draws,
 )
-from daskals.training.gibbs.sweep import SweepSpec, next_prior_of_many
+from daskals.training.gibbs.rows import SweepSpec
+from daskals.training.gibbs.sweep import next_prior_of_many
 from daskals.training.gibbs.weights import (
     WeightDraws,
     WeightsSystem,

@@ -39,6 +39,12 @@ STREAM_GIBBS_USER_LATENT = 8
 """Latent values of ratings at the ends of their scale, drawn before user rows."""
 STREAM_GIBBS_ITEM_LATENT = 9
 """The same before item rows."""
+STREAM_GIBBS_TIME = 10
+"""Draws of the third side's rows, of days, weeks or months."""
+STREAM_GIBBS_TIME_LATENT = 11
+"""Latent values of ratings at the ends of their scale, drawn before those rows."""
+STREAM_GIBBS_TIME_PRIOR = 12
+"""Draws of their precision and prior mean."""
 STREAM_MOVES_LEVEL = 32
 """Random orders of a user's sittings in the test of the user's level."""
 STREAM_MOVES_TASTE = 33

@@ -11,6 +11,7 @@ from daskals.cluster.workers import Cluster
 from daskals.store.blocks import BlockSource
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
+from daskals.store.timing import Timing
 from daskals.store.weighing import Weighing
 from daskals.training.data.plan import by_work, plan_blocks
 from daskals.training.data.residency import Demand, block_bytes, choose_resident, memory_budgets
@@ -19,12 +20,13 @@ from daskals.training.scoring import HeldOut, load_held_out
 from daskals.types import AS_RATED, SIDES, TEST, TRAIN, VALIDATION, Int64, Side, Standard
 
 WEIGHT_BYTES = 4
+THIRD_BYTES = 4
 _HELD_OUT = (("validation", VALIDATION), ("test", TEST))
 
 
 @dataclass(frozen=True)
 class PlacedRatings:
-    """Training ratings of both sides, and the held-out parts there are."""
+    """Training ratings of each side, and the held-out parts there are."""
 
     sides: Mapping[Side, SideData]
     validation: HeldOut | None
@@ -32,7 +34,7 @@ class PlacedRatings:
 
     def wait(self, cluster: Cluster) -> None:
         """Wait until all is loaded; the ratings stay where they are."""
-        tasks = [task for side in SIDES for task in self.sides[side].blocks]
+        tasks = [task for data in self.sides.values() for task in data.blocks]
         for part in (self.validation, self.test):
             tasks += [] if part is None else part.blocks
         cluster.wait(tasks)
@@ -41,7 +43,8 @@ class PlacedRatings:
 class RatingsPlan:
     """How the ratings of a split are cut for a rank, and what each block takes in memory.
 
-    `standard` is what the ratings are measured from and in, `weighing` what those of training count.
+    `standard` is what the ratings are measured from and in, `weighing` what those of training count,
+    `timing` the third side, if there is one.
     """
 
     def __init__(
@@ -51,18 +54,22 @@ class RatingsPlan:
         rank: int,
         standard: Standard = AS_RATED,
         weighing: Weighing | None = None,
+        timing: Timing | None = None,
     ) -> None:
         self._standard = standard
         self._weighing = weighing
         self._store = store
         self._split = split
-        counts = {side: split.train_counts(side) for side in SIDES}
-        self.ranges = {side: plan_blocks(counts[side], rank) for side in SIDES}
-        self._order = {side: by_work(counts[side], rank, self.ranges[side]) for side in SIDES}
-        self.starts = {side: [rows.start for rows in self.ranges[side]] for side in SIDES}
-        value_bytes = 1 if len(store.scale) else 4
+        self._timing = timing
+        counts: dict[Side, Int64] = {side: split.train_counts(side) for side in SIDES}
+        if timing is not None:
+            counts["time"] = timing.counts
+        self.ranges = {side: plan_blocks(own, rank) for side, own in counts.items()}
+        self._order = {side: by_work(own, rank, self.ranges[side]) for side, own in counts.items()}
+        self.starts = {side: [rows.start for rows in ranges] for side, ranges in self.ranges.items()}
+        value_bytes = (1 if len(store.scale) else 4) + (0 if timing is None else THIRD_BYTES)
         train_bytes = value_bytes + (0 if weighing is None else WEIGHT_BYTES)
-        self._bytes = {side: block_bytes(counts[side], self.ranges[side], train_bytes) for side in SIDES}
+        self._bytes = {side: block_bytes(own, self.ranges[side], train_bytes) for side, own in counts.items()}
         others = np.diff(store.indptr("user")) - counts["user"]
         self._held_out_bytes = {
             name: block_bytes(_share(others, n, split), self.ranges["user"], value_bytes)
@@ -90,7 +97,7 @@ class RatingsPlan:
             )
         )
         sides = {}
-        for side in SIDES:
+        for side in self.ranges:
             resident = [next(stays) for _ in self.ranges[side]]
             sources = self._sources(side, TRAIN)
             before = None if previous is None else previous.sides[side]
@@ -107,7 +114,14 @@ class RatingsPlan:
         weighing = self._weighing if part == TRAIN else None
         return [
             BlockSource(
-                self._store.path, side, (start, stop), self._split.key, part, self._standard, weighing
+                self._store.path,
+                side,
+                (start, stop),
+                self._split.key,
+                part,
+                self._standard,
+                weighing,
+                self._timing,
             )
             for start, stop in self.ranges[side]
         ]

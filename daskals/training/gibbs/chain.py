@@ -14,21 +14,19 @@ from daskals.cluster.parts import BlockCall, Parts, in_block_order, submit_parts
 from daskals.cluster.workers import Cluster, Share, Task
 from daskals.training.gibbs.centring import centre, centre_weights
 from daskals.training.gibbs.posterior import SidePrior
+from daskals.training.gibbs.rows import SweepSpec, Tally, tally_block
 from daskals.training.gibbs.state import GibbsState, Sample
 from daskals.training.gibbs.sweep import (
     Given,
     SideChain,
-    SweepSpec,
-    Tally,
     next_alpha,
     read_eta,
     submit_prior,
     submit_rows,
-    tally_block,
 )
 from daskals.training.scoring import HeldOut
 from daskals.training.sums import submit_sums
-from daskals.types import SIDES, Int64, Side
+from daskals.types import Int64, Side
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,9 @@ class Chain:
     etas
         η of each side with features, as the sweep drew it; none before the first sweep.
     sums
-        Of the blocks of both sides; None before the first sweep.
+        Of the blocks of all sides; None before the first sweep.
+    times
+        Rows of the third side, if there is one.
     """
 
     users: Generation
@@ -56,6 +56,12 @@ class Chain:
     tallies: Parts | None
     etas: dict[Side, Task] = field(default_factory=dict)
     sums: Task | None = None
+    times: Generation | None = None
+
+    @property
+    def generations(self) -> tuple[Generation, ...]:
+        """Rows of all sides, in the order in which they are drawn."""
+        return (self.users, self.items) if self.times is None else (self.users, self.items, self.times)
 
 
 class SmallValues(NamedTuple):
@@ -69,7 +75,7 @@ class SmallValues(NamedTuple):
 def submit_sweep(
     cluster: Cluster, sides: Mapping[Side, SideChain], chain: Chain, spec: SweepSpec, weight: float, key: str
 ) -> Chain:
-    """Start one sweep: users, their prior, items, their prior, noise.
+    """Start one sweep: users, their prior, items, theirs, times, theirs, noise.
 
     Parameters
     ----------
@@ -81,20 +87,26 @@ def submit_sweep(
         What the training ratings count together; tells tasks apart.
     """
     priors = dict(chain.priors)
-    given = Given(chain.items, chain.users, priors["user"], chain.alpha)
+    given = Given(chain.items, chain.users, priors["user"], chain.alpha, chain.times)
     users = submit_rows(cluster, sides["user"], given, spec, key)
     priors["user"] = submit_prior(cluster, sides["user"], users, priors["user"], spec, key)
-    given = Given(users, chain.items, priors["item"], chain.alpha)
+    given = Given(users, chain.items, priors["item"], chain.alpha, chain.times)
     items = submit_rows(cluster, sides["item"], given, spec, key)
     priors["item"] = submit_prior(cluster, sides["item"], items, priors["item"], spec, key)
-    alpha = cluster.submit(next_alpha, items.gathered, weight, spec, key=f"draw-noise-{key}")
+    times = chain.times
+    if times is not None:
+        given = Given(users, times, priors["time"], chain.alpha, items)
+        times = submit_rows(cluster, sides["time"], given, spec, key)
+        priors["time"] = submit_prior(cluster, sides["time"], times, priors["time"], spec, key)
+    last = items if times is None else times
+    alpha = cluster.submit(next_alpha, last.gathered, weight, spec, key=f"draw-noise-{key}")
     etas = {
         side: cluster.submit(read_eta, priors[side], key=f"read-{side}-eta-{key}")
         for side, own in sides.items()
         if own.features is not None
     }
-    sums = submit_sums(cluster, Factors(users, items), key)
-    return Chain(users, items, priors, alpha, chain.tallies, etas, sums)
+    sums = submit_sums(cluster, Factors(users, items), key, times)
+    return Chain(users, items, priors, alpha, chain.tallies, etas, sums, times)
 
 
 def submit_tallies(cluster: Cluster, test: HeldOut, chain: Chain, spec: SweepSpec, key: str) -> Parts:
@@ -112,7 +124,10 @@ def submit_tallies(cluster: Cluster, test: HeldOut, chain: Chain, spec: SweepSpe
 
     def shared(share: Share) -> tuple[Any, ...]:
         before = [] if chain.tallies is None else chain.tallies.holding(share)
-        return before, chain.users.near(share.worker), chain.items.near(share.worker), spec
+        near = chain.users.near(share.worker), chain.items.near(share.worker)
+        if chain.times is None:
+            return before, *near, spec
+        return before, *near, spec, chain.times.near(share.worker), chain.priors["time"]
 
     call = BlockCall(tally_block, list(enumerate(test.blocks)), shared)
     return submit_parts(cluster, call, key=f"tally-{key}", shares=cluster.shares(len(test.blocks)))
@@ -134,10 +149,11 @@ def hand_out_chain(
     key
         Makes the names of these tasks unique.
     """
-    users, items = (scatter_rows(cluster, side, starts[side], state.rows[side], key) for side in SIDES)
+    rows = {side: scatter_rows(cluster, side, starts[side], own, key) for side, own in state.rows.items()}
     small = cluster.scatter([SmallValues(state.priors, state.alpha, state.tally)])[0]
     priors = {
-        side: cluster.submit(pick_prior, small, side, key=f"restore-{side}-prior-{key}") for side in SIDES
+        side: cluster.submit(pick_prior, small, side, key=f"restore-{side}-prior-{key}")
+        for side in state.priors
     }
     alpha = cluster.submit(pick_alpha, small, key=f"restore-noise-{key}")
     tallies = None
@@ -146,14 +162,14 @@ def hand_out_chain(
         call = BlockCall(pick_tally, cuts, lambda _: (small,))
         shares = cluster.shares(len(cuts))
         tallies = submit_parts(cluster, call, key=f"restore-tally-{key}", shares=shares)
-    return Chain(users, items, priors, alpha, tallies)
+    return Chain(rows["user"], rows["item"], priors, alpha, tallies, times=rows.get("time"))
 
 
 def take_chain_home(cluster: Cluster, chain: Chain, state: GibbsState, key: str) -> GibbsState:
     """Fetch what the next sweep depends on; history, samples and Σ 1/α are those of `state`."""
     return replace(
         state,
-        rows={side.side: fetch_rows(cluster, side, key) for side in (chain.users, chain.items)},
+        rows={side.side: fetch_rows(cluster, side, key) for side in chain.generations},
         alpha=float(cluster.result(chain.alpha)),
         priors=fetch_priors(cluster, chain),
         tally=fetch_tally(cluster, chain),
@@ -187,9 +203,9 @@ def fetch_sample(cluster: Cluster, chain: Chain, mean: float, rank: int, key: st
     key
         Tells tasks apart.
     """
-    users, items = (fetch_rows(cluster, side, key) for side in (chain.users, chain.items))
+    rows = [fetch_rows(cluster, side, key) for side in chain.generations]
     priors = fetch_priors(cluster, chain)
-    centred = centre(users, items, priors, mean, rank)
+    centred = centre(rows[0], rows[1], priors, mean, rank, rows[2] if len(rows) > 2 else None)
     weights = centre_weights(priors, rank)
     return Sample(
         users=centred.users,
@@ -199,6 +215,8 @@ def fetch_sample(cluster: Cluster, chain: Chain, mean: float, rank: int, key: st
         item_precision=priors["item"].precision,
         user_weights=weights["user"].astype(np.float32),
         item_weights=weights["item"].astype(np.float32),
+        times=centred.times,
+        time_precision=priors["time"].precision if "time" in priors else None,
     )
 
 

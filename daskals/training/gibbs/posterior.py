@@ -17,13 +17,16 @@ from daskals.errors import NumericalError
 from daskals.kernels.gibbs.moments import Moments
 from daskals.kernels.gibbs.noise import Draws
 from daskals.kernels.toolkit.dense import backward, cholesky, forward, product, solve_positive
-from daskals.kernels.toolkit.random import STREAM_GIBBS_PRIOR
+from daskals.kernels.toolkit.random import STREAM_GIBBS_PRIOR, STREAM_GIBBS_TIME_PRIOR
+from daskals.training.rating_units import by_column
 from daskals.types import Float64
 
 FACTOR_VARIANCE, BIAS_VARIANCE = 0.1, 0.15
 """Spread of a side's rows before the first sweep, the variance of the ratings being 1."""
 
 _STEPS = ("user", "item", "noise", "user-features", "item-features", "user-eta", "item-eta")
+_TIME_STEPS = ("time",)
+"""Of the third side, which has a stream of its own: without it no other number changes."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Belief(NamedTuple):
 
 def prior_draws(seed: int, sweep: int, step: str) -> Draws:
     """Return the random numbers of one step of a sweep, such as `user`, `item-eta` or `noise`."""
+    if step in _TIME_STEPS:
+        return Draws(seed, STREAM_GIBBS_TIME_PRIOR, sweep * len(_TIME_STEPS) + _TIME_STEPS.index(step))
     return Draws(seed, STREAM_GIBBS_PRIOR, sweep * len(_STEPS) + _STEPS.index(step))
 
 
@@ -191,9 +196,13 @@ def start_prior(moments: Moments, weights: Float64, hyperprior: Hyperprior) -> S
     return SidePrior(center, (precision + precision.T) / 2, weights, 1.0)
 
 
-def fixed_prior(rank: int, n_features: int) -> SidePrior:
-    """Start a chain on standardised ratings: rows that spread as taste and biases commonly do, W = 0."""
-    precision = np.diag([1.0 / FACTOR_VARIANCE] * rank + [1.0 / BIAS_VARIANCE])
+def fixed_prior(rank: int, n_features: int, deviation: float = 1.0) -> SidePrior:
+    """Start a chain from rows that spread as taste and biases commonly do, W = 0.
+
+    `deviation` is the standard deviation of the ratings as the chain has them.
+    """
+    columns = by_column(rank, deviation) ** -2
+    precision = np.diag(columns * ([1.0 / FACTOR_VARIANCE] * rank + [1.0 / BIAS_VARIANCE]))
     return SidePrior(np.zeros(rank + 1), precision, np.zeros((n_features, rank + 1)), 1.0)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from daskals.kernels.gibbs.censored import Ends, recorded, recorded_moments
-from daskals.training.gibbs.sweep import Tally
+from daskals.training.gibbs.rows import Tally
 from daskals.types import Float64
 
 INTERVALS = {50: 0.6744897501960817, 90: 1.6448536269514722, 95: 1.959963984540054}

@@ -104,6 +104,7 @@ class GibbsSampler:
             "model": "hierarchical" if problem.features else "als",
             "epochs": config.warm_start,
             "monitor_test": False,
+            "time_bins": "none",
         }
         if any(has_many(spec) for spec in problem.features.values()):
             # the first sweep draws W of many features from rows that know none; to solve for it takes longer

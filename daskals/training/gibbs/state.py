@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from daskals.training.events import EpochFinished
 from daskals.training.gibbs.posterior import SidePrior
-from daskals.training.gibbs.sweep import Tally
+from daskals.training.gibbs.rows import Tally
 from daskals.training.rating_units import by_column
 from daskals.types import AS_RATED, SIDES, FactorRows, Float32, Float64, Side, Standard
 
@@ -29,6 +29,8 @@ class Sample(NamedTuple):
         Λ of each side.
     user_weights, item_weights
         W of each side, float32, shape (features, rank + 1).
+    times, time_precision
+        Rows and Λ of the third side; None where there is none.
     """
 
     users: Float32
@@ -38,6 +40,8 @@ class Sample(NamedTuple):
     item_precision: Float64
     user_weights: Float32
     item_weights: Float32
+    times: Float32 | None = None
+    time_precision: Float64 | None = None
 
     def as_rated(self, standard: Standard) -> Sample:
         """Return a sample of standardised ratings in rating units."""
@@ -54,6 +58,8 @@ class Sample(NamedTuple):
             item_precision=self.item_precision * shrunk,
             user_weights=self.user_weights * rows,
             item_weights=self.item_weights * rows,
+            times=None if self.times is None else self.times * rows,
+            time_precision=None if self.time_precision is None else self.time_precision * shrunk,
         )
 
 
@@ -64,9 +70,9 @@ class GibbsState:
     Attributes
     ----------
     history, rows
-        The sweeps so far; factor rows of both sides.
+        The sweeps so far; factor rows of all sides.
     priors, alpha
-        Priors of both sides; noise precision.
+        Priors of all sides; noise precision.
     samples
         The kept samples so far, oldest first.
     tally
@@ -94,14 +100,13 @@ class GibbsState:
             "history": [asdict(record) for record in self.history],
             "alpha": self.alpha,
             "noise_total": self.noise_total,
-            "eta": {side: self.priors[side].eta for side in SIDES},
+            "eta": {side: prior.eta for side, prior in self.priors.items()},
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name, as a checkpoint stores them."""
         named: dict[str, NDArray[Any]] = {}
-        for side in SIDES:
-            prior = self.priors[side]
+        for side, prior in self.priors.items():
             named[f"{side}s/rows"] = self.rows[side]
             named[f"{side}s/mean"] = prior.mean
             named[f"{side}s/precision"] = prior.precision
@@ -109,7 +114,8 @@ class GibbsState:
             if len(prior.own):
                 named[f"{side}s/own"] = prior.own
         for number, sample in enumerate(self.samples):
-            named |= {f"samples/{name}-{number}": values for name, values in sample._asdict().items()}
+            kept = {name: values for name, values in sample._asdict().items() if values is not None}
+            named |= {f"samples/{name}-{number}": values for name, values in kept.items()}
         if self.tally is not None:
             named |= {"tally/total": self.tally.total, "tally/squares": self.tally.squares}
         return named
@@ -117,10 +123,11 @@ class GibbsState:
     @classmethod
     def from_stored(cls, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Build a state from what a checkpoint stored; raise KeyError where that lacks something."""
+        sides: tuple[Side, ...] = (*SIDES, "time") if "times/rows" in arrays else SIDES
         n_samples = sum(name.startswith("samples/users-") for name in arrays)
         return cls(
             history=tuple(EpochFinished(**record) for record in attributes["history"]),
-            rows={side: arrays[f"{side}s/rows"] for side in SIDES},
+            rows={side: arrays[f"{side}s/rows"] for side in sides},
             priors={
                 side: SidePrior(
                     arrays[f"{side}s/mean"],
@@ -129,16 +136,18 @@ class GibbsState:
                     float(attributes["eta"][side]),
                     arrays.get(f"{side}s/own", np.empty(0)),
                 )
-                for side in SIDES
+                for side in sides
             },
             alpha=float(attributes["alpha"]),
-            samples=[
-                Sample(*(arrays[f"samples/{name}-{number}"] for name in Sample._fields))
-                for number in range(n_samples)
-            ],
+            samples=[_sample_of(arrays, number, has_times="time" in sides) for number in range(n_samples)],
             tally=Tally(arrays["tally/total"], arrays["tally/squares"]) if "tally/total" in arrays else None,
             noise_total=float(attributes["noise_total"]),
         )
+
+
+def _sample_of(arrays: Mapping[str, NDArray[Any]], number: int, *, has_times: bool) -> Sample:
+    names = Sample._fields if has_times else Sample._fields[:-2]
+    return Sample(**{name: arrays[f"samples/{name}-{number}"] for name in names})
 
 
 def kept_sweeps(sweeps: int, burn_in: int, keep: int) -> frozenset[int]:

@@ -18,6 +18,7 @@ from daskals.cluster.exchange import scatter_rows
 from daskals.cluster.parts import BlockCall, submit_fold
 from daskals.kernels.gibbs.censored import Ends, ends_of
 from daskals.kernels.scoring.score import NO_ERRORS
+from daskals.kernels.toolkit.layout import empty_rows
 from daskals.store.blocks import BlockSource
 from daskals.training.data.placed import PlacedRatings, RatingsPlan
 from daskals.training.events import EpochFinished
@@ -32,8 +33,9 @@ from daskals.training.gibbs.chain import (
 )
 from daskals.training.gibbs.posterior import Hyperprior, SidePrior, check_alpha, fixed_prior, start_prior
 from daskals.training.gibbs.predictive import PredictiveFigures, predictive_figures
+from daskals.training.gibbs.rows import SweepSpec, Tally
 from daskals.training.gibbs.state import GibbsState, Sample, kept_sweeps
-from daskals.training.gibbs.sweep import SideChain, SweepSpec, Tally, add_moments, prepare_side, start_moments
+from daskals.training.gibbs.sweep import SideChain, add_moments, prepare_side, start_moments
 from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
 from daskals.training.prior.half_step import load_prior
@@ -108,7 +110,9 @@ class GibbsStep:
         self._ends = ends
         self._warm = warm
         self._kept = kept_sweeps(config.sweeps, config.burn_in, config.keep_samples)
-        self._plan = RatingsPlan(problem.store, problem.split, self._rank, problem.standard, problem.weighing)
+        self._plan = RatingsPlan(
+            problem.store, problem.split, self._rank, problem.standard, problem.weighing, problem.timing
+        )
         self._ratings: PlacedRatings
         self._ratings_memory = ratings_memory
         self._judged = judged
@@ -120,8 +124,8 @@ class GibbsStep:
         problem, cluster = self._problem, self._problem.cluster
         before = self._ratings if again else None
         self._ratings = self._plan.place(cluster, self._ratings_memory, key, before)
-        for side in SIDES:
-            data, spec = self._ratings.sides[side], problem.features.get(side)
+        for side, data in self._ratings.sides.items():
+            spec = problem.features.get(side)
             features = None
             if spec is not None:
                 features = load_prior(cluster, problem.store.path, data, spec, 0.0, key)
@@ -140,12 +144,16 @@ class GibbsStep:
         rank, sigma = self._rank, self._problem.standard.deviation
         rows: dict[Side, FactorRows] = {"user": warm.user_rows, "item": warm.item_rows}
         if self._problem.as_rated is None:
-            priors = {
+            priors: dict[Side, SidePrior] = {
                 side: self._first_prior(side, rows[side], warm.weights.get(side), key) for side in SIDES
             }
         else:
             rows = {side: scale_rows(rows[side], rank, 1.0 / sigma) for side in SIDES}
             priors = {side: self._fixed_prior(side) for side in SIDES}
+        if (timing := self._problem.timing) is not None:
+            deviation = self._problem.rated.deviation / sigma
+            rows["time"] = empty_rows(len(timing.bins), rank)
+            priors["time"] = fixed_prior(rank, 0, deviation)
         n, squared = warm.train.n, warm.train.squared
         if self._problem.curve is not None:  # those sums are of ratings, the history of what training sees
             squared = n * (warm.history[-1].train_rmse or 0.0) ** 2
@@ -205,7 +213,6 @@ class GibbsStep:
         check_alpha(alpha, max(high - low, 1e-6), sweep + 1)
         assert position.sums is not None, "a sweep that was submitted has sums"
         sums: Sums = cluster.result(position.sums)
-        users, items = sums
         seconds = time.perf_counter() - started
         noise_total = state.noise_total + (1.0 / alpha if sweep >= problem.config.burn_in else 0.0)
         until = self._until if epoch.number % STATE_SWEEPS == 0 else None
@@ -213,8 +220,8 @@ class GibbsStep:
         record = EpochFinished(
             epoch=sweep + 1,
             epochs=self.epochs,
-            objective=0.5 * (alpha * items.sse + users.penalty + items.penalty),
-            train_rmse=math.sqrt(max(items.sse, 0.0) / problem.total_weight),
+            objective=0.5 * sums.objective(alpha),
+            train_rmse=math.sqrt(max(sums.last.sse, 0.0) / problem.total_weight),
             validation_rmse=None if figures is None else figures.rmse,
             test_rmse=self._monitored(position, epoch.number, noise_total),
             seconds=seconds,

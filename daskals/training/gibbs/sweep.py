@@ -1,4 +1,4 @@
-"""One sweep of the Gibbs sampler as tasks: rows of both sides, their priors, the noise, the predictions.
+"""One sweep of the Gibbs sampler as tasks: rows of all sides, their priors, the noise, the predictions.
 
 A side's rows are drawn block by block, their moments folded in block order, and the next prior drawn from
 those in one task, so that nothing waits for the client.
@@ -7,36 +7,26 @@ those in one task, so that nothing waits for the client.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskals.cluster.exchange import Gathered, Generation, Slab, read_moments, submit_slabs
+from daskals.cluster.exchange import Gathered, Generation, read_moments, submit_slabs
 from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Cluster, Share, Task
-from daskals.kernels.gibbs.censored import Ends, complete
-from daskals.kernels.gibbs.draw import draw_rows
-from daskals.kernels.gibbs.moments import Moments, prior_pull, sum_moments
-from daskals.kernels.gibbs.noise import Noise
+from daskals.kernels.gibbs.moments import Moments, sum_moments
 from daskals.kernels.prior.features import FeatureRows, feature_gram, times
-from daskals.kernels.scoring.score import predict_block
-from daskals.kernels.toolkit.random import (
-    STREAM_GIBBS_ITEM,
-    STREAM_GIBBS_ITEM_LATENT,
-    STREAM_GIBBS_USER,
-    STREAM_GIBBS_USER_LATENT,
-)
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.training.gibbs.posterior import (
-    Hyperprior,
     SidePrior,
     draw_alpha,
     draw_mean_and_precision,
     draw_side_prior,
     prior_draws,
 )
+from daskals.training.gibbs.rows import SweepSpec, draw_slab
 from daskals.training.gibbs.weights import (
     WeightDraws,
     WeightsSystem,
@@ -51,17 +41,7 @@ from daskals.training.gibbs.weights import (
 )
 from daskals.training.half_step import SideData
 from daskals.training.prior.half_step import Prior
-from daskals.types import BlockStats, Float64, Side
-
-_ROWS = {"user": STREAM_GIBBS_USER, "item": STREAM_GIBBS_ITEM}
-_LATENT = {"user": STREAM_GIBBS_USER_LATENT, "item": STREAM_GIBBS_ITEM_LATENT}
-
-
-class Tally(NamedTuple):
-    """Predictions of a block's held-out ratings, added up over sweeps: Σr̂ and Σr̂², float64."""
-
-    total: Float64
-    squares: Float64
+from daskals.types import Float64, Side
 
 
 @dataclass(frozen=True)
@@ -92,41 +72,17 @@ class SideChain:
         return list(zip(self.data.blocks, self.features.blocks, strict=True))
 
 
-@dataclass(frozen=True)
-class SweepSpec:
-    """What all tasks of a sweep share.
-
-    Attributes
-    ----------
-    rank, mean
-        Number of factors; the global mean μ.
-    seed, sweep
-        What the random numbers depend on beside side and row.
-    hyperprior, ends
-        The fixed numbers at the top; of the rating scale, where ratings are cut off there.
-    deviation
-        Standard deviation of the ratings as blocks hold them.
-    unprojected
-        Sides of whose rows nobody needs Fᵀx.
-    """
-
-    rank: int
-    mean: float
-    seed: int
-    sweep: int
-    hyperprior: Hyperprior
-    ends: Ends | None = None
-    deviation: float = 1.0
-    unprojected: frozenset[Side] = frozenset()
-
-
 class Given(NamedTuple):
-    """What a side's rows are drawn from: the other side's, their own as they are, their prior, the noise."""
+    """What a side's rows are drawn from: the other side's, their own as they are, their prior, the noise.
+
+    `third` are the rows of the third side, where there is one: those that a block's `thirds` are of.
+    """
 
     other: Generation
     current: Generation
     prior: Task
     alpha: Task
+    third: Generation | None = None
 
 
 def prepare_side(cluster: Cluster, data: SideData, features: Prior | None, key: str) -> SideChain:
@@ -168,7 +124,8 @@ def submit_rows(
 
     def shared(share: Share) -> tuple[Any, ...]:
         current = None if spec.ends is None else given.current.near(share.worker)
-        return given.other.near(share.worker), given.prior, given.alpha, side, spec, current
+        third = None if given.third is None else given.third.near(share.worker)
+        return given.other.near(share.worker), given.prior, given.alpha, side, spec, current, third
 
     data = chain.data
     call = BlockCall(draw_slab, chain.own, shared, data.order)
@@ -199,62 +156,6 @@ def submit_prior(
     return cluster.submit(
         next_prior_of_many, moments, prior, chain.system, given, side, spec, key=f"draw-{side}-prior-{key}"
     )
-
-
-def draw_slab(
-    block: AnyBlock,
-    features: FeatureRows | None,
-    other: Gathered,
-    prior: SidePrior,
-    alpha: float,
-    side: Side,
-    spec: SweepSpec,
-    current: Gathered | None,
-) -> Slab:
-    """Draw the rows of one block, and sum what they tell of their prior.
-
-    Where ratings are cut off, their latent values are drawn first, given the rows `current`.
-
-    Parameters
-    ----------
-    block, features
-        The rows' ratings; their features, if they have any.
-    other
-        The other side's rows.
-    prior, alpha
-        What rows and ratings are drawn from: their prior, and the precision α of the noise.
-    side, spec
-        Whose rows, and what the tasks of a sweep share.
-    current
-        The rows as they are.
-    """
-    ratings = block_of(block)
-    if spec.ends is not None and current is not None:
-        ratings = complete(
-            ratings,
-            current.of(ratings),
-            other.rows,
-            rank=spec.rank,
-            mean=spec.mean,
-            alpha=alpha,
-            ends=spec.ends,
-            noise=Noise(spec.seed, _LATENT[side], spec.sweep),
-        )
-    pulls = None if features is None else times(features, prior.weights)
-    rows, sse = draw_rows(
-        ratings,
-        other.rows,
-        rank=spec.rank,
-        mean=spec.mean,
-        alpha=alpha,
-        precision=prior.precision,
-        priors=prior.mean[None] if pulls is None else prior.mean + pulls,
-        noise=Noise(spec.seed, _ROWS[side], spec.sweep),
-    )
-    projected = None if side in spec.unprojected else features
-    moments = sum_moments(rows, np.diff(ratings.indptr), projected, pulls, spec.rank)
-    stats = BlockStats(sse, prior_pull(moments, prior.mean, prior.precision))
-    return Slab(ratings.start, rows, stats, moments)
 
 
 def block_gram(block: AnyBlock, features: FeatureRows) -> Float64:
@@ -331,41 +232,9 @@ def read_eta(prior: SidePrior) -> float:
     return prior.eta
 
 
-def next_alpha(items: Gathered, n: float, spec: SweepSpec) -> float:
-    """Draw the noise precision from the items' squared errors."""
-    return draw_alpha(prior_draws(spec.seed, spec.sweep, "noise"), items.stats.sse, n, spec.hyperprior)
-
-
-def tally_block(
-    number: int,
-    block: AnyBlock,
-    before: Sequence[Mapping[int, Tally]],
-    users: Gathered,
-    items: Gathered,
-    spec: SweepSpec,
-) -> Tally:
-    """Add one sweep's predictions of a block's held-out ratings.
-
-    Parameters
-    ----------
-    number, block
-        The block's, and its held-out ratings.
-    before
-        Tallies of the sweeps before by block, if any.
-    users, items
-        Rows as drawn.
-    spec
-        What the tasks of a sweep share.
-    """
-    ratings = block_of(block)
-    predicted = predict_block(ratings, users.of(ratings), items.rows, rank=spec.rank, mean=spec.mean).astype(
-        np.float64
-    )
-    for tallies in before:
-        if number in tallies:
-            tally = tallies[number]
-            return Tally(tally.total + predicted, tally.squares + predicted**2)
-    return Tally(predicted, predicted**2)
+def next_alpha(last: Gathered, n: float, spec: SweepSpec) -> float:
+    """Draw the noise precision from the squared errors of the side that was drawn last."""
+    return draw_alpha(prior_draws(spec.seed, spec.sweep, "noise"), last.stats.sse, n, spec.hyperprior)
 
 
 def start_moments(

@@ -1,0 +1,118 @@
+"""Rows of two sides joined into one, rating by rating: how a third side enters the kernels of two.
+
+With r̂ = μ + b_u + b_i + b_t + p·q + p·d + q·d a user's ratings are those of r̂ = μ + b_u + c + p·x with
+x = q + d and c = b_i + b_t + q·d, and likewise an item's and a day's: a rating has a row of its own, made of
+the rows of the two other sides. Whatever is done with a row's ratings is done with these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.errors import DataError
+from daskals.kernels.half_step.block import check_rows
+from daskals.kernels.toolkit.jit import jit
+from daskals.kernels.toolkit.layout import aligned_empty, row_stride
+from daskals.types import FactorRows, Int32, RatingsBlock
+
+PIECE_RATINGS = 1 << 17
+"""Ratings whose rows are made at a time: 17 MB at rank 20. A row of more is a piece of its own."""
+
+
+class Joined(NamedTuple):
+    """Some rows of a block, and for each of their ratings the row that the two other sides make of it.
+
+    `block`: the rows, `indices` counting their ratings; `other`: float32, shape (ratings, stride).
+    """
+
+    block: RatingsBlock
+    other: FactorRows
+
+
+@jit
+def _join(
+    indices: Int32, thirds: Int32, first: FactorRows, second: FactorRows, rank: int, out: FactorRows
+) -> int:
+    """Write x and c of each rating; return the place of the first whose rows are none, or −1."""
+    for j in range(len(indices)):
+        a, b = indices[j], thirds[j]
+        if a < 0 or a >= len(first) or b < 0 or b >= len(second):
+            return j
+        one, two, row = first[a], second[b], out[j]
+        product = np.float32(0.0)
+        for k in range(rank):
+            product += one[k] * two[k]
+            row[k] = one[k] + two[k]
+        row[rank] = np.float32(1.0)
+        row[rank + 1] = one[rank + 1] + two[rank + 1] + product
+        for k in range(rank + 2, len(row)):
+            row[k] = np.float32(0.0)
+    return -1
+
+
+def join_rows(indices: Int32, thirds: Int32, first: FactorRows, second: FactorRows, rank: int) -> FactorRows:
+    """Make the row of each rating out of two, float32, shape (ratings, stride).
+
+    Parameters
+    ----------
+    indices, thirds
+        Shape (ratings,): rows of `first` and of `second`.
+    first, second
+        Factor rows of two sides, shape (rows, stride).
+    rank
+        Number of factors.
+
+    Raises
+    ------
+    DataError
+        If the factor rows are not of this rank, or a rating names a row that there is not.
+    """
+    check_rows(first, rank)
+    check_rows(second, rank)
+    out = aligned_empty(len(indices), row_stride(rank))
+    wrong = _join(indices, thirds, first, second, rank, out)
+    if wrong >= 0:
+        raise DataError(
+            f"rating {wrong} of a block is of rows {indices[wrong]} and {thirds[wrong]}",
+            expected=f"rows below {len(first)} and {len(second)}",
+        )
+    return out
+
+
+def joined_pieces(
+    block: RatingsBlock,
+    first: FactorRows,
+    second: FactorRows,
+    rank: int,
+    piece_ratings: int = PIECE_RATINGS,
+) -> Iterator[Joined]:
+    """Cut a block into pieces of whole rows, and make the rows of their ratings; raises as `join_rows` does.
+
+    Parameters
+    ----------
+    block
+        Ratings that name rows of both other sides.
+    first, second, rank
+        Factor rows of the sides of `indices` and of `thirds`, shape (rows, stride); number of factors.
+    piece_ratings
+        Ratings of a piece at most, but for one of a single row.
+    """
+    assert block.thirds is not None, "there is a third side"
+    start = 0
+    while start < block.n_rows:
+        fitting = int(np.searchsorted(block.indptr, block.indptr[start] + piece_ratings, side="right")) - 1
+        stop = min(max(fitting, start + 1), block.n_rows)
+        here = slice(int(block.indptr[start]), int(block.indptr[stop]))
+        piece = RatingsBlock(
+            block.start + start,
+            block.indptr[start : stop + 1] - block.indptr[start],
+            np.arange(here.stop - here.start, dtype=np.int32),
+            block.values[here],
+            block.scale,
+            None if block.weights is None else block.weights[here],
+        )
+        yield Joined(piece, join_rows(block.indices[here], block.thirds[here], first, second, rank))
+        start = stop

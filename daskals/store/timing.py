@@ -1,0 +1,232 @@
+"""When ratings were made, as rows of a third side: the days, weeks or months of training, each a bin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from daskals.errors import DataError
+from daskals.store.reader import RatingsStore, open_store
+from daskals.store.splits import Split
+from daskals.store.weighing import Weighing
+from daskals.types import TRAIN, Float32, Int32, Int64, RatingsBlock, Side, UInt8
+
+Unit: TypeAlias = Literal["day", "week", "month"]
+UNITS: tuple[Unit, ...] = ("day", "week", "month")
+
+MOST_BINS = 20_000
+"""Bins of a third side at most, 55 years of days: each has factors of its own, in every sample."""
+
+DAY_SECONDS = 86_400
+_RATINGS_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Timing:
+    """The bins that training ratings fall into. Small: it travels with every block.
+
+    Attributes
+    ----------
+    unit
+        What a bin is; weeks begin on Mondays, all in UTC.
+    bins
+        Those with training ratings, int64, shape (bins,), ascending: days, weeks or months since 1970.
+    counts
+        Training ratings of each, int64, shape (bins,).
+    """
+
+    unit: Unit
+    bins: Int64
+    counts: Int64
+
+    def rows_of(self, seconds: Int64) -> Int32:
+        """Return the row of each time in seconds since 1970, int32, (times,); the number of bins for none."""
+        wanted = bin_numbers(seconds, self.unit)
+        places = np.minimum(np.searchsorted(self.bins, wanted), len(self.bins) - 1)
+        return np.where(self.bins[places] == wanted, places, len(self.bins)).astype(np.int32)
+
+
+class FoundTiming(NamedTuple):
+    """The third side of a split's ratings, None where there is none to speak of, and what is to be told."""
+
+    timing: Timing | None
+    note: str | None
+
+
+class _Piece(NamedTuple):
+    """Training ratings, some of a side's: their places among all of it, and their times in seconds."""
+
+    places: Int64
+    seconds: Int64
+
+
+def bin_numbers(seconds: Int64, unit: Unit) -> Int64:
+    """Return the day, week or month since 1970 of times in seconds since then, of their shape (times,)."""
+    days = seconds // DAY_SECONDS
+    if unit == "week":
+        return np.asarray((days + 3) // 7)  # 1970 began on a Thursday
+    if unit == "month":
+        return days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    return np.asarray(days)
+
+
+def first_day(number: int, unit: Unit) -> date:
+    """Return the day that a bin begins with."""
+    if unit == "month":
+        return date(1970 + number // 12, number % 12 + 1, 1)
+    days = number if unit == "day" else 7 * number - 3
+    return datetime.fromtimestamp(days * DAY_SECONDS, UTC).date()
+
+
+def timing_of(store: RatingsStore, split: Split, unit: Unit) -> FoundTiming:
+    """Find the bins of the training ratings.
+
+    Days that are more than `MOST_BINS` become weeks, and those months.
+
+    Parameters
+    ----------
+    store, split
+        The ratings, and which of them train.
+    unit
+        What a bin shall be.
+
+    Raises
+    ------
+    DataError
+        If the ratings have no timestamps, or are spread over too many months.
+    """
+    if not store.has_timestamps:
+        raise DataError(
+            "the ratings have no timestamps",
+            where=f"--time-bins={unit}",
+            expected="a timestamp for every rating",
+            remedy="Name the timestamp column with --columns, or leave --time-bins out",
+        )
+    days, counts = _training_days(store, split)
+    if len(days) == 1:
+        return FoundTiming(
+            None,
+            f"all training ratings were made on {first_day(int(days[0]), 'day')}: there is no third side",
+        )
+    asked = unit
+    for unit in UNITS[UNITS.index(asked) :]:
+        numbers, of_days = np.unique(bin_numbers(days * DAY_SECONDS, unit), return_inverse=True)
+        if len(numbers) > MOST_BINS:
+            continue
+        if len(numbers) == 1:
+            first = first_day(int(numbers[0]), unit)
+            told = f"all training ratings were made in the {unit} of {first}: there is no third side"
+            return FoundTiming(None, told)
+        totals = np.bincount(of_days, counts, len(numbers)).astype(np.int64)
+        note = None if unit == asked else _coarser(asked, unit, days, len(numbers))
+        return FoundTiming(Timing(unit, numbers, totals), note)
+    raise DataError(
+        f"training ratings of {len(numbers):,} months, from {first_day(int(days[0]), 'day')} on",
+        where=f"--time-bins={asked}",
+        expected=f"at most {MOST_BINS:,}",
+        remedy="Look whether the timestamps are what they seem, or leave --time-bins out",
+    )
+
+
+def _coarser(asked: Unit, taken: Unit, days: Int64, n_bins: int) -> str:
+    first, last = (first_day(int(day), "day") for day in days[[0, -1]])
+    return (
+        f"training ratings of more than {MOST_BINS:,} {asked}s, from {first} to {last}: "
+        f"--time-bins={taken} is taken, {n_bins:,} of them"
+    )
+
+
+def _training_days(store: RatingsStore, split: Split) -> tuple[Int64, Int64]:
+    """Return the days with training ratings, ascending, and how many each has, both of shape (days,)."""
+    days, counts = np.empty(0, np.int64), np.empty(0, np.int64)
+    for piece in _training(store, split):
+        own, n = np.unique(piece.seconds // DAY_SECONDS, return_counts=True)
+        both = np.concatenate([days, own])
+        days, places = np.unique(both, return_inverse=True)
+        counts = np.bincount(places, np.concatenate([counts, n]), len(days)).astype(np.int64)
+    return days, counts
+
+
+def part_seconds(store: RatingsStore, split: Split, side: Side, rows: tuple[int, int], part: int) -> Int64:
+    """Return when the ratings of one part were made, in seconds since 1970, int64, shape (ratings,).
+
+    They are in the order of the part's block.
+
+    Parameters
+    ----------
+    store, split
+        The ratings, and their parts.
+    side, rows, part
+        Whose rows, and which; TRAIN, VALIDATION or TEST.
+    """
+    starts = store.read_starts(side, *rows)
+    first, last = int(starts[0]), int(starts[-1])
+    own = split.parts(side, first, last) == part
+    return np.asarray(store.read_column(side, "timestamps", first, last)[own])
+
+
+def load_time_block(
+    store_path: str, rows: tuple[int, int], split_key: str, timing: Timing, weighing: Weighing | None
+) -> RatingsBlock:
+    """Read the training ratings of bins [start, stop), those of a bin by user, then by item.
+
+    `indices` are users, `thirds` items.
+
+    Parameters
+    ----------
+    store_path, rows
+        Where the ratings are; range of bins.
+    split_key, timing
+        Which ratings train; all bins.
+    weighing
+        What ratings count; None where each counts once.
+    """
+    store = open_store(store_path)
+    start, stop = rows
+    ends = store.indptr("user")
+    found: list[tuple[Int32, Int32, Int32, UInt8 | Float32, Float32]] = []
+    for piece in _training(store, Split(store, split_key)):
+        bins = timing.rows_of(piece.seconds)
+        here = (bins >= start) & (bins < stop)
+        places = piece.places[here]
+        if not len(places):
+            continue
+        first, last = int(places[0]), int(places[-1]) + 1
+        within = places - first
+        weights = np.empty(0, np.float32)
+        if weighing is not None:
+            weights = weighing.read(store, "user", first, last)[within]
+        found.append(
+            (
+                bins[here],
+                (np.searchsorted(ends, places, side="right") - 1).astype(np.int32),
+                store.read_column("user", "indices", first, last)[within],
+                store.read_column("user", "values", first, last)[within],
+                weights,
+            )
+        )
+    bins, users, items, values, weights = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.argsort(bins, kind="stable")
+    indptr = np.zeros(stop - start + 1, np.int64)
+    np.cumsum(np.bincount(bins - start, minlength=stop - start), out=indptr[1:])
+    return RatingsBlock(
+        start,
+        indptr,
+        users[order],
+        values[order],
+        store.scale,
+        None if weighing is None else weights[order],
+        items[order],
+    )
+
+
+def _training(store: RatingsStore, split: Split) -> Iterator[_Piece]:
+    """Go through the training ratings in the users' order."""
+    for start in range(0, store.n_ratings, _RATINGS_AT_ONCE):
+        stop = min(start + _RATINGS_AT_ONCE, store.n_ratings)
+        kept = np.flatnonzero(split.parts("user", start, stop) == TRAIN)
+        yield _Piece(start + kept, store.read_column("user", "timestamps", start, stop)[kept])

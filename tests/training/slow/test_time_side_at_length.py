@@ -1,0 +1,87 @@
+"""The third side at length: Geweke's test, conditionals that are wrong on purpose, and a planted drift."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from daskals.config import TrainConfig
+from daskals.fitting.fit import fit
+from daskals.training.gibbs import rows as block_draws
+from daskals.training.gibbs import sweep
+from tests.cases.geweke_three import scores_of_three_sides
+
+DAY = 86_400
+
+
+def test_geweke_of_three_sides_long():
+    scores = scores_of_three_sides(20_000, 40)
+    assert np.all(np.abs(scores) < 4.0), scores
+
+
+def test_geweke_notices_a_third_side_without_its_product(monkeypatch):
+    right = block_draws.joined_pieces
+
+    def without_product(block, first, second, rank):
+        for piece, other in right(block, first, second, rank):
+            wrong = other.copy()
+            start = int(piece.start - block.start)
+            here = slice(block.indptr[start], block.indptr[start + piece.n_rows])
+            wrong[:, rank + 1] = first[block.indices[here], rank + 1] + second[block.thirds[here], rank + 1]
+            yield piece, wrong
+
+    monkeypatch.setattr(block_draws, "joined_pieces", without_product)
+    assert np.max(np.abs(scores_of_three_sides(3000, 20))) > 5.0
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.6])
+def test_geweke_notices_a_prior_of_another_width(monkeypatch, factor):
+    right = sweep.draw_side_prior
+
+    def wrong(draws, moments, prior, hyperprior, gram):
+        drawn = right(draws, moments, prior, hyperprior, gram)
+        return drawn._replace(precision=factor * drawn.precision)
+
+    monkeypatch.setattr(sweep, "draw_side_prior", wrong)
+    assert np.max(np.abs(scores_of_three_sides(3000, 20))) > 5.0
+
+
+def drifting(days: int, wave: float, drift: float) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Return ratings of moving tastes, the level of each day, and each rating without its noise."""
+    rng = np.random.default_rng(3)
+    n_users, n_items = 300, 200
+    users, items = np.nonzero(rng.random((n_users, n_items)) < 0.35)
+    times = rng.integers(0, days, len(users))
+    season = wave * np.sin(2 * np.pi * np.arange(days) / 60) + wave * np.cumsum(rng.normal(size=days)) / 4
+    factors = [0.5 * rng.normal(size=(n, 2)) for n in (n_users, n_items)]
+    factors.append(drift * np.cumsum(rng.normal(size=(days, 2)), axis=0) / np.sqrt(days))
+    p, q, d = (own[rows] for own, rows in zip(factors, (users, items, times), strict=True))
+    fit = 3.5 + season[times] + 0.4 * rng.normal(size=n_users)[users] + 0.4 * rng.normal(size=n_items)[items]
+    fit += np.sum(p * q + p * d + q * d, axis=1)
+    ratings = (fit + 0.5 * rng.normal(size=len(users))).astype(np.float32)
+    frame = pd.DataFrame({"user": users, "item": items, "rating": ratings, "timestamp": DAY * times})
+    return frame, season, fit
+
+
+LONG = {"model": "bayes", "rank": 4, "test_fraction": 0.2, "sweeps": 150, "burn_in": 50, "order": "rating"}
+
+
+def test_planted_drift_is_recovered(client):
+    frame, season, _ = drifting(120, 0.3, 0.6)
+    model = fit(frame, TrainConfig.parse({**LONG, "time_bins": "day"}), client)
+    found = model.samples.moved(-1).times[:-1, :, -1].mean(axis=1)
+    assert np.corrcoef(found, season)[0, 1] >= 0.95
+    # an oracle that knows all but the noise has 0.5
+    assert model.report["test_rmse"] <= 1.04 * 0.5
+    still = fit(frame, TrainConfig.parse(LONG), client)
+    assert model.report["test_rmse"] < 0.9 * still.report["test_rmse"]
+
+
+def test_without_drift_time_costs_little(client):
+    frame = drifting(120, 0.0, 0.0)[0]
+    errors = [
+        fit(frame, TrainConfig.parse({**LONG, "time_bins": bins}), client).report["test_rmse"]
+        for bins in ("none", "day")
+    ]
+    assert errors[1] <= 1.003 * errors[0]
