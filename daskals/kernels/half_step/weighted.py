@@ -119,6 +119,29 @@ def weighted_squares(block: BlockInput, roots: Float32, row: int, x: Float64) ->
 
 
 @exact_jit
+def add_packed(shared: Float32, matrix: Float64) -> None:
+    """Add A, packed as a `WeightedInput` has it, to the lower triangle of a matrix, float64, shape (n, n)."""
+    row, column = 0, 0
+    for entry in range(len(shared)):
+        matrix[row, column] += shared[entry]
+        column += 1
+        if column > row:
+            row, column = row + 1, 0
+
+
+@exact_jit
+def shared_product(shared: Float32, x: Float64) -> float:
+    """Return pᵀAp, A packed as a `WeightedInput` has it and p the first numbers of x, float64; 0 for none."""
+    total, row, column = 0.0, 0, 0
+    for entry in range(len(shared)):
+        total += (1.0 if row == column else 2.0) * x[row] * x[column] * shared[entry]
+        column += 1
+        if column > row:
+            row, column = row + 1, 0
+    return total
+
+
+@exact_jit
 def _solve_plainly(block: BlockInput, weighted: WeightedInput, output: BlockOutput, size: int) -> None:
     """Solve rows one by one for `size` unknowns; the plain twin of `half_step.weighted_batches`."""
     rank, shared = block.rank, weighted.shared
@@ -205,16 +228,10 @@ def solve_weighted(
         If a row holds an index out of range, its equations are not positive definite, or its solution is
         not finite.
     """
-    check_weighting(block, weighting, rank)
+    weighted = pack_weighting(block, weighting, rank)
     given = make_input(block, other, rank, mean, ridge)
     if prior is not None:
         given = given._replace(priors=frozen(prior, np.float32))
-    shared = np.empty(0) if weighting.shared is None else weighting.shared[np.tril_indices(rank)]
-    weighted = WeightedInput(
-        frozen(np.sqrt(weighting.weights), np.float32),
-        frozen(weighting.counts, np.float64),
-        frozen(shared, np.float32),
-    )
     output = make_output(given)
     if PLAIN:
         with np.errstate(all="ignore"):  # what is not finite is found by status, as in compiled code
@@ -224,6 +241,17 @@ def solve_weighted(
     raise_first(output.status, block.start)
     sse, penalty = np.add.accumulate(output.stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
     return output.rows, BlockStats(float(sse), float(penalty))
+
+
+def pack_weighting(block: RatingsBlock, weighting: Weighting, rank: int) -> WeightedInput:
+    """Return what weighs a block as kernels take it; raise DataError if it does not fit it."""
+    check_weighting(block, weighting, rank)
+    shared = np.empty(0) if weighting.shared is None else weighting.shared[np.tril_indices(rank)]
+    return WeightedInput(
+        frozen(np.sqrt(weighting.weights), np.float32),
+        frozen(weighting.counts, np.float64),
+        frozen(shared, np.float32),
+    )
 
 
 def check_weighting(block: RatingsBlock, weighting: Weighting, rank: int) -> None:

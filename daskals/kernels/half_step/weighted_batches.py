@@ -102,8 +102,18 @@ def _form_systems(work: Workspace, shared: Float32, size: int, rank: int) -> Non
 
 
 @exact_jit
-def _add_shared(shared: Float32, x: Float32, rank: int, sums: Float64, products: Float64) -> None:
-    """Write xᵀAx of every lane's factors into `products`."""
+def shared_products(shared: Float32, x: Float32, rank: int, sums: Float64, products: Float64) -> None:
+    """Write xᵀAx of every lane's factors into `products`.
+
+    Parameters
+    ----------
+    shared, rank
+        A, packed, float32, of this rank; empty for none.
+    x
+        Factors and bias of the batch's rows, float32, shape ((rank + 1)·LANES,).
+    sums, products
+        float64, shape (LANES,): scratch memory, and what receives the products.
+    """
     for lane in range(LANES):
         products[lane] = 0.0
     if len(shared) == 0:
@@ -240,7 +250,7 @@ def weighted_solver(rank: int, *, biased: bool) -> Callable[[BlockInput, Weighte
             solve_interleaved(work.systems, work.x, work.positive, size)
             fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, unknowns)
             _finish(block, roots, work, fit, first, count, output)
-            _add_shared(shared, work.x, rank, sums, products)
+            shared_products(shared, work.x, rank, sums, products)
             for lane in range(count):
                 if block.indptr[first + lane + 1] > block.indptr[first + lane]:
                     output.stats[first + lane, 0] += products[lane]

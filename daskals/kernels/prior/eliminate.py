@@ -5,6 +5,9 @@ the row minimises Σ(y − xᵀz)² + (x − m)ᵀT(x − m) at x = x⁰ + (S + 
 minimum is J⁰ − 2mᵀTx⁰ + mᵀAm with A = T(S + T)⁻¹S and J⁰ = Σy² − vᵀx⁰. Summed over the rows, with η'‖W‖²
 added, it is quadratic in W alone: (Σ ffᵀ ⊗ A + η'I) vec W = Σ f ⊗ Tx⁰. Everything is relative to λ.
 
+Implicit feedback has a matrix that all rows share, S = Σ w·qqᵀ + A, and no bias: its weight in T is 0, so
+that it is 0 and takes no part. Rows without observations answer for A as well, and count as the others do.
+
 `eliminate_rows` builds each row's Gram matrix once and keeps x⁰, J⁰ and (S + T)⁻¹; of rows with few ratings
 it keeps less, their whitened ratings (`prior.whiten`). `prior.fill` finishes.
 """
@@ -13,12 +16,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from daskals.errors import DataError
 from daskals.kernels.half_step.batch import LANES
 from daskals.kernels.half_step.block import BlockInput, frozen, make_input, make_output
 from daskals.kernels.half_step.plain import factorise, row_gram
 from daskals.kernels.half_step.status import BAD_PIVOT, NOT_FINITE, OK, raise_first
-from daskals.kernels.half_step.weighted import weighted_gram, weights_of
+from daskals.kernels.half_step.weighted import (
+    Weighting,
+    add_packed,
+    pack_weighting,
+    weighted_gram,
+    weights_of,
+)
+from daskals.kernels.half_step.weighted_batches import WeightedInput
 from daskals.kernels.prior.eliminate_batches import elimination_kernel
+from daskals.kernels.prior.eliminate_unbiased import unbiased_elimination
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.whiten import most_whitened, whiten_plain
 from daskals.kernels.prior.whiten_batches import whitening_kernel
@@ -62,9 +74,19 @@ def _invert_row(root: Float64, v: Float64, x0: Float32, inverse: Float32) -> flo
 
 
 @exact_jit
-def _eliminate(block: BlockInput, roots: Float32, result: Eliminated, status: Int64) -> None:
+def _share_without_bias(gram: Float64, v: Float64, shared: Float32) -> None:
+    """Add the matrix that all rows share, and hold the bias at 0, on its own."""
+    last = len(v) - 1
+    add_packed(shared, gram)
+    gram[last, :last] = 0.0
+    gram[last, last] = 1.0
+    v[last] = 0.0
+
+
+@exact_jit
+def _eliminate(block: BlockInput, given: WeightedInput, result: Eliminated, status: Int64) -> None:
     """Eliminate rows one by one; the plain twin of `prior.eliminate_batches`."""
-    size = block.rank + 1
+    size, roots, shared = block.rank + 1, given.roots, given.shared
     gram = np.empty((size + 1, size + 1))
     v = np.empty(size)
     for place in range(len(result.order)):
@@ -77,6 +99,8 @@ def _eliminate(block: BlockInput, roots: Float32, result: Eliminated, status: In
             v[k] = gram[size, k]
             gram[k, k] += result.weights[row, 0 if k < size - 1 else 1]
         squares = gram[size, size]
+        if len(shared) > 0:
+            _share_without_bias(gram[:size, :size], v, shared)
         if status[row] == OK and not factorise(gram[:size, :size]):
             status[row] = BAD_PIVOT if np.isfinite(squares) else NOT_FINITE
         if status[row] != OK:
@@ -89,7 +113,13 @@ def _eliminate(block: BlockInput, roots: Float32, result: Eliminated, status: In
 
 
 def eliminate_rows(
-    block: RatingsBlock, other: FactorRows, *, rank: int, mean: float, ridge: Ridge
+    block: RatingsBlock,
+    other: FactorRows,
+    *,
+    rank: int,
+    mean: float,
+    ridge: Ridge,
+    weighting: Weighting | None = None,
 ) -> Eliminated:
     """Solve every row of a block for a prior mean of zero, keeping what another needs.
 
@@ -101,11 +131,14 @@ def eliminate_rows(
         Number of factors; the global mean μ.
     ridge
         Regularisation of this side.
+    weighting
+        Of implicit feedback, without a bias: what its observations weigh and all rows share. Rows without
+        observations then count as well.
 
     Raises
     ------
     DataError
-        If the factor rows are not of this rank.
+        If the factor rows are not of this rank, or what weighs them does not fit or has a bias.
     RowError
         If a row's equations are not positive definite, or it holds an index or rating that is none.
 
@@ -114,6 +147,8 @@ def eliminate_rows(
     About twice the operations of a plain solve beside the Gram, n·K²/2 + K³/2 a row; about n²K for rows with
     few ratings.
     """
+    if weighting is not None:
+        return _eliminate_unbiased(block, other, weighting, rank, ridge)
     given = make_input(block, other, rank, mean, ridge)
     counts = np.diff(given.indptr)
     weights, weighted = weights_of(block), block.weights is not None
@@ -125,12 +160,34 @@ def eliminate_rows(
     if PLAIN:
         strengths = block.row_weights**ridge.exponent * (counts > 0)
         result.weights[:] = strengths[:, None] * np.array([ridge.factors, ridge.bias])
-        _eliminate(given, weights.roots, result, output.status)
+        _eliminate(given, weights, result, output.status)
         whiten_plain(given, result, output.status)
     else:
         ordered = given._replace(order=frozen(order, np.int64))
         elimination_kernel(rank, weighted=weighted)(ordered, weights, output, result)
         whitening_kernel(rank)(given, few, result, output.status)
+    raise_first(output.status, block.start)
+    return result
+
+
+def _eliminate_unbiased(
+    block: RatingsBlock, other: FactorRows, weighting: Weighting, rank: int, ridge: Ridge
+) -> Eliminated:
+    """Eliminate all rows of a block of implicit feedback; `eliminate_rows` tells of it."""
+    if weighting.biased or weighting.shared is None:
+        raise DataError(
+            "a weighting with a bias, or with nothing shared", expected="that of implicit feedback"
+        )
+    given, weights = make_input(block, other, rank, 0.0, ridge), pack_weighting(block, weighting, rank)
+    order, nothing = np.arange(block.n_rows), np.empty(0, np.int64)
+    result = _make_room(block, rank, order, nothing, nothing)
+    output = make_output(given, solved=False)
+    if PLAIN:
+        result.weights[:, 0] = weights.counts**ridge.exponent * ridge.factors
+        _eliminate(given, weights, result, output.status)
+    else:
+        ordered = given._replace(order=frozen(order, np.int64))
+        unbiased_elimination(rank)(ordered, weights, output, result)
     raise_first(output.status, block.start)
     return result
 

@@ -37,8 +37,8 @@ from daskals.types import Float32, Int64
 
 
 @exact_jit
-def _ridge_systems(work: Workspace, size: int) -> None:
-    """Form S + T and v, and set the prior means to zero."""
+def ridge_systems(work: Workspace, size: int) -> None:
+    """Form S + T and v for `size` unknowns, and set the prior means to zero."""
     copy_systems(work)
     for k in range(size):
         diagonal = (k * (k + 1) // 2 + k) * LANES
@@ -102,7 +102,7 @@ def elimination_kernel(
             else:
                 sum_batch(unowned(block), work, first, count, unowned(output))
                 weight_lanes(block, first, count, work.weights)
-            _ridge_systems(work, size)
+            ridge_systems(work, size)
             solve_interleaved(work.systems, work.x, work.positive, size)
             fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, size)
             inverse = result.inverse[first // LANES]

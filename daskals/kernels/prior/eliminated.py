@@ -15,7 +15,8 @@ class Eliminated(NamedTuple):
     start
         Index of the first row on its side.
     weights
-        float64, shape (rows, 2): T of factors and of the bias; zero for rows without ratings.
+        float64, shape (rows, 2): T of factors and of the bias; zero for rows that do not count, without
+        ratings, and for the bias where rows have none.
     order
         int64: the rows that are solved, from 0 in this block, in their order among the inverses.
     inverse

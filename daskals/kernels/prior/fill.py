@@ -11,7 +11,14 @@ from daskals.kernels.half_step.batch import DIRECT_BELOW, LANES
 from daskals.kernels.half_step.block import BlockInput, make_input
 from daskals.kernels.half_step.inverse import multiply_interleaved
 from daskals.kernels.half_step.plain import direct_sse
-from daskals.kernels.half_step.weighted import weighted_squares, weights_of
+from daskals.kernels.half_step.weighted import (
+    Weighting,
+    pack_weighting,
+    shared_product,
+    weighted_squares,
+    weights_of,
+)
+from daskals.kernels.half_step.weighted_batches import WeightedInput
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows, kinds_times
 from daskals.kernels.prior.whitened_product import product_floats, whitened_product
@@ -137,13 +144,13 @@ def _filling_whitened(rank: int) -> Callable[[Eliminated, Float64, Int64, Factor
 
 @exact_jit
 def _finish(
-    block: BlockInput, roots: Float32, means: Float64, places: Int64, solved: FactorRows, stats: Float64
+    block: BlockInput, given: WeightedInput, means: Float64, places: Int64, solved: FactorRows, stats: Float64
 ) -> None:
-    """Set rows without ratings to their prior mean, and turn the others' objectives into SSEs."""
-    size = means.shape[1]
+    """Set rows that did not count to their prior mean, and turn the others' objectives into SSEs."""
+    size, roots, shared = means.shape[1], given.roots, given.shared
     x = np.empty(size)
     for row in range(len(solved)):
-        if block.indptr[row + 1] == block.indptr[row]:
+        if block.indptr[row + 1] == block.indptr[row] and len(shared) == 0:
             _keep(means[places[row]], solved[row])
             continue
         total = stats[row, 0]
@@ -152,8 +159,8 @@ def _finish(
             for a in range(size - 1):
                 x[a] = solved[row, a]
             x[size - 1] = solved[row, size]
-            if len(roots) > 0:
-                stats[row, 0] = weighted_squares(block, roots, row, x)
+            if len(roots) + len(shared) > 0:
+                stats[row, 0] = weighted_squares(block, roots, row, x) + shared_product(shared, x)
             else:
                 stats[row, 0] = direct_sse(block, row, x)
 
@@ -167,6 +174,7 @@ def fill_rows(
     *,
     rank: int,
     mean: float,
+    weighting: Weighting | None = None,
 ) -> tuple[FactorRows, BlockStats]:
     """Move the rows of a block from a prior mean of zero to F·W.
 
@@ -182,11 +190,13 @@ def fill_rows(
         Factor rows of the other side, shape (rows, stride).
     rank, mean
         Number of factors; the global mean μ.
+    weighting
+        Of implicit feedback, as `eliminate_rows` took it.
 
     Returns
     -------
-    The block's factor rows, shape (rows, stride), rows without ratings at their prior mean, and what
-    they add to the objective.
+    The block's factor rows, shape (rows, stride), rows that did not count at their prior mean, and what
+    they add to the objective; of implicit feedback its `sse` holds Σ w(y − xᵀz)² + Σ pᵀAp over all rows.
     """
     solved = empty_rows(block.n_rows, rank)
     stats = np.zeros((block.n_rows, 2))
@@ -194,6 +204,7 @@ def fill_rows(
     _fill_solved(eliminated, means, places, solved, stats)
     _filling_whitened(rank)(eliminated, means, places, solved, stats)
     given = make_input(block, other, rank, mean, Ridge(0.0, 0.0))
-    _finish(given, weights_of(block).roots, means, places, solved, stats)
+    weighs = weights_of(block) if weighting is None else pack_weighting(block, weighting, rank)
+    _finish(given, weighs, means, places, solved, stats)
     sse, penalty = np.add.accumulate(stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
     return solved, BlockStats(float(sse), float(penalty))
