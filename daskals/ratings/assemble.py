@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daskals.errors import DataError
@@ -96,6 +97,8 @@ def assemble(
     _require_some(users, items, raw, dropped, least)
     user_ids = as_integers_if_all(users.ids)
     item_ids = as_integers_if_all(items.ids)
+    for side, ids in (("user", user_ids), ("item", item_ids)):
+        _note_two_forms(ids, side, raw)
     _require_listed(item_ids, catalogue, raw)
     aligned = align_catalogue(item_ids, user_ids, catalogue)
     return RatingsTable(
@@ -115,6 +118,20 @@ def assemble(
         first_later=first_later,
         weights=_telling(rows.weights, raw),
     )
+
+
+def _note_two_forms(ids: pa.Array, side: str, raw: RawRatings) -> None:
+    """Say so where a number is two ids, as `7` and `7.0`: one program wrote whole numbers, another floats."""
+    if pa.types.is_integer(ids.type):
+        return
+    floats = ids.filter(pc.match_substring_regex(ids, r"^-?[0-9]+\.0$"))
+    plain = pc.replace_substring_regex(floats, r"\.0$", "")
+    both = plain.filter(pc.is_in(plain, value_set=ids))
+    if len(both):
+        LOGGER.warning(
+            "%s: %d numbers are two %ss each, such as '%s' and '%s.0'; write ids in one way to make them one",
+            raw.origin.name, len(both), side, both[0], both[0],
+        )  # fmt: skip
 
 
 def _telling(weights: Float32 | None, raw: RawRatings) -> Float32 | None:

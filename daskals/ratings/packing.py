@@ -62,7 +62,8 @@ def open_stream(path: Path, *, one_blank: bool = False) -> Any:
     Parameters
     ----------
     path
-        The file: plain, compressed with gzip, bz2, xz or zstd, or a zip archive of one file.
+        The file: plain, compressed with gzip, bz2, xz or zstd, or a zip archive of one file beside those
+        whose names begin with `_` or `.`.
     one_blank
         Make one blank of many, and none at the ends of lines; the file is then in memory as a whole.
 
@@ -93,7 +94,7 @@ def _unpacked_xz(path: Path) -> Any:
 
 def _only_member(path: Path) -> Any:
     archive = zipfile.ZipFile(path)
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    members = [member for member in archive.infolist() if not member.is_dir() and _is_data(member.filename)]
     if len(members) != 1:
         raise DataError(
             f"an archive of {len(members)} files",
@@ -102,6 +103,11 @@ def _only_member(path: Path) -> Any:
             remedy="Unpack it, and name the folder",
         )
     return archive.open(members[0])
+
+
+def _is_data(name: str) -> bool:
+    """Tell data from what begins with a mark, as in folders: a Mac puts `__MACOSX/._NAME` beside NAME."""
+    return not any(part.startswith(("_", ".")) for part in name.split("/"))
 
 
 def unreadable(path: Path, error: BaseException | str) -> DataError:

@@ -242,7 +242,24 @@ def test_a_damaged_matrix(tmp_path):
         read_ratings(tmp_path / "m.mtx")
 
 
+def test_what_a_mac_adds_to_an_archive_is_no_data(tmp_path):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("mine/r.csv", text(","))
+        archive.writestr("__MACOSX/mine/._r.csv", b"\0\5\x16\7")
+        archive.writestr("mine/.DS_Store", b"\0")
+    assert_is_the_example(read_ratings(write(tmp_path / "r.zip", made.getvalue())))
+
+
 # --- ids and the catalogue ---------------------------------------------------------------------------------
+
+
+def test_a_number_that_is_two_ids_is_said(tmp_path, caplog):
+    path = write(tmp_path / "r.csv", "user,item,rating\n7.0,x1,4\n7,x2,3\n8,x1.0,3\n")
+    assert read_ratings(path).user_ids.to_pylist() == ["7.0", "7", "8"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: 1 numbers are two users each, such as '7' and '7.0'; write ids in one way to make them one"
+    ]
 
 
 def test_whole_floats__are_integers_where_all_are(tmp_path):
