@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
 
 from daskals.model.fitted import Model
 from daskals.registry.registry import CHAMPION, Registry
@@ -21,25 +25,33 @@ from tests.conftest import ROOT
 USERS = (1, 2, 3, 4)
 
 
-def test_no_request_fails_while_a_version_is_published(folder: Path, tmp_path: Path) -> None:
-    registry = Registry(tmp_path / "registry")
-    first = publish_run(registry, folder, name="first", aliases=[CHAMPION])
-    model = Model.load(folder)
-    replace(model, mean=model.mean + 0.1).save(tmp_path / "other")
+@contextmanager
+def serving(model: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """Run the service until the block ends; give its process, the version it serves, and its address."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.serve", str(tmp_path / "registry"), "--port", "0"],
+        [sys.executable, "-m", "jobs.serve", str(model), "--port", "0"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert process.stdout is not None
         told = process.stdout.readline()
-        assert told.startswith(f"serving {first.id} at http://127.0.0.1:"), process.communicate()[1]
-        address = told.split()[3].rstrip(",")
+        assert told.startswith("serving "), process.communicate()[1]
+        yield process, told.split()[1], told.split()[3].rstrip(",")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_no_request_fails_while_a_version_is_published(folder: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    first = publish_run(registry, folder, name="first", aliases=[CHAMPION])
+    model = Model.load(folder)
+    replace(model, mean=model.mean + 0.1).save(tmp_path / "other")
+    with serving(tmp_path / "registry") as (process, served, address):
+        assert (served, address.startswith("http://127.0.0.1:")) == (first.id, True)
         versions = asyncio.run(ask_until_another(address, tmp_path, registry))
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
     assert (process.returncode, out) == (0, "stopped\n")
     second = registry.resolve(CHAMPION)
     assert second != first.id
@@ -70,3 +82,19 @@ async def ask_until_another(address: str, folder: Path, registry: Registry) -> l
         )
         await asyncio.gather(publish, *(ask(client, user) for user in USERS))
     return versions
+
+
+def test_a_second_signal_ends_the_service_at_once(folder: Path) -> None:
+    """The first one waits for a request that is under way: here one whose body never comes."""
+    with serving(folder) as (process, _, address):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as asking:
+            asking.sendall(b"POST /v1/recommend HTTP/1.1\r\nhost: here\r\ncontent-length: 9\r\n\r\n")
+            httpx.get(f"{address}/health").raise_for_status()  # what was sent before it has been read
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(2)
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert errors.splitlines()[-1] == "interrupted again: ended at once"
