@@ -26,9 +26,12 @@ from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, ReadConfig, TrainConfig
 from daskals.errors import ConfigError
 from daskals.fitting.fit import fit
-from daskals.ingest import open_ratings, read_table
+from daskals.ingest import RatingsSource, open_ratings, read_table
 from daskals.ratings.table import RatingsTable
 from daskals.store.reader import RatingsStore
+
+NAMED = ("synthetic-1m",)
+"""Sets that are there by their names."""
 
 N_FEW_USERS = 100
 BY_TIME = "last-fifth"
@@ -126,7 +129,7 @@ def measured_before(path: Path, config: TrainConfig) -> dict[str, Regret]:
 
 def set_names(data: str | Path | None) -> list[str]:
     """Return the names of all sets: the planted ones and, with `data`, what real ratings become."""
-    return [*PLANTED, *(_VARIANTS if data is not None else ())]
+    return [*PLANTED, *NAMED, *(_VARIANTS if data is not None else ())]
 
 
 def measure_defaults(
@@ -172,18 +175,25 @@ def measure_defaults(
             if name in before and keep == "rows":
                 yield before[name]
                 continue
-            if name in PLANTED:
-                planted = PLANTED[name]()
-                frame, catalogue = planted.frame, planted.catalogue
-            else:
-                assert real is not None
-                frame, catalogue = _VARIANTS[name](real[0]), real[1]
             update = {"split": "time"} if name == BY_TIME else {}
-            with open_ratings(frame, ReadConfig(), catalogue) as store:
+            with open_ratings(*_source_of(name, real)) as store:
                 others = before[name].alternatives if name in before else None
                 found = _measure(cluster, store, name, config.model_copy(update=update), tell, others)
             tell(found.sentence)
             yield found
+
+
+def _source_of(
+    name: str, real: tuple[pd.DataFrame, pd.DataFrame | None] | None
+) -> tuple[RatingsSource, ReadConfig, pd.DataFrame | None]:
+    """Return what `open_ratings` is to open for a set."""
+    if name in NAMED:
+        return name, ReadConfig(), None
+    if name in PLANTED:
+        planted = PLANTED[name]()
+        return planted.frame, ReadConfig(), planted.catalogue
+    assert real is not None
+    return _VARIANTS[name](real[0]), ReadConfig(), real[1]
 
 
 def _measure(

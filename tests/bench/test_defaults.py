@@ -52,6 +52,7 @@ def test_regret_is_against_the_best_alternative():
 def short(monkeypatch):
     """One tiny set, and grids that take no time."""
     monkeypatch.setattr(defaults, "PLANTED", {"tiny": tiny})
+    monkeypatch.setattr(defaults, "NAMED", ())
     monkeypatch.setattr(tuned, "BIAS_RIDGES", (2.0, 8.0))
     monkeypatch.setattr(tuned, "FACTOR_RIDGES", (14.0,))
     monkeypatch.setattr(tuned, "EXPONENTS", (0.5,))
@@ -114,5 +115,5 @@ def test_command__refuses_a_set_that_is_not_there(tmp_path):
     assert result.exit_code == 1
     assert "--only: found films; expected of very-short-users" in result.stderr
     assert "with --data also real" in result.stderr
-    assert set_names(None) == list(PLANTED)
+    assert set_names(None) == [*PLANTED, "synthetic-1m"]
     assert set_names("folder")[-4:] == ["times-0.2", "times-20", "thumbs", "ranks"]
