@@ -16,7 +16,7 @@ import numpy as np
 from daskals.kernels.scoring.samples import collect, project
 from daskals.kernels.toolkit.dense import product, solve_positive, symmetric_eigen
 from daskals.kernels.toolkit.layout import pack_rows
-from daskals.model.samples import Samples, rounded
+from daskals.model.samples import Samples, rounded_in
 from daskals.model.times import TimeRows, move
 from daskals.store.timing import Timing
 from daskals.training.gibbs.state import Sample
@@ -69,21 +69,27 @@ def _as_of_latest(sample: Sample) -> Sample:
 
 
 def gather_samples(posterior: Posterior) -> Samples:
-    """Put the kept samples side by side, row by row, rounded as they are saved."""
+    """Put the kept samples side by side, row by row."""
     kept = posterior.samples
     times = [sample.times for sample in kept if sample.times is not None]
     time_spread = [_inverse(one.time_precision) for one in kept if one.time_precision is not None]
     return Samples(
-        users=rounded(np.stack([sample.users for sample in kept], axis=1)),
-        items=rounded(np.stack([sample.items for sample in kept], axis=1)),
+        users=_side_by_side([sample.users for sample in kept], posterior.unit),
+        items=_side_by_side([sample.items for sample in kept], posterior.unit),
         means=np.concatenate([sample.mean for sample in kept]),
         user_spread=np.stack([_inverse(sample.user_precision) for sample in kept]),
         item_spread=np.stack([_inverse(sample.item_precision) for sample in kept]),
         noise_variance=posterior.noise_variance,
         ends=posterior.ends,
-        times=rounded(np.stack(times, axis=1)) if times else None,
+        unit=posterior.unit,
+        times=_side_by_side(times, posterior.unit) if times else None,
         time_spread=np.stack(time_spread) if time_spread else None,
     )
+
+
+def _side_by_side(rows: list[Float32], unit: float) -> Float32:
+    """Put the rows of all samples side by side, rounded as they are saved."""
+    return rounded_in(np.stack(rows, axis=1), unit)
 
 
 class Summary(NamedTuple):

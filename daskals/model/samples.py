@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from daskals.errors import ModelError
 from daskals.kernels.gibbs.censored import Ends, recorded_moments
@@ -21,6 +23,7 @@ from daskals.types import FactorRows, Float32, Float64, Int64
 
 _ARRAYS = ("users", "items", "means", "user_spread", "item_spread")
 _TIME_ARRAYS = ("times", "time_spread")
+_ROUNDED = ("users", "items", "times")
 _EXPECTED, _REMEDY = "attributes of a model with samples", "Restore it, or train it anew"
 
 
@@ -30,10 +33,15 @@ class _Attributes:
 
     noise_variance: Finite
     ends: tuple[Finite, Finite, Finite, Finite] | None = None
+    sample_unit: Annotated[Finite, Field(gt=0)] = 1.0
 
 
 KEPT_BITS = 10
-"""Bits of a sample's mantissa: an error of 0.05 % of a number that the next sample draws quite anew."""
+"""Bits of a sample's mantissa: an error of 0.05 % of a number that the next sample draws quite anew.
+
+Rounded in the unit that the chain saw, and saved in it: rounded in rating units, twice the ratings would be
+another model.
+"""
 
 
 def rounded(values: Float32) -> Float32:
@@ -43,6 +51,21 @@ def rounded(values: Float32) -> Float32:
     last = (bits >> dropped) & np.uint32(1)
     bits = bits + (np.uint32(1) << (dropped - np.uint32(1))) - np.uint32(1) + last
     return (bits & ~((np.uint32(1) << dropped) - np.uint32(1))).view(np.float32)
+
+
+def column_units(rank: int, unit: float) -> Float64:
+    """Return what [factors, bias] grow by where ratings grow by `unit`, float64, shape (rank + 1,)."""
+    return np.array([math.sqrt(unit)] * rank + [unit])
+
+
+def rounded_in(rows: Float32, unit: float) -> Float32:
+    """Return rows, shape (rows, samples, rank + 1), with `KEPT_BITS` bits in this unit of ratings."""
+    units = _units_of(rows, unit)
+    return rounded(rows / units) * units
+
+
+def _units_of(rows: Float32, unit: float) -> Float32:
+    return column_units(rows.shape[-1] - 1, unit).astype(np.float32)
 
 
 class Scored(NamedTuple):
@@ -70,6 +93,8 @@ class Samples:
         Mean variance of a rating about its prediction.
     ends
         Of the rating scale, where ratings count as cut off there: factors then are those of latent values.
+    unit
+        What the chain measured ratings in: divided by `column_units` of it, rows are rounded.
     times, time_spread
         Rows and prior covariance of the third side, if there is one; the last row is of any date without
         training ratings, and all are measured from the date that the items are as of (`model.times`).
@@ -82,6 +107,7 @@ class Samples:
     item_spread: Float64
     noise_variance: float
     ends: Ends | None = None
+    unit: float = 1.0
     times: Float32 | None = None
     time_spread: Float64 | None = None
 
@@ -93,7 +119,11 @@ class Samples:
     @property
     def n_bytes(self) -> int:
         """Bytes of the samples in memory."""
-        return sum(array.nbytes for array in self.arrays().values())
+        return sum(getattr(self, name).nbytes for name in self._names)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return _ARRAYS if self.times is None else (*_ARRAYS, *_TIME_ARRAYS)
 
     @cached_property
     def scored(self) -> Scored:
@@ -160,9 +190,12 @@ class Samples:
         return mean.astype(np.float32), deviation.astype(np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays by name, as a model folder holds them."""
-        names = _ARRAYS if self.times is None else (*_ARRAYS, *_TIME_ARRAYS)
-        return {f"samples/{name}": getattr(self, name) for name in names}
+        """Return the arrays by name, as a model folder holds them: rows in the unit they are rounded in."""
+        found = {name: getattr(self, name) for name in self._names}
+        units = _units_of(self.users, self.unit)
+        # a division that is off by a digit of float32 comes back to the bit when it is rounded
+        found |= {name: rounded(found[name] / units) for name in _ROUNDED if name in found}
+        return {f"samples/{name}": values for name, values in found.items()}
 
     @classmethod
     def from_stored(
@@ -172,10 +205,13 @@ class Samples:
         names = (*_ARRAYS, *_TIME_ARRAYS) if "samples/times" in arrays else _ARRAYS
         found = {name: arrays[f"samples/{name}"] for name in names}
         told = checked(_Attributes, attributes, where, ModelError, expected=_EXPECTED, remedy=_REMEDY)
+        units = _units_of(found["users"], told.sample_unit)
+        found |= {name: found[name] * units for name in _ROUNDED if name in found}
         return cls(
             **found,
             noise_variance=told.noise_variance,
             ends=None if told.ends is None else Ends(*told.ends),
+            unit=told.sample_unit,
         )
 
     def attributes(self) -> dict[str, Any]:
@@ -183,6 +219,7 @@ class Samples:
         return {
             "noise_variance": self.noise_variance,
             "ends": None if self.ends is None else list(self.ends),
+            **({} if self.unit == 1.0 else {"sample_unit": self.unit}),
         }
 
 

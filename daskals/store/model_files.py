@@ -45,8 +45,9 @@ from daskals.store.tables import check_catalogue, read_table, table_digest
 _REMEDY = "Restore it, or train it anew"
 
 MODEL_FORMAT = "daskals-model"
-MODEL_FORMAT_VERSION = 2
-"""Of models that saw ratings through a curve, which an older reader would leave out; all others are of 1."""
+MODEL_FORMAT_VERSION = 3
+"""Of models with samples in a unit of their own; of those that saw ratings through a curve 2, of others 1: an
+older reader would leave either out."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def write_model(path: Path, model: StoredModel, *, existing: Existing) -> None:
             shapes = {name: list(values.shape) for name, values in model.arrays.items()}
             attributes = {
                 "format": MODEL_FORMAT,
-                "format_version": MODEL_FORMAT_VERSION if "curve" in model.attributes else 1,
+                "format_version": _version_of(model.attributes),
                 "arrays": shapes,
                 "has_catalogue": model.catalogue is not None,
                 "tables": tables,
@@ -112,6 +113,12 @@ def write_model(path: Path, model: StoredModel, *, existing: Existing) -> None:
             write_group(store, "", attributes)
         finally:
             store.stop()
+
+
+def _version_of(attributes: Mapping[str, Any]) -> int:
+    if "sample_unit" in attributes:
+        return MODEL_FORMAT_VERSION
+    return 2 if "curve" in attributes else 1
 
 
 def read_model(path: Path) -> StoredModel:

@@ -46,7 +46,8 @@ class AlsStep:
     `ratings_memory` is the bytes each worker may use for ratings, None for half of its machine's memory;
     `plan` how the ratings are cut, where others share them. `ratings` and `priors` are what the next tasks
     read, as `place` left it; `keeps_rows` tells whether the rows of an epoch stay on the cluster as long as
-    its position is held.
+    its position is held. With `as_measured`, rows and W are left to whoever goes on from them as training saw
+    ratings: brought to rating units and back, they would differ in their last digits by the unit.
     """
 
     phase = "train"
@@ -59,7 +60,10 @@ class AlsStep:
         spec: SolveSpec,
         ratings_memory: int | None = None,
         plan: RatingsPlan | None = None,
+        *,
+        as_measured: bool = False,
     ) -> None:
+        self._as_measured = as_measured
         self.problem = problem
         self.spec = spec
         self.epochs = problem.config.epochs
@@ -166,7 +170,7 @@ class AlsStep:
             test=self._errors(self.ratings.test, factors, key),
             weights=fetch_weights(cluster, factors),
         )
-        return factors_as_rated(trained, self.problem.standard)
+        return trained if self._as_measured else factors_as_rated(trained, self.problem.standard)
 
     def _submit_half_step(
         self, other: Generation, current: Generation, key: str, spec: SolveSpec | None = None

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.kernels.toolkit.layout import pack_rows, unpack_rows
+from daskals.model.samples import column_units
 from daskals.training.events import EpochFinished
 from daskals.training.outcome import TrainedFactors
 from daskals.training.state import TrainingState
-from daskals.types import AS_RATED, FactorRows, Float32, Float64, RatingsBlock, Ridge, Standard
+from daskals.types import AS_RATED, FactorRows, Float32, RatingsBlock, Ridge, Standard
 
 
 def factors_as_rated(trained: TrainedFactors, standard: Standard) -> TrainedFactors:
@@ -29,7 +30,7 @@ def factors_as_rated(trained: TrainedFactors, standard: Standard) -> TrainedFact
         user_rows=scale_rows(trained.user_rows, rank, sigma),
         item_rows=scale_rows(trained.item_rows, rank, sigma),
         spec=replace(spec, mean=standard.centre + sigma * spec.mean, ridge=ridge_as_rated(spec.ridge, sigma)),
-        weights={side: weights * by_column(rank, sigma) for side, weights in trained.weights.items()},
+        weights={side: weights * column_units(rank, sigma) for side, weights in trained.weights.items()},
     )
 
 
@@ -41,7 +42,7 @@ def state_as_measured(state: TrainingState, rank: int, standard: Standard) -> Tr
     return replace(
         state,
         rows={side: scale_rows(rows, rank, shrink) for side, rows in state.rows.items()},
-        weights={side: weights * by_column(rank, shrink) for side, weights in state.weights.items()},
+        weights={side: weights * column_units(rank, shrink) for side, weights in state.weights.items()},
     )
 
 
@@ -63,11 +64,6 @@ def scale_rows(rows: FactorRows, rank: int, sigma: float) -> FactorRows:
     """Return factor rows with factors times √σ and biases times σ, float32, shape (rows, stride)."""
     factors, biases = unpack_rows(rows, rank)
     return pack_rows(np.float32(math.sqrt(sigma)) * factors, np.float32(sigma) * biases)
-
-
-def by_column(rank: int, sigma: float) -> Float64:
-    """Return what [factors, bias] grow by, float64, shape (rank + 1,)."""
-    return np.array([math.sqrt(sigma)] * rank + [sigma])
 
 
 def ridge_as_rated(ridge: Ridge, sigma: float) -> Ridge:

@@ -38,6 +38,8 @@ class Trainer:
         How it is carried out. Without checkpoints, states are kept in this process only.
     start
         State to start from, without history; random factors if None. A checkpoint goes before it.
+    as_measured
+        Whether rows and weights of least squares stay as training saw ratings; not for `ials`.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Trainer:
         run: RunOptions = NO_OPTIONS,
         *,
         start: TrainingState | None = None,
+        as_measured: bool = False,
     ) -> None:
+        self._as_measured = as_measured
         self._problem = Problem(cluster, store, split, config)
         self._tell = teller(callbacks)
         self._options = run
@@ -68,8 +72,11 @@ class Trainer:
         if checkpoints is not None:
             resumed = checkpoints.begin(problem.config, problem.store, problem.split)
         compile_seconds = prepare_workers(problem, options.numba_threads, self._tell)
-        kind = IalsStep if problem.config.model == "ials" else AlsStep
-        step = kind(problem, problem.solve_spec(options.numba_threads), options.ratings_memory)
+        spec, memory = problem.solve_spec(options.numba_threads), options.ratings_memory
+        if problem.config.model == "ials":
+            step: AlsStep = IalsStep(problem, spec, memory)
+        else:
+            step = AlsStep(problem, spec, memory, as_measured=self._as_measured)
         ran = Loop(
             problem.cluster,
             step,

@@ -51,10 +51,8 @@ def test_predictions_follow_the_unit(kind, client, tmp_path):
     spread = float(np.std(expected))
     for n, (c, d) in enumerate(UNITS):
         found, own = predictions(f"unit-{n}", c, d)
-        # a posterior's samples are kept to 10 bits, and what is at the edge of two may fall to either side
-        most = 1e-3 if kind == "bayes" else 1e-5
-        assert np.max(np.abs(found - expected)) < most * report["standard"]["deviation"], (c, d)
-        assert own["test_rmse"] == pytest.approx(c * report["test_rmse"], rel=most)
+        assert np.max(np.abs(found - expected)) < 1e-5 * report["standard"]["deviation"], (c, d)
+        assert own["test_rmse"] == pytest.approx(c * report["test_rmse"], rel=1e-5)
         assert own["baseline"]["test_rmse"] == pytest.approx(c * report["baseline"]["test_rmse"], rel=1e-5)
         assert own["history"][-1]["train_rmse"] == pytest.approx(
             c * report["history"][-1]["train_rmse"], rel=1e-4

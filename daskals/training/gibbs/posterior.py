@@ -18,7 +18,7 @@ from daskals.kernels.gibbs.moments import Moments
 from daskals.kernels.gibbs.noise import Draws
 from daskals.kernels.toolkit.dense import backward, cholesky, forward, product, solve_positive
 from daskals.kernels.toolkit.random import STREAM_GIBBS_PRIOR, STREAM_GIBBS_TIME_PRIOR
-from daskals.training.rating_units import by_column
+from daskals.model.samples import column_units
 from daskals.types import Float64
 
 FACTOR_VARIANCE, BIAS_VARIANCE = 0.1, 0.15
@@ -201,7 +201,7 @@ def fixed_prior(rank: int, n_features: int, deviation: float = 1.0) -> SidePrior
 
     `deviation` is the standard deviation of the ratings as the chain has them.
     """
-    columns = by_column(rank, deviation) ** -2
+    columns = column_units(rank, deviation) ** -2
     precision = np.diag(columns * ([1.0 / FACTOR_VARIANCE] * rank + [1.0 / BIAS_VARIANCE]))
     return SidePrior(np.zeros(rank + 1), precision, np.zeros((n_features, rank + 1)), 1.0)
 

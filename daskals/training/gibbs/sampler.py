@@ -112,7 +112,10 @@ class GibbsSampler:
             update |= {"model": "als", "item_features": (), "user_features": ()}
         run = replace(self._options, checkpoints=None)
         config = config.model_copy(update=update)
-        return Trainer(problem.cluster, problem.store, problem.split, config, [self._forward], run).train()
+        trainer = Trainer(
+            problem.cluster, problem.store, problem.split, config, [self._forward], run, as_measured=True
+        )
+        return trainer.train()
 
     def _forward(self, event: Event) -> None:
         # the phases of the short ALS are the run's; its epochs are not

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.model.samples import column_units, rounded
 from daskals.training.events import EpochFinished
 from daskals.training.gibbs.posterior import SidePrior
 from daskals.training.gibbs.rows import Tally
-from daskals.training.rating_units import by_column
 from daskals.types import AS_RATED, SIDES, FactorRows, Float32, Float64, Side, Standard
 
 
@@ -44,21 +44,23 @@ class Sample(NamedTuple):
     time_precision: Float64 | None = None
 
     def as_rated(self, standard: Standard) -> Sample:
-        """Return a sample of standardised ratings in rating units."""
+        """Return a sample of ratings as `standard` measures them in rating units, its rows rounded before."""
+        users, items = rounded(self.users), rounded(self.items)
+        times = None if self.times is None else rounded(self.times)
         if standard == AS_RATED:
-            return self
+            return self._replace(users=users, items=items, times=times)
         rank, sigma = self.users.shape[1] - 1, standard.deviation
-        grown = by_column(rank, sigma)
+        grown = column_units(rank, sigma)
         rows, shrunk = grown.astype(np.float32), np.outer(1.0 / grown, 1.0 / grown)
         return Sample(
-            users=self.users * rows,
-            items=self.items * rows,
+            users=users * rows,
+            items=items * rows,
             mean=standard.centre + sigma * self.mean,
             user_precision=self.user_precision * shrunk,
             item_precision=self.item_precision * shrunk,
             user_weights=self.user_weights * rows,
             item_weights=self.item_weights * rows,
-            times=None if self.times is None else self.times * rows,
+            times=None if times is None else times * rows,
             time_precision=None if self.time_precision is None else self.time_precision * shrunk,
         )
 

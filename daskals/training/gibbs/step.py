@@ -40,7 +40,7 @@ from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
 from daskals.training.prior.half_step import load_prior
 from daskals.training.problem import Problem, rating_limits
-from daskals.training.rating_units import record_as_rated, scale_rows
+from daskals.training.rating_units import record_as_rated
 from daskals.training.sums import Sums
 from daskals.types import SIDES, TEST, FactorRows, Float64, Int64, Side
 
@@ -70,6 +70,8 @@ class Posterior:
         Figures of the whole chain on the test ratings, None without any.
     ends
         Of the rating scale, where ratings count as cut off there.
+    unit
+        What the chain measured ratings in, which samples are rounded in.
     """
 
     trained: TrainedFactors
@@ -77,6 +79,7 @@ class Posterior:
     noise_variance: float
     predictive: PredictiveFigures | None
     ends: Ends | None
+    unit: float
 
 
 class GibbsStep:
@@ -141,23 +144,21 @@ class GibbsStep:
         """
         warm = self._warm
         assert warm is not None, "a chain starts from a short ALS or from a state"
-        rank, sigma = self._rank, self._problem.standard.deviation
+        sigma = self._problem.standard.deviation
         rows: dict[Side, FactorRows] = {"user": warm.user_rows, "item": warm.item_rows}
         if self._problem.as_rated is None:
             priors: dict[Side, SidePrior] = {
                 side: self._first_prior(side, rows[side], warm.weights.get(side), key) for side in SIDES
             }
         else:
-            rows = {side: scale_rows(rows[side], rank, 1.0 / sigma) for side in SIDES}
             priors = {side: self._fixed_prior(side) for side in SIDES}
         if (timing := self._problem.timing) is not None:
             deviation = self._problem.rated.deviation / sigma
-            rows["time"] = empty_rows(len(timing.bins), rank)
-            priors["time"] = fixed_prior(rank, 0, deviation)
-        n, squared = warm.train.n, warm.train.squared
-        if self._problem.curve is not None:  # those sums are of ratings, the history of what training sees
-            squared = n * (warm.history[-1].train_rmse or 0.0) ** 2
-        alpha = n / max(squared / sigma**2, 1e-12)
+            rows["time"] = empty_rows(len(timing.bins), self._rank)
+            priors["time"] = fixed_prior(self._rank, 0, deviation)
+        # as training saw ratings, in no more digits than are the same in any unit
+        error = float(np.float32((warm.history[-1].train_rmse or 0.0) / sigma))
+        alpha = 1.0 / max(error**2, 1e-12)
         state = GibbsState((), rows, priors, alpha, [], None, 0.0)
         return self.hand_out(state, key), state
 
@@ -280,6 +281,7 @@ class GibbsStep:
             noise_variance * standard.deviation**2,
             None if predictive is None else predictive.as_rated(standard.deviation),
             None if self._ends is None else ends_of(store.scale, rating_limits(store)),
+            standard.deviation,
         )
 
     @cached_property

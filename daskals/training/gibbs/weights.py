@@ -37,10 +37,10 @@ from daskals.kernels.prior.whole_features import join_rows, without_unrated
 from daskals.kernels.toolkit.dense import product, symmetric_eigen
 from daskals.kernels.toolkit.random import STREAM_GIBBS_ITEM_FEATURES, STREAM_GIBBS_USER_FEATURES
 from daskals.kernels.toolkit.tridiagonal import tridiagonalise
+from daskals.model.samples import column_units
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.training.features import IMPLICIT, FeatureSpec
 from daskals.training.gibbs.posterior import BIAS_VARIANCE, FACTOR_VARIANCE, Belief, SidePrior
-from daskals.training.rating_units import by_column
 from daskals.types import Float64, Int64, Side
 
 CHEAP_FEATURES = 256
@@ -87,7 +87,7 @@ def believed(rank: int, deviation: float) -> Believed:
 
     The precision of factors grows with the root of the rank, so that what they add to a rating does not.
     """
-    columns = by_column(rank, deviation) ** -2
+    columns = column_units(rank, deviation) ** -2
     growth = np.sqrt(rank / REFERENCE_RANK)
     factors, start = np.full(rank, growth), [1.0 / FACTOR_VARIANCE]
     return Believed(
