@@ -3,10 +3,12 @@
 A tenth of them validates. Short trainings find the ridges of the biases, then of the factors, then of the
 features' weights; Gibbs chains on the same ratings are judged by the same tenth, each for as many sweeps as
 it gains by: one with the catalogue's features and, where nobody named features, one that also learns from
-who rated what. The better one is taken unless it is worse by more than chance, or does not fit the time; else
-the simplest point estimate that is as good as the best but for chance, which is less the more ratings
-validate. All ridges are relative to the ratings' standard deviation, so that no choice depends on their unit;
-and time is counted in work, as two usual cores would take for it, so that none depends on the machine.
+who rated what. Where there is no posterior to take, it is the simplest point estimate that is as good as the
+best but for chance, which is less the more ratings validate. The better chain is taken unless it does not fit
+the time or is worse, by more than chance, than that estimate, which would be trained instead, rather than the
+luckiest of all trials. All ridges are relative to the ratings' standard deviation, so that no choice depends
+on their unit; and time is counted in work, as two usual cores would take for it, so that none depends on the
+machine.
 """
 
 from __future__ import annotations
@@ -250,7 +252,6 @@ class Selection:
 
     def _judge_chain(self, point: Point) -> Choice:
         left = self._budget + self._plain_seconds - self._spent
-        best = min(self._tried, key=lambda tried: tried.rmse)
         if self._config.effective_rank == 0:
             return self._taken(self._refit(point), "there is no rank for more than biases")
         plan = _first_that_fits(left, self._sweep_seconds)
@@ -276,14 +277,18 @@ class Selection:
             "chains": [judged.as_report() for judged in chains],
             "chain_validation_rmse": chain.rmse,
         }
-        compared = f"validation RMSE {chain.rmse:.4f}, {best.config.model} {best.rmse:.4f}"
-        if chain.rmse > (1.0 + self._chance) * best.rmse:
+        compared = f"validation RMSE {chain.rmse:.4f}, {point.config.model} {point.rmse:.4f}"
+        if self._is_worse(chain, point):
             return self._taken(self._refit(point), f"the posterior is worse ({compared})", figures)
         figures["forecast_seconds"] = chain.seconds
         why = f"{compared}; {chain.config.sweeps} sweeps, some {chain.seconds:,.0f} s"
         if chain.is_wide:
             why = f"with who rated what, {why}"
         return self._taken(chain.config, why, figures)
+
+    def _is_worse(self, chain: Chain, point: Point) -> bool:
+        """Tell whether a chain is worse, by more than chance, than what would be trained instead."""
+        return chain.rmse > (1.0 + self._chance) * point.rmse
 
     def _judge(
         self,

@@ -12,7 +12,7 @@ import pytest
 from daskals.config import TrainConfig
 from daskals.fitting import selection
 from daskals.fitting.baseline import better_than_biases
-from daskals.fitting.choice import chosen_before, learns
+from daskals.fitting.choice import Chain, Point, chosen_before, learns
 from daskals.fitting.fit import _compare_forecast, fit
 from daskals.training.events import Notice
 from tests.cases.planted import planted
@@ -131,6 +131,22 @@ def test_what_is_chance_is_less_the_more_ratings_validate():
         for n in (20, 8_000, 100_000)
     ]
     assert of == [0.01, pytest.approx(0.00395, rel=1e-2), pytest.approx(0.00112, rel=1e-2)]
+
+
+def test_a_posterior_is_held_against_what_would_be_trained_instead():
+    # as on very short users: als is ahead by luck, biases are hardly worse and simpler, and the posterior is
+    # hardly worse than those
+    config = TrainConfig()
+    tried = [
+        Point(config.model_copy(update={"model": model}), rmse, 3)
+        for model, rmse in (("bias", 1.8975), ("als", 1.8884))
+    ]
+    searched = SimpleNamespace(_tried=tried, _chance=0.0054)
+    searched._tried_best = lambda model: next(one for one in tried if one.config.model == model)
+    point = selection.Selection._simplest(searched)
+    assert point.config.model == "bias"
+    assert not selection.Selection._is_worse(searched, Chain(config, 1.9003, 39.0, ()), point)
+    assert selection.Selection._is_worse(searched, Chain(config, 1.9090, 39.0, ()), point)
 
 
 @pytest.mark.parametrize("kind", ["als", "bias", "bayes"])
