@@ -120,7 +120,7 @@ def weighted_squares(block: BlockInput, roots: Float32, row: int, x: Float64) ->
 
 @exact_jit
 def add_packed(shared: Float32, matrix: Float64) -> None:
-    """Add A, packed as a `WeightedInput` has it, to the lower triangle of a matrix, float64, shape (n, n)."""
+    """Add A, packed, shape (entries,), to the lower triangle of a matrix, float64, shape (n, n)."""
     row, column = 0, 0
     for entry in range(len(shared)):
         matrix[row, column] += shared[entry]
@@ -131,7 +131,7 @@ def add_packed(shared: Float32, matrix: Float64) -> None:
 
 @exact_jit
 def shared_product(shared: Float32, x: Float64) -> float:
-    """Return pᵀAp, A packed as a `WeightedInput` has it and p the first numbers of x, float64; 0 for none."""
+    """Return pᵀAp of A, packed, shape (entries,), and p, the first of x, shape (unknowns,); 0 for no A."""
     total, row, column = 0.0, 0, 0
     for entry in range(len(shared)):
         total += (1.0 if row == column else 2.0) * x[row] * x[column] * shared[entry]

@@ -107,10 +107,12 @@ def shared_products(shared: Float32, x: Float32, rank: int, sums: Float64, produ
 
     Parameters
     ----------
-    shared, rank
-        A, packed, float32, of this rank; empty for none.
+    shared
+        A, packed, float32, shape (rank(rank + 1)/2,); empty for none.
     x
         Factors and bias of the batch's rows, float32, shape ((rank + 1)·LANES,).
+    rank
+        Number of factors.
     sums, products
         float64, shape (LANES,): scratch memory, and what receives the products.
     """
