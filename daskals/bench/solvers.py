@@ -25,6 +25,7 @@ from daskals.bench.own import KernelEpochs
 from daskals.bench.systems import find_system
 from daskals.cluster.exchange import Slab
 from daskals.config import TrainConfig
+from daskals.config.training import BLOCK_FACTORS
 from daskals.errors import ConfigError, DaskalsError
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.warm_up import timed_implicit_warm_up, timed_warm_up
@@ -40,6 +41,9 @@ WITHIN = 1e-3
 
 LONGEST = 3
 """Times the exact form's epochs that another may take."""
+
+MOST_SECONDS = 300.0
+"""Seconds of its own epochs after which a runner begins no other, so that every race ends."""
 
 UNOBSERVED = 0.999
 """α₀ of the implicit race: the library implicit has 1, and observations must weigh more."""
@@ -78,6 +82,11 @@ class Track:
     objectives: list[float] = field(default_factory=list)
     errors: list[float | None] = field(default_factory=list)
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether there is time for another epoch; there is for the first."""
+        return not self.laps.seconds or sum(self.laps.seconds) < MOST_SECONDS
+
     def step(self) -> None:
         """Take an epoch and note what it left."""
         self.laps.run(self.runner.epoch)
@@ -108,6 +117,8 @@ class Track:
 def race(tracks: Sequence[Track], epochs: int) -> list[dict[str, Any]]:
     """Let all take `epochs` in turn, and the others more until they are where the first was then.
 
+    Who has taken `MOST_SECONDS` stops where it is, the first as well.
+
     Parameters
     ----------
     tracks
@@ -118,10 +129,11 @@ def race(tracks: Sequence[Track], epochs: int) -> list[dict[str, Any]]:
     first, *others = tracks
     for _ in range(epochs):
         for track in tracks:
-            track.step()
+            if track.may_go_on:
+                track.step()
     goal = first.objectives[-1]
     for track in others:
-        while track.reached(goal) is None and len(track.objectives) < LONGEST * epochs:
+        while track.reached(goal) is None and len(track.objectives) < LONGEST * epochs and track.may_go_on:
             track.step()
     return [track.as_report(goal) for track in tracks]
 
@@ -131,7 +143,7 @@ class ImplicitEpochs(KernelEpochs):
 
     def __init__(self, data: BenchData, config: TrainConfig, pool: Executor) -> None:
         super().__init__(data, config, pool)
-        self.spec = ImplicitSpec.of(config)
+        self.spec = ImplicitSpec.of(config, 1.0)
         self._gram: Float64
 
     def half_step(self, side: Side) -> None:
@@ -148,13 +160,23 @@ class ImplicitEpochs(KernelEpochs):
         return Slab(block.start, *self.spec.solve(block, other, self._gram, current=current))
 
 
-class ConjugateGradients:
-    """The library implicit's epochs of the same objective, by its three steps of conjugate gradients."""
+class LibraryEpochs:
+    """Epochs of the library implicit for the same objective, by its three steps of gradients or exactly.
 
-    def __init__(self, data: BenchData, config: TrainConfig, threads: int) -> None:
+    Parameters
+    ----------
+    data, config
+        The ratings; rank, ridge, weights and seed.
+    threads
+        Threads of a half-step.
+    use_cg
+        Whether by conjugate gradients; else by Cholesky.
+    """
+
+    def __init__(self, data: BenchData, config: TrainConfig, threads: int, *, use_cg: bool) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
 
-        self._spec, self._threads = ImplicitSpec.of(config), threads
+        self._spec, self._threads = ImplicitSpec.of(config, 1.0), threads
         users, shape = data.users, (data.users.n_rows, data.items.n_rows)
         # what weighs α₀ here weighs 1 there, and everything else by as much more
         weights = self._spec.confidences(users.ratings) / np.float32(config.unobserved_weight)
@@ -162,7 +184,7 @@ class ConjugateGradients:
         self._users = scipy.sparse.csr_matrix((weights, users.indices, users.indptr), shape=shape)
         self._items = self._users.T.tocsr()
         self._rows = [initial_factors(data, side, config) for side in SIDES]
-        self._solve = AlternatingLeastSquares(factors=config.rank, use_cg=True).solver
+        self._solve = AlternatingLeastSquares(factors=config.rank, use_cg=use_cg).solver
 
     def epoch(self) -> None:
         """Solve the users, then the items."""
@@ -197,7 +219,7 @@ def race_solvers(assignment: dict[str, Any], *, implicit: bool, peers: bool) -> 
     assignment
         An `Assignment` as JSON; its epochs are those that set the goal.
     implicit, peers
-        Whether ratings are taken for counts; whether the library implicit sets the goal.
+        Whether ratings are taken for counts; whether the library implicit runs, and sets the goal.
     """
     asked = Assignment.from_json(assignment)
     data, rank = load_assigned(asked), asked.config.rank
@@ -214,8 +236,9 @@ def race_solvers(assignment: dict[str, Any], *, implicit: bool, peers: bool) -> 
         tracks: list[Track] = []
         if peers:
             config = TrainConfig.from_report(asked.config.as_report(), **changes, solver="joint")
-            tracks.append(Track("implicit-cg", ConjugateGradients(data, config, asked.threads)))
-        for solver in ("joint", "blocks"):
+            for name, use_cg in (("implicit-cg", True), ("implicit-cholesky", False)):
+                tracks.append(Track(name, LibraryEpochs(data, config, asked.threads, use_cg=use_cg)))
+        for solver in ("joint", "blocks") if rank >= BLOCK_FACTORS else ("joint",):
             config = TrainConfig.from_report(asked.config.as_report(), **changes, solver=solver)
             warm_up(rank, len(data.users.scale), sliced=solver == "blocks")
             tracks.append(Track(solver, kind(data, config, pool)))

@@ -123,7 +123,10 @@ class ModelConfig(Section):
     gamma: float = Field(0.015, ge=0, description="Regularisation of the biases, γ.")
     tau: float = Field(0.05, ge=0, description="Regularisation of the factors, τ.")
     eta: float | None = Field(
-        None, gt=0, description="Regularisation of the features' weights W, η; default: 5·λ."
+        None,
+        gt=0,
+        description="Regularisation of the features' weights W, η; default: 5·λ; of ials as hard as a row "
+        "that nobody observed is held.",
     )
     units: Literal["deviations", "ratings"] | None = Field(
         None,
@@ -141,7 +144,7 @@ class ModelConfig(Section):
     item_features: Names | None = Field(
         None,
         description="What items' rows are drawn to: catalogue columns (genres, year …), implicit (who rated "
-        "what), several with commas, or none; default: genres.",
+        "what), several with commas, or none; default: genres, and none with ials.",
     )
     user_features: Names | None = Field(
         None, description="The same for users; a catalogue column is the mean of what a user rated."
@@ -191,6 +194,11 @@ class ModelConfig(Section):
         1.0, ge=0, description="α of --confidence; 0 lets every observation count as 1."
     )
     confidence_scale: float = Field(1.0, gt=0, description="ε of --confidence log.")
+    confidence_unit: Literal["count", "mean"] = Field(
+        "count",
+        description="What a count is counted in: itself, or the mean count of training, so that nothing "
+        "depends on whether plays come as seconds or hours; the same for clicks, which count once each.",
+    )
     unobserved_weight: float = Field(
         0.3, gt=0, description="α₀: what a pair nobody observed counts as in ials, beside c."
     )
@@ -206,8 +214,6 @@ class ModelConfig(Section):
             return self
         if self.solver == "coordinate":
             raise ValueError("solver: coordinate serves the models of ratings; leave it out with ials")
-        if self.item_features or self.user_features:
-            raise ValueError("model: ials has no features; leave --item-features and --user-features out")
         if self.rank == 0:
             raise ValueError("rank: found 0; expected at least 1 with --model=ials, which has no biases")
         return self
@@ -219,15 +225,23 @@ class ModelConfig(Section):
                 f"solver: blocks serves als and ials; found {self.model}, whose rows are solved jointly, up "
                 f"to rank {MAX_RANK_WITH_FEATURES}; leave it out"
             )
+        drawn = self.model == "ials" and bool(self.item_features or self.user_features)
+        if self.solver == "blocks" and drawn:
+            raise ValueError(
+                "solver: blocks serves rows that are drawn to nothing; found ials with features, whose rows "
+                f"are solved jointly, up to rank {MAX_RANK_WITH_FEATURES}; leave one out"
+            )
         if self.solver == "blocks" and self.rank < BLOCK_FACTORS:
             raise ValueError(
                 f"solver: blocks takes {BLOCK_FACTORS} factors at a time; found rank {self.rank}; name a "
                 f"rank of {BLOCK_FACTORS} to {MAX_RANK}, or leave it out"
             )
-        if self.rank > MAX_RANK_WITH_FEATURES and self.model in ("auto", "hierarchical", "bayes"):
+        if self.rank > MAX_RANK_WITH_FEATURES and (drawn or self.model in ("auto", "hierarchical", "bayes")):
+            what = "features" if drawn else f"--model={self.model}"
+            remedy = "leave them out" if drawn else "add --model=als or ials"
             raise ValueError(
-                f"rank: found {self.rank}; expected at most {MAX_RANK_WITH_FEATURES} with "
-                f"--model={self.model}; add --model=als or ials, which take up to {MAX_RANK}"
+                f"rank: found {self.rank}; expected at most {MAX_RANK_WITH_FEATURES} with {what}; {remedy}, "
+                f"which take up to {MAX_RANK}"
             )
         return self
 
@@ -277,8 +291,9 @@ class ModelConfig(Section):
     def taken_solver(self) -> Literal["joint", "blocks", "coordinate"]:
         """How a row's equations are solved; see `solver`."""
         solver = self.solver or ("blocks" if self.rank > JOINT_RANK else "joint")
-        # what a configuration is held against, biases or a chain, has no such form
-        return "joint" if solver == "blocks" and self.model not in ("als", "ials") else solver
+        # what a configuration is held against, biases or a chain, has no such form, nor have drawn rows
+        drawn = self.model == "ials" and bool(self.item_features or self.user_features)
+        return "joint" if solver == "blocks" and (drawn or self.model not in ("als", "ials")) else solver
 
     @property
     def taken_units(self) -> Literal["deviations", "ratings"]:

@@ -50,12 +50,14 @@ def timed_warm_up(
     return time.perf_counter() - started
 
 
-def timed_implicit_warm_up(rank: int, scale_size: int, *, sliced: bool = False) -> float:
+def timed_implicit_warm_up(
+    rank: int, scale_size: int, *, sliced: bool = False, features: bool = False
+) -> float:
     """Run every kernel that implicit feedback takes once on two observations; return the seconds it took.
 
     Parameters
     ----------
-    rank, scale_size, sliced
+    rank, scale_size, sliced, features
         As for `timed_warm_up`.
     """
     started = time.perf_counter()
@@ -67,6 +69,8 @@ def timed_implicit_warm_up(rank: int, scale_size: int, *, sliced: bool = False) 
         solve_slices(block, other, other, weighting=weighting, **given)
     else:
         solve_weighted(block, other, weighting, **given)
+    if features:
+        _warm_up_features(block, other, rank, weighting)
     return time.perf_counter() - started
 
 
@@ -84,11 +88,14 @@ def _two_ratings(rank: int, scale_size: int) -> tuple[RatingsBlock, FactorRows]:
     return block, other
 
 
-def _warm_up_features(block: RatingsBlock, other: FactorRows, rank: int) -> None:
+def _warm_up_features(
+    block: RatingsBlock, other: FactorRows, rank: int, weighting: Weighting | None = None
+) -> None:
     both = FeatureRows(
         np.array([0, 1, 2]), np.zeros(2, np.int32), np.ones(2, np.float32), 1, np.zeros(2, np.int64)
     )
-    eliminated = eliminate_rows(block, other, rank=rank, mean=0.0, ridge=Ridge(1.0, 1.0))
+    given: dict[str, Any] = {"rank": rank, "mean": 0.0, "weighting": weighting}
+    eliminated = eliminate_rows(block, other, ridge=Ridge(1.0, 1.0), **given)
     system = sum_system(eliminated, both)
     solve_positive(lower_triangle(system) + np.eye(rank + 1), system.right, "the warm-up's weights")
-    fill_rows(eliminated, both, np.zeros((1, rank + 1)), block, other, rank=rank, mean=0.0)
+    fill_rows(eliminated, both, np.zeros((1, rank + 1)), block, other, **given)

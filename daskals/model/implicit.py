@@ -4,6 +4,9 @@
 the Performance of iALS"), c from counts as Hu, Koren and Volinsky 2008 have it. With `zeros` "unobserved" the
 second sum runs over pairs that nobody observed, as in Hu's paper and in the library implicit: an observed
 pair then adds c(1 − s)² − α₀s², which is w(y − s)² with w = c − α₀ and y = c/w, but for a constant.
+
+Rows of a side that has features are drawn to F·W instead of 0, λ(n + α₀·n_other)^ν‖row − fW‖² + η‖W‖², those
+that nobody observed as well: they answer for the pairs that all answer for.
 """
 
 from __future__ import annotations
@@ -18,6 +21,10 @@ from daskals.errors import ConfigError, DataError
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
+from daskals.kernels.prior.eliminate import eliminate_rows
+from daskals.kernels.prior.eliminated import Eliminated
+from daskals.kernels.prior.features import FeatureRows
+from daskals.kernels.prior.fill import fill_rows
 from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
 COUNTS = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
@@ -42,6 +49,16 @@ class Observed(NamedTuple):
     constant: float
 
 
+class Contributions(NamedTuple):
+    """What a score comes from; together they are the score.
+
+    `observations`: float64, shape (observations,), of each; `prior`: of the row's own prior mean.
+    """
+
+    observations: Float64
+    prior: float
+
+
 @dataclass(frozen=True)
 class ImplicitSpec:
     """What shapes a solve of implicit feedback.
@@ -54,6 +71,8 @@ class ImplicitSpec:
         λ as `factors`, and ν.
     confidence, weight, scale
         c = 1 + weight·count for "linear", 1 + weight·log(1 + count/scale) for "log".
+    unit
+        What a count is measured in.
     unobserved
         α₀: weight of a pair that counts as 0.
     zeros
@@ -65,24 +84,27 @@ class ImplicitSpec:
     confidence: Literal["linear", "log"]
     weight: float
     scale: float
+    unit: float
     unobserved: float
     zeros: Literal["all", "unobserved"]
 
     @classmethod
-    def of(cls, config: ModelConfig) -> ImplicitSpec:
-        """Read it from a configuration."""
+    def of(cls, config: ModelConfig, mean_count: float) -> ImplicitSpec:
+        """Read it from a configuration, given the mean count of what trains."""
         return cls(
             config.rank,
             config.ridge,
             config.confidence,
             config.confidence_weight,
             config.confidence_scale,
+            mean_count if config.confidence_unit == "mean" else 1.0,
             config.unobserved_weight,
             config.zeros,
         )
 
     def confidences(self, counts: Float32) -> Float32:
         """Return c of each count, float32, shape (counts,)."""
+        counts = counts / np.float32(self.unit)
         steps = np.log1p(counts / np.float32(self.scale)) if self.confidence == "log" else counts
         return (1 + np.float32(self.weight) * steps).astype(np.float32)
 
@@ -158,10 +180,7 @@ class ImplicitSpec:
             Factor rows, float32, shape (rows, stride), 0 without observations; and the block's part of the
             objective, whose `sse` is all but the ridge.
         """
-        observed = self.observed(block)
-        weighting = Weighting(
-            observed.weights, self.row_counts(block, len(other)), self.unobserved * gram, biased=False
-        )
+        observed, weighting = self._weighted(block, other, gram)
         given: dict[str, Any] = {"rank": self.rank, "mean": 0.0, "ridge": self.ridge}
         if current is None:
             rows, stats = solve_weighted(observed.block, other, weighting, **given)
@@ -170,6 +189,89 @@ class ImplicitSpec:
                 observed.block, other, current, weighting=weighting, sweeps=sweeps, **given
             )
         return rows, BlockStats(stats.sse + observed.constant, stats.penalty)
+
+    def _weighted(self, block: RatingsBlock, other: FactorRows, gram: Float64) -> tuple[Observed, Weighting]:
+        observed = self.observed(block)
+        counts = self.row_counts(block, len(other))
+        return observed, Weighting(observed.weights, counts, self.unobserved * gram, biased=False)
+
+    def eliminate(self, block: RatingsBlock, other: FactorRows, gram: Float64) -> Eliminated:
+        """Solve the rows of a block for a prior mean of zero, keeping what another needs.
+
+        Parameters
+        ----------
+        block, other, gram
+            As `solve` takes them; shapes (rows of the other side, stride) and (rank, rank).
+        """
+        observed, weighting = self._weighted(block, other, gram)
+        return eliminate_rows(
+            observed.block, other, rank=self.rank, mean=0.0, ridge=self.ridge, weighting=weighting
+        )
+
+    def fill(
+        self,
+        eliminated: Eliminated,
+        features: FeatureRows,
+        weights: Float64,
+        block: RatingsBlock,
+        other: FactorRows,
+        gram: Float64,
+    ) -> tuple[FactorRows, BlockStats]:
+        """Move the rows of a block from a prior mean of zero to F·W; return them as `solve` does.
+
+        Parameters
+        ----------
+        eliminated, features
+            Of `eliminate`; F of these rows.
+        weights
+            W, float64, shape (features, rank + 1), nothing on the bias.
+        block, other, gram
+            As `solve` takes them; shapes (rows of the other side, stride) and (rank, rank).
+        """
+        observed, weighting = self._weighted(block, other, gram)
+        rows, stats = fill_rows(
+            eliminated,
+            features,
+            weights,
+            observed.block,
+            other,
+            rank=self.rank,
+            mean=0.0,
+            weighting=weighting,
+        )
+        return rows, BlockStats(stats.sse + observed.constant, stats.penalty)
+
+    def solve_towards(self, block: RatingsBlock, other: FactorRows, prior: Float32) -> FactorRows:
+        """Solve the rows of a block as training does those of a side with features.
+
+        Parameters
+        ----------
+        block, other
+            As `solve` takes them, shape (rows of the other side, stride).
+        prior
+            The rows' prior means, shape (rows, rank + 1).
+
+        Returns
+        -------
+        Float32
+            Factor rows, shape (rows, stride); without observations they are between their prior and 0.
+        """
+        n_rows, gram = block.n_rows, side_gram(other, self.rank)
+        each = FeatureRows(
+            np.arange(n_rows + 1),
+            np.arange(n_rows, dtype=np.int32),
+            np.ones(n_rows, np.float32),
+            n_rows,
+            np.empty(0, np.int64),
+        )
+        own = self.eliminate(block, other, gram)
+        return self.fill(own, each, prior.astype(np.float64), block, other, gram)[0]
+
+    def ridge_of_weights(self, eta: float | None, n_other: int) -> float:
+        """Return η: as given, or as hard as a row that nobody observed is held, of `n_other` pairs."""
+        if eta is not None:
+            return eta
+        return float(self.ridge.factors * (self.unobserved * n_other) ** self.ridge.exponent)
 
     def row_counts(self, block: RatingsBlock, n_other: int) -> Float64:
         """Return n + α₀·n_other of each row, n as its observations weigh, float64, shape (rows,)."""
@@ -182,8 +284,9 @@ class ImplicitSpec:
         counts: Float32,
         target: int,
         weights: Float32 | None = None,
-    ) -> Float64:
-        """Share a score out among the observations it comes from: p is A⁻¹Σ w·y·q.
+        priors: Float64 | None = None,
+    ) -> Contributions:
+        """Share a score out among what it comes from: p is A⁻¹(Σ w·y·q + T·m), m its prior mean.
 
         Parameters
         ----------
@@ -195,11 +298,9 @@ class ImplicitSpec:
             The row whose score is explained.
         weights
             What each observation counts, float32, shape (observations,); once if None.
-
-        Returns
-        -------
-        Float64
-            Shape (observations,): they add up to the score.
+        priors
+            Parts of the prior mean, shape (observations + 1, rank + 1): what each observation adds to it, and
+            last what comes from none. No prior if None.
         """
         indptr = np.array([0, len(rated)], np.int64)
         block = RatingsBlock(0, indptr, rated.astype(np.int32), counts, np.empty(0, np.float32), weights)
@@ -210,4 +311,6 @@ class ImplicitSpec:
         system = (q * strengths[:, None]).T @ q + self.unobserved * side_gram(other, self.rank)
         system[np.diag_indices(self.rank)] += strength * self.ridge.factors
         share = np.linalg.solve(system, other[target, : self.rank].astype(np.float64))
-        return (q @ share) * strengths * observed.block.values
+        parts = np.zeros((len(rated) + 1, self.rank + 1)) if priors is None else priors
+        drawn = strength * self.ridge.factors * (parts[:, : self.rank] @ share)
+        return Contributions((q @ share) * strengths * observed.block.values + drawn[:-1], float(drawn[-1]))

@@ -42,7 +42,9 @@ class LookupModel(FactorModel):
     def implicit(self) -> ImplicitSpec | None:
         """What an observation counts as, of a model of implicit feedback; None for one of ratings."""
         config = ModelConfig.from_report(self.report["config"])
-        return ImplicitSpec.of(config) if config.model == "ials" else None
+        if config.model != "ials":
+            return None
+        return ImplicitSpec.of(config, self.report.get("standard", {}).get("centre", 1.0))
 
     @property
     def profile_limits(self) -> tuple[float, float]:
@@ -63,7 +65,8 @@ class LookupModel(FactorModel):
     def fold(self, side: Side) -> Fold:
         """Return what solves one row of a side, given its ratings."""
         other = self.item_rows if side == "user" else self.user_rows
-        return Fold(side, other, self.rank, self.mean, self.ridge, self.implicit, self.curve)
+        drawn = bool(self.feature_groups[side])
+        return Fold(side, other, self.rank, self.mean, self.ridge, self.implicit, drawn, self.curve)
 
     def find_item(self, item: Any) -> int:
         """Return the row of an item, named by original id or, where the text is no id, by title.

@@ -135,7 +135,8 @@ class PeopleModel(OrderedModel):
         start
             Its place before any rating, the solve's prior mean: "anchors" (the mean of the known items most
             like it; best on held-out items, see `experiments.cold_start`), "genres" (the genres' vectors:
-            where training puts an item without ratings) or "bias" (zero: an average item of no taste).
+            where training puts an item without ratings) or "bias" (zero: an average item of no taste). Of
+            implicit feedback "anchors" are the genres, where training drew items to them, else nothing.
 
         Returns
         -------
@@ -163,11 +164,15 @@ class PeopleModel(OrderedModel):
     def _item_start(self, genres: Sequence[str], year: int | None, start: ColdStart) -> Float64:
         if start == "bias" or not (genres or year):
             return np.zeros(self.rank + 1)
+        if self.implicit is not None:
+            # where its rows stand is what was drawn to a prior mean, not one itself
+            known = {"genres": list(genres)} | ({} if year is None else {"year": year})
+            return trait_part(self.feature_groups["item"], known, self.rank + 1)
         if start == "genres":
             share = new_traits(genres, self.traits.names) if genres else np.zeros(0)
-            known = {} if year is None else {"year": year}
+            dated = {} if year is None else {"year": year}
             other = [group for group in self.feature_groups["item"] if group.column != "genres"]
-            rest = trait_part(other, known, self.rank + 1)
+            rest = trait_part(other, dated, self.rank + 1)
             return rest + share @ self.genre_vectors if genres else rest
         own = new_traits(genres, self.traits.names)
         return anchor_mean(self.traits, self._augmented_items, self.item_counts, own, year)

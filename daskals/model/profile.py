@@ -82,6 +82,8 @@ class Fold:
         The model's.
     implicit
         Of a model of implicit feedback, whose ratings are counts.
+    drawn
+        Whether the side's rows are drawn to what their features predict.
     curve
         What training saw ratings through; None for as they are.
     """
@@ -92,6 +94,7 @@ class Fold:
     mean: float
     ridge: Ridge
     implicit: ImplicitSpec | None = None
+    drawn: bool = False
     curve: Curve | None = None
 
     def solve(
@@ -129,6 +132,8 @@ class Fold:
         prior
             Their prior means, shape (rows, rank + 1).
         """
+        if self.implicit is not None and self.drawn:
+            return self.implicit.solve_towards(block, self.other, prior)
         if self.implicit is not None:
             return self.implicit.solve(block, self.other, side_gram(self.other, self.rank))[0]
         rank, mean, ridge = self.rank, self.mean, self.ridge
@@ -192,10 +197,12 @@ def contributions(fold: Fold, profile: Profile, target: int) -> tuple[Float64, F
     """
     rank = fold.rank
     if fold.implicit is not None:
-        parts = fold.implicit.contributions(
-            fold.other, profile.rated, profile.ratings, target, profile.weights
+        priors = np.vstack([profile.rating_priors, profile.own_prior]) if fold.drawn else None
+        found = fold.implicit.contributions(
+            fold.other, profile.rated, profile.ratings, target, profile.weights, priors
         )
-        return np.column_stack([parts, np.zeros(len(parts))]), np.zeros(2)
+        taste = found.observations
+        return np.column_stack([taste, np.zeros(len(taste))]), np.array([found.prior, 0.0])
     rows = fold.other[profile.rated].astype(np.float64)
     z = np.column_stack([rows[:, :rank], np.ones(len(rows))])
     y = fold.seen(profile.ratings).astype(np.float64) - fold.mean - rows[:, rank + 1]

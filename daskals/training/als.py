@@ -82,10 +82,14 @@ class AlsStep:
         before = self.ratings if again else None
         self.ratings = self.plan.place(cluster, self._ratings_memory, key, before)
         for side, spec in problem.features.items():
-            data, eta = self.ratings.sides[side], problem.config.relative_eta
-            self.priors[side] = load_prior(cluster, problem.store.path, data, spec, eta, key)
+            data = self.ratings.sides[side]
+            self.priors[side] = load_prior(cluster, problem.store.path, data, spec, self.eta_of(side), key)
         if not again:
             self.ratings.wait(cluster)
+
+    def eta_of(self, _side: Side) -> float:
+        """Return the regularisation of a side's W as the rows' penalties are relative to."""
+        return self.problem.config.relative_eta
 
     def init(self, key: str) -> tuple[AlsPosition, TrainingState]:
         """Start with random factors."""

@@ -50,7 +50,11 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
     )
     if config.model == "ials":
         warm_up = partial(
-            timed_implicit_warm_up, config.rank, scale_size, sliced=config.taken_solver == "blocks"
+            timed_implicit_warm_up,
+            config.rank,
+            scale_size,
+            sliced=config.taken_solver == "blocks",
+            features=bool(problem.features),
         )
     if config.model == "bayes":
         many = any(has_many(spec) for spec in problem.features.values())

@@ -92,7 +92,7 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
     """Settle what the options leave to the data: the model, and the features of both sides.
 
     `auto` is hierarchical where an item has genres or features are named, else als. Items of models with
-    features get their genres unless other features are named.
+    features get their genres unless other features are named; those of `ials` have none unless named.
 
     Raises ConfigError if the model is hierarchical and no side has features.
     """
@@ -105,7 +105,8 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
     if model == "ials":
         own = {"tau": IMPLICIT_TAU, "reg_exponent": 1.0}
         given = {name: value for name, value in own.items() if name not in config.model_fields_set}
-        fixed = {"units": "ratings", "item_features": (), "user_features": ()}
+        features = {"item_features": config.item_features or (), "user_features": config.user_features or ()}
+        fixed = {"units": "ratings", **features}
         return config.model_copy(update={**given, **fixed})
     config = config.model_copy(update={"units": config.taken_units})
     if model not in ("hierarchical", "bayes"):

@@ -1,7 +1,8 @@
 """Implicit feedback as a step: half-steps whose rows share a matrix; see `daskals.model.implicit`.
 
 Where least squares for ratings sums over what was rated, a row here also answers for all pairs nobody
-observed: α₀QᵀQ, the same for all rows of a half-step and summed once.
+observed: α₀QᵀQ, the same for all rows of a half-step and summed once. Rows of a side with features are
+eliminated from W's equations and filled in, as those of ratings are (`training.prior`).
 """
 
 from __future__ import annotations
@@ -14,20 +15,25 @@ import numpy as np
 
 from daskals.cluster.exchange import Factors, Gathered, Generation, Slab, fetch_rows, submit_slabs
 from daskals.cluster.parts import BlockCall
-from daskals.cluster.workers import Share
+from daskals.cluster.workers import Share, Task
 from daskals.kernels.half_step.side_gram import side_gram
+from daskals.kernels.prior.features import FeatureRows, times
 from daskals.kernels.scoring.score import NO_ERRORS
 from daskals.model.implicit import ImplicitSpec
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.training.als import AlsPosition, AlsStateT, AlsStep
+from daskals.training.data.placed import RatingsPlan
 from daskals.training.events import EpochFinished
 from daskals.training.half_step import SolveSpec
+from daskals.training.hand_over import fetch_weights
 from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
+from daskals.training.prior.gradients import Weights
+from daskals.training.prior.half_step import PriorHalfStep
 from daskals.training.problem import Problem
 from daskals.training.state import TrainingState
 from daskals.training.sums import submit_sums
-from daskals.types import FactorRows, Float64
+from daskals.types import FactorRows, Float64, Side
 
 
 class IalsStep(AlsStep):
@@ -35,13 +41,19 @@ class IalsStep(AlsStep):
 
     Parameters
     ----------
-    problem, spec, ratings_memory
+    problem, spec, ratings_memory, plan
         As `AlsStep` takes them.
     """
 
-    def __init__(self, problem: Problem, spec: SolveSpec, ratings_memory: int | None = None) -> None:
-        super().__init__(problem, spec, ratings_memory)
-        self._implicit = ImplicitSpec.of(problem.config)
+    def __init__(
+        self,
+        problem: Problem,
+        spec: SolveSpec,
+        ratings_memory: int | None = None,
+        plan: RatingsPlan | None = None,
+    ) -> None:
+        super().__init__(problem, spec, ratings_memory, plan)
+        self._implicit = ImplicitSpec.of(problem.config, problem.rated.centre)
         self._implicit.check(problem.limits[0])
 
     def submit(self, position: AlsPosition, epoch: Epoch) -> AlsPosition:
@@ -73,7 +85,9 @@ class IalsStep(AlsStep):
         users, items = end.position.factors
         factors = Factors(self._submit_half_step(items, users, key, self.spec.closing), items)
         stats = self._wait(submit_sums(cluster, factors, key)).users
+        weights = fetch_weights(cluster, factors)
         user_rows, item_rows = (fetch_rows(cluster, generation, key) for generation in factors)
+        penalty = self._item_penalty(item_rows, items.prior, key)
         return TrainedFactors(
             user_rows=user_rows,
             item_rows=item_rows,
@@ -82,21 +96,47 @@ class IalsStep(AlsStep):
             train=NO_ERRORS,
             validation=NO_ERRORS,
             test=NO_ERRORS,
-            objective=stats.sse + stats.penalty + self._item_penalty(item_rows),
+            weights=weights,
+            objective=stats.sse + stats.penalty + penalty,
         )
 
-    def _item_penalty(self, rows: FactorRows) -> float:
-        """Return the ridge of all items; those nobody observed are 0."""
+    def _item_penalty(self, rows: FactorRows, prior: Task | None, key: str) -> float:
+        """Return the ridge of all items, and of the W they are drawn to; without features to 0."""
         spec = self._implicit
         counts = self.problem.row_weights("item") + spec.unobserved * self.problem.store.n_users
-        squares = np.sum(np.square(rows[:, : spec.rank], dtype=np.float64), axis=1)
-        return float(spec.ridge.factors * np.sum(counts**spec.ridge.exponent * squares))
+        steps = rows[:, : spec.rank].astype(np.float64)
+        of_weights = 0.0
+        if prior is not None:
+            steps -= self._item_means(prior, key)
+            weights: Weights = self.problem.cluster.result(prior)
+            of_weights = self.eta_of("item") * float(np.sum(np.square(weights.values)))
+        squares = np.sum(np.square(steps), axis=1)
+        return float(spec.ridge.factors * np.sum(counts**spec.ridge.exponent * squares)) + of_weights
+
+    def _item_means(self, prior: Task, key: str) -> Float64:
+        """Return F·W of all items without the bias."""
+        cluster, blocks = self.problem.cluster, self.priors["item"].blocks
+        tasks = [
+            cluster.submit(prior_means, features, prior, key=f"item-means-{key}-{n}", block=n)
+            for n, features in enumerate(blocks)
+        ]
+        return np.concatenate([cluster.result(task) for task in tasks])[:, :-1]
+
+    def eta_of(self, side: Side) -> float:
+        """Return the regularisation of a side's W; see `ImplicitSpec.ridge_of_weights`."""
+        store = self.problem.store
+        n_other = store.n_items if side == "user" else store.n_users
+        return self._implicit.ridge_of_weights(self.problem.config.eta, n_other)
 
     def _submit_half_step(
         self, other: Generation, current: Generation, key: str, spec: SolveSpec | None = None
     ) -> Generation:
         cluster, side, spec = self.problem.cluster, current.side, spec or self.spec
         gram = cluster.submit(side_gram_of, other.gathered, self.spec.rank, key=f"gram-{other.side}s-{key}")
+        prior = self.priors.get(side)
+        if prior is not None:
+            half = PriorHalfStep(self.ratings.sides[side], self._implicit, prior, gram)
+            return half.submit(cluster, other, current, key)
 
         def shared(share: Share) -> tuple[Any, ...]:
             near = current.near(share.worker) if spec.needs_current else None
@@ -105,6 +145,11 @@ class IalsStep(AlsStep):
         data = self.ratings.sides[side]
         call = BlockCall(implicit_slab, [(block,) for block in data.blocks], shared, data.order)
         return submit_slabs(cluster, data.whole(self.spec.rank), call, key=key, name=f"{side}-half-step")
+
+
+def prior_means(features: FeatureRows, weights: Weights) -> Float64:
+    """Return F·W of a block's rows, float64, shape (rows, rank + 1)."""
+    return times(features, weights.values)
 
 
 def side_gram_of(gathered: Gathered, rank: int) -> Float64:

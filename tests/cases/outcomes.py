@@ -16,6 +16,7 @@ MODELS = {
     "coordinate": {"model": "als", "rank": 4, "solver": "coordinate"},
     "blocks": {"model": "als", "rank": 33, "solver": "blocks"},
     "hierarchical": {"model": "hierarchical", "rank": 4},
+    "ials": {"model": "ials", "rank": 4, "item_features": "genres"},
 }
 
 

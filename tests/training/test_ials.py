@@ -176,7 +176,6 @@ def test_a_run_is_resumed_to_the_same_bits(client, tmp_path):
     ("options", "message"),
     [
         ({"solver": "coordinate"}, "solver: coordinate serves the models of ratings"),
-        ({"item_features": "genres"}, "model: ials has no features"),
         ({"rank": 0}, "rank: found 0; expected at least 1"),
         ({"patience": 2, "validation_fraction": 0.1}, "patience: ials predicts no rating"),
         ({"monitor_test": True}, "monitor_test=True: ials predicts no rating"),

@@ -60,6 +60,32 @@ def test_predictions_follow_the_unit(kind, client, tmp_path):
     assert spread > 0.3
 
 
+@pytest.mark.parametrize("confidence", ["linear", "log"])
+def test_scores_do_not_follow_what_counts_are_counted_in(client, confidence):
+    rng = np.random.default_rng(0)
+    users, items = np.nonzero(rng.random((40, 30)) < 0.3)
+    frame = pd.DataFrame({"user": users, "item": items, "rating": rng.integers(1, 9, len(users))})
+    options = {"model": "ials", "rank": 8, "epochs": 5, "split": "none", "confidence": confidence}
+
+    def scores(c: float, **changes) -> np.ndarray:
+        config = TrainConfig.parse({**options, **changes})
+        model = fit(frame.assign(rating=c * frame["rating"].astype(float)), config, client)
+        folded = model.fold_in({0: c * 3, 7: c * 5})  # as training weighs them, whatever the unit
+        known = model.predict(users, items).rating
+        return np.concatenate([np.asarray(known, np.float64), folded.factors @ model.item_factors.T])
+
+    expected = scores(1.0, confidence_unit="mean")
+    for c in (1e-3, 0.2, 20, 2000):
+        assert np.max(np.abs(scores(c, confidence_unit="mean") - expected)) < 1e-5 * 2
+    assert np.max(np.abs(scores(20.0) - scores(1.0))) > 1e-2
+    clicks = frame.assign(rating=1.0)
+    same = [
+        fit(clicks, TrainConfig.parse({**options, "confidence_unit": unit}), client).factors_sha256()
+        for unit in ("count", "mean")
+    ]
+    assert same[0] == same[1]
+
+
 def test_auto_chooses_the_same_in_any_unit(client, tmp_path, monkeypatch):
     # no chain: those are bayes, above; a search's decisions and the model that comes of them
     monkeypatch.setattr(selection, "CHAINS", ((10**7, 10**7),))

@@ -6,7 +6,7 @@ Between the two the eliminated rows stay where the block's ratings are, in memor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from daskals.cluster.exchange import Gathered, Slab
 from daskals.cluster.workers import worker_folder
@@ -15,10 +15,15 @@ from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
 from daskals.kernels.prior.prior_system import WSystem, sum_system
+from daskals.model.implicit import ImplicitSpec
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
 from daskals.store.scratch import OnDisk, lay_aside
 from daskals.training.half_step import SolveSpec
 from daskals.training.prior.gradients import Weights
+from daskals.types import Float64
+
+AnySpec: TypeAlias = SolveSpec | ImplicitSpec
+"""What shapes the solve of a block of ratings, or of observations."""
 
 
 class EliminatedPart(NamedTuple):
@@ -32,20 +37,42 @@ class EliminatedPart(NamedTuple):
     system: WSystem
 
 
-def eliminate_slab(block: AnyBlock, other: Gathered, spec: SolveSpec) -> Eliminated:
-    """Eliminate the rows of one block."""
+def eliminate_slab(
+    block: AnyBlock, other: Gathered, spec: AnySpec, gram: Float64 | None = None
+) -> Eliminated:
+    """Eliminate the rows of one block.
+
+    Parameters
+    ----------
+    block, other
+        The ratings; the other side's rows.
+    spec
+        What shapes the solve.
+    gram
+        Of implicit feedback: `side_gram` of the other side, float64, shape (rank, rank).
+    """
+    if isinstance(spec, ImplicitSpec):
+        assert gram is not None, "rows of implicit feedback share a matrix"
+        return spec.eliminate(block_of(block), other.rows, gram)
     return eliminate_rows(block_of(block), other.rows, rank=spec.rank, mean=spec.mean, ridge=spec.ridge)
 
 
 def eliminate_and_sum(
-    features: FeatureRows, block: AnyBlock, other: Gathered, spec: SolveSpec
+    features: FeatureRows, block: AnyBlock, other: Gathered, spec: AnySpec, gram: Float64 | None = None
 ) -> EliminatedPart:
     """Eliminate the rows of a block, sum what they add to W's equations, and keep them where its ratings are.
 
     Eliminated rows take up to K²/2 numbers each: where memory has no room for the ratings, they are laid
     aside as well, and where the disk has none, they are made anew when they are filled in.
+
+    Parameters
+    ----------
+    features
+        F of these rows.
+    block, other, spec, gram
+        As `eliminate_slab` takes them, `gram` of shape (rank, rank).
     """
-    rows = eliminate_slab(block, other, spec)
+    rows = eliminate_slab(block, other, spec, gram)
     system = sum_system(rows, features)
     if isinstance(block, BlockSource):
         return EliminatedPart(None, system)
@@ -54,13 +81,25 @@ def eliminate_and_sum(
 
 
 def eliminated_rows(
-    found: Eliminated | EliminatedPart, block: AnyBlock, other: Gathered, spec: SolveSpec
+    found: Eliminated | EliminatedPart,
+    block: AnyBlock,
+    other: Gathered,
+    spec: AnySpec,
+    gram: Float64 | None = None,
 ) -> Eliminated:
-    """Return a block's eliminated rows, wherever they are."""
+    """Return a block's eliminated rows, wherever they are.
+
+    Parameters
+    ----------
+    found
+        The rows, or what says where they are.
+    block, other, spec, gram
+        As `eliminate_slab` takes them, `gram` of shape (rank, rank).
+    """
     kept = found.rows if isinstance(found, EliminatedPart) else found
     if isinstance(kept, OnDisk):
         return kept.read()
-    return eliminate_slab(block, other, spec) if kept is None else kept
+    return eliminate_slab(block, other, spec, gram) if kept is None else kept
 
 
 def fill_slab(
@@ -70,7 +109,8 @@ def fill_slab(
     part: Mapping[int, Eliminated | EliminatedPart],
     weights: Weights,
     other: Gathered,
-    spec: SolveSpec,
+    spec: AnySpec,
+    gram: Float64 | None = None,
 ) -> Slab:
     """Finish the rows of one block; what ends a half-step with features.
 
@@ -80,13 +120,15 @@ def fill_slab(
         The block's, its rows' features, and its ratings.
     part, weights
         The eliminated rows of its worker's blocks by number, wherever they are; W as solved.
-    other
-        The other side's rows.
-    spec
-        What shapes the solve.
+    other, spec, gram
+        As `eliminate_slab` takes them, `gram` of shape (rank, rank).
     """
     block = block_of(block)
-    rows = eliminated_rows(part[number], block, other, spec)
+    rows = eliminated_rows(part[number], block, other, spec, gram)
+    if isinstance(spec, ImplicitSpec):
+        assert gram is not None, "rows of implicit feedback share a matrix"
+        solved, stats = spec.fill(rows, features, weights.values, block, other.rows, gram)
+        return Slab(block.start, solved, stats)
     solved, stats = fill_rows(
         rows, features, weights.values, block, other.rows, rank=spec.rank, mean=spec.mean
     )

@@ -19,8 +19,9 @@ from daskals.cluster.workers import Cluster, Share, Task
 from daskals.kernels.prior.prior_system import WSystem, add_systems, lower_triangle
 from daskals.kernels.toolkit.dense import solve_positive
 from daskals.training.features import IMPLICIT, FeatureSpec, load_features
-from daskals.training.half_step import SideData, SolveSpec
+from daskals.training.half_step import SideData
 from daskals.training.prior.elimination import (
+    AnySpec,
     EliminatedPart,
     eliminate_and_sum,
     eliminate_slab,
@@ -55,11 +56,15 @@ class Prior:
 
 @dataclass(frozen=True)
 class PriorHalfStep:
-    """All rows of one side and the W they are drawn to, solved for the other side's factors."""
+    """All rows of one side and the W they are drawn to, solved for the other side's factors.
+
+    `gram` is the task of what rows of implicit feedback share, `side_gram` of the other side.
+    """
 
     data: SideData
-    spec: SolveSpec
+    spec: AnySpec
     prior: Prior
+    gram: Task | None = None
 
     def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
         """Start the tasks of all blocks, the reduction to W, and the gathering; as `HalfStep.submit`."""
@@ -67,7 +72,7 @@ class PriorHalfStep:
         shares, order = cluster.shares(len(data.blocks)), self._starting_order()
 
         def given(share: Share) -> tuple[Any, ...]:
-            return other.near(share.worker), self.spec
+            return other.near(share.worker), self.spec, self.gram
 
         eliminate = BlockCall(eliminate_slab, [(block,) for block in data.blocks], given, order, side)
         if prior.is_direct(self.spec.rank):
