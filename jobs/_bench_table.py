@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from jobs._terminal import cell, make_console
+from jobs._ranking_table import print_ranking
+from jobs._terminal import cell, make_console, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,6 +78,17 @@ def print_race(report: dict[str, Any]) -> None:
         took = [f"{there['epochs']}", f"{there['seconds']:.2f}", f"{there['cpu_seconds']:.2f}", times]
         table.add_row(one["name"], *own, *took, error)
     console.print(table)
+
+
+def print_lists(found: dict[str, Any]) -> None:
+    """Print a table for each length of list, and the served lists' paired difference to the best rival."""
+    print_ranking(make_console(plain_width=PLAIN_WIDTH), found)
+    for k, over in found["over_best"].items():
+        told = (
+            f"{name} {over[key]['mean']:+.4f} ± {over[key]['half_width']:.4f}"
+            for name, key in (("NDCG", "ndcg"), ("recall", "recall"))
+        )
+        say(f"served − {found['best']} at K = {k}: {', '.join(told)} (95 % over users)")
 
 
 def results_table(results: Sequence[Result]) -> Table:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from daskals.cluster.interruption import INTERRUPTED, handling_signals
-from daskals.errors import DaskalsError
+from daskals.errors import ConfigError, DaskalsError
 from jobs._plain_text import survive_any_terminal
 from jobs._terminal import say
 
@@ -124,6 +124,19 @@ def field_options(config: type[BaseModel], names: Iterable[str] | None = None) -
 def given(values: dict[str, Any]) -> dict[str, Any]:
     """Keep the options that were named on the command line."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def list_lengths(text: str) -> tuple[int, ...]:
+    """Read lengths of lists, such as 10,20,50; raise ConfigError for anything else."""
+    try:
+        lengths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        lengths = ()
+    if not lengths or min(lengths) < 1:
+        raise ConfigError(
+            f"found {text!r}", where="--k", expected="lengths of 1 or more, such as 10 or 10,20,50,100"
+        )
+    return lengths
 
 
 def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:

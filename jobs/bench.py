@@ -1,4 +1,4 @@
-"""`python -m jobs.bench epoch|scaling|solvers|ingest|evaluate|topk|service|defaults`: as table and JSON."""
+"""`python -m jobs.bench epoch|scaling|solvers|lists|ingest|evaluate|topk|service|defaults`: tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from daskals.bench.config import BenchConfig, machine_cores
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError
-from jobs._command import field_options, given, shared_options
+from jobs._command import field_options, given, list_lengths, model_argument, shared_options
 from jobs._terminal import say
 
 if TYPE_CHECKING:
@@ -154,6 +154,43 @@ def solvers(*, implicit: bool, peers: bool, **options: Any) -> None:
     report = bench.report(measure_solvers(bench, implicit=implicit, peers=peers))
     print_race(report)
     outputs.save(report)
+
+
+@main.command()
+@model_argument
+@click.option("--k", default="10,20", show_default=True, metavar="N[,N…]", help="Lengths of lists.")
+@click.option(
+    "--relevant", type=float, help="Lowest rating that is liked; default: what 3.5 is on half stars."
+)
+@click.option("--threads", type=click.IntRange(1), help="Threads of the library; default: all cores.")
+@shared_options(json_file="File for the figures.")
+def lists(model: str, k: str, relevant: float | None, threads: int | None, json_file: Path | None) -> None:
+    """Hold MODEL's lists against the library implicit at eight settings, user by user (extra [bench]).
+
+    On the model's own split. The library learns from what was liked in training; the setting that is best for
+    the test part is the one that the served lists are held against.
+    """
+    from daskals.bench.lists import measure_lists
+    from daskals.config import ReadConfig
+    from daskals.fitting.evaluate import own_ratings
+    from daskals.registry.open_model import load_model
+    from jobs._bench_table import print_lists
+    from jobs._json_file import write_json
+
+    loaded, lengths = load_model(model), list_lengths(k)
+    with own_ratings(loaded, None, ReadConfig()) as (store, split):
+        found = measure_lists(
+            loaded,
+            store,
+            split,
+            ks=lengths,
+            relevant=relevant,
+            threads=threads or machine_cores(),
+            tell=functools.partial(say, err=True),
+        )
+    print_lists(found)
+    if json_file is not None:
+        write_json(json_file, found)
 
 
 @main.command()

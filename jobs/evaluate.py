@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskals.config import ReadConfig
-from daskals.errors import ConfigError
-from jobs._command import field_options, given, model_argument, shared_options
+from jobs._command import field_options, given, list_lengths, model_argument, shared_options
 from jobs._terminal import make_console, say
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def main(
     by predicted rating, by the papers' blends, by affinity, and by baselines: popularity, most liked, biases,
     item neighbourhoods and EASE. It prints a table for each K, the best first.
     """
-    config, lengths = ReadConfig.parse(given(options)), _lengths(k)
+    config, lengths = ReadConfig.parse(given(options)), list_lengths(k)
     from daskals.evaluation.prediction_error import evaluate
     from daskals.evaluation.ranking_scores import Lists
     from daskals.registry.open_model import load_model
@@ -76,18 +75,6 @@ def main(
         print_buckets(console, figures["by_training_ratings"])
     if ranking:
         print_ranking(console, figures["ranking"])
-
-
-def _lengths(text: str) -> tuple[int, ...]:
-    try:
-        lengths = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        lengths = ()
-    if not lengths or min(lengths) < 1:
-        raise ConfigError(
-            f"found {text!r}", where="--k", expected="lengths of 1 or more, such as 10 or 10,20,50,100"
-        )
-    return lengths
 
 
 def _judge(

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from daskals.bench import solvers
 from daskals.bench.data import BenchData
 from daskals.bench.own import KernelEpochs, starting_rows
-from daskals.bench.solvers import LONGEST, ImplicitEpochs, Track, measure_solvers, race
+from daskals.bench.solvers import LONGEST, ImplicitEpochs, LibraryEpochs, Track, measure_solvers, race
 from daskals.errors import ConfigError
 from daskals.types import SIDES
 from tests.cases import naive
@@ -46,6 +47,29 @@ def test_a_runner_that_never_comes_there_is_left_behind():
     _, second = race([Track("joint", Falling(5)), Track("blocks", Falling(9))], 1)
     assert second["reached"] is None
     assert len(second["objectives"]) == LONGEST
+
+
+def test_a_race_ends_by_the_clock(monkeypatch):
+    monkeypatch.setattr(solvers, "MOST_SECONDS", 0.0)
+    first, second = race([Track("joint", Falling(10, 5)), Track("blocks", Falling(20, 15, 5))], 2)
+    assert (first["objectives"], second["objectives"]) == ([10], [20])
+    assert first["reached"]["epochs"] == 1
+    assert second["reached"] is None
+
+
+@pytest.mark.parametrize("use_cg", [True, False], ids=["cg", "cholesky"])
+def test_the_librarys_epochs_are_of_the_same_objective(small_data: BenchData, use_cg):
+    pytest.importorskip("implicit", reason="is of the extra [bench]")
+    update = {"model": "ials", "rank": 8, "zeros": "unobserved", "unobserved_weight": 0.999, "tau": 0.1}
+    config = CONFIG.model_copy(update=update)
+    library = LibraryEpochs(small_data, config, 1, use_cg=use_cg)
+    with ThreadPoolExecutor(1) as pool:
+        own = ImplicitEpochs(small_data, config, pool)
+        for _ in range(3 if use_cg else 1):
+            own.epoch()
+            library.epoch()
+    # an exact epoch from the same start is the same one; conjugate gradients come near it
+    assert library.objective == pytest.approx(own.objective, rel=0.05 if use_cg else 1e-4)
 
 
 def test_epochs_by_blocks_leave_the_twins_objective(small_data: BenchData):
