@@ -45,8 +45,9 @@ _OPTIONS = [name for name in JobConfig.model_fields if name not in _HIDDEN]
     "--search", multiple=True, metavar="NAME=LOW:HIGH", help="A range for Optuna; default: the ridges."
 )
 @click.option("--trials", default=40, show_default=True, help="Trials of Optuna's search.")
-@click.option("--metric", default="rmse", show_default=True, metavar="rmse|ndcg@K|recall@K",
-              help="What the validation part is asked for, by trials and by --patience.")  # fmt: skip
+@click.option("--metric", metavar="rmse|ndcg@K|recall@K",
+              help="What the validation part is asked for, by trials and by --patience; default: rmse, and "
+              "ndcg@10 of --model ials, of which everything observed is relevant.")  # fmt: skip
 @click.option("--refine", is_flag=True, help="Then try a finer grid around the best point.")
 @click.option("--plots", is_flag=True, help="Draw the heatmap and the K curve (extra [plots]).")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/tune"), show_default=True,
@@ -56,7 +57,7 @@ _OPTIONS = [name for name in JobConfig.model_fields if name not in _HIDDEN]
 def main(file_options: dict[str, Any], out: Path, **options: Any) -> None:
     """Search for the hyperparameters that predict a validation part of the training ratings best.
 
-    With --metric, that rank it best: lists by predicted rating against its relevant items. The test part is
+    With --metric, that rank it best: lists by the model's score against its relevant items. The test part is
     never looked at. `trials.parquet` and `trials.csv` list every trial; `best.json` trains the best one on
     all of train: daskals train --config OUT/best.json.
     """
@@ -67,9 +68,17 @@ def main(file_options: dict[str, Any], out: Path, **options: Any) -> None:
         raise ConfigError(
             "a Gibbs sampler learns its own ridges",
             where="--model",
-            expected="auto, als, hierarchical or bias",
+            expected="auto, als, hierarchical, bias or ials",
         )
-    job = JobConfig.parse({"patience": PATIENCE, "validation_fraction": VALIDATION_FRACTION, **asked})
+    asked = {"patience": PATIENCE, "validation_fraction": VALIDATION_FRACTION, **asked}
+    implicit = asked.get("model") == "ials"
+    if implicit and plots:
+        raise ConfigError(
+            "found --plots with --model=ials", where="tune", expected="none: they are of the validation RMSE"
+        )
+    # its trainings have no error to wait for; its trials have what --metric says
+    own["patience"] = int(asked.pop("patience")) if implicit else None
+    job = JobConfig.parse(asked)
     chosen = job.model_dump(by_alias=True, exclude_unset=True, include=set(TrainConfig.model_fields))
     base = TrainConfig.parse(chosen)
     grid = _grid_of(own)
@@ -78,7 +87,7 @@ def main(file_options: dict[str, Any], out: Path, **options: Any) -> None:
     from daskals.experiments.tuning import write_tables
     from daskals.ingest import job_store
 
-    own["metric"] = parse_metric(own["metric"])
+    own["metric"] = parse_metric(own["metric"] or ("ndcg@10" if implicit else "rmse"))
 
     store = job_store(job, "synthetic-1m")
     out.mkdir(parents=True, exist_ok=True)
@@ -114,7 +123,7 @@ def _search(
     *,
     quiet: bool,
 ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
-    from daskals.experiments.search_space import DEFAULT_AXES, parse_axes
+    from daskals.experiments.search_space import DEFAULT_AXES, IMPLICIT_AXES, parse_axes
     from daskals.experiments.tuning import Search, best_config, best_of
 
     def tell(record: Mapping[str, Any]) -> None:
@@ -122,9 +131,10 @@ def _search(
             say(_line(record))
 
     metric = own["metric"]
-    search = Search(cluster, store, base, out, tell, metric)
+    search = Search(cluster, store, base, out, tell, metric, own["patience"])
     if grid is None:
-        axes = parse_axes(own["search"]) or DEFAULT_AXES
+        usual = IMPLICIT_AXES if base.model == "ials" else DEFAULT_AXES
+        axes = parse_axes(own["search"]) or usual
         records = search.run_optuna(axes, own["trials"], base.seed)
         best = best_of(records, metric)
     else:
@@ -146,10 +156,12 @@ def _line(record: Mapping[str, Any]) -> str:
         return f"{point}: {record['failed']}"
     order = [name for name in record if name.startswith("validation_") and name != "validation_rmse"]
     ranked = "".join(f"validation {_title(name)} {record[name]:.4f}, " for name in order)
+    ten = f"P@10 {record['precision_at_10']:.4f}, R@10 {record['recall_at_10']:.4f}"
+    if record["validation_rmse"] is None:  # of implicit feedback
+        return f"{point}: {ranked.removesuffix(', ')} after {record['epochs']} epochs, {ten}"
     return (
         f"{point}: {ranked}validation RMSE {record['validation_rmse']:.5f} after {record['epochs']} epochs, "
-        f"train {record['train_rmse']:.5f}, P@10 {record['precision_at_10']:.4f}, "
-        f"R@10 {record['recall_at_10']:.4f}"
+        f"train {record['train_rmse']:.5f}, {ten}"
     )
 
 

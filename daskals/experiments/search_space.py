@@ -14,7 +14,10 @@ Point: TypeAlias = Mapping[str, float]
 """Values of the options a trial tries, by their public names."""
 
 INTEGERS = frozenset({"rank", "epochs"})
-TUNABLE = ("rank", "lambda", "gamma", "tau", "eta", "reg_exponent", "init_scale", "epochs")
+TUNABLE = (
+    *("rank", "lambda", "gamma", "tau", "eta", "reg_exponent", "init_scale", "epochs"),
+    *("unobserved_weight", "confidence_weight", "confidence_scale"),
+)
 
 LOG_RATIO = 5.0
 """Ranges of positive numbers wider than this factor are searched by ratio."""
@@ -92,6 +95,14 @@ DEFAULT_AXES = (
     Axis("reg_exponent", 0.0, 0.6),
 )
 """What matters most at a given rank, for the data weight λ that is set."""
+
+
+IMPLICIT_AXES = (
+    Axis("tau", 0.002, 0.3),
+    Axis("unobserved_weight", 0.02, 1.0),
+    Axis("confidence_weight", 0.1, 10.0),
+)
+"""The same for implicit feedback."""
 
 
 def parse_grid(texts: Sequence[str]) -> Grid:

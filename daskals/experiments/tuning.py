@@ -27,6 +27,7 @@ from daskals.store.atomic_file import write_text_whole
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
 from daskals.training.features import resolve_model
+from daskals.training.problem import rating_limits
 from daskals.training.stopping import check_validation
 from daskals.training.trial import Judge, SharedData, run_trial
 from daskals.types import VALIDATION, FactorRows
@@ -58,6 +59,13 @@ class Search:
         Called with the record of each trial that ends, if given.
     metric
         What trials are chosen by, and the epochs of a trial.
+    patience
+        Epochs without a better one that end a trial, where the options cannot tell: of implicit feedback.
+
+    Raises
+    ------
+    ConfigError
+        If implicit feedback is to be judged by errors of ratings, or `folder` holds another search.
     """
 
     def __init__(
@@ -68,13 +76,21 @@ class Search:
         folder: Path,
         on_trial: OnTrial | None = None,
         metric: Metric = RMSE,
+        patience: int | None = None,
     ) -> None:
+        if base.model == "ials" and not metric.k:
+            raise ConfigError(
+                f"found {metric} with --model=ials, which predicts no rating",
+                where="--metric",
+                expected="ndcg@K or recall@K, such as ndcg@10",
+            )
         self.cluster = cluster
         self.store = store
         self.base = base
         self.folder = folder
         self.on_trial = on_trial
         self.metric = metric
+        self.patience = patience
         self._split = ensure_split(store, split_spec(base, store))
         check_validation(store, self._split)
         self._records = _read_records(folder, self._identity())
@@ -111,7 +127,11 @@ class Search:
     def _share(self, points: Sequence[Point]) -> None:
         configs = [resolve_model(self.store, config_of(self.base, point)) for point in points]
         self._data = SharedData(self.cluster, self.store, self._split, configs)
-        self._task = make_task(self.store, self._split, VALIDATION, k=max(LIST_LENGTH, self.metric.k))
+        # of clicks and plays everything that was observed is relevant
+        relevant = rating_limits(self.store)[0] if self.base.model == "ials" else None
+        self._task = make_task(
+            self.store, self._split, VALIDATION, k=max(LIST_LENGTH, self.metric.k), relevant=relevant
+        )
 
     def _identity(self) -> dict[str, Any]:
         split = split_spec(self.base, self.store)
@@ -136,7 +156,8 @@ class Search:
     def _try(self, point: Point) -> dict[str, Any]:
         config = resolve_model(self.store, config_of(self.base, point))
         try:
-            result = run_trial(self.cluster, self._data, config, self._judge(config.effective_rank))
+            judge = self._judge(config.effective_rank)
+            result = run_trial(self.cluster, self._data, config, judge, self.patience)
         except (RowError, NumericalError) as error:
             # a point that cannot be solved is a bad point, not the end of the search
             return {"point": dict(point), "validation_rmse": None, "failed": error.for_command()}
@@ -145,7 +166,7 @@ class Search:
         return {
             "point": dict(point),
             "epochs": result.epoch,
-            "validation_rmse": result.validation_rmse,
+            "validation_rmse": None if self.base.model == "ials" else result.validation_rmse,
             **chosen,
             "train_rmse": result.train_rmse,
             "precision_at_10": figures["precision_at_10"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from daskals.training.als import STATE_EPOCHS, AlsPosition, AlsStep
 from daskals.training.data.placed import PlacedRatings, RatingsPlan
 from daskals.training.events import EpochFinished
 from daskals.training.features import FeatureSpec, side_features
+from daskals.training.ials import IalsStep
 from daskals.training.loop import End, Epoch, Loop
 from daskals.training.prior.half_step import Prior, load_prior
 from daskals.training.problem import Problem
@@ -115,7 +117,7 @@ class TrialResult:
     epoch
         Its number, from 1.
     validation_rmse, train_rmse
-        After it.
+        After it; of implicit feedback NaN and None.
     user_rows, item_rows
         Factors after it, of ratings as they were measured.
     epoch_seconds
@@ -163,6 +165,8 @@ class TrialStep:
         The configuration, resolved; its `patience` and `epochs` end the trial.
     judge
         Tells which epoch is best, and what patience waits for; the validation RMSE if None.
+    patience
+        Epochs without a better one that end the trial; the configuration's if None.
     """
 
     phase = "train"
@@ -171,25 +175,30 @@ class TrialStep:
     tol = 0.0
 
     def __init__(
-        self, cluster: Cluster, data: SharedData, config: TrainConfig, judge: Judge | None = None
+        self,
+        cluster: Cluster,
+        data: SharedData,
+        config: TrainConfig,
+        judge: Judge | None = None,
+        patience: int | None = None,
     ) -> None:
         problem = Problem(cluster, data.store, data.split, config)
         self.epochs = config.epochs
         self.patience = config.patience if judge is None else None
-        self._judge = judge
+        self._judge, self._judged_patience = judge, config.patience if patience is None else patience
         self._problem = problem
         self._data = data
         self._placed: Placement | None = None
-        self._als = AlsStep(problem, problem.solve_spec(), plan=data.plan)
+        kind = IalsStep if config.model == "ials" else AlsStep
+        self._als = kind(problem, problem.solve_spec(), plan=data.plan)
         self._als.keeps_rows = True
 
     def place(self, key: str, *, again: bool) -> None:
         """Take the shared blocks where they are, or place them anew for all trials."""
         placed = self._placed = self._data.place(self._placed, key, again=again)
         self._als.ratings = placed.ratings
-        eta = self._problem.config.relative_eta
         for side, spec in self._problem.features.items():
-            self._als.priors[side] = Prior(spec, placed.features[spec].blocks, eta)
+            self._als.priors[side] = Prior(spec, placed.features[spec].blocks, self._als.eta_of(side))
         if not again:
             placed.ratings.wait(self._problem.cluster)
 
@@ -217,7 +226,7 @@ class TrialStep:
 
     def _judged(self, judge: Judge, position: AlsPosition, state: TrialState, epoch: Epoch) -> TrialState:
         """Judge an epoch; let it be the last where none was better for as long as patience lasts."""
-        record, best, patience = state.history[-1], state.best, self._problem.config.patience
+        record, best, patience = state.history[-1], state.best, self._judged_patience
         rows = tuple(
             fetch_rows(self._problem.cluster, side, f"{epoch.key}-judged") for side in position.factors
         )
@@ -241,19 +250,28 @@ class TrialStep:
         best = end.state.best
         assert best is not None
         record, (users, items) = best.record, best.rows
-        assert record.validation_rmse is not None
         seconds = statistics.median(passed.seconds for passed in end.state.history)
-        return TrialResult(record.epoch, record.validation_rmse, record.train_rmse, users, items, seconds)
+        error = math.nan if record.validation_rmse is None else record.validation_rmse
+        return TrialResult(record.epoch, error, record.train_rmse, users, items, seconds)
 
 
 def run_trial(
-    cluster: Cluster, data: SharedData, config: TrainConfig, judge: Judge | None = None
+    cluster: Cluster,
+    data: SharedData,
+    config: TrainConfig,
+    judge: Judge | None = None,
+    patience: int | None = None,
 ) -> TrialResult:
     """Train one configuration; return the epoch with the lowest validation RMSE, or that is judged best.
+
+    Parameters
+    ----------
+    cluster, data, config, judge, patience
+        As `TrialStep` takes them.
 
     Raises
     ------
     NumericalError
         If a row or W cannot be solved with this configuration, or the objective is not finite.
     """
-    return Loop(cluster, TrialStep(cluster, data, config, judge), data.store.path).run().result
+    return Loop(cluster, TrialStep(cluster, data, config, judge, patience), data.store.path).run().result
