@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from daskals.store.atomic_folder import Existing
     from daskals.types import Int64, Side
 
+RECALL_USERS = 1000
+"""Users whose lists are asked for, spread over all."""
+
+RECALL_LENGTH = 10
+
 CHOICE_HELP = "ids with commas between, top:N for the N with most ratings, or all"
 
 
@@ -36,12 +41,18 @@ CHOICE_HELP = "ids with commas between, top:N for the N with most ratings, or al
 )
 @click.option("--format", "formats", default="parquet,npy", show_default=True, metavar="A,B,…",
               help="With --vectors: of parquet, npy, and sql (COPY, for pgvector).")  # fmt: skip
+@click.option("--recall", is_flag=True,
+              help="With --vectors: tell how much of the exact lists each library here finds.")  # fmt: skip
 @shared_options()
-def main(model: str, out: Path, *, vectors: bool, **options: Any) -> None:
+def main(model: str, out: Path, *, vectors: bool, recall: bool, **options: Any) -> None:
     """Write what MODEL knows of users, items and genres, with features for churn, value and the like.
 
     With --vectors: the vectors of users and items for faiss, pgvector or any other store of vectors.
     """
+    if recall and (not vectors or options["cosine"]):
+        raise ConfigError(
+            "found without --vectors, or with --cosine", where="--recall", expected="--vectors alone"
+        )
     from daskals.registry.open_model import load_model, open_model
     from daskals.serving.export import export_model
     from daskals.serving.vectors import export_vectors
@@ -66,6 +77,23 @@ def main(model: str, out: Path, *, vectors: bool, **options: Any) -> None:
     for name, lines in written.items():
         say(f"{name}: {lines:,} lines")
     say(f"saved {out}")
+    if recall:
+        _tell_recall(found.model)
+
+
+def _tell_recall(model: Model) -> None:
+    import numpy as np
+
+    from daskals.serving.index_recall import measure_recall
+    from daskals.serving.vectors import rating_vectors
+    from jobs._recall_table import print_recalls
+
+    n_users = len(model.user_ids)
+    users = np.unique(np.linspace(0, n_users - 1, min(n_users, RECALL_USERS)).astype(np.int64))
+    found, absent = measure_recall(rating_vectors(model), users, RECALL_LENGTH)
+    print_recalls(found, RECALL_LENGTH)
+    if absent:
+        say(f"not installed: {', '.join(name.partition('.')[0] for name in absent)}")
 
 
 def _formats(options: dict[str, Any], *, asked: bool) -> list[VectorFormat]:

@@ -9,6 +9,7 @@ import pytest
 from usearch.index import MetricKind, search
 
 from daskals.model.fitted import Model
+from daskals.serving.index_recall import _least_scores, _recall
 from daskals.serving.vectors import rating_vectors
 from jobs import export
 from tests.cases.commands import run
@@ -92,6 +93,27 @@ def test_what_cannot_be_exported_together_is_refused(folder, tmp_path):
         result = run(export, folder, "--out", tmp_path / "v", *arguments)
         assert (result.exit_code, message in result.output) == (1, True), result.output
     assert not (tmp_path / "v").exists()
+
+
+def test_recall_counts_what_is_as_good_as_the_exact_list():
+    items = np.array([[3, 0], [2, 0], [2, 0], [1, 0]], np.float32)
+    user = np.array([[1, 0]], np.float32)
+    least = _least_scores(user, items, 2)
+    assert least.tolist() == [2.0]
+    for lists, expected in (([0, 2], 1.0), ([0, 3], 0.5), ([0, 0], 0.5), ([-1, 3], 0.0)):
+        assert _recall(user, items, np.array([lists]), least) == expected
+
+
+def test_indexes_are_held_against_the_exact_lists(folder, tmp_path):
+    result = run(export, folder, "--vectors", "--recall", "--format", "npy", "--out", tmp_path / "v")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    rows = {tuple(line[:2]): float(line[-3]) for line in lines if line[:1] in (["faiss"], ["usearch"])}
+    assert rows["faiss", "flat"] == rows["usearch", "flat"] == 1.0
+    assert all(found > 0.9 for found in rows.values())
+    assert len(rows) == 4
+    refused = run(export, folder, "--recall", "--out", tmp_path / "w")
+    assert "--recall: found without --vectors" in refused.output
 
 
 def test_text_ids_are_escaped_as_copy_reads_them():
