@@ -294,7 +294,7 @@ def test_centred_factors_predict_the_same():
         side: SidePrior(rng.normal(size=4), np.eye(4), rng.normal(size=(2, 4)), 1.0)
         for side in ("user", "item")
     }
-    users, items, mean = centre(*rows, priors, 3.5, 3)
+    users, items, mean, _ = centre(*rows, priors, 3.5, 3)
     before = 3.5 + rows[0][:, 4] + rows[1][:, 4] + np.sum(rows[0][:, :3] * rows[1][:, :3], axis=1)
     after = mean + users[:, 3] + items[:, 3] + np.sum(users[:, :3] * items[:, :3], axis=1)
     np.testing.assert_allclose(after, before, atol=1e-5)
