@@ -12,6 +12,7 @@ from pathlib import Path
 # a cache of the tests' own, set before anything of daskals reads it and inherited by child processes
 os.environ.setdefault("DASKALS_CACHE", tempfile.mkdtemp(prefix="daskals-tests-"))
 
+import hypothesis
 import pytest
 
 from daskals.cluster.connect import connect
@@ -24,6 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("DASKALS_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 CHROMIUM = Path(os.environ.get("DASKALS_CHROMIUM", "/usr/bin/chromium"))
+
+# how long an example takes is this machine's, beside whatever else it does
+hypothesis.settings.register_profile("any-machine", deadline=None)
+hypothesis.settings.load_profile("any-machine")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell starts what runs in the background deaf to Ctrl-C; some tests send it

@@ -45,7 +45,7 @@ def ratings_of(x) -> Ratings:
     return Ratings(indptr, items.astype(np.int32), np.ones(len(users), np.float32), x.shape[1])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000))
 def test_weights_equal_the_references(seed):
     rng = np.random.default_rng(seed)

@@ -78,7 +78,7 @@ def as_rows(sets) -> SeenItems:
     return SeenItems(indptr, np.array([i for items in sets for i in sorted(items)], np.int32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 12), levels=st.integers(1, 6))
 def test_figures_equal_the_reference_ties_included(seed, k, levels):
     rng = np.random.default_rng(seed)

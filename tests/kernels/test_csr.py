@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daskals.kernels.data.csr import (
@@ -31,7 +31,6 @@ def as_rows(cells) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(pairs)
-@settings(deadline=None)
 def test_sorting_equals_the_twin(cells) -> None:
     rows, columns = as_rows(cells)
     starts, order = sorted_order(rows, columns, N_ROWS, N_COLUMNS)
@@ -45,7 +44,6 @@ def test_sorting_equals_the_twin(cells) -> None:
 
 
 @given(pairs)
-@settings(deadline=None)
 def test_the_first_repeat_is_found(cells) -> None:
     rows, columns = as_rows(cells)
     starts, order = sorted_order(rows, columns, N_ROWS, N_COLUMNS)
@@ -55,7 +53,6 @@ def test_the_first_repeat_is_found(cells) -> None:
 
 
 @given(pairs)
-@settings(deadline=None)
 def test_repeated_pairs_equal_the_twin(cells) -> None:
     users, items = as_rows(cells)
     found = duplicate_groups(users, items, N_ROWS, N_COLUMNS)
@@ -64,7 +61,6 @@ def test_repeated_pairs_equal_the_twin(cells) -> None:
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
-@settings(deadline=None)
 def test_codes_give_the_ratings_back(ratings) -> None:
     values = np.array(ratings, dtype=np.float32)
     codes, scale = encode_values(values)
@@ -93,7 +89,6 @@ def test_ratings_that_are_not_finite_are_refused(bad, distinct) -> None:
 
 
 @given(pairs, st.data())
-@settings(deadline=None)
 def test_keeping_a_part_equals_the_twin(cells, data) -> None:
     rows, columns = as_rows(cells)
     starts, order = sorted_order(rows, columns, N_ROWS, N_COLUMNS)

@@ -11,7 +11,7 @@ from daskals.kernels.scoring.topk import SeenItems
 from tests.cases import naive
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 12), levels=st.integers(1, 5))
 def test_equals_a_full_sort_with_ties(seed, n, levels):
     rng = np.random.default_rng(seed)

@@ -55,7 +55,7 @@ def test_solve_rows__coordinate_updates_agree_with_twin(rank, coded):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_solve_rows__agrees_with_twin_on_any_block(data):
     rank = data.draw(st.sampled_from([0, 1, 17, 20]), label="rank")

@@ -76,7 +76,7 @@ def test_a_long_row_is_summed_in_double():
     assert_agrees(found, naive.solve_slices(block, other, current, **OPTIONS))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     counts=st.lists(st.sampled_from([0, 1, 2, 5, 33, 120]), min_size=1, max_size=20),
     rank=st.sampled_from([32, 33, 48, 70]),

@@ -44,7 +44,7 @@ def cases(draw):
 
 
 @given(cases())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_top_items__equals_a_full_sort_with_ties(case):
     factors, offsets, users, n, allowed, seen = case
     found = top_items(pack_items(factors, offsets, allowed), users, n, seen)

@@ -55,7 +55,7 @@ def any_model(request, model) -> Model:
 
 
 @given(row=st.integers(0, N_USERS - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_fold_in__of_training_ratings_equals_the_trained_row(any_model, row):
     model = any_model
     own = model.person(model.user_ids[row].as_py())
@@ -67,7 +67,7 @@ def test_fold_in__of_training_ratings_equals_the_trained_row(any_model, row):
 
 
 @given(row=st.integers(0, N_USERS - 1), item=st.integers(0, 119))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_explain__parts_add_up_to_the_predicted_rating(any_model, row, item):
     model = any_model
     user, key = model.user_ids[row].as_py(), model.item_ids[item].as_py()

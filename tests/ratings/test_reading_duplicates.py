@@ -101,7 +101,7 @@ def test_pairs_beyond_32_bits_are_told_apart():
     assert (repeated.first.tolist(), repeated.last.tolist(), repeated.surplus) == ([1], [count], 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_equals_the_naive_rule(data):
     size = data.draw(st.integers(2, 40))

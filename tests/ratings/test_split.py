@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daskals.errors import ConfigError, DataError
@@ -72,7 +72,6 @@ def rows_of(ratings: Ratings):
 
 
 @given(some_ratings, st.sampled_from(["per-user", "last"]), fractions, fractions, st.integers(0, 5))
-@settings(deadline=None)
 def test_rules_by_user_equal_the_twin(ratings, method, test, validation, seed) -> None:
     spec = SplitSpec(method, test, validation_fraction=validation, seed=seed)
     expected = np.zeros(len(ratings.positions), dtype=np.uint8)
@@ -102,7 +101,6 @@ def test_rules_by_user_equal_the_twin(ratings, method, test, validation, seed) -
 
 
 @given(some_ratings, fractions, st.integers(0, 5))
-@settings(deadline=None)
 def test_users_are_held_out_whole(ratings, fraction, seed) -> None:
     found = parts_or_none(ratings, SplitSpec("users", fraction, seed=seed))
     lengths = np.diff(ratings.indptr)
@@ -138,7 +136,6 @@ def test_users_validate_on_those_that_train() -> None:
 
 
 @given(some_ratings, fractions, st.sampled_from([0.0, 0.1, 0.5]))
-@settings(deadline=None)
 def test_time_cuts_the_latest_of_all(ratings, test, validation) -> None:
     found = parts_or_none(ratings, SplitSpec("time", test, validation_fraction=validation))
     order = np.lexsort((ratings.positions, ratings.timestamps))

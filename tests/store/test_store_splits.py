@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from zarr.storage import LocalStore
 
@@ -86,7 +86,6 @@ def test_blocks_hold_their_parts_alone(store, method) -> None:
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=40))
-@settings(deadline=None)
 def test_means_of_float32_ratings_are_exact(ratings) -> None:
     values = np.array(ratings, dtype=np.float32)
     none = np.empty(0, dtype=np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daskals.config import TrainConfig
@@ -109,7 +109,6 @@ def test_auto_chooses_the_same_in_any_unit(client, tmp_path, monkeypatch):
     assert np.max(np.abs(found - expected)) < 1e-5 * spread
 
 
-@settings(deadline=None)
 @given(c=st.floats(1e-3, 2e3), d=st.floats(-100, 100), sign=st.sampled_from([1, -1]))
 def test_what_training_sees_is_the_same_in_any_unit(c, d, sign):
     stars = np.array([0.5, 1, 2.5, 4, 5])
