@@ -22,5 +22,5 @@ def print_recalls(found: Sequence[Recall], n: int) -> None:
     for one in found:
         library = one.library.partition(".")[0]
         figures = (f"{one.recall:.4f}", f"{one.build_seconds:.2f}", f"{one.ms:.3f}")
-        table.add_row(*map(cell, (library, one.index, one.order)), *figures)
+        table.add_row(*map(cell, (library, one.kind, one.order)), *figures)
     make_console(plain_width=PLAIN_WIDTH).print(table)

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse
 
 from daskals.bench.systems import find_system
+from daskals.bench.tiers import blas_threads
 from daskals.errors import ConfigError
 from daskals.evaluation.known_ratings import Ratings, read_known, read_part
 from daskals.evaluation.ranking import compare, make_task
@@ -58,15 +59,16 @@ def library_scorer(train: Ratings, setting: Setting, threads: int) -> Scorer:
 
     ones = np.ones(len(train.items), np.float32)
     matrix = scipy.sparse.csr_matrix((ones, train.items, train.indptr), shape=(train.n_users, train.n_items))
-    model = AlternatingLeastSquares(
-        factors=setting.rank,
-        regularization=setting.ridge,
-        alpha=setting.alpha,
-        iterations=LIBRARY_EPOCHS,
-        num_threads=threads,
-        random_state=42,
-    )
-    model.fit(matrix, show_progress=False)
+    with blas_threads(1):  # its own threads each call BLAS
+        model = AlternatingLeastSquares(
+            factors=setting.rank,
+            regularization=setting.ridge,
+            alpha=setting.alpha,
+            iterations=LIBRARY_EPOCHS,
+            num_threads=threads,
+            random_state=42,
+        )
+        model.fit(matrix, show_progress=False)
     users: Float32 = np.ascontiguousarray(model.user_factors, np.float32)
     items: Float32 = np.ascontiguousarray(model.item_factors, np.float32)
     return Scorer(setting.name, users, items, np.zeros(train.n_items, np.float32))

@@ -174,7 +174,7 @@ def _run(tier: CompiledTier, settings: list[Setting]) -> Outcome:
 
 @contextlib.contextmanager
 def _threads(setting: Setting) -> Iterator[None]:
-    with paper.numba_threads(setting.numba), _blas_threads(setting.blas):
+    with paper.numba_threads(setting.numba), blas_threads(setting.blas):
         yield
 
 
@@ -182,7 +182,7 @@ def _blas_is_controllable() -> bool:
     return importlib.util.find_spec("threadpoolctl") is not None
 
 
-def _blas_threads(threads: int) -> AbstractContextManager[Any]:
+def blas_threads(threads: int) -> AbstractContextManager[Any]:
     """Set BLAS's threads where they can be set; elsewhere they are one, by the environment."""
     if not _blas_is_controllable():
         return contextlib.nullcontext()

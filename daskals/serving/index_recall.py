@@ -35,7 +35,7 @@ class Recall(NamedTuple):
 
     Attributes
     ----------
-    library, index, order
+    library, kind, order
         Whose it is, which, and in what order the items were added.
     recall
         Part of the exact lists' places that it filled with an item as good.
@@ -44,7 +44,7 @@ class Recall(NamedTuple):
     """
 
     library: str
-    index: str
+    kind: str
     order: str
     recall: float
     build_seconds: float

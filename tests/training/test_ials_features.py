@@ -159,7 +159,7 @@ def test_an_item_that_nobody_observed_stands_among_its_genres(models, clicks, tm
     own = model.item_factors[row]  # solved for the users of the last epoch, before they were solved once more
     cosine = folded.factors @ own / np.linalg.norm(folded.factors) / np.linalg.norm(own)
     assert cosine > 0.98
-    near = model.similar_items(folded, n=10)["item"].to_pylist()
+    near = model.similar_items(folded, n=10)["item"].tolist()
     assert sum(bool(set(genres) & set(clicks.genres[i].split("|"))) for i in near) >= 9
     assert not models["plain"].fold_in_item(genres).factors.any()
     users = np.flatnonzero(clicks.train[:, 3]).tolist()
