@@ -89,7 +89,8 @@ def arguments_for(name: str, where: Path | str, doors: Path, out: Path) -> list[
 
 def test_the_list_of_commands_is_whole() -> None:
     takes_model = {path.stem for path in JOBS.glob("[a-z]*.py") if "@model_argument" in path.read_text()}
-    assert takes_model == MODEL_COMMANDS.keys()
+    # one of the benchmarks takes a model by the same door; what it runs against is an extra
+    assert takes_model - {"bench"} == MODEL_COMMANDS.keys()
     # no command reads a model by another door
     for path in JOBS.glob("*.py"):
         assert "Model.load(" not in path.read_text(), path

@@ -24,7 +24,9 @@ def test_joined_rows_are_those_of_the_plain_formula():
     first, second = rows(rng, 5), rows(rng, 4)
     indices, thirds = rng.integers(0, 5, 20).astype(np.int32), rng.integers(0, 4, 20).astype(np.int32)
     found = join_rows(indices, thirds, first, second, RANK)
-    np.testing.assert_allclose(found, naive.join_rows(indices, thirds, first, second, RANK), rtol=1e-6)
+    np.testing.assert_allclose(
+        found, naive.join_rows(indices, thirds, first, second, RANK), rtol=1e-6, atol=1e-6
+    )
     assert found.ctypes.data % ALIGNMENT_BYTES == 0
 
 
