@@ -363,7 +363,7 @@ def test_workers_that_cannot_reach_it_are_named(cluster: Cluster, url: str) -> N
 def test_an_address_that_loses_a_chunk_in_mid_run(trained_url: str, url: str, monkeypatch) -> None:
     monkeypatch.setattr("daskals.store.blocks.lay_aside", lambda *_: None)  # blocks are read each time
     copy = copy_store(resolve_store("synthetic-100k"), url)
-    config = TrainConfig.parse({"seed": 1, "rank": 4, "epochs": 5, "model": "als"})
+    config = TrainConfig.parse({"seed": 1, "rank": 4, "epochs": 5, "model": "als", "order": "rating"})
     key = f"{url.removeprefix('s3://')}/items/indices/c/0"
     with (
         connect(ClusterConfig(dashboard_address=None)) as cluster,

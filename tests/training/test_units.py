@@ -49,7 +49,9 @@ def test_predictions_follow_the_unit(kind, client, tmp_path):
 
     expected, report = predictions("as-is", 1.0, 0.0)
     spread = float(np.std(expected))
-    for n, (c, d) in enumerate(UNITS):
+    for n, (c, d) in enumerate(
+        UNITS[::3] if kind == "bayes" else UNITS
+    ):  # a chain takes as long as all others
         found, own = predictions(f"unit-{n}", c, d)
         assert np.max(np.abs(found - expected)) < 1e-5 * report["standard"]["deviation"], (c, d)
         assert own["test_rmse"] == pytest.approx(c * report["test_rmse"], rel=1e-5)

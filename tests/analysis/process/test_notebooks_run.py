@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 
 from tests.conftest import DATA, ROOT
 
-LONG = {"03-tuning", "06-anomalies", "07-churn", "09-speed"}
+LONG = {"02-training", "03-tuning", "06-anomalies", "07-churn", "09-speed"}
 """They search, train again and again or measure: what they call is tested apart."""
 
 NOTEBOOKS = [
