@@ -39,7 +39,7 @@ def test_rows_that_there_are_not_are_named():
             join_rows(indices, thirds, first, second, RANK)
 
 
-def test_pieces_of_any_size_hold_the_same_rows():
+def test_pieces_of_any_size_hold_their_rows():
     rng = np.random.default_rng(1)
     counts = np.array([0, 4, 1, 7, 0, 2])
     indptr = np.concatenate([[0], np.cumsum(counts)])

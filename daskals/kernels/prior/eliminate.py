@@ -30,8 +30,8 @@ from daskals.kernels.half_step.weighted import (
 )
 from daskals.kernels.half_step.weighted_batches import WeightedInput
 from daskals.kernels.prior.eliminate_batches import elimination_kernel
-from daskals.kernels.prior.eliminate_unbiased import unbiased_elimination
 from daskals.kernels.prior.eliminated import Eliminated
+from daskals.kernels.prior.unbiased_batches import unbiased_elimination
 from daskals.kernels.prior.whiten import most_whitened, whiten_plain
 from daskals.kernels.prior.whiten_batches import whitening_kernel
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
