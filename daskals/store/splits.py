@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from daskals.cache import cache_folder
 from daskals.errors import OutputError, StoreError
@@ -65,6 +66,14 @@ class _Sizes:
     n_fold_in: Count = 0
 
 
+class Piece(NamedTuple):
+    """Ratings [start, stop) of a side, and which of them train, bool, shape (stop − start,)."""
+
+    start: int
+    stop: int
+    trains: NDArray[np.bool_]
+
+
 class Split:
     """The parts of a store's ratings under one protocol, by its key; StoreError if there are none."""
 
@@ -113,11 +122,15 @@ class Split:
 
     def training_values(self) -> Iterator[UInt8 | Float32]:
         """Read the training ratings, or their codes in the scale, some at a time."""
+        for start, stop, trains in self.pieces():
+            yield self.ratings.read_column("user", "values", start, stop)[trains]
+
+    def pieces(self, side: Side = "user") -> Iterator[Piece]:
+        """Cut all ratings, in a side's order, into pieces that memory has room for."""
         n = self.ratings.n_ratings
         for start in range(0, n, _RATINGS_AT_ONCE):
             stop = min(start + _RATINGS_AT_ONCE, n)
-            values = self.ratings.read_column("user", "values", start, stop)
-            yield values[self.parts("user", start, stop) == TRAIN]
+            yield Piece(start, stop, self.parts(side, start, stop) == TRAIN)
 
     @property
     def has_one_rating(self) -> bool:

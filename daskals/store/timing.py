@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from daskals.errors import DataError
-from daskals.store.reader import RatingsStore, open_store
-from daskals.store.splits import Split
-from daskals.store.weighing import Weighing
-from daskals.types import TRAIN, Float32, Int32, Int64, RatingsBlock, Side, UInt8
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split, opened_split
+from daskals.store.weighing import Weighing, check_has_timestamps
+from daskals.types import Float32, Int32, Int64, RatingsBlock, Side, UInt8
 
 Unit: TypeAlias = Literal["day", "week", "month"]
 UNITS: tuple[Unit, ...] = ("day", "week", "month")
@@ -22,7 +22,6 @@ MOST_BINS = 20_000
 """Bins of a third side at most, 55 years of days: each has factors of its own, in every sample."""
 
 DAY_SECONDS = 86_400
-_RATINGS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +98,8 @@ def timing_of(store: RatingsStore, split: Split, unit: Unit) -> FoundTiming:
     DataError
         If the ratings have no timestamps, or are spread over too many months.
     """
-    if not store.has_timestamps:
-        raise DataError(
-            "the ratings have no timestamps",
-            where=f"--time-bins={unit}",
-            expected="a timestamp for every rating",
-            remedy="Name the timestamp column with --columns, or leave --time-bins out",
-        )
-    days, counts = _training_days(store, split)
+    check_has_timestamps(store, "--time-bins", unit)
+    days, counts = _training_days(split)
     if len(days) == 1:
         return FoundTiming(
             None,
@@ -140,10 +133,10 @@ def _coarser(asked: Unit, taken: Unit, days: Int64, n_bins: int) -> str:
     )
 
 
-def _training_days(store: RatingsStore, split: Split) -> tuple[Int64, Int64]:
+def _training_days(split: Split) -> tuple[Int64, Int64]:
     """Return the days with training ratings, ascending, and how many each has, both of shape (days,)."""
     days, counts = np.empty(0, np.int64), np.empty(0, np.int64)
-    for piece in _training(store, split):
+    for piece in _training(split):
         own, n = np.unique(piece.seconds // DAY_SECONDS, return_counts=True)
         both = np.concatenate([days, own])
         days, places = np.unique(both, return_inverse=True)
@@ -185,11 +178,12 @@ def load_time_block(
     weighing
         What ratings count; None where each counts once.
     """
-    store = open_store(store_path)
+    split = opened_split(store_path, split_key)
+    store = split.ratings
     start, stop = rows
     ends = store.indptr("user")
     found: list[tuple[Int32, Int32, Int32, UInt8 | Float32, Float32]] = []
-    for piece in _training(store, Split(store, split_key)):
+    for piece in _training(split):
         bins = timing.rows_of(piece.seconds)
         here = (bins >= start) & (bins < stop)
         places = piece.places[here]
@@ -224,9 +218,8 @@ def load_time_block(
     )
 
 
-def _training(store: RatingsStore, split: Split) -> Iterator[_Piece]:
+def _training(split: Split) -> Iterator[_Piece]:
     """Go through the training ratings in the users' order."""
-    for start in range(0, store.n_ratings, _RATINGS_AT_ONCE):
-        stop = min(start + _RATINGS_AT_ONCE, store.n_ratings)
-        kept = np.flatnonzero(split.parts("user", start, stop) == TRAIN)
-        yield _Piece(start + kept, store.read_column("user", "timestamps", start, stop)[kept])
+    for start, stop, trains in split.pieces():
+        seconds = split.ratings.read_column("user", "timestamps", start, stop)[trains]
+        yield _Piece(start + np.flatnonzero(trains), seconds)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daskals.errors import DataError
 from daskals.store.reader import RatingsStore
@@ -20,8 +19,6 @@ DAY = 86_400.0
 
 MOST_HALVINGS = 60.0
 """Half-lives after which a rating counts no less than it does by then: a weight stays above 0."""
-
-_RATINGS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -72,14 +69,6 @@ class WeighedRatings(NamedTuple):
     standard: Standard
 
 
-class _Piece(NamedTuple):
-    """Ratings [start, stop) of a side, and which of them train, bool, shape (stop − start,)."""
-
-    start: int
-    stop: int
-    kept: NDArray[np.bool_]
-
-
 def weighing_of(store: RatingsStore, split: Split, half_life: float | None) -> Weighing | None:
     """Return how training ratings weigh; None where each counts once.
 
@@ -87,18 +76,23 @@ def weighing_of(store: RatingsStore, split: Split, half_life: float | None) -> W
     """
     if half_life is None:
         return Weighing(is_stored=True) if store.has_weights else None
+    check_has_timestamps(store, "--half-life", f"{half_life:g}")
+    newest = max(
+        int(np.max(store.read_column("user", "timestamps", start, stop)[kept], initial=0))
+        for start, stop, kept in split.pieces()
+    )
+    return Weighing(store.has_weights, half_life, newest)
+
+
+def check_has_timestamps(store: RatingsStore, option: str, value: str) -> None:
+    """Raise DataError, with the option that needs them, if the ratings have no timestamps."""
     if not store.has_timestamps:
         raise DataError(
             "the ratings have no timestamps",
-            where=f"--half-life={half_life:g}",
+            where=f"{option}={value}",
             expected="a timestamp for every rating",
-            remedy="Name the timestamp column with --columns, or leave --half-life out",
+            remedy=f"Name the timestamp column with --columns, or leave {option} out",
         )
-    newest = max(
-        int(np.max(store.read_column("user", "timestamps", start, stop)[kept], initial=0))
-        for start, stop, kept in _training(store, split)
-    )
-    return Weighing(store.has_weights, half_life, newest)
 
 
 def load_weighed(
@@ -134,7 +128,7 @@ def weighed_ratings(
     """
 
     def pieces() -> Iterator[tuple[UInt8 | Float32, Float64]]:
-        for start, stop, kept in _training(store, split):
+        for start, stop, kept in split.pieces():
             weights = weighing.read(store, "user", start, stop)[kept].astype(np.float64)
             yield store.read_column("user", "values", start, stop)[kept], weights
 
@@ -162,15 +156,8 @@ def weigh_rows(store: RatingsStore, split: Split, weighing: Weighing, side: Side
     """
     indptr = store.indptr(side)
     sums = np.zeros(len(indptr) - 1)
-    for start, stop, kept in _training(store, split, side):
+    for start, stop, kept in split.pieces(side):
         places = start + np.flatnonzero(kept)
         rows = np.searchsorted(indptr, places, side="right") - 1
         sums += np.bincount(rows, weighing.read(store, side, start, stop)[kept], len(sums))
     return sums
-
-
-def _training(store: RatingsStore, split: Split, side: Side = "user") -> Iterator[_Piece]:
-    """Cut all ratings, in a side's order, into pieces."""
-    for start in range(0, store.n_ratings, _RATINGS_AT_ONCE):
-        stop = min(start + _RATINGS_AT_ONCE, store.n_ratings)
-        yield _Piece(start, stop, split.parts(side, start, stop) == TRAIN)
