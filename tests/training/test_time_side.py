@@ -22,7 +22,7 @@ from daskals.model.times import move, seconds_of
 from daskals.ratings.split import SplitSpec
 from daskals.store.arrays import open_for_writing, read_attributes, write_group
 from daskals.store.reader import open_store
-from daskals.store.splits import ensure_split
+from daskals.store.splits import Piece, ensure_split
 from daskals.store.timing import MOST_BINS, bin_numbers, first_day, load_time_block, timing_of
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.gibbs import step
@@ -219,8 +219,12 @@ class Made:
     def read_column(self, side: str, name: str, first: int, last: int) -> np.ndarray:
         return self._seconds[first:last]
 
-    def parts(self, side: str, first: int, last: int) -> np.ndarray:
-        return np.zeros(last - first, np.uint8)
+    @property
+    def ratings(self) -> Made:
+        return self
+
+    def pieces(self) -> list[Piece]:
+        return [Piece(0, self.n_ratings, np.ones(self.n_ratings, bool))]
 
 
 def test_days_centuries_apart_take_no_more_rows_than_there_are_ratings():
