@@ -2,6 +2,9 @@
 
 An entry holds the aliases as they are after it, so that reading them takes one listing and one object. Two
 who append at once want the same number: `Storage.create` lets one of them win, the other looks anew.
+
+A last entry that somebody removed would leave a whole history, of a time ago. So the number of the newest
+one is written beside them, after it: it may lag behind where two append at once, and never runs ahead.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ import socket
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
 
 from daskals.errors import RegistryError
 from daskals.registry.manifest import read_object, write_object
@@ -24,6 +29,7 @@ from daskals.store.checked import checked
 Action: TypeAlias = Literal["publish", "promote", "rollback"]
 
 LOG = "log"
+NEWEST = f"{LOG}/newest"
 _RESTORE = "Restore it from a copy"
 REMEMBERED = 50
 """Former versions of an alias that an entry lists; all are in the entries before."""
@@ -81,6 +87,13 @@ class Entry:
         )
 
 
+@dataclass(frozen=True)
+class _Newest:
+    """What stands beside the entries."""
+
+    number: Annotated[int, Field(ge=1)]
+
+
 def now() -> str:
     """Return the time, UTC, ISO 8601."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
@@ -98,9 +111,33 @@ def all_entries(storage: Storage) -> list[Entry]:
 
 
 def _names(storage: Storage) -> list[str]:
-    """Return the names of all entries, oldest first; what bears another name is none."""
-    numbers = {name: number_of_entry(name) for name in storage.names(LOG)}
-    return sorted((name for name in numbers if numbers[name]), key=lambda name: numbers[name] or 0)
+    """Return the names of all entries, oldest first; what bears another name is none.
+
+    Raises RegistryError where one is missing.
+    """
+    newest = _newest(storage)  # before the listing, which then has that entry at least
+    numbered = {number: name for name in storage.names(LOG) if (number := number_of_entry(name))}
+    missing = set(range(1, max([newest, *numbered]) + 1)) - numbered.keys()
+    if missing:
+        raise RegistryError(
+            f"lacks entry {min(missing)} of its history",
+            where=f"{storage.url}/{LOG}",
+            expected="every entry, which nobody ever removes",
+            remedy=_RESTORE,
+        )
+    return [numbered[number] for number in sorted(numbered)]
+
+
+def _newest(storage: Storage) -> int:
+    """Return the number below which no history ends; 0 in a registry made before it was written."""
+    content = storage.read(NEWEST)
+    if content is None:
+        return 0
+    where = f"{storage.url}/{NEWEST}"
+    told = checked(
+        _Newest, read_object(content, where), where, RegistryError, expected="a number", remedy=_RESTORE
+    )
+    return told.number
 
 
 def read_entry(storage: Storage, name: str) -> Entry:
@@ -145,6 +182,7 @@ def append(storage: Storage, change: Callable[[Entry], Entry | None]) -> Entry:
             return last
         content = write_object({**asdict(entry), "token": uuid.uuid4().hex})
         if storage.create(f"{LOG}/{entry.number:09d}.json", content):
+            storage.write(NEWEST, write_object(asdict(_Newest(entry.number))))
             return entry
 
 

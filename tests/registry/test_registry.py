@@ -108,6 +108,27 @@ def test_aliases_move_and_are_remembered(registry, tmp_path) -> None:
     assert socket.gethostname() in entries[0].by
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_entry_that_somebody_removed_is_missed(local, tmp_path, number) -> None:
+    for n in (1, 2, 3):
+        local.promote(publish(local, tmp_path, n).id)
+    newest = local.storage.read("log/newest")
+    local.storage.delete(f"log/{number:09d}.json")
+    for ask in (local.aliases, local.history, local.rollback):
+        with pytest.raises(RegistryError, match=f"log: lacks entry {number} of its history; expected every"):
+            ask()
+    # made before the newest number was written: what is missing in between is still seen
+    local.storage.delete("log/newest")
+    if number == 3:
+        assert len(local.history()) == 2
+    else:
+        with pytest.raises(RegistryError, match=f"lacks entry {number}"):
+            local.history()
+    local.storage.write("log/newest", newest.replace(b'"number": 3', b'"number": 2'))
+    with pytest.raises(RegistryError, match="log/newest: is not as it was written"):
+        local.history()
+
+
 def test_promoting_what_is_champion_already_writes_no_history(registry, tmp_path) -> None:
     version = publish(registry, tmp_path, 1).id
     registry.promote(version)
