@@ -13,6 +13,7 @@ from daskals.errors import StoreError
 from daskals.store.arrays import TEXT as ZARR_TEXT
 from daskals.store.arrays import read_attributes, read_whole, root_of, write_array, write_group
 from daskals.store.layout import check_sealed
+from daskals.store.ranges import check_starts
 
 GROUP = "ids"
 INTEGER, TEXT = "int64", "string"
@@ -44,9 +45,11 @@ def read_ids(store: Store, name: str, length: int) -> pa.Array:
         return ids_from_numpy(read_whole(store, f"{GROUP}/{name}", length, (INTEGER, ZARR_TEXT)))
     offsets = read_whole(store, f"{GROUP}/{name}/offsets", length + 1, ("int64",))
     size = int(offsets[-1])
+    place = f"{GROUP}/{name}/offsets"
+    check_starts(offsets, first=0, last=size, is_end=True, name=place, where=root_of(store))
     content = read_whole(store, f"{GROUP}/{name}/bytes", size, ("uint8",)) if size else np.empty(0, np.uint8)
-    texts = pa.LargeStringArray.from_buffers(length, pa.py_buffer(offsets), pa.py_buffer(content))
     try:
+        texts = pa.LargeStringArray.from_buffers(length, pa.py_buffer(offsets), pa.py_buffer(content))
         texts.validate(full=True)
     except pa.ArrowInvalid as error:
         raise StoreError(

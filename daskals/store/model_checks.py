@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.errors import StoreError
-from daskals.store.ranges import check_below, check_finite, check_starts
+from daskals.store.ranges import ANY, WEIGHTS, Bounds, check_below, check_finite, check_starts
 
 _REMEDY = "Restore it from a copy, or make it anew"
 
@@ -60,6 +60,14 @@ FORMS = {
 }
 """Arrays of a model's folder that this daskals knows; those of a later one it leaves alone."""
 
+_BOUNDS = {
+    "order/popularity": Bounds(least=0.0, most=1e12),
+    "order/scale": Bounds(above=0.0),
+    "order/variances": Bounds(above=0.0),
+    "ratings/weights": WEIGHTS,
+}
+"""Where code takes roots and powers of numbers, or divides by them."""
+
 _OF_TIME = ("times/bins", "times/counts", "times/factors", "samples/times", "samples/time_spread")
 
 _TOGETHER = (
@@ -109,7 +117,7 @@ def check_numbers(arrays: Mapping[str, NDArray[Any]], where: str) -> None:
     n_items = len(arrays["items/biases"])
     for name, values in arrays.items():
         if values.dtype.kind == "f":
-            check_finite(values, name=name, where=where)
+            check_finite(values, name=name, where=where, bounds=_BOUNDS.get(name, ANY))
     for name in ("users/counts", "items/counts"):
         check_below(arrays[name], 1 << 48, name=name, where=where)
     if "times/bins" in arrays:

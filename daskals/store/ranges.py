@@ -6,7 +6,7 @@ out of its range would have compiled code read and write beside its arrays.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,15 +58,46 @@ def check_below(values: NDArray[Any], stop: int, *, name: str, where: str) -> No
     )
 
 
-def check_finite(values: NDArray[Any], *, name: str, where: str, least: float | None = None) -> None:
-    """Raise StoreError unless floats, of any shape and dtype, are finite, and above `least` if given."""
-    # of finite float32 numbers no sum in float64 overflows
-    fits = not values.size or bool(np.isfinite(values.sum(dtype=np.float64)))
-    if not fits:
-        found = "a number that is not finite"
-    elif least is not None and values.size and float(values.min()) <= least:
-        found = f"{float(values.min()):g}"
-    else:
+class Bounds(NamedTuple):
+    """What floats may be beside finite: `above` a number, from `least` on, up to `most`."""
+
+    above: float | None = None
+    least: float | None = None
+    most: float | None = None
+
+    def told(self) -> str:
+        """Return the bounds as an error says them."""
+        told = {" above ": self.above, " from ": self.least, " up to ": self.most}
+        return "".join(f"{word}{value:g}" for word, value in told.items() if value is not None)
+
+    def broken_by(self, lowest: float, highest: float) -> float | None:
+        """Return which of the ends of some numbers is out of the bounds, None if neither."""
+        below = (self.above is not None and lowest <= self.above) or (
+            self.least is not None and lowest < self.least
+        )
+        if below:
+            return lowest
+        return highest if self.most is not None and highest > self.most else None
+
+
+ANY = Bounds()
+"""No bounds."""
+
+WEIGHTS = Bounds(above=0.0)
+"""Of ratings."""
+
+
+def check_finite(values: NDArray[Any], *, name: str, where: str, bounds: Bounds = ANY) -> None:
+    """Raise StoreError unless floats, of any shape and dtype, are finite and within their bounds."""
+    if not values.size:
         return
-    expected = "finite numbers" + ("" if least is None else f" above {least:g}")
-    raise StoreError(f"{name} holds {found}", where=where, expected=expected, remedy=_REMEDY)
+    # of finite float32 numbers no sum in float64 overflows
+    is_finite = bool(np.isfinite(values.sum(dtype=np.float64)))
+    is_bound = is_finite and bounds != ANY
+    broken = bounds.broken_by(float(values.min()), float(values.max())) if is_bound else None
+    if is_finite and broken is None:
+        return
+    found = "a number that is not finite" if broken is None else f"{broken:g}"
+    raise StoreError(
+        f"{name} holds {found}", where=where, expected=f"finite numbers{bounds.told()}", remedy=_REMEDY
+    )

@@ -34,7 +34,7 @@ from daskals.store.layout import (
     group_of,
 )
 from daskals.store.named_places import VARIABLE, find_named, remember_named
-from daskals.store.ranges import check_below, check_finite, check_starts
+from daskals.store.ranges import ANY, WEIGHTS, check_below, check_finite, check_starts
 from daskals.store.remote import HEAD, holds, is_url, place_of
 from daskals.store.tables import check_catalogue, read_table
 from daskals.types import Float32, Int64, RatingsBlock, Side, UInt8
@@ -259,7 +259,7 @@ class RatingsStore:
         kind = _KINDS.get(name, "uint8" if len(self.scale) else "float32")
         values = read_array(self._array(path, self.n_ratings, kind), first, last)
         if name in ("values", "weights") and kind == "float32":
-            check_finite(values, name=path, where=self.path, least=0.0 if name == "weights" else None)
+            check_finite(values, name=path, where=self.path, bounds=WEIGHTS if name == "weights" else ANY)
         elif name != "timestamps":
             check_below(values, self._stop_of(side, name), name=path, where=self.path)
         return values

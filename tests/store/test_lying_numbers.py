@@ -49,6 +49,7 @@ def read(path: Path) -> None:
         load_block(store.path, side, 0, store.n_rows(side), SPEC.key(), TRAIN)
         assert len(stored.block.indices) == store.n_ratings
     store.genres()
+    assert len(store.item_ids) == store.n_items
 
 
 LIES = {
@@ -85,6 +86,14 @@ LIES = {
         3,
         r"genres/indices holds 3; expected numbers from 0 to 2",
     ),
+    "a text that ends before the first": ("ids/items/offsets", 7, -3, r"offsets runs from 0 to -3"),
+    "a text that begins past the bytes": (
+        "ids/items/offsets",
+        3,
+        1 << 40,
+        r"offsets runs .* and falls in between",
+    ),
+    "a text that begins before the bytes": ("ids/items/offsets", 0, -1, r"offsets runs from -1"),
     "a part past the parts": (
         f"splits/{SPEC.key()}/users",
         3,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from daskals.errors import ModelError
 from daskals.ratings.liking import liked_from
@@ -18,6 +19,10 @@ HALF_STARS = 4.5
 """Spread of half stars, the unit in which the predicted rating's share is told."""
 
 _TOLERANCE = 1e-6
+
+
+_Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+"""As a stored one is checked."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,13 @@ class OrderSettings:
         What a rating that is not liked counts, beside 1 for one that is.
     """
 
-    ridge: float = 100.0
-    genre_rows: float = 10.0
-    genre_weight: float = 0.8
-    genre_exponent: float = 1.25
-    popularity_weight: float = 0.01
-    rating_weight: float = 0.01
-    unliked: float = 0.5
+    ridge: _Weight = 100.0
+    genre_rows: _Weight = 10.0
+    genre_weight: _Weight = 0.8
+    genre_exponent: Annotated[float, Field(ge=0, le=100)] = 1.25
+    popularity_weight: _Weight = 0.01
+    rating_weight: _Weight = 0.01
+    unliked: _Weight = 0.5
 
 
 def interactions(ratings: Float32, limits: tuple[float, float], unliked: float) -> Float32:
