@@ -7,7 +7,6 @@ chunk, every chunk carries a CRC-32C, and a failed read is traced to the chunk t
 from __future__ import annotations
 
 import math
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,9 @@ from daskals.errors import StoreError
 from daskals.store.layout import CHUNK_RATINGS, sealed
 from daskals.store.remote import is_url, open_remote
 
-_CHUNK_KEY = re.compile(r"(?:^|/)c(?:/\d+)+$")
+_METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+"""What Zarr may look for in vain. Whatever else it asks for is a chunk, however metadata spells that."""
+
 DAMAGE = (
     ValueError,
     TypeError,
@@ -67,7 +68,7 @@ class CompleteStore(WrapperStore[Store]):
         return self._whole(key, await self._store.get(key, prototype, byte_range))
 
     def _whole(self, key: str, found: Buffer | None) -> Buffer | None:
-        if found is None and _CHUNK_KEY.search(key):
+        if found is None and key.rpartition("/")[2] not in _METADATA:
             raise StoreError(
                 f"chunk {key} is missing", where=root_of(self._store), expected="all chunks", remedy=_REMEDY
             )

@@ -142,6 +142,16 @@ def test_another_encoding_is_refused(store: Path) -> None:
         read(store)
 
 
+@pytest.mark.parametrize("name", ["users/indices", "users/indptr", "users/weights"])
+@pytest.mark.parametrize("encoding", ["default", "v2"])
+def test_chunks_under_another_name_are_missed(store: Path, name: str, encoding: str) -> None:
+    path = store / name / "zarr.json"
+    keys = {"name": encoding, "configuration": {"separator": "."}}
+    edit(path, chunk_key_encoding=keys)
+    with pytest.raises(StoreError, match=rf"chunk {name}/(c\.)?0 is missing; expected all chunks"):
+        read(store)
+
+
 def test_another_kind_of_number_is_refused(store: Path) -> None:
     path = store / "users" / "timestamps" / "zarr.json"
     path.write_text(path.read_text().replace('"int64"', '"uint64"'))
