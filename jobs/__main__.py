@@ -9,12 +9,13 @@ from pathlib import Path
 import click
 
 import daskals
+from jobs._signals import Group
 
 HERE = Path(__file__).resolve().parent
 DESCRIPTION = re.compile(r'"""`[^`]+`: (.+?)(?:""")?$')
 
 
-class Commands(click.Group):
+class Commands(Group):
     """The modules of this folder as commands; to list them none is imported."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002

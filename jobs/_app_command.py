@@ -9,9 +9,10 @@ import click
 
 from daskals.plots.requirements import require
 from jobs._command import MODEL_HELP, shared_options
+from jobs._signals import Command
 
 
-@click.command(epilog=MODEL_HELP)
+@click.command(cls=Command, epilog=MODEL_HELP)
 @click.argument("model", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0: all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="Port.")

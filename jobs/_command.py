@@ -13,9 +13,10 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from daskals.cluster.interruption import INTERRUPTED, handling_signals
+from daskals.cluster.interruption import handling_signals
 from daskals.errors import ConfigError, DaskalsError
 from jobs._plain_text import survive_any_terminal
+from jobs._signals import end_interrupted
 from jobs._terminal import say
 
 FAILED = 1
@@ -77,8 +78,7 @@ def shared_options(
                     raise
                 fail(error.for_command(), exit_code)
             except KeyboardInterrupt:
-                say("interrupted: nothing was left half-written", err=True)
-                sys.exit(INTERRUPTED)
+                end_interrupted()
 
         return functools.reduce(lambda command, option: option(command), options, run)
 

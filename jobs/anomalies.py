@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from jobs._command import model_argument, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option(
     "--out",

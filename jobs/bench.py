@@ -13,6 +13,7 @@ from daskals.bench.config import BenchConfig, machine_cores
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError
 from jobs._command import field_options, given, list_lengths, model_argument, shared_options
+from jobs._signals import Group
 from jobs._terminal import say
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def run_bench(
     refuse_failures(report["results"])
 
 
-@click.group()
+@click.group(cls=Group)
 def main() -> None:
     """Measure daskals, paper 1's own tiers and comparable systems on the same data and machine.
 

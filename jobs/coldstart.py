@@ -10,10 +10,11 @@ import click
 from daskals.config import ClusterConfig, ModelConfig, TrainConfig
 from daskals.errors import ConfigError
 from jobs._command import field_options, given, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--data", type=click.Path(path_type=Path), help="Ratings: a folder, a file or a store.")
 @click.option("--dataset", help="Ratings by name.")
 @click.option("--seeds", type=int, default=5, show_default=True, help="Number of sets of held-out items.")

@@ -10,6 +10,7 @@ import click
 from daskals.config import ClusterConfig
 from daskals.errors import ClusterError
 from jobs._command import fail, field_options, given, shared_options
+from jobs._signals import Command
 from jobs._terminal import cell, make_console, say
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 OPTIONS = ["scheduler", "tls_ca", "tls_cert", "tls_key", "workers", "threads_per_worker"]
 
 
-@click.command()
+@click.command(cls=Command)
 @field_options(ClusterConfig, OPTIONS)
 @click.option("--store", help="Ratings store, a folder or an address, that every worker must reach.")
 @click.option("--verify", metavar="PATH",

@@ -9,6 +9,7 @@ import click
 
 from daskals.config import ReadConfig
 from jobs._command import field_options, given, list_lengths, model_argument, shared_options
+from jobs._signals import Command
 from jobs._terminal import make_console, say
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from daskals.model.fitted import Model
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option(
     "--data", help="Ratings to compare with; default: those the model was trained on, by its split."

@@ -9,6 +9,7 @@ import click
 
 from daskals.errors import ConfigError, DataError
 from jobs._command import model_argument, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ RECALL_LENGTH = 10
 CHOICE_HELP = "ids with commas between, top:N for the N with most ratings, or all"
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option("--out", type=click.Path(path_type=Path), default="export", show_default=True,
               help="Folder to write: users, items and genres as Parquet files, or vectors.")  # fmt: skip

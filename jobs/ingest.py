@@ -10,13 +10,14 @@ import click
 
 from daskals.config import ReadConfig
 from jobs._command import field_options, given, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.store.reader import RatingsStore
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("paths", nargs=-1, metavar="[SOURCE] STORE")
 @field_options(ReadConfig)
 @click.option("--overwrite", is_flag=True, help="Replace the store that is there.")

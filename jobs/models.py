@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs._command import model_argument, shared_options
+from jobs._signals import Group
 from jobs._terminal import make_console, say
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ naming = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 @click.argument("registry")
 @click.pass_context
 def main(context: click.Context, registry: str) -> None:

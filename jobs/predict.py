@@ -8,10 +8,11 @@ import click
 
 from daskals.config import ReadConfig
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.argument("pairs", type=click.Path(path_type=Path))
 @field_options(ReadConfig, ["columns"])

@@ -14,6 +14,7 @@ from daskals.config import ClusterConfig
 from daskals.errors import ConfigError
 from daskals.ratings.shown_text import on_terminal
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ OUT = Path("recommendations")
 """Where the lists of many users go unless a folder is named."""
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option("--out", type=click.Path(path_type=Path),
               help="Folder of Parquet parts to write: user, rank, item, score, stars; default: none for "

@@ -9,12 +9,13 @@ import click
 
 from daskals.config import JobConfig
 from jobs._command import field_options, given, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 _OPTIONS = ["data", "dataset", "store_url", "workers", "threads_per_worker", "scheduler", "dashboard_address"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("paper", type=click.Choice(["nagi", "salako"]))
 @field_options(JobConfig, _OPTIONS)
 @click.option("--only", metavar="TEXT", help="Run only what has this text in its name.")

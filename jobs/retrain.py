@@ -10,10 +10,11 @@ import click
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.night import INFRASTRUCTURE, NightFolder
 from jobs._command import field_options, given, shared_options
+from jobs._signals import Command
 from jobs._terminal import make_console, say
 
 
-@click.command()
+@click.command(cls=Command)
 @field_options(RetrainConfig)
 @click.option("--quiet", is_flag=True, help="Print nothing but the report.")
 @shared_options(config=True, json_output="Print the report as JSON.", exit_code=INFRASTRUCTURE)

@@ -16,6 +16,7 @@ from daskals.config.serving import Limits
 from daskals.errors import ConfigError
 from daskals.plots.requirements import require
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ TOKEN = "DASKALS_TOKEN"  # noqa: S105 - the name of a variable
 BACKLOG = 2048
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option("--host", default="127.0.0.1", show_default=True,
               help="Address to listen at; any but this machine's own asks for a token.")  # fmt: skip

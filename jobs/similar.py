@@ -10,6 +10,7 @@ import click
 from daskals.config import ClusterConfig
 from daskals.ratings.shown_text import on_terminal
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from daskals.store.atomic_folder import Existing
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.option("--item", help="Print the neighbours of one item, an id or a title, instead of writing all.")
 @click.option("--out", type=click.Path(path_type=Path), default="similar", show_default=True,

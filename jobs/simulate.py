@@ -11,6 +11,7 @@ from daskals.config import ModelConfig
 from daskals.errors import ConfigError, OutputError
 from daskals.retrain.config import RetrainConfig
 from jobs._command import field_options, given, shared_options
+from jobs._signals import Group
 from jobs._terminal import say
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SET_HERE = {"as_of", "data", "home", "registry", "dashboard_address"}
 
 
-@click.group()
+@click.group(cls=Group)
 def main() -> None:
     """Simulate how the system is used."""
 

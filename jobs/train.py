@@ -16,6 +16,7 @@ from daskals.config import JobConfig
 from daskals.errors import DaskalsError
 from jobs._command import field_options, given, shared_options
 from jobs._pause_hook import PauseHook
+from jobs._signals import Command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ DEFAULT_DATASET = "synthetic-1m"
 AGAIN = "run the same command with --resume, it goes on from the last checkpoint"
 
 
-@click.command()
+@click.command(cls=Command)
 @field_options(JobConfig)
 @shared_options(config=True)
 def main(file_options: dict[str, Any], **options: Any) -> None:

@@ -11,6 +11,7 @@ import click
 from daskals.config import JobConfig, TrainConfig
 from daskals.errors import ConfigError
 from jobs._command import field_options, given, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _HIDDEN = {
 _OPTIONS = [name for name in JobConfig.model_fields if name not in _HIDDEN]
 
 
-@click.command()
+@click.command(cls=Command)
 @field_options(JobConfig, _OPTIONS)
 @click.option("--preset", type=click.Choice(["nagi", "salako"]), help="The grid of one of the papers.")
 @click.option("--grid", multiple=True, metavar="NAME=V,V", help="Values of an option; several make a grid.")

@@ -10,13 +10,14 @@ import click
 from daskals.config import ReadConfig
 from daskals.errors import ConfigError
 from jobs._command import field_options, given, model_argument, shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.model.fitted import Model
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @click.argument("ratings", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the new model.")

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs._command import shared_options
+from jobs._signals import Command
 from jobs._terminal import say
 
 if TYPE_CHECKING:
     from daskals.training.watching import Status
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--follow", is_flag=True, help="Go on until the run ends.")
 @click.option("--every", default=2.0, show_default=True, type=click.FloatRange(0.05), help="Seconds between.")

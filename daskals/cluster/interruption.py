@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN_SECONDS = 0.05
+"""After which a signal that fell into a finaliser comes again, when that is over."""
+
 INTERRUPTED = 130
 """Exit code of what was interrupted."""
 
 
 class _Noted:
-    """Whether a signal came, and how many parts of the program end by themselves when one does."""
+    """Whether a signal came, whether Python dropped what it raised, and how many parts end by themselves."""
 
     def __init__(self) -> None:
         self.came = False
+        self.is_dropped = False
         self.deferring = 0
         self.lock = threading.Lock()
 
@@ -39,12 +44,36 @@ def handling_signals() -> Iterator[None]:
     _noted.came = False
     # a batch system stops a job with SIGTERM: it cleans up as Ctrl-C does
     before = {number: signal.signal(number, _note) for number in SIGNALS}
+    hook, sys.unraisablehook = sys.unraisablehook, _raise_again(sys.unraisablehook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
-        _noted.came = False
+        _noted.came = _noted.is_dropped = False
+
+
+def _raise_again(hook: Callable[[Any], object]) -> Callable[[Any], None]:
+    """Return a hook that has a signal come again whose exception Python dropped; no traceback is shown."""
+
+    def dropped(what: Any) -> None:
+        if not issubclass(what.exc_type, KeyboardInterrupt):
+            hook(what)
+        elif not is_deferred():
+            _noted.is_dropped = True
+            timer = threading.Timer(AGAIN_SECONDS, _send_again)
+            timer.daemon = True
+            timer.start()
+
+    return dropped
+
+
+def _send_again() -> None:
+    """Send the main thread the signal that was dropped, unless somebody has seen since that it came."""
+    if _noted.is_dropped:
+        _noted.came = _noted.is_dropped = False
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 @contextmanager
@@ -77,6 +106,7 @@ def is_deferred() -> bool:
 def check() -> None:
     """Raise KeyboardInterrupt where a signal came: between steps, where nothing swallows it."""
     if _noted.came:
+        _noted.is_dropped = False
         raise KeyboardInterrupt
 
 

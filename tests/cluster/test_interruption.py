@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from daskals.cluster.interruption import check, handling_signals
+from daskals.cluster.interruption import AGAIN_SECONDS, INTERRUPTED, check, handling_signals
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.fitting.fit import fit
@@ -22,6 +23,7 @@ from daskals.training.events import EpochFinished, Event
 from daskals.training.run import NO_OPTIONS, RunOptions
 from jobs import recommend, retrain, train, tune
 from jobs._pause_hook import PauseHook
+from jobs._signals import Command
 from tests.cases.night_cases import command, config_of, deliver, ratings_of_day
 from tests.cases.outcomes import outcome
 from tests.cases.watch_cases import arguments
@@ -42,13 +44,38 @@ class Finalised:
             pass
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_signal_in_a_finaliser_is_noted() -> None:
+def test_a_signal_in_a_finaliser_is_noted(capsys: pytest.CaptureFixture[str]) -> None:
     with handling_signals():
         finalised = Finalised()
         del finalised
         with pytest.raises(KeyboardInterrupt):
             check()
+        time.sleep(2 * AGAIN_SECONDS)  # who has seen it is not interrupted once more
+    assert capsys.readouterr().err == ""
+
+
+def test_a_signal_in_a_finaliser_comes_again(capsys: pytest.CaptureFixture[str]) -> None:
+    def finalise() -> None:
+        with handling_signals():
+            finalised = Finalised()
+            del finalised
+            time.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt):
+        finalise()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("moment", ["parse_args", "invoke"])
+def test_a_signal_outside_of_what_a_command_does_ends_it_likewise(moment: str, monkeypatch) -> None:
+    def interrupted(*_: object) -> None:
+        interrupt()
+        time.sleep(30)
+
+    monkeypatch.setattr(Command, moment, interrupted)
+    ended = CliRunner().invoke(recommend.main, ["nowhere"])
+    assert ended.exit_code == INTERRUPTED
+    assert ended.output.strip() == "interrupted: nothing was left half-written"
 
 
 @pytest.mark.parametrize(
