@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from daskals.config import TrainConfig
-from daskals.training.events import EpochFinished
 
 NAMED = frozenset(
     {
@@ -29,9 +28,6 @@ NAMED = frozenset(
 )
 """Options of a point estimate: where one is named, `auto` learns nothing and takes it."""
 
-IMPLICIT = "implicit"
-"""The features that say who rated what."""
-
 CHOSEN = (
     "model",
     "units",
@@ -41,6 +37,7 @@ CHOSEN = (
     "reg_exponent",
     "item_features",
     "user_features",
+    "likelihood",
     "epochs",
     "sweeps",
     "burn_in",
@@ -70,31 +67,6 @@ class Point(NamedTuple):
         }
 
 
-class Chain(NamedTuple):
-    """A chain as it would be kept, and the seconds that should take; its error and history when judged."""
-
-    config: TrainConfig
-    rmse: float
-    seconds: float
-    history: Sequence[EpochFinished]
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether it learns from who rated what."""
-        return IMPLICIT in (self.config.user_features or ())
-
-    def as_report(self) -> dict[str, Any]:
-        """Return what a report tells of it."""
-        config = self.config
-        return {
-            "item_features": list(config.item_features or ()),
-            "user_features": list(config.user_features or ()),
-            "sweeps": config.sweeps,
-            "judged_sweeps": len(self.history),
-            "validation_rmse": self.rmse,
-        }
-
-
 @dataclass(frozen=True)
 class Choice:
     """What `auto` chose.
@@ -119,11 +91,6 @@ class Choice:
 def learns(asked: TrainConfig) -> bool:
     """Tell whether a configuration leaves the choice to the data."""
     return asked.model == "auto" and not (asked.model_fields_set & NAMED)
-
-
-def may_widen(asked: TrainConfig) -> bool:
-    """Tell whether features are left to the data, so that who rated what may be among them."""
-    return not asked.model_fields_set & {"item_features", "user_features"}
 
 
 def why_nothing_is_learnt(asked: TrainConfig, model: str) -> str | None:

@@ -17,7 +17,8 @@ from daskals.errors import ConfigError
 from daskals.evaluation.prediction_error import evaluate_split
 from daskals.fitting.baseline import baseline_notes, baseline_section
 from daskals.fitting.carried import carried_ratings
-from daskals.fitting.choice import chosen_before, learns, may_widen, why_nothing_is_learnt
+from daskals.fitting.chains import Kinds
+from daskals.fitting.choice import chosen_before, learns, why_nothing_is_learnt
 from daskals.fitting.held_out_users import with_held_out_users
 from daskals.fitting.mixing import mixing_notes, mixing_section
 from daskals.fitting.order import add_order
@@ -205,8 +206,8 @@ def _fit_store(
     if (named := why_nothing_is_learnt(asked, config.model)) is not None:
         tell(Notice(named))
     if learns(asked):
-        widens = may_widen(asked)
-        config, selection = _learn(cluster, store, config, callbacks, run, before, widens=widens)
+        kinds = Kinds.left_open(asked)
+        config, selection = _learn(cluster, store, config, callbacks, run, before, kinds)
     elif config.patience is not None:
         config, selection, before_it = _choose_epochs(
             cluster, store, config, callbacks, run.part("selection")
@@ -268,15 +269,14 @@ def _learn(
     callbacks: Sequence[Callback],
     run: RunOptions,
     before: dict[str, Any] | None,
-    *,
-    widens: bool,
+    kinds: Kinds,
 ) -> tuple[TrainConfig, dict[str, Any]]:
     """Let the data choose the model, or take what a run that is continued, by its options, chose."""
     if before is not None:
         choice = chosen_before(config, before)
     else:
         spec = split_spec(config, store)
-        choice = Selection(cluster, store, config, spec, callbacks, run, widens=widens).choose()
+        choice = Selection(cluster, store, config, spec, callbacks, run, kinds).choose()
     teller(callbacks)(Notice(choice.sentence))
     return choice.config, choice.section
 

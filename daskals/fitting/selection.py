@@ -1,14 +1,11 @@
 """`--model auto`: which model and which hyperparameters, learnt from the training ratings alone.
 
 A tenth of them validates. Short trainings find the ridges of the biases, then of the factors, then of the
-features' weights; Gibbs chains on the same ratings are judged by the same tenth, each for as many sweeps as
-it gains by: one with the catalogue's features and, where nobody named features, one that also learns from
-who rated what. Where there is no posterior to take, it is the simplest point estimate that is as good as the
-best but for chance, which is less the more ratings validate. The better chain is taken unless it does not fit
-the time or is worse, by more than chance, than that estimate, which would be trained instead, rather than the
-luckiest of all trials. All ridges are relative to the ratings' standard deviation, so that no choice depends
-on their unit; and time is counted in work, as two usual cores would take for it, so that none depends on the
-machine.
+features' weights; Gibbs chains on the same ratings are judged by the same tenth (`chains`). Where there is no
+posterior to take, it is the simplest point estimate that is as good as the best but for chance, which is less
+the more ratings validate. The better chain is taken unless it does not fit the time or is worse, by more than
+chance, than that estimate, which would be trained instead, rather than the luckiest of all trials. All ridges
+are relative to the ratings' standard deviation, so that no choice depends on their unit.
 """
 
 from __future__ import annotations
@@ -23,19 +20,17 @@ from typing import Any
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import DataError, NumericalError, RowError
-from daskals.fitting.choice import CHOSEN, IMPLICIT, Chain, Choice, Point
+from daskals.fitting.chains import Chain, Chains, Kinds
+from daskals.fitting.choice import CHOSEN, Choice, Point
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
 from daskals.training.compiling import prepare_workers
-from daskals.training.events import Callback, EpochFinished, Notice
-from daskals.training.gibbs.sampler import GibbsSampler
+from daskals.training.events import Callback
 from daskals.training.loop import teller
 from daskals.training.problem import Problem
 from daskals.training.run import RunOptions
-from daskals.training.stopping import hardly_gains, is_beaten
 from daskals.training.trial import SharedData, run_trial
-from daskals.types import VALIDATION
 
 BIAS_RIDGES = (1.0, 2.0, 4.0, 8.0, 16.0)
 FACTOR_RIDGES = (25.0, 14.0, 8.0, 5.0)
@@ -55,32 +50,6 @@ PLAIN_EPOCHS = 50
 TRIAL_EPOCHS, TRIAL_PATIENCE = 30, 2
 SEARCH_SECONDS = 20.0
 """What a search may take beside the time of a plain training, within the budget."""
-
-EPOCH_TASKS, SWEEP_TASKS = 0.04, 0.1
-"""Seconds that tasks take beside their arithmetic."""
-
-MULTIPLICATIONS = 2.5e10
-"""What two usual cores do in a second."""
-
-EPOCHS_A_SWEEP = 1.5
-"""What the arithmetic of a sweep takes, in epochs."""
-
-IMPLICIT_SECONDS = 2e-8
-"""What a sweep's draw of who-rated-what's weights takes for each rating and each number of a row."""
-
-BURN_IN = 20
-WARM_EPOCHS = 3
-CHAINS = ((120, 240), (120, 120), (60, 100))
-"""Most sweeps of the chain that is judged and of the one that is kept, the first pair that fits the time."""
-
-ENOUGH = 1e-3
-"""Share by which a chain's validation error must fall in twenty sweeps for its judgement to go on.
-
-One that ends early is kept for fewer sweeps in proportion: what a mean over n sweeps lacks falls as 1/n.
-"""
-
-BEATEN = 2e-3
-"""How much worse than the first chain after as many sweeps, a share, the second one is given up."""
 
 CHANCE, MOST_CHANCE = 0.5, 0.01
 """What of the standard error of a validation RMSE, and at most which share of it, counts as chance: the least
@@ -102,8 +71,8 @@ class Selection:
         Told what is going on, in lines.
     run
         Memory and threads.
-    widens
-        Whether a chain may also learn from who rated what, which nobody then named features.
+    kinds
+        What a chain may be that nobody asked for.
     """
 
     def __init__(
@@ -114,16 +83,15 @@ class Selection:
         spec: SplitSpec,
         callbacks: Sequence[Callback],
         run: RunOptions,
-        *,
-        widens: bool,
+        kinds: Kinds,
     ) -> None:
-        self._widens = widens
         self._cluster = cluster
         self._store = store
         self._config = config
         self._tell = teller(callbacks)
         self._run = replace(run, checkpoints=None)
         self._split = _validating_split(store, spec)
+        self._chains = Chains(cluster, store, self._split, config, self._run, self._tell, kinds)
         self._tried: list[Point] = []
         self._started = time.perf_counter()
         self._spent = 0.0
@@ -141,11 +109,8 @@ class Selection:
             self._point_config(model, 1.0, 1.0)
             for model in dict.fromkeys(("bias", "als", self._config.model))
         ]
-        chains = [self._chain_config(CHAINS[0][0])]
-        if self._widens:
-            chains.append(self._chain_config(CHAINS[0][0], implicit=True))
         # least squares with features last: a second process may be compiling for them (`kernels.ahead`)
-        for config in (configs[0], *chains, configs[-1]):
+        for config in (configs[0], *self._chains.configs(), configs[-1]):
             problem = Problem(self._cluster, self._store, split, config)
             self._compile_seconds += prepare_workers(problem, self._run.numba_threads, self._tell)
         data = SharedData(self._cluster, self._store, split, configs)
@@ -157,24 +122,8 @@ class Selection:
         return self._judge_chain(point)
 
     @property
-    def _epoch_seconds(self) -> float:
-        """What an epoch should take: a Gram matrix from every rating, and a system for every row."""
-        size = self._config.effective_rank + 2
-        rows = self._store.n_users + self._store.n_rated_items
-        return EPOCH_TASKS + (2 * self._split.n_train * size**2 + rows * size**3 / 3) / MULTIPLICATIONS
-
-    @property
-    def _sweep_seconds(self) -> float:
-        return SWEEP_TASKS + EPOCHS_A_SWEEP * self._epoch_seconds
-
-    @property
-    def _wide_sweep_seconds(self) -> float:
-        size = self._config.effective_rank + 2
-        return self._sweep_seconds + IMPLICIT_SECONDS * self._split.n_train * size
-
-    @property
     def _plain_seconds(self) -> float:
-        return PLAIN_EPOCHS * self._epoch_seconds
+        return PLAIN_EPOCHS * self._chains.epoch_seconds
 
     @property
     def _budget(self) -> float:
@@ -220,7 +169,7 @@ class Selection:
                 self._tried.append(Point(config, math.inf, 1))
                 return
             self._tried.append(Point(config, found.validation_rmse, found.epoch))
-            self._spent += (found.epoch + TRIAL_PATIENCE) * self._epoch_seconds
+            self._spent += (found.epoch + TRIAL_PATIENCE) * self._chains.epoch_seconds
             if found.validation_rmse > last:
                 return
             last = found.validation_rmse
@@ -254,22 +203,14 @@ class Selection:
         left = self._budget + self._plain_seconds - self._spent
         if self._config.effective_rank == 0:
             return self._taken(self._refit(point), "there is no rank for more than biases")
-        plan = _first_that_fits(left, self._sweep_seconds)
-        if plan is None:
-            least = sum(CHAINS[-1]) * self._sweep_seconds
+        if not self._chains.fit(left):
             why = (
-                f"a posterior would take some {least:,.0f} s, the time budget leaves {max(left, 0):,.0f} s; "
-                f"validation RMSE {point.rmse:.4f}"
+                f"a posterior would take some {self._chains.least_seconds:,.0f} s, the time budget leaves "
+                f"{max(left, 0):,.0f} s; validation RMSE {point.rmse:.4f}"
             )
             return self._taken(self._refit(point), why)
         try:
-            chains = [self._judge(self._chain_config(plan[0]), plan[1], self._sweep_seconds)]
-            left -= plan[0] * self._sweep_seconds  # as if all had been taken
-            wider = _first_that_fits(left, self._wide_sweep_seconds) if self._widens else None
-            if wider is not None:
-                wide = self._chain_config(wider[0], implicit=True)
-                rival = chains[0].history
-                chains.append(self._judge(wide, wider[1], self._wide_sweep_seconds, rival))
+            chains = self._chains.judge(left)
         except NumericalError as error:
             return self._taken(self._refit(point), f"a chain failed ({error.found})")
         chain = min(chains, key=lambda judged: judged.rmse)
@@ -281,40 +222,12 @@ class Selection:
         if self._is_worse(chain, point):
             return self._taken(self._refit(point), f"the posterior is worse ({compared})", figures)
         figures["forecast_seconds"] = chain.seconds
-        why = f"{compared}; {chain.config.sweeps} sweeps, some {chain.seconds:,.0f} s"
-        if chain.is_wide:
-            why = f"with who rated what, {why}"
+        why = f"{chain.told}{compared}; {chain.config.sweeps} sweeps, some {chain.seconds:,.0f} s"
         return self._taken(chain.config, why, figures)
 
     def _is_worse(self, chain: Chain, point: Point) -> bool:
         """Tell whether a chain is worse, by more than chance, than what would be trained instead."""
         return chain.rmse > (1.0 + self._chance) * point.rmse
-
-    def _judge(
-        self,
-        config: TrainConfig,
-        sweeps: int,
-        sweep_seconds: float,
-        rival: Sequence[EpochFinished] = (),
-    ) -> Chain:
-        """Run a chain on the shortened train; return it as it would be kept, with its validation error."""
-        seconds = config.sweeps * sweep_seconds
-        what = " with who rated what" if IMPLICIT in (config.user_features or ()) else ""
-        self._tell(Notice(f"judging a chain{what} of up to {config.sweeps} sweeps, some {seconds:,.0f} s"))
-        # nobody asks a chain that is judged for its samples
-        judged = config.model_copy(update={"keep_samples": 1})
-
-        def is_enough(history: Sequence[EpochFinished]) -> bool:
-            return hardly_gains(history, ENOUGH) or is_beaten(history, rival, BEATEN)
-
-        posterior = GibbsSampler(
-            self._cluster, self._store, self._split, judged, (), self._run, judged=VALIDATION, until=is_enough
-        ).run()
-        assert posterior.predictive is not None
-        history = posterior.trained.history
-        sweeps = math.ceil(sweeps * len(history) / config.sweeps)
-        kept = config.model_copy(update={"sweeps": sweeps})
-        return Chain(kept, posterior.predictive.rmse, sweeps * sweep_seconds, history)
 
     def _taken(self, config: TrainConfig, why: str, figures: dict[str, Any] | None = None) -> Choice:
         section: dict[str, Any] = {
@@ -356,22 +269,6 @@ class Selection:
         update = {"epochs": point.epochs, "patience": None, "monitor_test": self._config.monitor_test}
         return point.config.model_copy(update=update)
 
-    def _chain_config(self, sweeps: int, *, implicit: bool = False) -> TrainConfig:
-        config = self._config
-        wider = (IMPLICIT,) if implicit else ()
-        update = {
-            "item_features": (*(config.item_features or ()), *wider),
-            "user_features": (*(config.user_features or ()), *wider),
-            "model": "bayes",
-            "units": "deviations",
-            "tau": config.lambda_ * FACTOR_RIDGES[0],
-            "gamma": config.lambda_ * 5.0,
-            "sweeps": sweeps,
-            "burn_in": BURN_IN,
-            "warm_start": WARM_EPOCHS,
-        }
-        return config.model_copy(update=update)
-
 
 def _and_beyond(ridges: Sequence[float]) -> list[float]:
     """Return ridges, and more beyond the last in steps like the last one; none beyond a single one."""
@@ -379,11 +276,6 @@ def _and_beyond(ridges: Sequence[float]) -> list[float]:
         return list(ridges)
     step = ridges[-1] / ridges[-2]
     return [*ridges, *(ridges[-1] * step**number for number in range(1, MOST_BEYOND + 1))]
-
-
-def _first_that_fits(left: float, sweep_seconds: float) -> tuple[int, int] | None:
-    """Return the first of `CHAINS` that the seconds left have room for."""
-    return next((pair for pair in CHAINS if sum(pair) * sweep_seconds <= left), None)
 
 
 def _validating_split(store: RatingsStore, spec: SplitSpec) -> Split:

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 from daskals.config import TrainConfig
-from daskals.fitting import selection
+from daskals.fitting import chains, selection
 from daskals.fitting.baseline import better_than_biases
-from daskals.fitting.choice import Chain, Point, chosen_before, learns
+from daskals.fitting.chains import Chain, Kinds, share_at_ends
+from daskals.fitting.choice import Point, chosen_before, learns
 from daskals.fitting.fit import _compare_forecast, fit
+from daskals.ingest import ingest
 from daskals.training.events import Notice
 from tests.cases.planted import planted
 
@@ -49,7 +51,7 @@ def test_a_named_option_of_a_point_estimate_wins(name):
 
 
 def test_auto_takes_the_posterior_where_it_is_best(client, monkeypatch):
-    monkeypatch.setattr(selection, "CHAINS", ((40, 60),))
+    monkeypatch.setattr(chains, "CHAINS", ((40, 60),))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (25.0, 8.0))
     frame = dense()
     model, told = notices(frame, client, test_fraction=0.2, time_budget=1e6)
@@ -68,9 +70,9 @@ def test_auto_takes_the_posterior_where_it_is_best(client, monkeypatch):
 
 
 def test_a_chain_is_judged_and_kept_for_as_long_as_validation_gains(client, monkeypatch):
-    monkeypatch.setattr(selection, "CHAINS", ((80, 100),))
-    monkeypatch.setattr(selection, "BURN_IN", 2)
-    monkeypatch.setattr(selection, "ENOUGH", 0.9)
+    monkeypatch.setattr(chains, "CHAINS", ((80, 100),))
+    monkeypatch.setattr(chains, "BURN_IN", 2)
+    monkeypatch.setattr(chains, "ENOUGH", 0.9)
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
     monkeypatch.setattr(selection.Selection, "_chance", math.inf)
     model, _ = notices(dense(), client, item_features="none", order="rating")
@@ -80,12 +82,52 @@ def test_a_chain_is_judged_and_kept_for_as_long_as_validation_gains(client, monk
 
 
 def test_who_rated_what_is_left_alone_where_features_are_named(client, monkeypatch):
-    monkeypatch.setattr(selection, "CHAINS", ((6, 8),))
-    monkeypatch.setattr(selection, "BURN_IN", 2)
+    monkeypatch.setattr(chains, "CHAINS", ((6, 8),))
+    monkeypatch.setattr(chains, "BURN_IN", 2)
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
     model, _ = notices(dense(), client, item_features="none")
     (chain,) = model.report["selection"]["chains"]
     assert chain["user_features"] == []
+
+
+def of_five_stars(seed: int = 4) -> pd.DataFrame:
+    """Return ratings of a taste that five stars cut off at both ends."""
+    rng = np.random.default_rng(seed)
+    users, items = np.nonzero(rng.random((60, 40)) < 0.5)
+    liking = rng.normal(size=60)[users] * rng.normal(size=40)[items] + 0.3 * rng.normal(size=len(users))
+    return pd.DataFrame({"user": users, "item": items, "rating": np.clip(np.round(3.5 + 2 * liking), 1, 5)})
+
+
+def test_a_chain_looks_beyond_the_ends_where_many_ratings_are_there(client, monkeypatch):
+    monkeypatch.setattr(chains, "CHAINS", ((20, 24),))
+    monkeypatch.setattr(chains, "BURN_IN", 5)
+    monkeypatch.setattr(chains, "BEATEN", 9.0)
+    monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
+    model, told = notices(of_five_stars(), client, item_features="none", time_budget=1e6, order="rating")
+    plain, beyond = model.report["selection"]["chains"]
+    assert (plain["likelihood"], beyond["likelihood"]) == ("gaussian", "censored")
+    # every other rating is at an end: what lies beyond is worth much
+    assert beyond["validation_rmse"] < plain["validation_rmse"]
+    assert model.report["config"]["likelihood"] == "censored"
+    assert any(line.startswith("auto takes bayes: beyond the ends of the scale, validation") for line in told)
+    assert any("judging a chain beyond the ends of the scale of up to" in line for line in told)
+
+
+def test_who_names_a_likelihood_a_transform_or_time_decides_it(client):
+    assert Kinds.left_open(TrainConfig.parse({})) == Kinds(widens=True, censors=True)
+    for named in ({"likelihood": "gaussian"}, {"transform": "rank"}):
+        assert not Kinds.left_open(TrainConfig.parse(named)).censors
+    assert not Kinds.left_open(TrainConfig.parse({"user_features": "none"})).widens
+
+
+@pytest.mark.parametrize(
+    ("ratings", "share"),
+    [([0, 1, 1, 0], 0.0), ([1, 2, 3, 3], 0.75), ([2, 3, 3, 4], 0.5), ([7, 7, 7, 7], 0.0)],
+)
+def test_share_of_ratings_at_the_ends(ratings, share, tmp_path):
+    frame = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 1, 2], "rating": ratings})
+    frame.to_csv(tmp_path / "ratings.csv", index=False)
+    assert share_at_ends(ingest(tmp_path / "ratings.csv", tmp_path / "store")) == share
 
 
 def test_no_time_for_anything_takes_biases_and_says_so(client):
@@ -96,7 +138,7 @@ def test_no_time_for_anything_takes_biases_and_says_so(client):
 
 
 def test_no_time_for_a_posterior_takes_a_point_estimate(client, monkeypatch):
-    monkeypatch.setattr(selection, "CHAINS", ((10**7, 10**7),))
+    monkeypatch.setattr(chains, "CHAINS", ((10**7, 10**7),))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
     frame = dense()
     model, _ = notices(frame, client, time_budget=60)

@@ -1,0 +1,254 @@
+"""Gibbs chains that `auto` judges: which, for how many sweeps, and what they take.
+
+One has the catalogue's features; where nobody named features, one also learns from who rated what; and where
+many ratings are at an end of the scale, the better of them is judged once more with ratings beyond it
+(`--likelihood censored`). Each goes on for as many sweeps as it gains by. Time is counted in work, as two
+usual cores would take for it, so that no choice depends on the machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daskals.cluster.workers import Cluster
+from daskals.config import TrainConfig
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split
+from daskals.training.events import Callback, EpochFinished, Notice
+from daskals.training.gibbs.sampler import GibbsSampler
+from daskals.training.run import RunOptions
+from daskals.training.stopping import hardly_gains, is_beaten
+from daskals.types import VALIDATION
+
+IMPLICIT = "implicit"
+"""The features that say who rated what."""
+
+EPOCH_TASKS, SWEEP_TASKS = 0.04, 0.1
+"""Seconds that tasks take beside their arithmetic."""
+
+MULTIPLICATIONS = 2.5e10
+"""What two usual cores do in a second."""
+
+EPOCHS_A_SWEEP = 1.5
+"""What the arithmetic of a sweep takes, in epochs."""
+
+IMPLICIT_SECONDS = 2e-8
+"""What a sweep's draw of who-rated-what's weights takes for each rating and each number of a row."""
+
+FACTORS_RIDGE, BIASES_RIDGE = 25.0, 5.0
+"""Of the short training that a chain begins with, relative to λ."""
+
+BURN_IN = 20
+WARM_EPOCHS = 3
+CHAINS = ((120, 240), (120, 120), (60, 100))
+"""Most sweeps of the chain that is judged and of the one that is kept, the first pair that fits the time."""
+
+ENOUGH = 1e-3
+"""Share by which a chain's validation error must fall in twenty sweeps for its judgement to go on.
+
+One that ends early is kept for fewer sweeps in proportion: what a mean over n sweeps lacks falls as 1/n.
+"""
+
+BEATEN = 2e-3
+"""How much worse than the best chain after as many sweeps, a share, a later one is given up."""
+
+MANY_AT_ENDS = 0.2
+"""Share of ratings at the ends of the scale from which a chain is judged that looks beyond them."""
+
+FEWEST_PLACES = 3
+"""Ratings of which a scale must have as many for that: between two ends nothing tells how far beyond."""
+
+
+class Kinds(NamedTuple):
+    """What a chain may be that nobody asked for: learning from who rated what, looking beyond the ends."""
+
+    widens: bool
+    censors: bool
+
+    @classmethod
+    def left_open(cls, asked: TrainConfig) -> Kinds:
+        """Return what the options leave to the data."""
+        named = asked.model_fields_set
+        return cls(
+            widens=not named & {"item_features", "user_features"},
+            censors=asked.transform == "none" and asked.time_bins == "none" and "likelihood" not in named,
+        )
+
+
+class Chain(NamedTuple):
+    """A chain as it would be kept, and the seconds that should take; its error and history when judged."""
+
+    config: TrainConfig
+    rmse: float
+    seconds: float
+    history: Sequence[EpochFinished]
+
+    @property
+    def told(self) -> str:
+        """What is special about it, for a sentence that begins with it."""
+        wide = "with who rated what, " if is_wide(self.config) else ""
+        return wide + ("beyond the ends of the scale, " if is_censored(self.config) else "")
+
+    def as_report(self) -> dict[str, Any]:
+        """Return what a report tells of it."""
+        config = self.config
+        return {
+            "item_features": list(config.item_features or ()),
+            "user_features": list(config.user_features or ()),
+            "likelihood": config.likelihood,
+            "sweeps": config.sweeps,
+            "judged_sweeps": len(self.history),
+            "validation_rmse": self.rmse,
+        }
+
+
+class Chains:
+    """The chains of one choice.
+
+    Parameters
+    ----------
+    cluster, store, split
+        Where, and on what: the split has a validation part, which judges.
+    config
+        The options, resolved as if nothing were to learn.
+    run, tell
+        Memory and threads; told what is going on, in lines.
+    kinds
+        What a chain may be that nobody asked for.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: RatingsStore,
+        split: Split,
+        config: TrainConfig,
+        run: RunOptions,
+        tell: Callback,
+        kinds: Kinds,
+    ) -> None:
+        self._cluster, self._store, self._split = cluster, store, split
+        self._config, self._run, self._tell = config, run, tell
+        self._widens = kinds.widens
+        weighs = store.has_weights or config.half_life is not None
+        self._censors = kinds.censors and not weighs and share_at_ends(store) >= MANY_AT_ENDS
+
+    @property
+    def epoch_seconds(self) -> float:
+        """What an epoch should take: a Gram matrix from every rating, and a system for every row."""
+        size = self._config.effective_rank + 2
+        rows = self._store.n_users + self._store.n_rated_items
+        return EPOCH_TASKS + (2 * self._split.n_train * size**2 + rows * size**3 / 3) / MULTIPLICATIONS
+
+    @property
+    def least_seconds(self) -> float:
+        """What the shortest chain should take, judged and kept."""
+        return sum(CHAINS[-1]) * self._sweep_seconds(self._chain_config())
+
+    def configs(self) -> Iterator[TrainConfig]:
+        """Return what chains may be run with, for whoever compiles ahead."""
+        yield self._chain_config()
+        if self._widens:
+            yield self._chain_config(implicit=True)
+        if self._censors:
+            yield self._chain_config(censored=True)
+
+    def fit(self, left: float) -> bool:
+        """Tell whether the seconds left have room for any."""
+        return _first_that_fits(left, self._sweep_seconds(self._chain_config())) is not None
+
+    def judge(self, left: float) -> list[Chain]:
+        """Run the chains that the seconds left have room for, the plainest first.
+
+        Raises NumericalError where one fails.
+        """
+        judged: list[Chain] = []
+        for config in self._candidates(judged):
+            seconds = self._sweep_seconds(config)
+            if (pair := _first_that_fits(left, seconds)) is None:
+                continue
+            rival = min(judged, key=lambda chain: chain.rmse).history if judged else ()
+            judged.append(self._judge(config.model_copy(update={"sweeps": pair[0]}), pair[1], rival))
+            left -= pair[0] * seconds  # as if all had been taken
+        return judged
+
+    def _candidates(self, judged: Sequence[Chain]) -> Iterator[TrainConfig]:
+        yield self._chain_config()
+        if self._widens:
+            yield self._chain_config(implicit=True)
+        if self._censors and judged:
+            best = min(judged, key=lambda chain: chain.rmse)
+            yield self._chain_config(implicit=self._widens and is_wide(best.config), censored=True)
+
+    def _judge(self, config: TrainConfig, sweeps: int, rival: Sequence[EpochFinished]) -> Chain:
+        """Run a chain on the shortened train; return it as it would be kept, with its validation error."""
+        sweep_seconds = self._sweep_seconds(config)
+        seconds = config.sweeps * sweep_seconds
+        what = " with who rated what" if is_wide(config) else ""
+        what += " beyond the ends of the scale" if is_censored(config) else ""
+        self._tell(Notice(f"judging a chain{what} of up to {config.sweeps} sweeps, some {seconds:,.0f} s"))
+        # nobody asks a chain that is judged for its samples
+        judged = config.model_copy(update={"keep_samples": 1})
+
+        def is_enough(history: Sequence[EpochFinished]) -> bool:
+            return hardly_gains(history, ENOUGH) or is_beaten(history, rival, BEATEN)
+
+        posterior = GibbsSampler(
+            self._cluster, self._store, self._split, judged, (), self._run, judged=VALIDATION, until=is_enough
+        ).run()
+        assert posterior.predictive is not None
+        history = posterior.trained.history
+        sweeps = math.ceil(sweeps * len(history) / config.sweeps)
+        kept = config.model_copy(update={"sweeps": sweeps})
+        return Chain(kept, posterior.predictive.rmse, sweeps * sweep_seconds, history)
+
+    def _sweep_seconds(self, config: TrainConfig) -> float:
+        plain = SWEEP_TASKS + EPOCHS_A_SWEEP * self.epoch_seconds
+        if not is_wide(config):
+            return plain
+        return plain + IMPLICIT_SECONDS * self._split.n_train * (config.effective_rank + 2)
+
+    def _chain_config(self, *, implicit: bool = False, censored: bool = False) -> TrainConfig:
+        config = self._config
+        wider = (IMPLICIT,) if implicit else ()
+        update = {
+            "item_features": (*(config.item_features or ()), *wider),
+            "user_features": (*(config.user_features or ()), *wider),
+            "model": "bayes",
+            "likelihood": "censored" if censored else config.likelihood,
+            "units": "deviations",
+            "tau": config.lambda_ * FACTORS_RIDGE,
+            "gamma": config.lambda_ * BIASES_RIDGE,
+            "sweeps": CHAINS[0][0],
+            "burn_in": BURN_IN,
+            "warm_start": WARM_EPOCHS,
+        }
+        return config.model_copy(update=update)
+
+
+def is_wide(config: TrainConfig) -> bool:
+    """Tell whether a chain learns from who rated what."""
+    return IMPLICIT in (config.user_features or ())
+
+
+def is_censored(config: TrainConfig) -> bool:
+    """Tell whether a chain looks beyond the ends of the scale."""
+    return config.likelihood == "censored"
+
+
+def share_at_ends(store: RatingsStore) -> float:
+    """Return the share of ratings that are the lowest or the highest; 0 on a scale of fewer than three."""
+    if 0 < len(store.scale) < FEWEST_PLACES:
+        return 0.0
+    # codes of a scale ascend as it does
+    values = store.read_column("user", "values", 0, store.n_ratings)
+    return float(np.mean((values == values.min()) | (values == values.max())))
+
+
+def _first_that_fits(left: float, sweep_seconds: float) -> tuple[int, int] | None:
+    """Return the first of `CHAINS` that the seconds left have room for."""
+    return next((pair for pair in CHAINS if sum(pair) * sweep_seconds <= left), None)
