@@ -49,6 +49,18 @@ def _notes_are_heard() -> None:
         handler.setLevel(logging.NOTSET)
 
 
+@pytest.fixture(scope="module")
+def no_baseline():
+    """Spare a module's trainings the bias model that stands beside every one, which takes as long again.
+
+    What it says is held where it is asked for: `training/test_selection.py`, `training/test_units.py`.
+    """
+    none = {f"{part}_rmse": None for part in ("train", "validation", "test")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daskals.fitting.fit.baseline_section", lambda *_: none)
+        yield
+
+
 @pytest.fixture(scope="session")
 def latest_small() -> Path:
     """Folder of ml-latest-small."""

@@ -38,6 +38,7 @@ MODEL_COMMANDS = {
 """The commands with MODEL, and arguments of a small piece of work that writes {out}."""
 
 FORM_NAMES = ["run", "model", "registry"]
+SAME_DOOR = [("geometry", "run"), ("geometry", "model")]
 
 
 def invoke(name: str, arguments: list[str]) -> click.testing.Result:
@@ -96,8 +97,15 @@ def test_the_list_of_commands_is_whole() -> None:
         assert "Model.load(" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("form", FORM_NAMES)
-@pytest.mark.parametrize("name", MODEL_COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        # its figures take seconds each time, and one form shows that it has the same door
+        pytest.param(name, form, marks=pytest.mark.slow if (name, form) in SAME_DOOR else ())
+        for name in MODEL_COMMANDS
+        for form in FORM_NAMES
+    ],
+)
 def test_every_form_of_a_model(name: str, form: str, doors: Path, tmp_path: Path) -> None:
     result = invoke(name, arguments_for(name, doors / form, doors, tmp_path / "out"))
     assert result.exit_code == 0, result.output

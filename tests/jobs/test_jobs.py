@@ -61,6 +61,7 @@ def test_reproduces_the_published_figure(paper_run: Path) -> None:
     assert report["test_rmse"] == pytest.approx(0.8580, abs=2e-4)
 
 
+@pytest.mark.slow
 def test_objective_equals_the_twin_on_real_ratings(paper_run: Path, latest_small: Path) -> None:
     report = json.loads((paper_run / "report.json").read_text())
     frame = pd.read_csv(latest_small / "ratings.csv")

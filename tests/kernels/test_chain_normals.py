@@ -117,7 +117,7 @@ def test_the_same_bits_without_the_compiler():
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    "target", ["x86-64", *(pytest.param(name, marks=pytest.mark.slow) for name in ("avx2", "generic"))]
+    "target", [pytest.param(name, marks=pytest.mark.slow) for name in ("x86-64", "avx2", "generic")]
 )
 def test_the_same_bits_side_by_side_on_other_targets(target):
     code = (

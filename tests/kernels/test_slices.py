@@ -61,6 +61,7 @@ def test_weights_and_a_shared_matrix_agree_with_the_twin(biased):
     assert_agrees(found, expected)
 
 
+@pytest.mark.slow
 def test_the_compiled_plain_form_agrees(monkeypatch):
     block, other = make_case([3, 0, 1, 40, 7], 50, RANK)
     current = start_of(block.n_rows)

@@ -328,7 +328,7 @@ def bytes_of(made: RatingsStore) -> dict[str, bytes]:
 
 
 @given(data=st.data(), rows=tables())
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_writing__gives_the_same_store(tmp_path_factory, data, rows):
     home = tmp_path_factory.mktemp("any")
     plain = pa.table(dict(zip(NAMES, zip(*rows, strict=True), strict=True)))

@@ -25,6 +25,8 @@ from tests.cases.hostile_texts import HOSTILE, SIGNS
 from tests.cases.movies import TRAINING
 from tests.conftest import CHROMIUM, ROOT
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -167,6 +169,7 @@ def test_a_person_searches_rates_slides_and_reads_why(browser, address):
     page.context.close()
 
 
+@pytest.mark.slow
 def test_the_map_shows_ones_own_titles_and_zooms(browser, address):
     page = visit(browser, address, "?rated=1~5_46~4", color_scheme="dark")
     page.get_by_role("tab", name="Map").click()
@@ -218,6 +221,7 @@ def item_of(page: Page) -> str:
     return re.search(r"st-key-stars-suggested-(\d+)", stars.get_attribute("class")).group(1)
 
 
+@pytest.mark.slow
 def test_mistakes_are_answered_with_notices(browser, address):
     page = visit(browser, address)
     page.get_by_label("Search by title").fill("zzyzx")
@@ -231,6 +235,7 @@ def test_mistakes_are_answered_with_notices(browser, address):
     page.context.close()
 
 
+@pytest.mark.slow
 def test_a_new_model_is_taken_without_a_restart(browser, address, folder):
     page = visit(browser, address, "?rated=1~5")
     at_rest(page)
