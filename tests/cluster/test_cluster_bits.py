@@ -10,7 +10,7 @@ from daskals.config import ClusterConfig
 from daskals.errors import ClusterError
 from daskals.store.scratch import OnDisk
 from daskals.training.run import RunOptions
-from tests.cases.outcomes import EPOCHS, MODELS, outcome, train
+from tests.cases.outcomes import EPOCHS, outcome, some_of_them, train
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -39,7 +39,7 @@ LITTLE = {"blocks": 650_000}
 """Bytes that hold some blocks and not all, where 450,000 hold too few: large ranks have fewer blocks."""
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", some_of_them("als", "coordinate", "hierarchical", "ials"))
 def test_out_of_core(reference, cluster: Cluster, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
     read = OnDisk.read

@@ -138,7 +138,7 @@ def test_slots_are_balanced_and_moved_as_little_as_possible() -> None:
 
 
 def test_a_budget_too_small_names_the_smallest_that_works(cluster: Cluster) -> None:
-    config = TrainConfig.parse({"epochs": 1, "rank": 4, "model": "als"})
+    config = TrainConfig.parse({"epochs": 1, "rank": 3, "model": "als"})
     with pytest.raises(ConfigError) as caught:
         fit("synthetic-100k", config, cluster.client, run=RunOptions(ratings_memory=1000))
     assert "1000 bytes do not hold a block for each of 2 threads and one more" in str(caught.value)

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Creating scratch directories")
 
 DATA = "synthetic-100k"
 STATIC = {
-    "als": {"model": "als", "rank": 4, "epochs": 3},
+    "als": {"model": "als", "rank": 3, "epochs": 3},
     "bayes": {"model": "bayes", "rank": 2, "sweeps": 4, "burn_in": 1, "warm_start": 1, "keep_samples": 1},
 }
 
@@ -110,7 +110,7 @@ def vanish_once(monkeypatch: pytest.MonkeyPatch, made: VanishingCluster, step: t
 
 def test_all_workers_vanish_in_a_search(cluster, tmp_path: Path, monkeypatch) -> None:
     base = TrainConfig.parse(
-        {"model": "als", "rank": 2, "epochs": 3, "patience": 3, "validation_fraction": 0.1, "seed": 1}
+        {"model": "als", "rank": 3, "epochs": 3, "patience": 3, "validation_fraction": 0.1, "seed": 1}
     )
     grid = Grid({"tau": (0.05, 0.1, 0.2)})
     found = []
@@ -158,8 +158,9 @@ def test_nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
             if at(event, 1):
                 made.vanish()
 
-        with pytest.raises(ClusterError, match="no worker is there, and none came within 1 s"):
+        with pytest.raises(ClusterError, match="no worker is there, and none came within 1 s") as caught:
             fit(DATA, config_of("als"), made.client, [desert])
+        assert "--resume" in caught.value.for_command()
         with pytest.raises(ClusterError, match="no worker is there, and none came within 1 s"):
             Cluster(made.client)
 

@@ -28,7 +28,7 @@ from tests.cases.night_cases import command, config_of, deliver, ratings_of_day
 from tests.cases.outcomes import outcome
 from tests.cases.watch_cases import arguments
 
-CONFIG = TrainConfig.parse({"model": "als", "rank": 4, "epochs": 4, "seed": 1, "order": "rating"})
+CONFIG = TrainConfig.parse({"model": "als", "rank": 3, "epochs": 4, "seed": 1, "order": "rating"})
 
 
 def interrupt(number: signal.Signals = signal.SIGINT) -> None:
@@ -115,6 +115,11 @@ def test_a_pause_is_told_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     hook(EpochFinished(1, 4, 1.0, 1.0, None, None, 1.0, 1.0))
     assert "paused at epoch 1 by the variable DASKALS_PAUSE_AT_EPOCH" in told[0].text
     assert told[1].text == "went on after the pause at epoch 1"
+    monkeypatch.setattr("jobs._pause_hook.LONGEST_SECONDS", 60.0)
+    (tmp_path / "continue").touch()
+    hook(EpochFinished(1, 4, 1.0, 1.0, None, None, 1.0, 1.0))
+    assert len(told) == 4
+    assert not (tmp_path / "continue").exists()
 
 
 def interrupt_once(monkeypatch: pytest.MonkeyPatch, turn: int) -> None:

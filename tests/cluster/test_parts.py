@@ -143,7 +143,7 @@ def test_a_half_step_is_one_task_a_worker(cluster: Cluster, monkeypatch) -> None
     counts = []
     for epochs in (3, 6):
         keys.clear()
-        config = TrainConfig.parse({"model": "als", "rank": 2, "epochs": epochs, "test_fraction": 0.2})
+        config = TrainConfig.parse({"model": "als", "rank": 3, "epochs": epochs, "test_fraction": 0.2})
         fit("synthetic-100k", config, cluster.client)
         counts.append(sum("bias" not in key for key in keys))
     assert len(cluster.workers) == 1

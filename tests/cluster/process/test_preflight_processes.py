@@ -25,7 +25,7 @@ from tests.cases.external import ExternalCluster
 def test_a_mixed_cluster_trains_nothing(tmp_path: Path) -> None:
     with ExternalCluster(tmp_path, workers=1) as external:
         external.add_worker(env={"DASKALS_CPU": "generic"})
-        config = TrainConfig.parse({"epochs": 2, "rank": 4, "model": "als"})
+        config = TrainConfig.parse({"epochs": 2, "rank": 3, "model": "als"})
         with (
             connect(ClusterConfig(scheduler=external.address)) as cluster,
             pytest.raises(ClusterError, match=r"worker tcp://.*: cpu target .*; expected cpu target"),
@@ -60,7 +60,7 @@ def test_a_worker_in_this_process_may_be_silent(cluster: Cluster) -> None:
 
 def test_bytes_moved_agree_with_the_estimate() -> None:
     store = resolve_store("synthetic-100k")
-    epochs, rank = 10, 8
+    epochs, rank = 10, 3
     config = TrainConfig.parse({"epochs": epochs, "rank": rank, "model": "als", "seed": 1})
     local = ClusterConfig(workers=2, threads_per_worker=1, dashboard_address=None, ratings_memory=10_000_000)
     with connect(local) as cluster:

@@ -13,7 +13,7 @@ from daskals.config import ClusterConfig
 from daskals.training.run import RunOptions
 from tests.cases.certificates import make_certificates
 from tests.cases.external import ExternalCluster
-from tests.cases.outcomes import MODELS, outcome, train
+from tests.cases.outcomes import outcome, some_of_them, train
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def processes():
         yield cluster
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", some_of_them("als", "hierarchical", "blocks"))
 def test_two_processes(reference, processes: Cluster, model: str) -> None:
     found = train(processes, model)
     assert outcome(found) == reference[model]
@@ -45,6 +45,7 @@ def thread_settings() -> list[str]:
     return [os.environ[f"{name}_NUM_THREADS"] for name in ("NUMBA", "OMP", "MKL", "OPENBLAS")]
 
 
+@pytest.mark.slow
 def test_an_external_cluster(reference, tmp_path: Path) -> None:
     with (
         ExternalCluster(tmp_path) as external,
