@@ -11,6 +11,7 @@ from daskals.training.gibbs import rows as block_draws
 from daskals.training.gibbs.posterior import Hyperprior, SidePrior
 from daskals.training.gibbs.rows import SweepSpec
 from daskals.training.gibbs.sweep import next_alpha, next_prior
+from daskals.training.gibbs.time_prior import belief_in_times
 from daskals.types import BlockStats, RatingsBlock
 
 SIDES, COUNTS, SIZE = ("user", "item", "time"), (4, 5, 3), 2
@@ -18,9 +19,12 @@ HYPER = Hyperprior(strength=4.0, degrees=8.0, scatter=8.0, noise_shape=6.0, nois
 TRIPLES = np.array([(u, i, (u + 2 * i) % 3) for u in range(4) for i in range(5) if (u + i) % 4])
 
 
-def _prior(rng: np.random.Generator) -> SidePrior:
-    scale = HYPER.scatter * np.eye(SIZE)
-    half = rng.normal(size=(int(SIZE + HYPER.degrees), SIZE)) @ np.linalg.inv(np.linalg.cholesky(scale))
+def _prior(rng: np.random.Generator, side: str) -> SidePrior:
+    scale, degrees = HYPER.scatter * np.eye(SIZE), int(SIZE + HYPER.degrees)
+    if side == "time":
+        belief = belief_in_times(1, 1.0, COUNTS[2])
+        scale, degrees = scale + belief.scatter, degrees + int(belief.rows)
+    half = rng.normal(size=(degrees, SIZE)) @ np.linalg.inv(np.linalg.cholesky(scale))
     precision = half.T @ half
     root = np.linalg.cholesky(np.linalg.inv(precision))
     mean = root @ rng.normal(size=SIZE) / np.sqrt(HYPER.strength)
@@ -92,7 +96,7 @@ def scores_of_three_sides(n_draws: int, keep: int) -> np.ndarray:
     rng = np.random.default_rng(1)
 
     def independent() -> tuple:
-        priors = [_prior(rng) for _ in SIDES]
+        priors = [_prior(rng, side) for side in SIDES]
         rows = [_rows(rng, prior, n) for prior, n in zip(priors, COUNTS, strict=True)]
         alpha = rng.gamma(HYPER.noise_shape) / HYPER.noise_rate
         return rows, priors, alpha, _ratings(rng, rows, alpha)

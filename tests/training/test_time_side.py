@@ -16,8 +16,10 @@ from daskals.errors import ConfigError, DataError, ModelError
 from daskals.evaluation.prediction_error import evaluate, evaluate_ratings
 from daskals.fitting.fit import fit
 from daskals.ingest import ingest
+from daskals.kernels.gibbs.moments import sum_moments
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.fitted import Model
+from daskals.model.samples import column_units
 from daskals.model.times import move, seconds_of
 from daskals.ratings.split import SplitSpec
 from daskals.store.arrays import open_for_writing, read_attributes, write_group
@@ -27,7 +29,10 @@ from daskals.store.timing import MOST_BINS, bin_numbers, first_day, load_time_bl
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.gibbs import step
 from daskals.training.gibbs.centring import centre
-from daskals.training.gibbs.posterior import SidePrior
+from daskals.training.gibbs.posterior import Hyperprior, SidePrior
+from daskals.training.gibbs.rows import SweepSpec
+from daskals.training.gibbs.sweep import next_prior
+from daskals.training.gibbs.time_prior import believed_of_times, first_time_prior
 from daskals.training.run import RunOptions
 from jobs import predict, recommend
 from tests.cases.commands import run
@@ -118,7 +123,8 @@ def test_saved_model_knows_its_dates(timed, tmp_path):
     np.testing.assert_array_equal(before.deviation, after.deviation)
     timed.as_of("2001-09-12").save(tmp_path / "then")
     then = Model.load(tmp_path / "then")
-    np.testing.assert_allclose(then.predict([0], [1]).rating, before.rating[:1], atol=1e-5)
+    # what is measured from another date is rounded anew
+    np.testing.assert_allclose(then.predict([0], [1]).rating, before.rating[:1], atol=1e-3)
     figures = evaluate(timed, None, ReadConfig())
     for name in ("train_rmse", "test_rmse", "test_mae", "test_rmse_clipped"):
         assert figures[name] == timed.report[name]
@@ -384,3 +390,22 @@ def test_sides_measured_from_a_date_predict_the_same():
 def test_geweke_of_three_sides():
     scores = scores_of_three_sides(1000, 20)
     assert np.all(np.abs(scores) < 4.0), scores
+
+
+def test_belief_holds_the_spread_of_times():
+    rng = np.random.default_rng(2)
+    n, rank = 400, 4
+    vectors = 0.5 * rng.normal(size=(n, rank + 1)).astype(np.float32)
+    rows = pack_rows(vectors[:, :rank], vectors[:, rank])
+    moments = sum_moments(rows, np.ones(n, np.int64), None, None, rank)
+    prior = first_time_prior(rank, 2.0)
+    spreads = {side: np.zeros(rank + 1) for side in ("user", "time")}
+    for sweep in range(50):
+        spec = SweepSpec(rank, 0.0, 1, sweep, Hyperprior(), deviation=2.0)
+        for side, total in spreads.items():
+            total += np.diag(np.linalg.inv(next_prior(moments, prior, None, side, spec).precision)) / 50
+    believed = 1 / believed_of_times(rank, 2.0)
+    np.testing.assert_allclose(spreads["user"], 0.25, rtol=0.2)
+    np.testing.assert_allclose(spreads["time"], (0.25 + believed) / 2, rtol=0.15)
+    # in other units of the ratings it is the same belief
+    np.testing.assert_allclose(believed, believed_of_times(rank, 1.0) ** -1 * column_units(rank, 2.0) ** 2)

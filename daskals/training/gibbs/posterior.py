@@ -18,7 +18,6 @@ from daskals.kernels.gibbs.moments import Moments
 from daskals.kernels.gibbs.noise import Draws
 from daskals.kernels.toolkit.dense import backward, cholesky, forward, product, solve_positive
 from daskals.kernels.toolkit.random import STREAM_GIBBS_PRIOR, STREAM_GIBBS_TIME_PRIOR
-from daskals.model.samples import column_units
 from daskals.types import Float64
 
 FACTOR_VARIANCE, BIAS_VARIANCE = 0.1, 0.15
@@ -167,6 +166,7 @@ def draw_side_prior(
     prior: SidePrior,
     hyperprior: Hyperprior,
     feature_gram: Float64,
+    belief: Belief | None = None,
 ) -> SidePrior:
     """Draw μ, Λ, then W, then η of a side given its rows.
 
@@ -178,8 +178,10 @@ def draw_side_prior(
         The one before, and the fixed numbers at the top.
     feature_gram
         FᵀF over rows with ratings, shape (features, features).
+    belief
+        Further rows that speak of Λ, of a side without features.
     """
-    mean, precision = draw_mean_and_precision(draws, moments, prior, hyperprior)
+    mean, precision = draw_mean_and_precision(draws, moments, prior, hyperprior, belief)
     if not len(prior.weights):
         return SidePrior(mean, precision, prior.weights, prior.eta)
     weights = draw_weights(draws, moments, feature_gram, (mean, precision), prior.eta)
@@ -196,13 +198,9 @@ def start_prior(moments: Moments, weights: Float64, hyperprior: Hyperprior) -> S
     return SidePrior(center, (precision + precision.T) / 2, weights, 1.0)
 
 
-def fixed_prior(rank: int, n_features: int, deviation: float = 1.0) -> SidePrior:
-    """Start a chain from rows that spread as taste and biases commonly do, W = 0.
-
-    `deviation` is the standard deviation of the ratings as the chain has them.
-    """
-    columns = column_units(rank, deviation) ** -2
-    precision = np.diag(columns * ([1.0 / FACTOR_VARIANCE] * rank + [1.0 / BIAS_VARIANCE]))
+def fixed_prior(rank: int, n_features: int) -> SidePrior:
+    """Start a chain from rows that spread as taste and biases commonly do, W = 0; ratings standardised."""
+    precision = np.diag([1.0 / FACTOR_VARIANCE] * rank + [1.0 / BIAS_VARIANCE])
     return SidePrior(np.zeros(rank + 1), precision, np.zeros((n_features, rank + 1)), 1.0)
 
 

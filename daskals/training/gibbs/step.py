@@ -36,6 +36,7 @@ from daskals.training.gibbs.predictive import PredictiveFigures, predictive_figu
 from daskals.training.gibbs.rows import SweepSpec, Tally
 from daskals.training.gibbs.state import GibbsState, Sample, kept_sweeps
 from daskals.training.gibbs.sweep import SideChain, add_moments, prepare_side, start_moments
+from daskals.training.gibbs.time_prior import first_time_prior
 from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
 from daskals.training.prior.half_step import load_prior
@@ -155,7 +156,7 @@ class GibbsStep:
         if (timing := self._problem.timing) is not None:
             deviation = self._problem.rated.deviation / sigma
             rows["time"] = empty_rows(len(timing.bins), self._rank)
-            priors["time"] = fixed_prior(self._rank, 0, deviation)
+            priors["time"] = first_time_prior(self._rank, deviation)
         # as training saw ratings, in no more digits than are the same in any unit
         error = float(np.float32((warm.history[-1].train_rmse or 0.0) / sigma))
         alpha = 1.0 / max(error**2, 1e-12)

@@ -27,6 +27,7 @@ from daskals.training.gibbs.posterior import (
     prior_draws,
 )
 from daskals.training.gibbs.rows import SweepSpec, draw_slab
+from daskals.training.gibbs.time_prior import belief_in_times
 from daskals.training.gibbs.weights import (
     WeightDraws,
     WeightsSystem,
@@ -174,7 +175,7 @@ def add_arrays(parts: Sequence[Float64]) -> Float64:
 def next_prior(
     moments: Moments, prior: SidePrior, gram: Float64 | None, side: Side, spec: SweepSpec
 ) -> SidePrior:
-    """Draw a side's prior, W by its normal equations.
+    """Draw a side's prior, W by its normal equations; that of times is held by a belief.
 
     Parameters
     ----------
@@ -191,6 +192,7 @@ def next_prior(
         prior,
         spec.hyperprior,
         np.zeros((0, 0)) if gram is None else gram,
+        belief_in_times(spec.rank, spec.deviation, moments.n) if side == "time" else None,
     )
 
 

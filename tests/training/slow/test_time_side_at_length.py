@@ -39,8 +39,8 @@ def test_geweke_notices_a_third_side_without_its_product(monkeypatch):
 def test_geweke_notices_a_prior_of_another_width(monkeypatch, factor):
     right = sweep.draw_side_prior
 
-    def wrong(draws, moments, prior, hyperprior, gram):
-        drawn = right(draws, moments, prior, hyperprior, gram)
+    def wrong(draws, moments, prior, hyperprior, gram, belief=None):
+        drawn = right(draws, moments, prior, hyperprior, gram, belief)
         return drawn._replace(precision=factor * drawn.precision)
 
     monkeypatch.setattr(sweep, "draw_side_prior", wrong)
