@@ -54,9 +54,9 @@ def main(model: str, host: str, port: int, document: Path | None, *, quiet: bool
             expected=f"127.0.0.1, or a token in the environment variable {TOKEN}",
         )
     _require_extra()
-    from daskals.serving.web.live import Live
+    from daskals.serving.web.live import Live, spare_what_lasts
 
-    live = Live(model)
+    live = Live(model, spare_what_lasts)
     if document is not None:
         from daskals.serving.web.service import openapi
         from jobs._json_file import write_json
@@ -77,7 +77,11 @@ def _serve(live: Live, limits: Limits, token: str | None, listening: socket.sock
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     config = uvicorn.Config(
-        make_service(live, limits, token), log_config=None, access_log=False, server_header=False
+        make_service(live, limits, token),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # who asks is told to nobody
     )
     say(f"serving {live.state.answers.name} at http://{shown}:{port}, its page is /docs")
 

@@ -15,7 +15,7 @@ from daskals.model.new_items import ColdStart, anchor_mean, genre_weights, new_t
 from daskals.model.ordered import NO_GENRES, OrderedModel
 from daskals.model.personal_exports import read_export
 from daskals.model.prior_mean import rating_parts, trait_part
-from daskals.model.profile import Profile
+from daskals.model.profile import Profile, RatedRows
 from daskals.model.profile_ratings import ProfileRatings, read_profile_file, read_profile_ratings
 from daskals.model.training_ratings import History, StoredRatings, open_history, training_data
 from daskals.types import Float64, Int64
@@ -98,8 +98,18 @@ class PeopleModel(OrderedModel):
         """
         if isinstance(ratings, str | Path):
             ratings = self._ratings_of_file(Path(ratings))
-        rows, values = read_profile_ratings(ratings, self, "item")
-        return self.fold("user").solve(rows, values, self._no_prior, self._person_priors(rows))
+        return self.place([read_profile_ratings(ratings, self, "item")])[0]
+
+    def place(self, people: Sequence[RatedRows]) -> list[Profile]:
+        """Place several people at once whose ratings are checked; each is as `fold_in` gives them alone.
+
+        Parameters
+        ----------
+        people
+            What each of them rated: item rows and ratings.
+        """
+        priors = [self._person_priors(one.rows) for one in people]
+        return self.fold("user").solve_all(people, self._no_prior, priors)
 
     def _ratings_of_file(self, path: Path) -> ProfileRatings:
         taken = read_export(self, path) if path.is_file() else None

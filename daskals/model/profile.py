@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,21 @@ from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.model.implicit import ImplicitSpec
 from daskals.types import Curve, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge, Side
+
+
+class RatedRows(NamedTuple):
+    """Somebody's ratings, or those of an item.
+
+    Attributes
+    ----------
+    rows
+        int64, ascending and distinct: rows of the other side.
+    ratings
+        float32, same shape.
+    """
+
+    rows: Int64
+    ratings: Float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,15 +129,35 @@ class Fold:
             Parts of the prior mean, (rank + 1,) and one row a rating; no parts of ratings if absent.
         """
         parts = np.zeros((len(rated), self.rank + 1)) if rating_priors is None else rating_priors
+        return self.solve_all([RatedRows(rated, ratings)], own_prior, [parts])[0]
+
+    def solve_all(
+        self, people: Sequence[RatedRows], own_prior: Float64, rating_priors: Sequence[Float64]
+    ) -> list[Profile]:
+        """Solve several rows at once, which takes hardly longer than one; each is as `solve` gives it alone.
+
+        Parameters
+        ----------
+        people
+            What was rated, by each of them.
+        own_prior
+            As in `solve`, shape (rank + 1,), the same for all.
+        rating_priors
+            As in `solve`, of each of them.
+        """
         block = RatingsBlock(
             start=0,
-            indptr=np.array([0, len(rated)], np.int64),
-            indices=rated.astype(np.int32),
-            values=ratings,
+            indptr=np.cumsum([0, *(len(one.rows) for one in people)], dtype=np.int64),
+            indices=np.concatenate([one.rows for one in people]).astype(np.int32),
+            values=np.concatenate([one.ratings for one in people]),
             scale=np.empty(0, np.float32),
         )
-        rows = self.rows(block, (own_prior + parts.sum(axis=0))[None].astype(np.float32))
-        return Profile(self.side, rows, self.rank, rated, ratings, own_prior, parts, seen=rated)
+        priors = np.stack([own_prior + parts.sum(axis=0) for parts in rating_priors]).astype(np.float32)
+        rows = self.rows(block, priors)
+        return [
+            Profile(self.side, rows[k : k + 1], self.rank, *one, own_prior, parts, seen=one.rows)
+            for k, (one, parts) in enumerate(zip(people, rating_priors, strict=True))
+        ]
 
     def rows(self, block: RatingsBlock, prior: Float32) -> FactorRows:
         """Solve several rows; each is the one that `solve` gives it alone.

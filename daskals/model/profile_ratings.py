@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from daskals.errors import DataError
 from daskals.model.lookup import LookupModel
+from daskals.model.profile import RatedRows
 from daskals.ratings.columns import KNOWN_NAMES, find_column
 from daskals.ratings.text_table import read_text_table
-from daskals.types import Float32, Int64, Side
+from daskals.types import Side
 
 ProfileRatings: TypeAlias = Mapping[Any, float] | Iterable[tuple[Any, float]] | pd.DataFrame | pa.Table
 """Ratings of one person or item: what was rated (an original id or a title), and the rating."""
@@ -26,8 +27,8 @@ ANY_ID = ("id",)
 TITLES = ("title",)
 
 
-def read_profile_ratings(given: ProfileRatings, model: LookupModel, side: Side) -> tuple[Int64, Float32]:
-    """Check ratings and find their rows; both come by ascending row, shape (ratings,).
+def read_profile_ratings(given: ProfileRatings, model: LookupModel, side: Side) -> RatedRows:
+    """Check ratings and find their rows; both come by ascending row.
 
     Parameters
     ----------
@@ -46,12 +47,29 @@ def read_profile_ratings(given: ProfileRatings, model: LookupModel, side: Side) 
         If a key is not known, a rating is off the scale, something is rated twice, or a frame holds the
         ratings of several people (or items).
     """
+    find, pairs = _keyed(given, model, side)
+    return checked_rows(((find(key), value) for key, value in pairs), model, side)
+
+
+def checked_rows(pairs: Iterable[tuple[int, Any]], model: LookupModel, side: Side) -> RatedRows:
+    """Check ratings whose rows are known; both come by ascending row.
+
+    Parameters
+    ----------
+    pairs
+        Rows and their ratings.
+    model, side
+        As in `read_profile_ratings`.
+
+    Raises
+    ------
+    DataError
+        If a rating is off the scale, or something is rated twice.
+    """
     rows: dict[int, float] = {}
     low, high = model.profile_limits
     name_of = model.item_name if side == "item" else model.user_name
-    find, pairs = _keyed(given, model, side)
-    for key, value in pairs:
-        row = find(key)
+    for row, value in pairs:
         try:
             rating = float(value)
         except (TypeError, ValueError):
@@ -67,7 +85,7 @@ def read_profile_ratings(given: ProfileRatings, model: LookupModel, side: Side) 
             )
         rows[row] = rating
     ascending = sorted(rows.items())
-    return (
+    return RatedRows(
         np.array([row for row, _ in ascending], np.int64),
         np.array([rating for _, rating in ascending], np.float32),
     )

@@ -29,6 +29,8 @@ def exact_id(key: Any, kind: pa.DataType) -> int | str | None:
         int64 or string. An integer is a text as it is written; a text is an integer only where that would
         be written the same, blanks around it aside: `0007`, `1.0` and `451E6083` are none.
     """
+    if type(key) is int:  # nearly all that a service is asked
+        return str(key) if pa.types.is_string(kind) else _integer(key)
     if isinstance(key, bool):
         return None
     if isinstance(key, str):

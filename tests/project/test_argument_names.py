@@ -23,6 +23,7 @@ from daskals.config import ClusterConfig, JobConfig, TrainConfig
 from daskals.config.section import Section
 from daskals.errors import SWITCHES, ConfigError, DaskalsError
 from daskals.model.fitted import Model
+from daskals.model.profile import RatedRows
 from tests.conftest import ROOT
 
 TINY = TrainConfig(model="als", rank=2, epochs=2, split="none", order="rating")
@@ -200,6 +201,9 @@ CALLS: dict[str, list[Callable[[Model, Path], object]]] = {
         lambda model, tmp: model.fold_in({99: 1}),
         lambda model, tmp: model.fold_in(pd.DataFrame({"film": [1]})),
         lambda model, tmp: model.fold_in(str(tmp / "gone.csv")),
+    ],
+    "Model.place": [
+        lambda model, tmp: model.place([RatedRows(np.array([99]), np.array([1], np.float32))]),
     ],
     "Model.fold_in_item": [
         lambda model, tmp: model.fold_in_item(genres=["Drama"]),

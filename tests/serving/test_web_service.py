@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import shutil
@@ -14,13 +15,13 @@ import numpy as np
 import pytest
 
 from daskals.config.serving import Limits
-from daskals.errors import ModelError, StoreError
+from daskals.errors import ModelError, RowError, StoreError
 from daskals.model.filters import Filters
 from daskals.model.fitted import Model
 from daskals.registry.registry import CHAMPION, Registry
 from daskals.registry.run_versions import publish_run
 from daskals.serving.web.answers import Answers
-from daskals.serving.web.live import Live
+from daskals.serving.web.live import Live, spare_what_lasts
 from daskals.serving.web.log import FIELDS, JsonLines
 from daskals.serving.web.service import make_service
 from jobs import serve
@@ -95,6 +96,67 @@ def test_lists_are_the_models_own_whoever_else_asks(live, model, order):
     )
     everything = model.recommend(users[0], 10, order=order, include_seen=True)
     assert listed(answers[-1], *names) == as_model(everything, *names)
+
+
+def test_an_answer_is_the_same_to_the_byte_whoever_waits_with_it(live, model):
+    """Sixty questions at once, known people and new ones, and each of them alone."""
+    rng = np.random.default_rng(7)
+    items, users = model.item_ids.to_pylist(), model.user_ids.to_pylist()
+    asked = []
+    for number in range(60):
+        body = {"n": int(rng.integers(1, 30)), "order": ("rating", "rating", "affinity")[number % 3]}
+        if number % 2:
+            rated = rng.choice(len(items), int(rng.integers(0, 6)), replace=False)
+            body["ratings"] = [{"item": items[row], "rating": row % 9 / 2 + 1} for row in rated.tolist()]
+        else:
+            body["user"] = users[int(rng.integers(len(users)))]
+        asked.append(("POST", "/v1/recommend", body))
+    together = ask(live, *asked)
+    for request, answer in zip(asked, together, strict=True):
+        [alone] = ask(live, request)
+        assert (answer.status_code, answer.content) == (200, alone.content)
+        content = json.dumps(answer.json(), ensure_ascii=False, separators=(",", ":"))
+        assert answer.text == content, "as the JSON library writes it"
+
+
+def test_one_who_cannot_be_placed_spoils_nobodys_list(live, model, monkeypatch):
+    place = Model.place
+
+    def refusing(self, people):
+        if any(1 in one.rows.tolist() for one in people):
+            raise RowError("has no solution", row=0)
+        return place(self, people)
+
+    bodies = [{"ratings": [{"item": item, "rating": 4}]} for item in model.item_ids.to_pylist()[:3]]
+    asked = [("POST", "/v1/recommend", body) for body in bodies]
+    calm = ask(live, *asked)
+    monkeypatch.setattr(Model, "place", refusing)
+    first, second, third = ask(live, *asked)
+    assert (first.content, third.content) == (calm[0].content, calm[2].content)
+    assert (second.status_code, second.json()) == (422, {"error": "row 0: has no solution."})
+
+
+def test_what_is_read_directly_is_what_fastapi_reads(live, monkeypatch):
+    asked = [
+        ("GET", "/v1/recommend?user=1"),
+        ("GET", "/v1/recommend?user=2&n=3&order=rating"),
+        ("GET", "/v1/recommend?n=007&user=2"),
+        ("GET", "/v1/recommend?user=2&user=3"),
+        ("GET", "/v1/recommend?user=2&include_seen=true"),
+        ("GET", "/v1/recommend?user="),
+        ("GET", "/v1/recommend?user=%FF&m=2"),
+        ("POST", "/v1/recommend", {"ratings": PROFILE, "n": "4", "filters": {"min_ratings": 3}}),
+        ("POST", "/v1/recommend", {"user": "2", "order": None}),
+        ("POST", "/v1/recommend", {"ratings": []}),
+        ("POST", "/v1/recommend"),
+        ("POST", "/v1/recommend?user=1", {"user": 2}),
+        *((method, url, *((body,) if body is not None else ())) for method, url, body, *_ in WRONG),
+    ]
+    directly = ask(live, *asked)
+    monkeypatch.setattr("daskals.serving.web.guard.read_directly", lambda scope, body: None)
+    for request, one, other in zip(asked, directly, ask(live, *asked), strict=True):
+        assert (one.status_code, one.content) == (other.status_code, other.content), request
+        assert dict(one.headers) == dict(other.headers), request
 
 
 def test_weights_neighbours_reasons_and_predictions_are_the_models_own(live, model):
@@ -263,7 +325,8 @@ def test_a_newer_version_is_taken_up_and_a_damaged_one_is_told(folder, model, tm
     monkeypatch.setattr("daskals.serving.live_model.POLL_SECONDS", 0.0)
     registry = Registry(tmp_path / "registry")
     first = publish_run(registry, folder, name="first", aliases=[CHAMPION])
-    live = Live(tmp_path / "registry")
+    taken_up: list[str] = []
+    live = Live(tmp_path / "registry", lambda: taken_up.append(live.state.answers.name if taken_up else ""))
     [health] = ask(live, ("GET", "/health"))
     assert (health.json()["model"], health.json()["generation"]) == (first.id, 1)
     other = replace(model, item_rows=model.item_rows[:, :].copy())
@@ -271,6 +334,8 @@ def test_a_newer_version_is_taken_up_and_a_damaged_one_is_told(folder, model, tm
     other.save(tmp_path / "other")
     second = publish_run(registry, tmp_path / "other", name="second", aliases=[CHAMPION])
     live.look()
+    live.look()
+    assert taken_up == ["", second.id]
     health, recommended = ask(live, ("GET", "/health"), ("GET", "/v1/recommend?user=1&order=rating"))
     assert (health.json()["model"], health.json()["generation"]) == (second.id, 2)
     assert listed(recommended, "item", "score") == as_model(
@@ -283,6 +348,15 @@ def test_a_newer_version_is_taken_up_and_a_damaged_one_is_told(folder, model, tm
     assert health.json()["model"] == second.id
     assert f"version {second.id}: catalogue.parquet is missing" in health.json()["notice"]
     assert again.json() == recommended.json()
+
+
+def test_what_lasts_is_spared_by_collections_of_garbage():
+    try:
+        spare_what_lasts()
+        assert gc.get_freeze_count() > 10_000
+        assert sum(map(len, map(gc.get_objects, range(3)))) < gc.get_freeze_count() / 10
+    finally:
+        gc.unfreeze()
 
 
 def test_the_command_refuses_before_it_serves(folder, tmp_path, monkeypatch):

@@ -18,6 +18,9 @@ USERS, WIDTH = SHAPE.users, SHAPE.width
 BLOCK_GROUPS = 8
 """Groups of users that share a stretch of items while it is in the nearest cache."""
 
+TOGETHER = BLOCK_GROUPS * USERS
+"""Users that are best scored in one call: as many as read the items together."""
+
 CHUNK_BYTES = 256 * 1024
 """Size of such a stretch."""
 

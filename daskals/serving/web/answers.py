@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,11 @@ from daskals.model.filters import Filters
 from daskals.model.fitted import Model
 from daskals.model.list_order import Scoring
 from daskals.model.lookup import unknown_id
-from daskals.model.profile import Profile
+from daskals.model.ordered import ListOrder
+from daskals.model.profile import Profile, RatedRows
+from daskals.model.profile_ratings import checked_rows
 from daskals.model.top_items import best_scores
-from daskals.serving.web.batches import Ranking
+from daskals.serving.web.batches import Folding, Ranking, Step
 from daskals.serving.web.questions import (
     ExplainQuestion,
     FilterSpec,
@@ -34,6 +36,13 @@ NO_FILTERS = Filters()
 
 class UnknownError(DataError):
     """A user or an item that is asked for and that the model does not have."""
+
+
+class Known(NamedTuple):
+    """Somebody of the model, and their row."""
+
+    person: Profile
+    row: int
 
 
 class Answers:
@@ -56,25 +65,37 @@ class Answers:
         catalogue = model.catalogue
         present = [] if catalogue is None else [name for name in CATALOGUE if name in catalogue.column_names]
         self._facts = {name: catalogue[name].to_pylist() for name in present} if catalogue is not None else {}
+        self._texts: dict[int, str] = {}
 
     # --- questions -----------------------------------------------------------------------------------------
 
-    def recommend(self, question: RecommendQuestion) -> bytes | Ranking:
-        """List what suits a person best; by rating, the list is still to be scored."""
-        model, scoring = self.model, Scoring(question.alpha, question.bias_weight)
-        order = model.list_order(question.order, scoring)
-        person, row = self._person(question)
-        n = min(question.n, len(self._ids))
+    def recommend(self, question: RecommendQuestion) -> Step:
+        """List what suits a person best; who is new is still to be placed, a list by rating scored."""
+        scoring = Scoring(question.alpha, question.bias_weight)
+        order = self.model.list_order(question.order, scoring)
+        if question.user is None:
+            rated = self._rated(question.ratings or [])
+            return Folding(self.model, rated, lambda person: self._list(question, order, scoring, person))
+        return self._list(question, order, scoring, *self._known(question.user))
+
+    def _list(
+        self,
+        question: RecommendQuestion,
+        order: ListOrder,
+        scoring: Scoring,
+        person: Profile,
+        row: int | None = None,
+    ) -> bytes | Ranking:
+        model, n = self.model, min(question.n, len(self._ids))
         filters = self._filters(question.filters)
         seen = NONE if question.include_seen else person.seen.astype(np.int32)
-        head = {"model": self.name, "order": order}
         if order == "affinity":
             allowed = model.allowed(filters)
             allowed[seen] = False
             if not allowed.any():
-                return as_json({**head, "items": []})
+                return self._list_of(order, [], np.empty(0, np.float32), {})
             rows, scores = best_scores(model.affinities(person), n, allowed)
-            return as_json({**head, "items": self._listed(rows, scores, model.stars(row, person, rows))})
+            return self._list_of(order, rows.tolist(), scores, model.stars(row, person, rows))
         constant = np.float32(scoring.constant(model.mean, person.bias))
 
         def finish(rows: Int64, scores: Float32) -> bytes:
@@ -82,12 +103,13 @@ class Answers:
             scores = scores + constant
             if scoring == Scoring():
                 scores = model.as_rating(scores)
-            return as_json({**head, "items": self._listed(rows, scores, stars)})
+            return self._list_of(order, rows.tolist(), scores, stars)
 
         left_out = seen
         if filters != NO_FILTERS:
             left_out = np.concatenate([np.flatnonzero(~model.allowed(filters)).astype(np.int32), seen])
-        vector = np.append(person.factors, np.float32(scoring.item_weight))
+        vector = np.empty(len(person.factors) + 1, np.float32)
+        vector[:-1], vector[-1] = person.factors, scoring.item_weight
         return Ranking(self.panels, vector, n, left_out, finish)
 
     def similar(self, item: Any, n: int, filters: FilterSpec) -> bytes:
@@ -104,7 +126,7 @@ class Answers:
 
     def explain(self, question: ExplainQuestion) -> bytes:
         """Share a rating, or a place in a list, out among the person's own ratings."""
-        person, _ = self._person(question)
+        person = self._person(question)
         key = self.find_item(question.item)
         order = self.model.list_order(question.order)
         head = {"model": self.name, "order": order, "item": key}
@@ -148,26 +170,36 @@ class Answers:
 
     def find_item(self, item: Any) -> Any:
         """Return the id of an item, named by it or by its whole title; raise UnknownError for another."""
+        return self._ids[self._item_row(item)]
+
+    def _item_row(self, item: Any) -> int:
         row = self.model.row_of("item", item)
         if row is None and isinstance(item, str) and self.model.has_titles:
             row = self.model.titles.same(item)
         if row is None:
             error = unknown_id("item", item, self.model.item_ids)
             raise UnknownError(error.found, where=error.where, expected=error.expected)
-        return self._ids[row]
+        return row
 
-    def _person(self, question: PersonQuestion) -> tuple[Profile, int | None]:
-        """Return who is asked about, with their row where they are of the model."""
+    def _person(self, question: PersonQuestion) -> Profile:
+        """Return who is asked about."""
         if question.user is None:
-            return self._folded_in(question.ratings or []), None
-        row = self.model.row_of("user", question.user)
+            return self._folded_in(question.ratings or [])
+        return self._known(question.user).person
+
+    def _known(self, user: Any) -> Known:
+        row = self.model.row_of("user", user)
         if row is None:
-            error = unknown_id("user", question.user, self.model.user_ids, "Send the ratings of somebody new")
+            error = unknown_id("user", user, self.model.user_ids, "Send the ratings of somebody new")
             raise UnknownError(error.found, where=error.where, expected=error.expected, remedy=error.remedy)
-        return self.model.person(question.user), row
+        return Known(self.model.person(user), row)
+
+    def _rated(self, ratings: Sequence[RatingGiven]) -> RatedRows:
+        pairs = [(self._item_row(one.item), one.rating) for one in ratings]
+        return checked_rows(pairs, self.model, "item")
 
     def _folded_in(self, ratings: Sequence[RatingGiven]) -> Profile:
-        return self.model.fold_in([(self.find_item(one.item), one.rating) for one in ratings])
+        return self.model.place([self._rated(ratings)])[0]
 
     def _filters(self, spec: FilterSpec) -> Filters:
         given = spec.filters()
@@ -175,14 +207,27 @@ class Answers:
         deny = tuple(map(self.find_item, given.deny))
         return Filters(given.min_ratings, given.genres, given.years, allow, deny)
 
-    def _listed(self, rows: Int64, scores: Float32, beside: dict[str, Float32]) -> list[dict[str, Any]]:
-        figures = {"score": scores.tolist()} | {name: values.tolist() for name, values in beside.items()}
-        return [
-            {"item": self._ids[row]}
-            | {name: column[row] for name, column in self._facts.items()}
-            | {name: values[place] for name, values in figures.items()}
-            for place, row in enumerate(rows.tolist())
-        ]
+    def _list_of(
+        self, order: ListOrder, rows: list[int], scores: Float32, beside: dict[str, Float32]
+    ) -> bytes:
+        """Write a list as JSON, from what was written of its items before."""
+        figures = {"score": scores} | beside
+        if not all(np.isfinite(values).all() for values in figures.values()):
+            raise ValueError("a score that is no finite number")
+        members: list[Iterable[str]] = [map(self._written, rows)]
+        for name, values in figures.items():
+            members.append([f'"{name}":{value!r}' for value in values.tolist()])
+        written = ",".join([f"{{{','.join(parts)}}}" for parts in zip(*members, strict=True)])
+        head = as_json({"model": self.name, "order": order})
+        return b"".join([head[:-1], b',"items":[', written.encode(), b"]}"])
+
+    def _written(self, row: int) -> str:
+        """Return what the catalogue has of an item, as members of a JSON object."""
+        text = self._texts.get(row)
+        if text is None:
+            facts = {"item": self._ids[row]} | {name: column[row] for name, column in self._facts.items()}
+            text = self._texts[row] = as_json(facts).decode()[1:-1]
+        return text
 
 
 def as_json(content: Any) -> bytes:

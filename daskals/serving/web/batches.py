@@ -1,7 +1,9 @@
 """Requests that wait at the same time, answered together by threads that compiled code lets run side by side.
 
-One person's list reads all items from memory, and so do sixty-four: what waits together is scored together.
-An answer is the same whatever it is scored with.
+One person's list reads all items from memory, and so do forty-eight; one person folded in fills one lane of a
+vector register, and so do eight. So what waits together is solved and scored together, and while one thread
+scores, what comes meanwhile is gathered for the next pass. An answer is the same whatever it is solved and
+scored with.
 """
 
 from __future__ import annotations
@@ -10,17 +12,18 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from daskals.kernels.scoring.topk import ItemPanels, SeenItems, top_items
+from daskals.kernels.scoring.topk import TOGETHER, ItemPanels, SeenItems, top_items
+from daskals.model.fitted import Model
+from daskals.model.profile import Profile, RatedRows
 from daskals.model.training_ratings import starts_of
 from daskals.types import Float32, Int32, Int64
-
-MOST_TOGETHER = 32
-"""Requests of one batch; more gains little, and the first would wait for the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +51,30 @@ class Ranking:
     finish: Callable[[Int64, Float32], bytes]
 
 
-Work: TypeAlias = Callable[[], bytes | Ranking]
-"""Answers a request, or says which list has to be scored for it."""
+@dataclass(frozen=True, eq=False)
+class Folding:
+    """Somebody still to be placed.
+
+    Attributes
+    ----------
+    model
+        Where.
+    rated
+        Their ratings.
+    finish
+        Makes the answer, or the list still to be scored, once they are placed.
+    """
+
+    model: Model
+    rated: RatedRows
+    finish: Callable[[Profile], bytes | Ranking]
+
+
+Step: TypeAlias = bytes | Ranking | Folding
+"""An answer, or what has to be done for it with others."""
+
+Work: TypeAlias = Callable[[], Step]
+"""Answers a request, or says what has to be done for it."""
 
 
 class Busy(Exception):  # noqa: N818 - a state of the service, not a fault
@@ -64,12 +89,19 @@ class _Waiting(NamedTuple):
     loop: asyncio.AbstractEventLoop
 
 
+class _List(NamedTuple):
+    """A request whose list waits to be scored."""
+
+    waiting: _Waiting
+    ranking: Ranking
+
+
 class _Outcome(NamedTuple):
     """What became of a request."""
 
-    future: asyncio.Future[bytes]
+    waiting: _Waiting
     answer: bytes
-    error: BaseException | None
+    error: BaseException | None = None
 
 
 class Batches:
@@ -86,6 +118,8 @@ class Batches:
     def __init__(self, threads: int, most_waiting: int) -> None:
         self._most_waiting = most_waiting
         self._waiting: deque[_Waiting] = deque()
+        self._lists: deque[_List] = deque()
+        self._scoring = 0
         self._changed = threading.Condition()
         self._ended = False
         self._threads = [
@@ -100,7 +134,7 @@ class Batches:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bytes] = loop.create_future()
         with self._changed:
-            if len(self._waiting) >= self._most_waiting:
+            if len(self._waiting) + len(self._lists) >= self._most_waiting:
                 raise Busy
             self._waiting.append(_Waiting(work, future, loop))
             self._changed.notify()
@@ -115,62 +149,107 @@ class Batches:
             thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._waiting) or self._ended)
-                if not self._waiting:
-                    return
-                count = min(len(self._waiting), MOST_TOGETHER)
-                batch = [self._waiting.popleft() for _ in range(count)]
+        while batch := self._take():
             # who gave up waiting is answered no more
-            outcomes = _answer_all([one for one in batch if not one.future.done()])
-            if outcomes:
+            lists, outcomes = _work([one for one in batch if not one.future.done()])
+            _deliver(outcomes)
+            with self._changed:
+                self._lists.extend(lists)
+            while together := self._take_lists():
                 try:
-                    batch[0].loop.call_soon_threadsafe(_deliver, outcomes)
-                except RuntimeError:  # the loop is closed: nobody waits any longer
-                    return
+                    _deliver(_rank(together))
+                finally:
+                    with self._changed:
+                        self._scoring -= 1
+
+    def _take(self) -> list[_Waiting]:
+        """Wait for requests and take them; none at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._waiting) or self._ended)
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+
+    def _take_lists(self) -> list[_List]:
+        """Take the lists of one pass; none if they are few and another thread scores: it takes them next."""
+        with self._changed:
+            if not self._lists or (self._scoring and len(self._lists) < TOGETHER):
+                return []
+            self._scoring += 1
+            panels = self._lists[0].ranking.panels
+            together: list[_List] = []
+            while self._lists and self._lists[0].ranking.panels is panels and len(together) < TOGETHER:
+                together.append(self._lists.popleft())
+            return together
 
 
-def _answer_all(batch: list[_Waiting]) -> list[_Outcome]:
+def _work(batch: list[_Waiting]) -> tuple[list[_List], list[_Outcome]]:
+    """Do what requests ask for, as far as that is not scoring; return the lists to score, and answers."""
+    lists: list[_List] = []
     outcomes: list[_Outcome] = []
-    rankings: dict[int, list[tuple[_Waiting, Ranking]]] = {}
-    for one in batch:
+    foldings: dict[int, list[tuple[_Waiting, Folding]]] = {}
+
+    def go_on(one: _Waiting, step: Callable[[], Step]) -> None:
         try:
-            found = one.work()
+            found = step()
         except Exception as error:  # noqa: BLE001 - it is handed to who asked
-            outcomes.append(_Outcome(one.future, b"", error))
-            continue
-        if isinstance(found, bytes):
-            outcomes.append(_Outcome(one.future, found, None))
+            outcomes.append(_Outcome(one, b"", error))
+            return
+        if isinstance(found, Ranking):
+            lists.append(_List(one, found))
+        elif isinstance(found, Folding):
+            foldings.setdefault(id(found.model), []).append((one, found))
         else:
-            rankings.setdefault(id(found.panels), []).append((one, found))
-    for together in rankings.values():
-        try:
-            outcomes += _rank(together)
-        except Exception as error:  # noqa: BLE001 - it is handed to all who asked
-            outcomes += [_Outcome(one.future, b"", error) for one, _ in together]
-    return outcomes
+            outcomes.append(_Outcome(one, found))
+
+    for one in batch:
+        go_on(one, one.work)
+    for together in foldings.values():
+        for (one, folding), placed in zip(together, _place([f for _, f in together]), strict=True):
+            go_on(one, partial(_finish_folding, folding, placed))
+    return lists, outcomes
 
 
-def _rank(together: list[tuple[_Waiting, Ranking]]) -> list[_Outcome]:
+def _place(together: list[Folding]) -> list[Profile | None]:
+    """Place people of one model; None for each where that fails for one of them."""
+    try:
+        return [*together[0].model.place([one.rated for one in together])]
+    except Exception:  # noqa: BLE001 - each is placed alone then, and told what is wrong
+        return [None] * len(together)
+
+
+def _finish_folding(folding: Folding, placed: Profile | None) -> bytes | Ranking:
+    return folding.finish(folding.model.place([folding.rated])[0] if placed is None else placed)
+
+
+def _rank(together: list[_List]) -> list[_Outcome]:
+    """Score lists of the same items."""
     lists = [ranking for _, ranking in together]
-    left_out = starts_of(np.array([len(one.left_out) for one in lists], np.int64))
-    seen = SeenItems(left_out, np.concatenate([one.left_out for one in lists]))
-    vectors = np.stack([one.vector for one in lists])
-    found = top_items(lists[0].panels, vectors, max(one.n for one in lists), seen)
+    try:
+        left_out = starts_of(np.array([len(one.left_out) for one in lists], np.int64))
+        seen = SeenItems(left_out, np.concatenate([one.left_out for one in lists]))
+        vectors = np.stack([one.vector for one in lists])
+        found = top_items(lists[0].panels, vectors, max(one.n for one in lists), seen)
+    except Exception as error:  # noqa: BLE001 - it is handed to all who asked
+        return [_Outcome(one.waiting, b"", error) for one in together]
     outcomes = []
     for (waiting, one), items, scores in zip(together, found.items, found.scores, strict=True):
         kept = items[: one.n] >= 0
         try:
             answer = one.finish(items[: one.n][kept].astype(np.int64), scores[: one.n][kept])
-            outcomes.append(_Outcome(waiting.future, answer, None))
+            outcomes.append(_Outcome(waiting, answer))
         except Exception as error:  # noqa: BLE001 - it is handed to who asked
-            outcomes.append(_Outcome(waiting.future, b"", error))
+            outcomes.append(_Outcome(waiting, b"", error))
     return outcomes
 
 
 def _deliver(outcomes: list[_Outcome]) -> None:
-    for future, answer, error in outcomes:
+    """Hand outcomes to the loop that waits for them; where it is closed, nobody does any longer."""
+    if outcomes:
+        with suppress(RuntimeError):
+            outcomes[0].waiting.loop.call_soon_threadsafe(_resolve, outcomes)
+
+
+def _resolve(outcomes: list[_Outcome]) -> None:
+    for (_, future, _), answer, error in outcomes:
         if future.done():
             continue
         if error is None:

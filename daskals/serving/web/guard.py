@@ -8,13 +8,15 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from daskals.config.serving import Limits
+from daskals.serving.web.direct import RECOMMEND, read_directly
 from daskals.serving.web.live import Live
 from daskals.serving.web.metrics import Metrics
+from daskals.serving.web.questions import RecommendQuestion
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -54,6 +56,7 @@ class _Seen:
 
     status: int = 0
     bytes: int = 0
+    route: str = ""
 
 
 class Guard:
@@ -63,14 +66,26 @@ class Guard:
     ----------
     app
         What answers.
+    recommend
+        Answers what `read_directly` reads, in its stead.
     limits, token
         What is asked of requests; no token, and none has to be shown.
     live, metrics
         The model in use, and figures.
     """
 
-    def __init__(self, app: App, *, limits: Limits, token: str | None, live: Live, metrics: Metrics) -> None:
-        self._app, self._limits, self._live, self._metrics = app, limits, live, metrics
+    def __init__(
+        self,
+        app: App,
+        recommend: Callable[[RecommendQuestion], Awaitable[bytes]],
+        *,
+        limits: Limits,
+        token: str | None,
+        live: Live,
+        metrics: Metrics,
+    ) -> None:
+        self._app, self._recommend = app, recommend
+        self._limits, self._live, self._metrics = limits, live, metrics
         self._token = None if token is None else f"Bearer {token}".encode()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -99,7 +114,12 @@ class Guard:
             self._check_token(scope)
             async with asyncio.timeout(self._limits.time_limit):
                 body = await self._read(scope, receive)
-                await self._app(scope, _replay(body, receive), send)
+                question = read_directly(scope, body)
+                if question is None:
+                    await self._app(scope, _replay(body, receive), send)
+                else:
+                    seen.route = RECOMMEND
+                    await _send_json(send, 200, await self._recommend(question))
         except Refused as refused:
             error = refused
         except TimeoutError:
@@ -145,7 +165,7 @@ class Guard:
 
     def _tell(self, scope: Message, seen: _Seen, seconds: float) -> None:
         # the route's pattern: an address may hold a user's id
-        route = getattr(scope.get("route"), "path", "other")
+        route = seen.route or getattr(scope.get("route"), "path", "other")
         method = scope["method"] if route != "other" else "any"
         self._metrics.requests.labels(method, route, str(seen.status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
@@ -162,10 +182,13 @@ class Guard:
 
 async def respond(send: Send, error: Refused) -> None:
     """Send an error as JSON."""
-    body = error_body(error.text)
-    headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
-    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": error.status, "headers": encoded})
+    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    await _send_json(send, error.status, error_body(error.text), headers)
+
+
+async def _send_json(send: Send, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +42,8 @@ class Live:
     ----------
     place
         Where the model is.
+    taken_up
+        Called whenever a model has been taken up.
 
     Raises
     ------
@@ -47,13 +51,15 @@ class Live:
         If there is none that can be used.
     """
 
-    def __init__(self, place: str | Path) -> None:
+    def __init__(self, place: str | Path, taken_up: Callable[[], None] = lambda: None) -> None:
+        self._taken_up = taken_up
         self._server = ModelServer(place)
         first = self._server.current()
         if first.model is None:
             load_model(place)  # tells what is wrong
             raise ModelError(first.notice, where=str(place), remedy="Try again")
         self.state = State(Answers(first.model, first.name, first.generation), "")
+        taken_up()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -66,7 +72,10 @@ class Live:
             LOGGER.info("model", extra={"model": served.name})
         if served.notice and served.notice != self.state.notice:
             LOGGER.warning("model_not_used", extra={"why": served.notice})
+        is_new = answers is not self.state.answers
         self.state = State(answers, served.notice)
+        if is_new:
+            self._taken_up()
 
     def start(self) -> None:
         """Look again and again from now on."""
@@ -87,3 +96,14 @@ class Live:
                 # the model in use goes on answering; the next look may find another
                 self.state = State(self.state.answers, str(error))
                 LOGGER.warning("model_not_used", extra={"why": str(error)})
+
+
+def spare_what_lasts() -> None:
+    """Keep Python's collections of garbage from what is there now, once its garbage is collected.
+
+    The libraries and a model are a million objects, and looking through them takes some tenths of a second,
+    in which nobody is answered.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -65,7 +65,14 @@ def make_service(live: Live, limits: Limits | None = None, token: str | None = N
     limits = limits or Limits()
     metrics = Metrics()
     api = _api(live, limits, metrics)
-    return Guard(api, limits=limits, token=token, live=live, metrics=metrics)
+
+    async def recommend(question: RecommendQuestion) -> bytes:
+        try:
+            return await _recommend(api, live, limits, question)
+        except DaskalsError as error:
+            raise _refusal(error) from None
+
+    return Guard(api, recommend, limits=limits, token=token, live=live, metrics=metrics)
 
 
 def openapi(live: Live) -> dict[str, Any]:
@@ -98,9 +105,19 @@ def _api(live: Live, limits: Limits, metrics: Metrics) -> FastAPI:
 
 
 async def _answer(api: FastAPI, work: Work) -> Response:
+    return Response(await _answered(api, work), media_type="application/json")
+
+
+async def _recommend(api: FastAPI, live: Live, limits: Limits, question: RecommendQuestion) -> bytes:
+    _check(limits, question)
+    answers = live.state.answers
+    return await _answered(api, lambda: answers.recommend(question))
+
+
+async def _answered(api: FastAPI, work: Work) -> bytes:
     batches: Batches = api.state.batches
     try:
-        return Response(await batches.answer(work), media_type="application/json")
+        return await batches.answer(work)
     except Busy:
         raise Refused(503, "too many requests wait already", {"retry-after": "1"}) from None
 
@@ -123,9 +140,7 @@ def _add_questions(api: FastAPI, live: Live, limits: Limits) -> None:
     @api.post("/v1/recommend", response_model=Recommended, responses=WRONG, tags=["lists"])
     async def recommend(question: RecommendQuestion) -> Response:
         """List what suits a user, or somebody new with these ratings, best."""
-        _check(limits, question)
-        answers = live.state.answers
-        return await _answer(api, lambda: answers.recommend(question))
+        return Response(await _recommend(api, live, limits, question), media_type="application/json")
 
     @api.post("/v1/explain", response_model=Explained, responses=WRONG, tags=["reasons"])
     async def explain(question: ExplainQuestion) -> Response:
@@ -158,9 +173,7 @@ def _add_lists(api: FastAPI, live: Live, limits: Limits) -> None:
         """List what suits a user of the model best."""
         filters = FilterSpec(min_ratings=min_ratings, genres=genre)
         question = RecommendQuestion(user=user, n=n, order=order, filters=filters, include_seen=include_seen)
-        _check(limits, question)
-        answers = live.state.answers
-        return await _answer(api, lambda: answers.recommend(question))
+        return Response(await _recommend(api, live, limits, question), media_type="application/json")
 
     @api.get("/v1/similar", response_model=Similar, responses=WRONG, tags=["lists"])
     async def similar(
@@ -225,8 +238,8 @@ def _tell_errors(api: FastAPI) -> None:
 
     @api.exception_handler(DaskalsError)
     async def wrong(request: Request, error: DaskalsError) -> Response:  # noqa: ARG001
-        status = 404 if isinstance(error, UnknownError) else 503 if isinstance(error, StoreError) else 422
-        return failed(status, str(error))
+        refused = _refusal(error)
+        return failed(refused.status, refused.text)
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:  # noqa: ARG001
@@ -240,6 +253,12 @@ def _tell_errors(api: FastAPI) -> None:
     async def elsewhere(request: Request, error: HTTPException) -> Response:
         text = f"{error.detail}: {request.method} {request.url.path}; /docs tells what there is"
         return failed(error.status_code, text, error.headers)
+
+
+def _refusal(error: DaskalsError) -> Refused:
+    """Return what is answered where a question cannot be."""
+    status = 404 if isinstance(error, UnknownError) else 503 if isinstance(error, StoreError) else 422
+    return Refused(status, str(error))
 
 
 def _in_words(error: dict[str, Any]) -> str:
