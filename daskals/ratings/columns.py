@@ -31,6 +31,14 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
 """Names that are understood without being told, in order of preference, in whatever case and with `_`, `-`,
 blanks or nothing between their words."""
 
+LIKELY_TIMES = (
+    "time", "date", "datetime", "date_time", "unix_time", "unix_timestamp", "epoch", "timestamps",
+    "timestamp_s", "timestamp_ms", "timestamp_us", "timestamp_ns", "rated_at", "rated_on", "rating_date",
+    "rating_time", "date_rated", "review_date", "review_time", "reviewed_at", "created_at", "event_time",
+    "watched_at", "watched_date", "time_rated",
+)  # fmt: skip
+"""Names of a column that holds the ratings' times where all of it are times; else it is something else."""
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 
@@ -38,7 +46,8 @@ class ColumnNames(NamedTuple):
     """Names of the columns as the input has them, None where there is none.
 
     Without a `rating` the rows are observations, which count once each or as their `weight` says; beside a
-    `rating`, the `weight` is what that counts in training.
+    `rating`, the `weight` is what that counts in training. `perhaps_times`: the `timestamp` has one of
+    `LIKELY_TIMES`, and is one only where all its values are times.
     """
 
     user: str
@@ -46,10 +55,16 @@ class ColumnNames(NamedTuple):
     rating: str | None
     timestamp: str | None
     weight: str | None = None
+    perhaps_times: bool = False
+
+    def without_times(self) -> ColumnNames:
+        """Return the same without a time."""
+        return self._replace(timestamp=None, perhaps_times=False)
 
     def by_role(self) -> dict[str, str]:
         """Return role → name for the columns that exist."""
-        return {role: name for role, name in zip(ROLES, self, strict=True) if name is not None}
+        names = (self.user, self.item, self.rating, self.timestamp, self.weight)
+        return {role: name for role, name in zip(ROLES, names, strict=True) if name is not None}
 
 
 def check_columns(columns: Mapping[str, str]) -> None:
@@ -75,7 +90,15 @@ def find_column(found: Sequence[str], role: str) -> str | None:
 
     A name in its usual spelling goes before one that only reads the same, as `USER ID` for `user_id`.
     """
-    known = KNOWN_NAMES.get(role, (role,))
+    return _first_known(found, KNOWN_NAMES.get(role, (role,)))
+
+
+def find_likely_times(found: Sequence[str]) -> str | None:
+    """Return the column that holds the times if all of it are times; None where there is none."""
+    return _first_known(found, LIKELY_TIMES)
+
+
+def _first_known(found: Sequence[str], known: Sequence[str]) -> str | None:
     exact = next((name for name in known if name in found), None)
     if exact is not None:
         return exact
@@ -105,12 +128,13 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
         Where a column is missing or its name stands twice; the columns found are listed.
     """
     chosen: dict[str, str | None] = {}
+    likely = find_likely_times(found) if wanted is None and find_column(found, "timestamp") is None else None
     for role in ROLES:
         if wanted is not None:
             name = wanted.get(role)
             expected = f"the column '{name}' for the {role}"
         else:
-            name = find_column(found, role)
+            name = likely if likely and role == "timestamp" else find_column(found, role)
             expected = f"a column for the {role}, one of {', '.join(KNOWN_NAMES[role])}"
         absent = name not in found
         if absent and (name is not None or (role in REQUIRED and wanted is None)):
@@ -129,7 +153,8 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
             )
         chosen[role] = name
     user, item = str(chosen["user"]), str(chosen["item"])
-    return ColumnNames(user, item, chosen["rating"], chosen["timestamp"], chosen["weight"])
+    more = (chosen["rating"], chosen["timestamp"], chosen["weight"])
+    return ColumnNames(user, item, *more, perhaps_times=likely is not None)
 
 
 def _remedy(found: Sequence[str]) -> str:

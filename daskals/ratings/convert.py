@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from daskals.errors import DataError
 from daskals.ratings.columns import ColumnNames
 from daskals.ratings.ids import number_ids
 from daskals.ratings.numbers import (
@@ -20,7 +21,8 @@ from daskals.ratings.numbers import (
     plain_column,
 )
 from daskals.ratings.raw import Fault, Origin, RawRatings
-from daskals.ratings.times import convert_timestamps
+from daskals.ratings.time_columns import note_no_times
+from daskals.ratings.times import Timestamps, convert_timestamps
 from daskals.types import Float32
 
 LOGGER = logging.getLogger(__name__)
@@ -64,13 +66,30 @@ def convert_table(
         weighed = convert_weights(table["weight"], where=origin.name, name=names.weight)
         weights, faults = weighed.values, [*faults, *weighed.faults]
     timestamps, adds_up = None, names.rating is None
-    if names.timestamp is not None:
-        times = convert_timestamps(table["timestamp"], where=origin.name, name=names.timestamp)
-        timestamps = times.values
-        faults += times.faults
+    times = _times(table, names, origin)
+    if times is not None:
+        timestamps, faults = times.values, [*faults, *times.faults]
     return RawRatings(
         users, items, ratings.values, timestamps, origin, tuple(faults), malformed, weights, adds_up
     )
+
+
+def _times(table: pa.Table, names: ColumnNames, origin: Origin) -> Timestamps | None:
+    """Return the times; none where a column that only may hold them holds anything else."""
+    if names.timestamp is None:
+        return None
+    try:
+        times = convert_timestamps(table["timestamp"], where=origin.name, name=names.timestamp)
+    except DataError as error:
+        if not names.perhaps_times:
+            raise
+        found = error.found
+    else:
+        if not names.perhaps_times or not times.faults:
+            return times
+        found = min(times.faults, key=lambda fault: fault.rows[0]).found
+    note_no_times(names, found, where=origin.name)
+    return None
 
 
 def may_be_rounded(table: pa.Table) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,10 @@ from pyarrow import csv as arrow_csv
 
 from daskals.ratings.columns import ColumnNames, choose_columns
 from daskals.ratings.convert import convert_table, may_be_rounded
-from daskals.ratings.layout import Head, Layout, read_head, require_utf8, shortened
+from daskals.ratings.layout import Head, Layout, first_lines, read_head, require_utf8, shortened, split_line
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
 from daskals.ratings.raw import Fault, Origin, RawRatings
+from daskals.ratings.time_columns import N_ROWS, note_unread_times, sample_of
 
 _BLOCK_BYTES = 1 << 24
 
@@ -67,9 +68,11 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
     names = [
         choose_columns(head.names, wanted, where=str(path)) for path, head in zip(paths, heads, strict=True)
     ]
+    note_unread_times(names[0], heads[0].names, _sample(paths[0], layout, heads[0]), where=str(paths[0]))
     chosen = list(zip(paths, heads, names, strict=True))
     try:
-        parts = [_read(path, layout, head, name, _FAST) for path, head, name in chosen]
+        fast = _FAST | ({"timestamp": pa.string()} if names[0].perhaps_times else {})
+        parts = [_read(path, layout, head, name, fast) for path, head, name in chosen]
         large = any(may_be_rounded(part.table) for part in parts)
         raw = None if large else _convert(parts, names[0], layout)
     except pa.ArrowInvalid:
@@ -81,6 +84,13 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
             [_read(path, layout, head, name, _CAREFUL) for path, head, name in chosen], names[0], layout
         )
     return raw
+
+
+def _sample(path: Path, layout: Layout, head: Head) -> Callable[[str], pa.Array]:
+    """Return what gives the first values of a column of a file."""
+    lines = [line for line in first_lines(path)[head.n_lines :] if line.strip()][:N_ROWS]
+    rows = [row for row in (split_line(line, layout) for line in lines) if len(row) == len(head.names)]
+    return sample_of({name: [row[place] for row in rows] for place, name in enumerate(head.names)})
 
 
 def _read(path: Path, layout: Layout, head: Head, names: ColumnNames, types: dict[str, pa.DataType]) -> _Part:

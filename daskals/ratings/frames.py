@@ -17,6 +17,7 @@ from daskals.ratings.duplicates import Duplicates
 from daskals.ratings.raw import Invalid, Origin
 from daskals.ratings.table import RatingsTable
 from daskals.ratings.tables import Table
+from daskals.ratings.time_columns import FRAME, note_no_times, note_unread_times
 
 
 def from_frame(
@@ -52,11 +53,19 @@ def from_frame(
     if columns is not None:
         check_columns(columns)
     table = Table(frame)
-    names = choose_columns(table.names, columns, where="frame")
-    chosen = table.read(names.by_role())
+    names = choose_columns(table.names, columns, where=FRAME)
+    try:
+        chosen = table.read(names.by_role())
+    except DataError as error:  # of a column that may hold times, or anything else
+        if not names.perhaps_times or f"column '{names.timestamp}'" not in str(error.where):
+            raise
+        note_no_times(names, error.found, where=FRAME)
+        names = names.without_times()
+        chosen = table.read(names.by_role())
+    note_unread_times(names, table.names, table.first_values, where=FRAME)
     for side, name in (("user", names.user), ("item", names.item)):
         chosen = _with_whole_ids(chosen, side, name)
-    raw = convert_table(chosen, names, Origin((("frame", len(chosen)),)))
+    raw = convert_table(chosen, names, Origin(((FRAME, len(chosen)),)))
     return assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue, least=least)
 
 

@@ -17,6 +17,7 @@ from daskals.ratings.convert import convert_table
 from daskals.ratings.layout import shortened
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
 from daskals.ratings.raw import Origin, RawRatings
+from daskals.ratings.time_columns import N_ROWS, note_no_times, note_unread_times, sample_of
 
 _BLOCK_BYTES = 1 << 24
 _HEAD_BYTES = 1 << 20
@@ -149,9 +150,17 @@ def _names(path: Path, records: Sequence[Record], wanted: Mapping[str, str] | No
             expected="one JSON object a line",
             remedy="Check that it is complete",
         )
-    return choose_columns(
-        list({name: None for record in records for name in record}), wanted, where=str(path)
-    )
+    found = list({name: None for record in records for name in record})
+    names = choose_columns(found, wanted, where=str(path))
+    if names.perhaps_times and any(
+        isinstance(record.get(str(names.timestamp)), bool | list | dict) for record in records
+    ):
+        note_no_times(names, "records or lists", where=str(path))
+        names = names.without_times()
+    first = records[:N_ROWS]
+    sample = sample_of({name: [record.get(name) for record in first] for name in found})
+    note_unread_times(names, found, sample, where=str(path))
+    return names
 
 
 def _parsed(path: Path, records: Sequence[Record], names: ColumnNames) -> pa.Table | None:

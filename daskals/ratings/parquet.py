@@ -13,6 +13,7 @@ from daskals.ratings.columns import choose_columns
 from daskals.ratings.convert import convert_table
 from daskals.ratings.folders import partition_values
 from daskals.ratings.raw import Origin, RawRatings
+from daskals.ratings.time_columns import N_ROWS, note_unread_times
 
 
 def read_parquet(
@@ -40,6 +41,7 @@ def read_parquet(
         choose_columns([*found, *(name for name in parts if name not in found)], wanted, where=str(path))
         for path, found, parts in zip(paths, own, said, strict=True)
     ]
+    note_unread_times(names[0], own[0], lambda name: _first_values(paths[0], name), where=str(paths[0]))
     tables: list[pa.Table] = []
     for path, name, found, parts in zip(paths, names, own, said, strict=True):
         chosen = name.by_role()
@@ -67,6 +69,16 @@ def read_parquet(
             remedy="Make all files of the directory alike",
         ) from None
     return convert_table(table, names[0], origin)
+
+
+def _first_values(path: Path, name: str) -> pa.Array:
+    with parquet.ParquetFile(str(path), coerce_int96_timestamp_unit="us") as file:
+        batches = file.iter_batches(batch_size=N_ROWS, columns=[name])
+        try:
+            first = next(batches, None)
+        except (pa.ArrowException, OSError):  # what is not read may be damaged
+            first = None
+    return pa.array([]) if first is None or not first.num_columns else first.column(0)
 
 
 def _columns(path: Path) -> list[str]:

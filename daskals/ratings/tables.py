@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from daskals.errors import DataError
 
+_N_FIRST = 20
+
 
 class ArrowStream(Protocol):
     """What hands its rows out by Arrow's C stream: Arrow, Polars, DuckDB and more."""
@@ -40,6 +42,7 @@ class Table:
     def __init__(self, source: Any, where: str = "frame") -> None:
         self._where = where
         self._source: Any = source
+        self._first: pa.RecordBatch | None = None
         if isinstance(source, pd.DataFrame) or _is_dask(source):
             self.names = [str(name) for name in source.columns]
             return
@@ -87,11 +90,27 @@ class Table:
         columns = list(places.values())
         try:
             schema = pa.schema([self._source.schema.field(place) for place in columns])
-            batches = [batch.select(columns) for batch in self._source]
+            batches = []
+            for batch in self._source:
+                self._first = batch if self._first is None else self._first
+                batches.append(batch.select(columns))
             table = pa.Table.from_batches(batches, schema)
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
         return pa.table({role: plain_column(table.column(k)) for k, role in enumerate(places)})
+
+    def first_values(self, name: str) -> pa.Array:
+        """Return some first values of a column, once the table has been read; none of what is lazy or odd."""
+        place = self.names.index(name)
+        try:
+            if isinstance(self._source, pd.DataFrame):
+                return pa.array(self._source.iloc[:_N_FIRST, place], from_pandas=True)
+            if self._first is not None:
+                column = plain_column(pa.chunked_array([self._first.column(place).slice(0, _N_FIRST)]))
+                return column.combine_chunks()
+        except pa.ArrowException:
+            pass
+        return pa.array([])
 
     def _of_pandas(self, frame: pd.DataFrame, places: Mapping[str, int]) -> pa.Table:
         return pa.table(

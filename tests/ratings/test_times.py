@@ -154,3 +154,104 @@ def test_a_night__counts_what_is_later_and_reads_it_again(tmp_path):
     store = append(tmp_path / "store", again.table)
     assert store.n_ratings == 4
     assert read_incoming(config, store) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["date", "time", "DateTime", "review_date", "unixReviewTime", "rated_at", "timestamp_ms", "Date Rated",
+     "created-at", "ts"],
+)  # fmt: skip
+def test_a_column_called_like_times__is_read_as_times(tmp_path, caplog, name):
+    header = f"userId,movieId,rating,{name}"
+    dates = [dt.datetime.fromtimestamp(time, dt.UTC).isoformat() for time in SECONDS]
+    assert read_ratings(write_csv(tmp_path / "a.csv", dates, header)).timestamps.tolist() == SECONDS
+    assert read_ratings(write_csv(tmp_path / "b.csv", SECONDS, header)).timestamps.tolist() == SECONDS
+    frame = pd.read_csv(tmp_path / "b.csv")
+    frame[name] = pd.to_datetime(frame[name], unit="s")
+    frame.to_parquet(tmp_path / "c.parquet")
+    frame.to_json(tmp_path / "d.json", orient="records", lines=True, date_format="iso")
+    for source in ("c.parquet", "d.json"):
+        assert read_ratings(tmp_path / source).timestamps.tolist() == SECONDS
+    assert from_frame(frame).timestamps.tolist() == SECONDS
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        (["12/31/2015", "2016-01-01"], "'12/31/2015'"),
+        (["2015-12-31", ""], "nothing"),
+        (["soon", 5], "'soon'"),
+    ],
+)
+def test_what_only_is_called_like_times__leaves_the_ratings_as_they_are(tmp_path, caplog, times, found):
+    """They were read before there was a guess, and still are; where the column was named, it is an error."""
+    path = write_csv(tmp_path / "r.csv", times, "userId,movieId,rating,date")
+    assert read_ratings(path).timestamps is None
+    [note] = [record.getMessage() for record in caplog.records]
+    assert note == (
+        f"{path}: read without times, for column 'date' holds {found}; expected whole seconds since 1970 or "
+        "a date like 2015-03-01 12:00:00. Write such times, or name another column with --columns "
+        "user=…,item=…,rating=…,timestamp=…."
+    )
+    with pytest.raises(DataError, match=r"column 'date': timestamp is"):
+        read_ratings(
+            path, columns={"user": "userId", "item": "movieId", "rating": "rating", "timestamp": "date"}
+        )
+
+
+@pytest.mark.parametrize("odd", [[{"$date": 1}, {"$date": 2}], [[1], [2]]])
+def test_a_nested_date__is_no_time(tmp_path, caplog, odd):
+    table = pa.table({"user": [1, 2], "item": [3, 4], "rating": [1.0, 2.0], "date": odd})
+    pq.write_table(table, tmp_path / "r.parquet")
+    table.to_pandas().to_json(tmp_path / "r.json", orient="records", lines=True)
+    for source in ("r.parquet", "r.json"):
+        assert read_ratings(tmp_path / source).timestamps is None
+    mixed = pd.DataFrame({"user": [1, 2], "item": [3, 4], "rating": [1.0, 2.0], "date": ["x", 1]})
+    for frame in (table, mixed):
+        assert from_frame(frame).timestamps is None
+    notes = [record.getMessage() for record in caplog.records]
+    assert len(notes) == 4
+    assert all("read without times, for column 'date' holds " in note for note in notes)
+
+
+def test_a_column_that_looks_like_times_is_said_once(tmp_path, caplog):
+    dates = [dt.datetime.fromtimestamp(time, dt.UTC) for time in SECONDS[:3]]
+    frame = pd.DataFrame({"user": [1, 2, 1], "item": [3, 4, 5], "rating": [1.0, 2.0, 3.0], "seen": dates})
+    frame.to_csv(tmp_path / "r.csv", index=False)
+    frame.to_parquet(tmp_path / "r.parquet")
+    counted = frame.assign(seen=[1000 * time for time in SECONDS[:3]])
+    counted.to_json(tmp_path / "r.json", orient="records", lines=True)
+    for source in ("r.csv", "r.parquet", "r.json"):
+        assert read_ratings(tmp_path / source).timestamps is None
+        [note] = [record.getMessage() for record in caplog.records]
+        assert note == (
+            f"{tmp_path / source}: read without times, though column 'seen' looks like them. "
+            "Name it with --columns user=user,item=item,rating=rating,timestamp=seen."
+        )
+        caplog.clear()
+    for table in (frame, pa.Table.from_pandas(frame)):
+        assert from_frame(table).timestamps is None
+    columns = '{"user": "user", "item": "item", "rating": "rating", "timestamp": "seen"}'
+    assert [record.getMessage() for record in caplog.records] == [
+        f"frame: read without times, though column 'seen' looks like them. Name it with columns={columns}."
+    ] * 2
+    caplog.clear()
+    named = {"user": "user", "item": "item", "rating": "rating", "timestamp": "seen"}
+    assert read_ratings(tmp_path / "r.csv", columns=named).timestamps.tolist() == SECONDS[:3]
+    del named["timestamp"]
+    assert read_ratings(tmp_path / "r.csv", columns=named).timestamps is None
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("year", [1995, 2001, 2010]), ("order_id", [1_400_000_000, 1_400_000_001, 1_400_000_002]),
+     ("votes", [5, 0, 3]), ("comment", ["good", "2015-03-01", ""]), ("nothing", [None, None, None])],
+)  # fmt: skip
+def test_what_does_not_look_like_times__is_not_called_so(tmp_path, caplog, name, values):
+    frame = pd.DataFrame({"user": [1, 2, 1], "item": [3, 4, 5], "rating": [1.0, 2.0, 3.0], name: values})
+    frame.to_csv(tmp_path / "r.csv", index=False)
+    assert read_ratings(tmp_path / "r.csv").timestamps is None
+    assert from_frame(frame).timestamps is None
+    assert not caplog.records

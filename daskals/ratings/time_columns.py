@@ -1,0 +1,124 @@
+"""Columns that look like times and are not read: said once, for missing them is silent."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from daskals.errors import DataError
+from daskals.ratings.columns import ColumnNames
+from daskals.ratings.numbers import plain_column
+from daskals.ratings.times import A_TIME, convert_timestamps
+
+N_ROWS = 20
+"""Rows that are looked at."""
+
+FRAME = "frame"
+"""What a table in memory is called: whoever hands one over reads of Python's arguments, not of options."""
+
+EARLIEST, LATEST = 788_918_400, 2_208_988_800
+"""1995 and 2040: numbers between them are taken for times, as few others are."""
+
+_ID = re.compile(r"(?i)id$|id_|number|phone|isbn|asin")
+
+_log = logging.getLogger("daskals.ratings")
+
+
+def note_unread_times(
+    names: ColumnNames, found: Sequence[str], sample: Callable[[str], pa.Array], *, where: str
+) -> None:
+    """Say which column looks like times, where the ratings are read without any.
+
+    Parameters
+    ----------
+    names
+        The columns that are read.
+    found
+        All columns.
+    sample
+        Returns a column's first values.
+    where
+        File or frame, for the note.
+    """
+    if names.timestamp is not None:
+        return
+    read = names.by_role()
+    for name in found:
+        if name in read.values() or not looks_like_times(name, sample(name)):
+            continue
+        said = ",".join(f"{role}={column}" for role, column in {**read, "timestamp": name}.items())
+        _note(f"though column '{name}' looks like them", where, remedy=f"Name it with --columns={said}")
+        return
+
+
+def note_no_times(names: ColumnNames, found: str, *, where: str) -> None:
+    """Say that a column which is called like times holds something else, so that the ratings have none.
+
+    Parameters
+    ----------
+    names
+        The columns, with that one.
+    found
+        What it holds.
+    where
+        File or frame.
+    """
+    remedy = "Write such times, or name another column with --columns=user=…,item=…,rating=…,timestamp=…"
+    _note(f"for column '{names.timestamp}' holds {found}", where, expected=A_TIME, remedy=remedy)
+
+
+def _note(why: str, where: str, *, expected: str = "", remedy: str) -> None:
+    note = DataError(f"read without times, {why}", where=where, expected=expected, remedy=remedy)
+    _log.warning(str(note) if where == FRAME else note.for_command())
+
+
+def looks_like_times(name: str, values: pa.Array) -> bool:
+    """Tell whether the first values of a column, and what it is called, are those of times.
+
+    Parameters
+    ----------
+    name
+        Of the column: ids are no times, whatever they look like.
+    values
+        Its first values, of any type and shape (rows,).
+    """
+    column = plain_column(pa.chunked_array([values]).drop_null())
+    if not len(column) or _ID.search(name):
+        return False
+    try:
+        times = _converted(column)
+    except (DataError, pa.ArrowException):
+        return False
+    return times is not None and bool(np.all((times >= EARLIEST) & (times < LATEST)))
+
+
+def _converted(column: pa.ChunkedArray) -> np.ndarray | None:
+    quiet, _log.disabled = _log.disabled, True  # nothing of it is read yet
+    try:
+        times = convert_timestamps(column, where="", name="")
+    finally:
+        _log.disabled = quiet
+    return None if times.faults else times.values
+
+
+def sample_of(columns: Mapping[str, Sequence[object]]) -> Callable[[str], pa.Array]:
+    """Return what gives the first values of a column, as texts where Arrow has no type for all of them.
+
+    Parameters
+    ----------
+    columns
+        First values by name.
+    """
+
+    def sample(name: str) -> pa.Array:
+        values = columns.get(name, ())[:N_ROWS]
+        try:
+            return pa.array(values)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError):
+            return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+    return sample
