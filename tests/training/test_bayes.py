@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from daskals.cluster.connect import connect
-from daskals.config import ClusterConfig, ReadConfig, TrainConfig
+from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import NumericalError
 from daskals.evaluation.prediction_error import evaluate
 from daskals.fitting.fit import fit
@@ -27,6 +26,9 @@ from daskals.training.gibbs.rows import Tally
 from daskals.training.gibbs.state import kept_sweeps
 from daskals.training.run import RunOptions
 from tests.cases.planted import planted
+from tests.cases.vanishing import vanishing
+
+pytestmark = pytest.mark.usefixtures("no_baseline")
 
 SMALL = {"model": "bayes", "rank": 3, "test_fraction": 0.2, "split": "random", "warm_start": 3}
 SHORT = {**SMALL, "sweeps": 12, "burn_in": 4, "keep_samples": 6}
@@ -159,12 +161,11 @@ def test_one_set_of_factors_stands_for_the_samples(short):
     assert short.weights["item"].shape == (5, 4)
 
 
-@pytest.mark.process
 def test_chain_is_the_same_for_any_workers_and_blocks(client, planted_folder, monkeypatch):
     # items' W is drawn by its normal equations, users' as that of many features
     config = TrainConfig.parse({**SHORT, "user_features": "implicit"})
     here = fit(str(planted_folder), config, client)
-    with connect(ClusterConfig(dashboard_address=None, workers=2, threads_per_worker=1)) as other:
+    with vanishing(2) as other:
         again = fit(str(planted_folder), config, other.client)
     assert again.report["factors_sha256"] == here.report["factors_sha256"]
     monkeypatch.setattr("daskals.training.data.plan.MIN_BLOCKS", 7)
@@ -267,7 +268,7 @@ def test_implicit_helps_where_taste_shows_in_what_is_rated(client):
         5,
     )
     frame = pd.DataFrame({"user": users, "item": items, "rating": ratings})
-    config = {**SMALL, "rank": 2, "sweeps": 40, "burn_in": 15, "keep_samples": 25}
+    config = {**SMALL, "sweeps": 40, "burn_in": 15, "keep_samples": 25}
     plain = fit(frame, TrainConfig.parse(config), client)
     drawn = fit(frame, TrainConfig.parse({**config, "user_features": "implicit"}), client)
     assert drawn.report["test_rmse"] < plain.report["test_rmse"]

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from daskals.cluster.connect import connect
-from daskals.config import ClusterConfig, ReadConfig, TrainConfig
+from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import DataError
 from daskals.evaluation.prediction_error import evaluate, training_store
 from daskals.fitting.fit import fit
@@ -29,6 +28,9 @@ from daskals.training.run import RunOptions
 from daskals.types import TEST, TRAIN
 from tests.cases.blocks import make_case
 from tests.cases.oracle import oracle_rmse
+from tests.cases.vanishing import vanishing
+
+pytestmark = pytest.mark.usefixtures("no_baseline")
 
 RANK, MEAN = 3, 3.4
 HALF_STARS = np.arange(1, 11, dtype=np.float32) / 2
@@ -155,7 +157,7 @@ def test_far_ends_change_nothing():
 
 # --- training ---------------------------------------------------------------------------------------------
 
-CONFIG = {"model": "bayes", "rank": 2, "test_fraction": 0.2, "split": "random", "warm_start": 3}
+CONFIG = {"model": "bayes", "rank": 3, "test_fraction": 0.2, "split": "random", "warm_start": 3}
 SHORT = {**CONFIG, "sweeps": 12, "burn_in": 4, "keep_samples": 4, "likelihood": "censored"}
 
 
@@ -215,7 +217,6 @@ def test_report_and_saved_model_agree(short, tmp_path):
         assert figures[name] == short.report[name]
 
 
-@pytest.mark.process
 def test_chain_is_the_same_on_other_workers_and_from_a_checkpoint(short, store, tmp_path, monkeypatch):
     monkeypatch.setattr("daskals.training.gibbs.step.CHECKPOINT_SWEEPS", 1)
 
@@ -228,7 +229,7 @@ def test_chain_is_the_same_on_other_workers_and_from_a_checkpoint(short, store, 
 
     config = TrainConfig.parse(SHORT)
     folder = tmp_path / "states"
-    with connect(ClusterConfig(dashboard_address=None, workers=2, threads_per_worker=1)) as other:
+    with vanishing(2) as other:
         with pytest.raises(Stopped):
             fit(store, config, other.client, [stop], RunOptions(Checkpoints(folder, 3)))
         run = RunOptions(Checkpoints(folder, 3, resume=True))

@@ -10,8 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from daskals.cluster.connect import connect
-from daskals.config import ClusterConfig, ReadConfig, TrainConfig
+from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import ConfigError, DataError, ModelError
 from daskals.evaluation.prediction_error import evaluate, evaluate_ratings
 from daskals.fitting.fit import fit
@@ -37,6 +36,9 @@ from daskals.training.run import RunOptions
 from jobs import predict, recommend
 from tests.cases.commands import run
 from tests.cases.geweke_three import scores_of_three_sides
+from tests.cases.vanishing import vanishing
+
+pytestmark = pytest.mark.usefixtures("no_baseline")
 
 DAY = 86_400
 START = 1_000_000_000 // DAY * DAY  # 2001-09-09
@@ -136,9 +138,8 @@ def test_ratings_of_elsewhere_are_judged_by_their_dates(timed, store):
     assert min(parts) <= figures["test_rmse"] <= max(parts)
 
 
-@pytest.mark.process
 def test_chain_is_the_same_for_any_workers(store, timed):
-    with connect(ClusterConfig(dashboard_address=None, workers=2, threads_per_worker=1)) as other:
+    with vanishing(2) as other:
         again = fit(store, TrainConfig.parse(SHORT), other.client)
     assert again.report["factors_sha256"] == timed.report["factors_sha256"]
 
@@ -169,7 +170,7 @@ def test_resumed_chain_continues_to_the_bit(client, store, timed, tmp_path, monk
     "options",
     [
         {"time_bins": "week", "likelihood": "censored"},
-        {"time_bins": "month", "half_life": 100.0, "units": "ratings"},
+        {"time_bins": "month", "half_life": 100.0, "units": "ratings", "rank": 3},
     ],
     ids=str,
 )
