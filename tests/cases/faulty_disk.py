@@ -7,9 +7,13 @@ import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from zarr.storage import LocalStore
 
 from daskals.store import atomic_folder
+
+STRIDES = [3, pytest.param(1, marks=pytest.mark.slow)]
+"""Which steps fail where all could: every third, and at length every one."""
 
 
 class FaultyDisk:

@@ -17,9 +17,16 @@ import numpy as np
 import pytest
 
 from daskals.ingest import ingest
+from daskals.kernels.toolkit.target import current_target
 from daskals.registry.open_model import open_model
 from daskals.registry.registry import open_registry
+from daskals.store.checkpoint_files import list_states
 from daskals.store.reader import open_store
+from daskals.training.checkpoint import parsed_state
+from daskals.training.gibbs.state import GibbsState
+from daskals.training.state import TrainingState
+from jobs import train
+from tests.cases.commands import run
 from tests.conftest import ROOT
 
 DATA = ROOT / "tests" / "data" / "before-0.1"
@@ -123,7 +130,7 @@ def test_registry(before: Path) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("name", "step"), [("als", 4), ("bayes", 20)])
+@pytest.mark.parametrize(("name", "step"), [("als", 4), pytest.param("bayes", 20, marks=pytest.mark.slow)])
 def test_checkpoint_is_continued(before: Path, name: str, step: int) -> None:
     as_killed(before, name)
     ended = resume(before, name)
@@ -133,14 +140,24 @@ def test_checkpoint_is_continued(before: Path, name: str, step: int) -> None:
     check_model(before / name, EXPECTED[name], digits=1e-3 if name == "bayes" else 1e-6)
 
 
-@pytest.mark.process
-def test_checkpoint_of_another_cpu_target_says_what_to_do(before: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "step", "parse"), [("als", 4, TrainingState.from_stored), ("bayes", 20, GibbsState.from_stored)]
+)
+def test_checkpoint_is_parsed(before: Path, name: str, step: int, parse) -> None:
+    (folder,) = list_states(before / name / "checkpoints")
+    found = parsed_state(folder, parse)
+    assert (found.identity["--model"], len(found.state.history)) == (name, step)
+
+
+def test_checkpoint_of_another_cpu_target_says_what_to_do(before: Path, monkeypatch) -> None:
     as_killed(before, "als")
-    ended = resume(before, "als", cpu="x86-64")
-    assert ended.returncode == 1
-    assert "cpu target x86-64; expected cpu target generic" in ended.stderr
+    options = {name: value for name, value in {**OPTIONS, **RUNS["als"]}.items() if name != "cpu"}
+    (before / "options.json").write_text(json.dumps(options))
+    monkeypatch.chdir(before)
+    ended = run(train, "--config", "options.json", "--out", "als", "--resume")
+    assert ended.exit_code == 1
+    assert f"cpu target {current_target().name}; expected cpu target generic" in ended.stderr
     assert "--cpu generic" in ended.stderr
-    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.process

@@ -31,6 +31,7 @@ from daskals.registry.collect import collect
 from daskals.registry.leases import removing, using
 from daskals.registry.registry import Registry
 from jobs.models import main
+from tests.cases.faulty_disk import STRIDES
 from tests.cases.registry_cases import (
     FILES,
     content_of,
@@ -169,6 +170,11 @@ def test_rollback_takes_less_than_a_second_and_readers_go_on(registry, tmp_path)
 # --- collection --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "registry",
+    ["folder", pytest.param("s3", marks=[pytest.mark.process, pytest.mark.slow])],
+    indirect=True,
+)
 def test_collection_keeps_what_aliases_history_and_age_protect(registry, tmp_path) -> None:
     ids = [publish(registry, tmp_path, n).id for n in range(6)]
     for version in ids[:4]:
@@ -446,7 +452,8 @@ class FullDisk:
         return checked
 
 
-def test_a_full_disk_at_any_step_loses_nothing(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("stride", STRIDES)
+def test_a_full_disk_at_any_step_loses_nothing(tmp_path, monkeypatch, stride) -> None:
     registry = Registry(tmp_path / "registry")
     old = publish(registry, tmp_path, 1, aliases=("champion",)).id
     artifact = make_artifact(tmp_path / "new", 2)
@@ -459,7 +466,7 @@ def test_a_full_disk_at_any_step_loses_nothing(tmp_path, monkeypatch) -> None:
 
     steps, said = 0, set()
     while True:
-        steps += 1
+        steps += stride
         with monkeypatch.context() as patch:
             disk = FullDisk(patch)
             disk.fail_at = steps

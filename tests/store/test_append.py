@@ -28,7 +28,7 @@ from daskals.store.splits import ensure_split
 from daskals.store.versions import collect_versions, list_versions, new_version_folder, open_latest
 from daskals.store.writer import write_store
 from jobs.ingest import main
-from tests.cases.faulty_disk import FaultyDisk
+from tests.cases.faulty_disk import STRIDES, FaultyDisk
 from tests.cases.store_cases import leftovers, table_of
 
 DAY = 86_400
@@ -354,11 +354,12 @@ def test_two_who_add_at_once(tmp_path) -> None:
     assert leftovers(tmp_path) == []
 
 
-def test_a_full_disk_at_any_step_keeps_the_versions_there_were(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("stride", STRIDES)
+def test_a_full_disk_at_any_step_keeps_the_versions_there_were(tmp_path, monkeypatch, stride) -> None:
     base = store_of(frame(40), tmp_path / "s")
     table = table_of(frame(20, seed=1, start=100))
     disk = FaultyDisk(monkeypatch)
-    for step in itertools.count(1):
+    for step in itertools.count(1, stride):
         disk.arm(step)
         try:
             append(tmp_path / "s", table)

@@ -19,7 +19,7 @@ from daskals.store import atomic_folder
 from daskals.store.arrays import StagingStore, open_for_writing, write_array
 from daskals.store.reader import open_store
 from daskals.store.writer import write_store
-from tests.cases.faulty_disk import FaultyDisk
+from tests.cases.faulty_disk import STRIDES, FaultyDisk
 from tests.cases.store_cases import check_store, is_table, leftovers, make_table
 
 OLD, NEW = make_table(seed=1), make_table(seed=2)
@@ -37,8 +37,9 @@ def test_a_full_disk_is_said_so(tmp_path, disk) -> None:
         write_store(NEW, tmp_path / "store")
 
 
-def test_a_full_disk_at_any_step_leaves_no_trace(tmp_path, disk) -> None:
-    for step in itertools.count(1):
+@pytest.mark.parametrize("stride", STRIDES)
+def test_a_full_disk_at_any_step_leaves_no_trace(tmp_path, disk, stride) -> None:
+    for step in itertools.count(1, stride):
         disk.arm(step)
         try:
             write_store(NEW, tmp_path / "made" / "store")
@@ -55,10 +56,11 @@ def test_a_full_disk_at_any_step_leaves_no_trace(tmp_path, disk) -> None:
     assert is_table(tmp_path / "made" / "store", NEW)
 
 
-def test_a_full_disk_at_any_step_keeps_the_old_store_or_has_the_new(tmp_path, disk) -> None:
+@pytest.mark.parametrize("stride", STRIDES)
+def test_a_full_disk_at_any_step_keeps_the_old_store_or_has_the_new(tmp_path, disk, stride) -> None:
     target = tmp_path / "store"
     write_store(OLD, target)
-    for step in itertools.count(1):
+    for step in itertools.count(1, stride):
         disk.arm(step)
         try:
             write_store(NEW, target, overwrite="replace")
