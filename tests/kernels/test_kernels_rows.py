@@ -235,8 +235,8 @@ def test_solve_rows__takes_read_only_and_strided_ratings():
 @needs_jit
 def test_solve_rows__threads_give_the_same_bits(monkeypatch):
     monkeypatch.setattr(threads, "HEAVY_RATINGS", 2 * batch.SEGMENT_RATINGS)
-    block, other = make_case([5, 0, 20_000, 50, 4100, 1, 9, 9000, 33, 4] * 3, 300, 20)
-    options = {"rank": 20, "mean": 3.5, "ridge": Ridge(1.0, 1.0)}
+    block, other = make_case([5, 0, 20_000, 50, 4100, 1, 9, 9000, 33, 4] * 3, 300, 3)
+    options = {"rank": 3, "mean": 3.5, "ridge": Ridge(1.0, 1.0)}
     serial, serial_stats = solve_rows(block, other, **options)
     threaded, threaded_stats = solve_rows(block, other, threads=2, **options)
     np.testing.assert_array_equal(serial, threaded)
@@ -281,7 +281,7 @@ except ConfigError as error:
     assert "no threading layer that several threads may enter; expected the layer omp or tbb" in printed
 
 
-CHOSEN = "agrees_with_twin[3] or twin[3-True] or names_the"
+CHOSEN = "agrees_with_twin[1] or twin[3-True]"
 """What compiles little: all of them hold everywhere, by the slow test below; CI runs all without the JIT."""
 
 
