@@ -281,7 +281,7 @@ except ConfigError as error:
     assert "no threading layer that several threads may enter; expected the layer omp or tbb" in printed
 
 
-CHOSEN = "agrees_with_twin[1] or twin[3-True]"
+CHOSEN = "agrees_with_twin[1]"
 """What compiles little: all of them hold everywhere, by the slow test below; CI runs all without the JIT."""
 
 

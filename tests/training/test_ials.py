@@ -18,7 +18,9 @@ from daskals.training.checkpoint import Checkpoints
 from daskals.training.run import RunOptions
 from jobs.train import main
 
-RANK = 8
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
+RANK = 3
 OPTIONS = {"model": "ials", "rank": RANK, "epochs": 6, "split": "none", "confidence_weight": 0.7}
 
 
@@ -87,7 +89,7 @@ def test_the_objective_is_that_of_the_library_implicit(client):
 
 
 def test_blocks_of_factors_never_raise_the_objective_and_end_where_exact_solves_do(client, tmp_path):
-    options = {"rank": 40, "epochs": 30, "tau": 0.1}
+    options = {"rank": 33, "epochs": 30, "tau": 0.1}
     model = train(client, **options, solver="blocks")
     objectives = [record["objective"] for record in model.report["history"]]
     assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(objectives))
@@ -96,7 +98,7 @@ def test_blocks_of_factors_never_raise_the_objective_and_end_where_exact_solves_
         seen = own > 0
         c = 1 + 0.7 * own[seen]
         ridge = 0.1 * (seen.sum() + 0.3 * len(q))
-        system = q[seen].T @ (c[:, None] * q[seen]) + 0.3 * q.T @ q + ridge * np.eye(40)
+        system = q[seen].T @ (c[:, None] * q[seen]) + 0.3 * q.T @ q + ridge * np.eye(33)
         np.testing.assert_allclose(p[user], np.linalg.solve(system, q[seen].T @ c), rtol=0, atol=2e-3)
     kept = RunOptions(Checkpoints(tmp_path, every=3))
     fit(

@@ -16,7 +16,9 @@ from daskals.training.checkpoint import Checkpoints
 from daskals.training.run import RunOptions
 from tests.cases.planted_clicks import PlantedClicks, ndcg, planted_clicks
 
-RANK, N_EPOCHS, TAU = 8, 8, 0.02
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
+RANK, N_EPOCHS, TAU = 3, 8, 0.02
 OPTIONS = {
     "model": "ials",
     "rank": RANK,

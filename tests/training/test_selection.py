@@ -53,6 +53,7 @@ def test_a_named_option_of_a_point_estimate_wins(name):
 def test_auto_takes_the_posterior_where_it_is_best(client, monkeypatch):
     monkeypatch.setattr(chains, "CHAINS", ((40, 60),))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (25.0, 8.0))
+    monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
     frame = dense()
     model, told = notices(frame, client, test_fraction=0.2, time_budget=1e6)
     chosen = model.report["selection"]
@@ -74,6 +75,7 @@ def test_a_chain_is_judged_and_kept_for_as_long_as_validation_gains(client, monk
     monkeypatch.setattr(chains, "BURN_IN", 2)
     monkeypatch.setattr(chains, "ENOUGH", 0.9)
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
+    monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
     monkeypatch.setattr(selection.Selection, "_chance", math.inf)
     model, _ = notices(dense(), client, item_features="none", order="rating")
     (chain,) = model.report["selection"]["chains"]
@@ -85,6 +87,7 @@ def test_who_rated_what_is_left_alone_where_features_are_named(client, monkeypat
     monkeypatch.setattr(chains, "CHAINS", ((6, 8),))
     monkeypatch.setattr(chains, "BURN_IN", 2)
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
+    monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
     model, _ = notices(dense(), client, item_features="none")
     (chain,) = model.report["selection"]["chains"]
     assert chain["user_features"] == []
@@ -140,6 +143,7 @@ def test_no_time_for_anything_takes_biases_and_says_so(client):
 def test_no_time_for_a_posterior_takes_a_point_estimate(client, monkeypatch):
     monkeypatch.setattr(chains, "CHAINS", ((10**7, 10**7),))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
+    monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
     frame = dense()
     model, _ = notices(frame, client, time_budget=60)
     chosen = model.report["selection"]

@@ -50,8 +50,8 @@ def test_predictions_follow_the_unit(kind, client, tmp_path):
     expected, report = predictions("as-is", 1.0, 0.0)
     spread = float(np.std(expected))
     for n, (c, d) in enumerate(
-        UNITS[::3] if kind == "bayes" else UNITS
-    ):  # a chain takes as long as all others
+        UNITS if kind == "als" else UNITS[::3]
+    ):  # the ratings that a model sees are standardised in one place
         found, own = predictions(f"unit-{n}", c, d)
         assert np.max(np.abs(found - expected)) < 1e-5 * report["standard"]["deviation"], (c, d)
         assert own["test_rmse"] == pytest.approx(c * report["test_rmse"], rel=1e-5)
@@ -62,12 +62,12 @@ def test_predictions_follow_the_unit(kind, client, tmp_path):
     assert spread > 0.3
 
 
-@pytest.mark.parametrize("confidence", ["linear", "log"])
+@pytest.mark.parametrize("confidence", [pytest.param("linear", marks=pytest.mark.slow), "log"])
 def test_scores_do_not_follow_what_counts_are_counted_in(client, confidence):
     rng = np.random.default_rng(0)
     users, items = np.nonzero(rng.random((40, 30)) < 0.3)
     frame = pd.DataFrame({"user": users, "item": items, "rating": rng.integers(1, 9, len(users))})
-    options = {"model": "ials", "rank": 8, "epochs": 5, "split": "none", "confidence": confidence}
+    options = {"model": "ials", "rank": 3, "epochs": 5, "split": "none", "confidence": confidence}
 
     def scores(c: float, **changes) -> np.ndarray:
         config = TrainConfig.parse({**options, **changes})
@@ -77,7 +77,7 @@ def test_scores_do_not_follow_what_counts_are_counted_in(client, confidence):
         return np.concatenate([np.asarray(known, np.float64), folded.factors @ model.item_factors.T])
 
     expected = scores(1.0, confidence_unit="mean")
-    for c in (1e-3, 0.2, 20, 2000):
+    for c in (1e-3, 2000):
         assert np.max(np.abs(scores(c, confidence_unit="mean") - expected)) < 1e-5 * 2
     assert np.max(np.abs(scores(20.0) - scores(1.0))) > 1e-2
     clicks = frame.assign(rating=1.0)
