@@ -11,7 +11,7 @@ from daskals.training.gibbs import rows as block_draws
 from daskals.training.gibbs.posterior import Hyperprior, SidePrior
 from daskals.training.gibbs.rows import SweepSpec
 from daskals.training.gibbs.sweep import next_alpha, next_prior
-from daskals.training.gibbs.time_prior import belief_in_times
+from daskals.training.gibbs.time_prior import believed_of_times, log_belief
 from daskals.types import BlockStats, RatingsBlock
 
 SIDES, COUNTS, SIZE = ("user", "item", "time"), (4, 5, 3), 2
@@ -20,15 +20,26 @@ TRIPLES = np.array([(u, i, (u + 2 * i) % 3) for u in range(4) for i in range(5) 
 
 
 def _prior(rng: np.random.Generator, side: str) -> SidePrior:
-    scale, degrees = HYPER.scatter * np.eye(SIZE), int(SIZE + HYPER.degrees)
     if side == "time":
-        belief = belief_in_times(1, 1.0, COUNTS[2])
-        scale, degrees = scale + belief.scatter, degrees + int(belief.rows)
-    half = rng.normal(size=(degrees, SIZE)) @ np.linalg.inv(np.linalg.cholesky(scale))
+        return _time_prior(rng)
+    scale = HYPER.scatter * np.eye(SIZE)
+    half = rng.normal(size=(int(SIZE + HYPER.degrees), SIZE)) @ np.linalg.inv(np.linalg.cholesky(scale))
     precision = half.T @ half
     root = np.linalg.cholesky(np.linalg.inv(precision))
     mean = root @ rng.normal(size=SIZE) / np.sqrt(HYPER.strength)
     return SidePrior(mean, precision, np.zeros((0, SIZE)), 1.0)
+
+
+def _time_prior(rng: np.random.Generator) -> SidePrior:
+    # by rejection: the belief is 1 at most
+    believed, found, shape = believed_of_times(1, 1.0), np.empty(SIZE), (1 + HYPER.degrees) / 2
+    for k in range(SIZE):
+        ratio = 0.0
+        while ratio == 0.0 or np.log(rng.random()) > log_belief(ratio, COUNTS[2]):
+            ratio = rng.gamma(shape) / shape
+        found[k] = believed[k] * ratio
+    mean = rng.normal(size=SIZE) / np.sqrt(HYPER.strength * found)
+    return SidePrior(mean, np.diag(found), np.zeros((0, SIZE)), 1.0)
 
 
 def _rows(rng: np.random.Generator, prior: SidePrior, n: int) -> np.ndarray:

@@ -393,20 +393,19 @@ def test_geweke_of_three_sides():
     assert np.all(np.abs(scores) < 4.0), scores
 
 
-def test_belief_holds_the_spread_of_times():
+def test_belief_holds_the_spread_of_times_from_above_alone():
     rng = np.random.default_rng(2)
-    n, rank = 400, 4
-    vectors = 0.5 * rng.normal(size=(n, rank + 1)).astype(np.float32)
-    rows = pack_rows(vectors[:, :rank], vectors[:, rank])
-    moments = sum_moments(rows, np.ones(n, np.int64), None, None, rank)
-    prior = first_time_prior(rank, 2.0)
-    spreads = {side: np.zeros(rank + 1) for side in ("user", "time")}
-    for sweep in range(50):
-        spec = SweepSpec(rank, 0.0, 1, sweep, Hyperprior(), deviation=2.0)
-        for side, total in spreads.items():
-            total += np.diag(np.linalg.inv(next_prior(moments, prior, None, side, spec).precision)) / 50
+    n, rank, start = 400, 4, first_time_prior(4, 2.0)
     believed = 1 / believed_of_times(rank, 2.0)
-    np.testing.assert_allclose(spreads["user"], 0.25, rtol=0.2)
-    np.testing.assert_allclose(spreads["time"], (0.25 + believed) / 2, rtol=0.15)
+    for own, expected in ((4.0 * believed, 2.5 * believed), (0.05 * believed, 0.05 * believed)):
+        vectors = (np.sqrt(own) * rng.normal(size=(n, rank + 1))).astype(np.float32)
+        rows = pack_rows(vectors[:, :rank], vectors[:, rank])
+        moments = sum_moments(rows, np.ones(n, np.int64), None, None, rank)
+        spread, prior = np.zeros(rank + 1), start
+        for sweep in range(50):
+            spec = SweepSpec(rank, 0.0, 1, sweep, Hyperprior(), deviation=2.0)
+            prior = next_prior(moments, prior, None, "time", spec)
+            spread += (sweep >= 10) / np.diag(prior.precision) / 40
+        np.testing.assert_allclose(spread, expected, rtol=0.2)
     # in other units of the ratings it is the same belief
     np.testing.assert_allclose(believed, believed_of_times(rank, 1.0) ** -1 * column_units(rank, 2.0) ** 2)

@@ -166,7 +166,6 @@ def draw_side_prior(
     prior: SidePrior,
     hyperprior: Hyperprior,
     feature_gram: Float64,
-    belief: Belief | None = None,
 ) -> SidePrior:
     """Draw μ, Λ, then W, then η of a side given its rows.
 
@@ -178,10 +177,8 @@ def draw_side_prior(
         The one before, and the fixed numbers at the top.
     feature_gram
         FᵀF over rows with ratings, shape (features, features).
-    belief
-        Further rows that speak of Λ, of a side without features.
     """
-    mean, precision = draw_mean_and_precision(draws, moments, prior, hyperprior, belief)
+    mean, precision = draw_mean_and_precision(draws, moments, prior, hyperprior)
     if not len(prior.weights):
         return SidePrior(mean, precision, prior.weights, prior.eta)
     weights = draw_weights(draws, moments, feature_gram, (mean, precision), prior.eta)

@@ -27,7 +27,7 @@ from daskals.training.gibbs.posterior import (
     prior_draws,
 )
 from daskals.training.gibbs.rows import SweepSpec, draw_slab
-from daskals.training.gibbs.time_prior import belief_in_times
+from daskals.training.gibbs.time_prior import believed_of_times, draw_time_prior
 from daskals.training.gibbs.weights import (
     WeightDraws,
     WeightsSystem,
@@ -175,7 +175,7 @@ def add_arrays(parts: Sequence[Float64]) -> Float64:
 def next_prior(
     moments: Moments, prior: SidePrior, gram: Float64 | None, side: Side, spec: SweepSpec
 ) -> SidePrior:
-    """Draw a side's prior, W by its normal equations; that of times is held by a belief.
+    """Draw a side's prior, W by its normal equations.
 
     Parameters
     ----------
@@ -186,14 +186,12 @@ def next_prior(
     side, spec
         Whose prior, and what the tasks of a sweep share.
     """
-    return draw_side_prior(
-        prior_draws(spec.seed, spec.sweep, side),
-        moments,
-        prior,
-        spec.hyperprior,
-        np.zeros((0, 0)) if gram is None else gram,
-        belief_in_times(spec.rank, spec.deviation, moments.n) if side == "time" else None,
-    )
+    draws = prior_draws(spec.seed, spec.sweep, side)
+    if side == "time":
+        believed = believed_of_times(spec.rank, spec.deviation)
+        return draw_time_prior(draws, moments, prior, spec.hyperprior, believed)
+    features = np.zeros((0, 0)) if gram is None else gram
+    return draw_side_prior(draws, moments, prior, spec.hyperprior, features)
 
 
 def next_prior_of_many(
