@@ -145,7 +145,7 @@ def test_what_is_read_directly_is_what_fastapi_reads(live, monkeypatch):
         ("GET", "/v1/recommend?user=2&include_seen=true"),
         ("GET", "/v1/recommend?user="),
         ("GET", "/v1/recommend?user=%FF&m=2"),
-        ("POST", "/v1/recommend", {"ratings": PROFILE, "n": "4", "filters": {"min_ratings": 3}}),
+        ("POST", "/v1/recommend", {"ratings": PROFILE, "n": 4.0, "filters": {"min_ratings": 3}}),
         ("POST", "/v1/recommend", {"user": "2", "order": None}),
         ("POST", "/v1/recommend", {"ratings": []}),
         ("POST", "/v1/recommend"),
@@ -199,12 +199,21 @@ WRONG = [
     ("GET", "/v1/recommend?user=0001", None, 404, "the model does not know user '0001'"),
     ("GET", "/v1/similar?item=Toy", None, 404, "item: the model does not know item 'Toy'; "),
     ("GET", "/v1/recommend", None, 422, "user: Field required."),
+    ("POST", "/v1/recommend", {"user": 2**70}, 404, f"the model does not know user {2**70}"),
+    ("POST", "/v1/recommend", {"user": 4.5}, 422, "Input should be a valid integer."),
+    ("POST", "/v1/recommend", {"user": 1, "n": "4"}, 422, "n: expected a whole number."),
+    ("POST", "/v1/recommend", {"user": 1, "include_seen": 0}, 422, "include_seen: Input should be a valid b"),
+    ("POST", "/v1/recommend", {"ratings": [{"item": 1, "rating": "5"}]}, 422, "should be a valid number."),
+    ("POST", "/v1/recommend", {"user": 1, "filters": {"year_to": 20000}}, 422, "should be less than or e"),
+    ("GET", "/v1/recommend?user=1" + 31 * "&genre=Drama", None, 422, "genre: List should have at most 30 "),
+    ("GET", f"/v1/similar?item={1001 * 'x'}", None, 422, "item: String should have at most 1000 characters."),
+    ("GET", "/v1/similar?item=1&genre=Jazz", None, 404, "genres: found 'Jazz'; expected of "),
     ("GET", "/v1/recommend?user=1&n=0", None, 422, "n: Input should be greater than or equal to 1."),
     ("GET", "/v1/recommend?user=1&n=31", None, 422, "n: found 31; expected at most 30."),
     ("GET", "/v1/recommend?user=1&order=taste", None, 422, "order: Input should be 'affinity' or 'rating'."),
-    ("GET", "/v1/recommend?user=1&genre=Jazz", None, 422, "genres: found 'Jazz'; expected of "),
+    ("GET", "/v1/recommend?user=1&genre=Jazz", None, 404, "genres: found 'Jazz'; expected of "),
     ("POST", "/v1/recommend", {}, 422, "found both or none of user and ratings; expected one of them."),
-    ("POST", "/v1/recommend", {"user": True}, 422, "user.constrained-int: Input should be a valid integer."),
+    ("POST", "/v1/recommend", {"user": True}, 422, "user.int: Input should be a valid integer."),
     ("POST", "/v1/recommend", {"user": 1, "N": 3}, 422, "N: Extra inputs are not permitted."),
     ("POST", "/v1/recommend", {"ratings": LONG}, 422, "ratings: found 6; expected at most 5."),
     ("POST", "/v1/recommend", {"ratings": LONG[:2]}, 422, "is rated twice; expected one rating"),
@@ -229,6 +238,55 @@ def test_what_is_wrong_is_said_in_one_line_of_json(live):
         assert list(answer.json()) == ["error"]
         assert text in answer.json()["error"], (method, url)
         assert "\n" not in answer.json()["error"]
+
+
+def test_a_body_that_is_no_json_is_said_to_be_none(live):
+    bodies = [b"\xff", b'{"user": "\xc3"}', b"[" * 100_000, b"", b"null", b"{", b'{"user": 1e999}']
+    service = make_service(live, Limits(max_body=1_000_000))
+
+    async def ask_all() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=service)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            head = {"content-type": "application/json"}
+            return [await client.post("/v1/recommend", content=body, headers=head) for body in bodies]
+
+    for body, answer in zip(bodies, asyncio.run(ask_all()), strict=True):
+        assert (answer.status_code, list(answer.json())) == (422, ["error"]), body
+
+
+def test_an_address_tells_all_methods_that_it_takes(live):
+    answers = ask(live, *(("OPTIONS", f"/v1/{name}") for name in ("recommend", "similar", "explain")))
+    assert [(one.status_code, one.headers["allow"]) for one in answers] == [
+        (405, "GET, POST"), (405, "GET"), (405, "POST")
+    ]  # fmt: skip
+
+
+def test_the_document_tells_what_is_taken(live, model):
+    [answer] = ask(live, ("GET", "/openapi.json"))
+    document = answer.json()
+    schemas = document["components"]["schemas"]
+    assert (schemas["RecommendQuestion"]["properties"]["n"]["minimum"],
+            schemas["RecommendQuestion"]["properties"]["n"]["maximum"]) == (1, LIMITS.max_n)  # fmt: skip
+    for kind in ("RecommendQuestion", "ExplainQuestion", "PredictQuestion"):
+        assert schemas[kind]["properties"]["ratings"]["anyOf"][0]["maxItems"] == LIMITS.max_profile
+    assert schemas["PredictQuestion"]["properties"]["pairs"]["anyOf"][0]["maxItems"] == LIMITS.max_pairs
+    rating = schemas["RatingGiven"]["properties"]["rating"]
+    assert (rating["minimum"], rating["maximum"]) == model.profile_limits
+    lengths = [one for one in document["paths"]["/v1/similar"]["get"]["parameters"] if one["name"] == "n"]
+    assert lengths[0]["schema"]["maximum"] == LIMITS.max_n
+    for kind, names in (("RecommendQuestion", ["user"]), ("PredictQuestion", ["pairs"])):
+        assert schemas[kind]["oneOf"][0]["required"] == names
+        assert schemas[kind]["oneOf"][0]["properties"]["ratings"] == {"type": "null"}
+    year = schemas["FilterSpec"]["properties"]["year_from"]["anyOf"][0]
+    assert year == {"type": "integer", "minimum": -10_000, "maximum": 10_000}
+
+
+def test_whole_numbers_may_be_written_with_a_point(live):
+    """JSON has one kind of number, and some languages write 7 as 7.0."""
+    plain = {"ratings": [{"item": 1, "rating": 3}], "n": 2, "filters": {"year_from": 1900}}
+    pointed = {"ratings": [{"item": 1.0, "rating": 3.0}], "n": 2.0, "filters": {"year_from": 1900.0}}
+    one, other = ask(live, ("POST", "/v1/recommend", plain), ("POST", "/v1/recommend", pointed))
+    assert (one.status_code, one.content) == (200, other.content)
 
 
 def test_filters_that_leave_nothing_leave_an_empty_list(live):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from daskals.errors import DataError
-from daskals.model.filters import Filters
+from daskals.model.filters import Filters, genre_names
 from daskals.model.fitted import Model
 from daskals.model.list_order import Scoring
 from daskals.model.lookup import unknown_id
@@ -18,6 +18,7 @@ from daskals.model.ordered import ListOrder
 from daskals.model.profile import Profile, RatedRows
 from daskals.model.profile_ratings import checked_rows
 from daskals.model.top_items import best_scores
+from daskals.ratings.catalogue import plain_genre
 from daskals.serving.web.batches import Folding, Ranking, Step
 from daskals.serving.web.questions import (
     ExplainQuestion,
@@ -66,6 +67,7 @@ class Answers:
         present = [] if catalogue is None else [name for name in CATALOGUE if name in catalogue.column_names]
         self._facts = {name: catalogue[name].to_pylist() for name in present} if catalogue is not None else {}
         self._texts: dict[int, str] = {}
+        self._genres = set(genre_names(catalogue))
 
     # --- questions -----------------------------------------------------------------------------------------
 
@@ -203,9 +205,20 @@ class Answers:
 
     def _filters(self, spec: FilterSpec) -> Filters:
         given = spec.filters()
+        if given.genres and self._facts.get("genres"):
+            self._require_genres(given.genres)
         allow = None if given.allow is None else tuple(map(self.find_item, given.allow))
         deny = tuple(map(self.find_item, given.deny))
         return Filters(given.min_ratings, given.genres, given.years, allow, deny)
+
+    def _require_genres(self, genres: Sequence[str]) -> None:
+        unknown = [genre for genre in genres if not {genre, plain_genre(genre)} & self._genres]
+        if unknown:
+            raise UnknownError(
+                f"found {', '.join(map(repr, unknown))}",
+                where="genres",
+                expected=f"of {', '.join(sorted(self._genres))}",
+            )
 
     def _list_of(
         self, order: ListOrder, rows: list[int], scores: Float32, beside: dict[str, Float32]

@@ -24,7 +24,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 OPEN_TO_ALL = ("/health", "/docs", "/openapi.json")
-"""What needs no token: nothing of the model is told there, and no rating is taken."""
+"""What needs no token: of the model no more than its name, sizes and scale is told there."""
 
 FAULT = "the service failed; its log tells more"
 """What who asked is told of a fault of ours."""

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from daskals.model.filters import Filters
 from daskals.model.ordered import ListOrder
+from daskals.serving.web.document import not_together, one_of
+
+
+def _whole(value: float) -> int:
+    if not value.is_integer():
+        raise ValueError("expected a whole number")
+    return int(value)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, str | bool):
+        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic tells ValueErrors
+    return value
+
 
 Id: TypeAlias = (
-    Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)] | Annotated[StrictStr, Field(max_length=1000)]
+    StrictInt
+    | Annotated[StrictStr, Field(max_length=1000)]
+    | Annotated[StrictFloat, AfterValidator(_whole), WithJsonSchema({"type": "integer"})]
 )
-"""An original id; an item's may be its whole title too."""
+"""An original id, 7 or 7.0 as JSON has it; an item's may be its whole title too."""
 
-Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
-Weight: TypeAlias = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e6)]
+Whole: TypeAlias = Annotated[int, BeforeValidator(_number)]
+"""A whole number, 7 or 7.0 as JSON has it."""
+
+Year: TypeAlias = Annotated[int, Field(ge=-10_000, le=10_000), BeforeValidator(_number)]
+Finite: TypeAlias = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+Weight: TypeAlias = Annotated[StrictFloat, Field(allow_inf_nan=False, ge=0, le=1e6)]
 MOST_NAMED = 1000
 """Genres or items that a filter may name."""
 
@@ -36,10 +68,10 @@ class RatingGiven(Question):
 class FilterSpec(Question):
     """What an item must be to be listed; all conditions together."""
 
-    min_ratings: int = Field(default=0, ge=0, le=2**62, description="Training ratings it must have.")
+    min_ratings: Whole = Field(default=0, ge=0, le=2**62, description="Training ratings it must have.")
     genres: list[str] = Field(default_factory=list, max_length=MOST_NAMED, description="It must have one.")
-    year_from: int | None = Field(default=None, ge=-10_000, le=10_000)
-    year_to: int | None = Field(default=None, ge=-10_000, le=10_000)
+    year_from: Year | None = None
+    year_to: Year | None = None
     allow: list[Id] | None = Field(default=None, max_length=MOST_NAMED, description="These alone are listed.")
     deny: list[Id] = Field(default_factory=list, max_length=MOST_NAMED, description="These are never listed.")
 
@@ -52,6 +84,8 @@ class FilterSpec(Question):
 
 class PersonQuestion(Question):
     """About a user of the model, or about somebody new with these ratings."""
+
+    model_config = ConfigDict(json_schema_extra=one_of(("user",), ("ratings",)))
 
     user: Id | None = Field(default=None, description="A user of the model.")
     ratings: list[RatingGiven] | None = Field(default=None, description="The ratings of somebody new.")
@@ -66,14 +100,25 @@ class PersonQuestion(Question):
 class RecommendQuestion(PersonQuestion):
     """Which items suit a person best."""
 
-    n: int = Field(default=10, ge=1, description="Length of the list.")
+    model_config = ConfigDict(
+        json_schema_extra=one_of(("user",), ("ratings",))
+        | {
+            "allOf": [
+                not_together(order="affinity", alpha=None),
+                not_together(order="affinity", bias_weight=None),
+                not_together(alpha=None, bias_weight=None),
+            ]
+        }
+    )
+
+    n: Whole = Field(default=10, ge=1, description="Length of the list.")
     order: ListOrder | None = Field(
         default=None, description="What people choose, or predicted rating; default: affinity, if learnt."
     )
     alpha: Weight | None = Field(default=None, description="Weight of popularity beside taste.")
     bias_weight: Weight | None = Field(default=None, description="Weight of an item's bias.")
     filters: FilterSpec = Field(default_factory=FilterSpec)
-    include_seen: bool = Field(default=False, description="Also list what the person has rated.")
+    include_seen: StrictBool = Field(default=False, description="Also list what the person has rated.")
 
 
 class ExplainQuestion(PersonQuestion):
@@ -92,6 +137,8 @@ class Pair(Question):
 
 class PredictQuestion(Question):
     """The ratings of pairs; or of items by somebody new, all by the same person."""
+
+    model_config = ConfigDict(json_schema_extra=one_of(("pairs",), ("ratings", "items")))
 
     pairs: list[Pair] | None = None
     ratings: list[RatingGiven] | None = Field(default=None, description="The ratings of somebody new.")

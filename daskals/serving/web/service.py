@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
@@ -21,6 +22,7 @@ from daskals.errors import DaskalsError, StoreError
 from daskals.model.ordered import ListOrder
 from daskals.serving.web.answers import UnknownError, as_json
 from daskals.serving.web.batches import Batches, Busy, Work
+from daskals.serving.web.document import MALFORMED, tell_limits
 from daskals.serving.web.guard import FAULT, Guard, Refused, error_body
 from daskals.serving.web.live import Live
 from daskals.serving.web.metrics import Metrics
@@ -36,7 +38,7 @@ WRONG: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": text}
     for status, text in {
         401: "No valid token.",
-        404: "An unknown user or item.",
+        404: "An unknown user, item or genre.",
         413: "A body that is too large.",
         422: "What was asked cannot be.",
         503: "Too many requests wait, or the ratings of users are gone.",
@@ -89,7 +91,11 @@ def _api(live: Live, limits: Limits, metrics: Metrics) -> FastAPI:
         live.end()
         app.state.batches.end()
 
-    api = FastAPI(
+    class Service(FastAPI):
+        def openapi(self) -> dict[str, Any]:
+            return tell_limits(super().openapi(), limits, live.state.answers.model.profile_limits)
+
+    api = Service(
         title="daskals",
         version=daskals.__version__,
         description="Recommendations, reasons and predicted ratings of one model.",
@@ -157,13 +163,15 @@ def _add_questions(api: FastAPI, live: Live, limits: Limits) -> None:
         return await _answer(api, lambda: answers.predict(question))
 
 
-Genres = Annotated[list[str], Query(max_length=1000)]
+# so many that an address never becomes longer than what reads it takes, 64 KiB
+Genres = Annotated[list[Annotated[str, Query(max_length=100)]], Query(max_length=30)]
+Named = Annotated[str, Query(max_length=1000)]
 
 
 def _add_lists(api: FastAPI, live: Live, limits: Limits) -> None:
     @api.get("/v1/recommend", response_model=Recommended, responses=WRONG, tags=["lists"])
     async def recommend_user(
-        user: str,
+        user: Named,
         n: Annotated[int, Query(ge=1)] = 10,
         order: ListOrder | None = None,
         min_ratings: Annotated[int, Query(ge=0, le=2**62)] = 0,
@@ -177,7 +185,7 @@ def _add_lists(api: FastAPI, live: Live, limits: Limits) -> None:
 
     @api.get("/v1/similar", response_model=Similar, responses=WRONG, tags=["lists"])
     async def similar(
-        item: str,
+        item: Named,
         n: Annotated[int, Query(ge=1)] = 10,
         min_ratings: Annotated[int, Query(ge=0, le=2**62)] = 0,
         genre: Genres = [],  # noqa: B006 - FastAPI copies it
@@ -251,8 +259,19 @@ def _tell_errors(api: FastAPI) -> None:
 
     @api.exception_handler(HTTPException)
     async def elsewhere(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 400:  # FastAPI's word for a body that it cannot even parse
+            return failed(422, f"found {MALFORMED}")
+        headers = error.headers
+        if error.status_code == 405:  # Starlette names the methods of the first route alone
+            headers = {"allow": ", ".join(_methods(api, request.url.path))}
         text = f"{error.detail}: {request.method} {request.url.path}; /docs tells what there is"
-        return failed(error.status_code, text, error.headers)
+        return failed(error.status_code, text, headers)
+
+
+def _methods(api: FastAPI, path: str) -> list[str]:
+    """Return what an address can be asked with, by whichever of its routes."""
+    routes = [route for route in api.routes if isinstance(route, Route) and route.path == path]
+    return sorted({method for route in routes for method in route.methods or ()})
 
 
 def _refusal(error: DaskalsError) -> Refused:

@@ -7,10 +7,7 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,26 +17,9 @@ import pytest
 from daskals.model.fitted import Model
 from daskals.registry.registry import CHAMPION, Registry
 from daskals.registry.run_versions import publish_run
-from tests.conftest import ROOT
+from tests.cases.service import serving
 
 USERS = (1, 2, 3, 4)
-
-
-@contextmanager
-def serving(model: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """Run the service until the block ends; give its process, the version it serves, and its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.serve", str(model), "--port", "0"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        told = process.stdout.readline()
-        assert told.startswith("serving "), process.communicate()[1]
-        yield process, told.split()[1], told.split()[3].rstrip(",")
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_no_request_fails_while_a_version_is_published(folder: Path, tmp_path: Path) -> None:
