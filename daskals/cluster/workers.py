@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from contextlib import AbstractContextManager, suppress
-from threading import RLock
+from contextlib import AbstractContextManager, contextmanager, suppress
+from threading import RLock, local
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from dask.sizeof import sizeof
@@ -18,6 +18,7 @@ from distributed import CancelledError, Client, Future, KilledWorker, get_worker
 from distributed.client import FutureCancelledError
 
 from daskals.cluster import interruption, liveness
+from daskals.cluster.bundles import Bundle, Part, mapped, part_of
 from daskals.cluster.failures import (
     GONE,
     LostTasksError,
@@ -37,7 +38,7 @@ T = TypeVar("T")
 MOST_REPEATS = 10
 """How often what is outside of a training is begun again when its workers die under it."""
 
-Task: TypeAlias = Future
+Task: TypeAlias = Future | Part
 """A result on the cluster: still to come, there, or failed."""
 
 # Dask's own, and that of a fetch that another thread gave up
@@ -67,6 +68,7 @@ class Cluster:
         self._dashboard_host = dashboard_host
         self.fetched_bytes = 0
         self._lock = RLock()
+        self._open = _Open()
         self._liveness = Liveness(client, self.address)
         self._roster = self._liveness.roster
         self._traffic = Traffic(lambda: self.everywhere(_sent_bytes))
@@ -134,9 +136,48 @@ class Cluster:
         arguments
             Small values, tasks, or lists of tasks; never arrays, which would swell the graph.
         """
+        if self._open.bundle is not None:
+            return self._open.bundle.add(function, arguments, key)
         home = self.home(block) if block is not None else worker
+        return self._submit(function, *arguments, key=key, **self._preferring(home))
+
+    def _submit(self, function: Callable[..., Any], *arguments: Any, key: str, **options: Any) -> Future:
+        arguments = mapped(arguments, self._alone)
         with reachable(self.address):
-            return self.client.submit(function, *arguments, key=key, pure=False, **self._preferring(home))
+            return self.client.submit(function, *arguments, key=key, pure=False, **options)
+
+    def _alone(self, value: Any) -> Any:
+        """Return a task of its own in place of a bundle's part."""
+        if not isinstance(value, Part):
+            return value
+        return self.client.submit(
+            part_of, value.bundle.future, value.number, key=f"{value.key}-alone", pure=False
+        )
+
+    @property
+    def bundles(self) -> bool:
+        """Whether tasks can be bundled: there is one worker, in this process."""
+        return len(self.homes) == 1 and self.homes[0].startswith("inproc://")
+
+    @contextmanager
+    def bundled(self, key: str) -> Iterator[Bundle]:
+        """Let what this thread submits in the block be one task of this key: a bundle, sent at its end.
+
+        What is awaited in the block is sent then, with all before it; a second bundle takes what follows.
+        """
+        bundle = last = self._open.bundle = Bundle(key, self._submit)
+        try:
+            yield bundle
+        finally:
+            last, self._open.bundle = self._open.bundle, None
+        last.send()
+
+    def arrive(self, bundle: Bundle) -> None:
+        """Wait until a bundle is done, however it ended."""
+        try:
+            self._liveness.arrive(bundle.future)
+        except (*_CANCELLED, *GONE) as error:
+            raise self._lost(bundle.future, error) from None
 
     def map_blocks(
         self,
@@ -196,21 +237,30 @@ class Cluster:
         Raises LostTasksError if it died with its workers, and Dask cannot recompute it; ClusterError if the
         scheduler went away, or no worker is left.
         """
+        if isinstance(task, Part):
+            if task.bundle is self._open.bundle:
+                self._open.bundle = task.bundle.sent_before()
+            if task.bundle.results is not None:
+                return task.bundle.results[task.number]
         try:
-            value = self._liveness.fetch(task)
+            value = self._liveness.fetch(_future_of(task))
         except (KilledWorker, *_CANCELLED, *GONE) as error:
             raise self._lost(task, error) from None
+        if isinstance(task, Part):
+            task.bundle.results = value  # of a worker in this process: nothing was copied
+            return value[task.number]
         self.fetched_bytes += sizeof(value)
         return value
 
     def wait(self, tasks: Sequence[Task]) -> None:
         """Wait until all tasks are done, leaving their results where they are; raise what one raised."""
         for task in tasks:
+            future = _future_of(task)
             try:
-                self._liveness.arrive(task)
+                self._liveness.arrive(future)
             except (*_CANCELLED, *GONE) as error:
                 raise self._lost(task, error) from None
-            if task.status != "finished":
+            if future.status != "finished":
                 self.result(task)
 
     def repeated(self, attempt: Callable[[], T]) -> T:
@@ -341,6 +391,16 @@ class Cluster:
     def _lost_tasks(self, what: str, error: BaseException) -> LostTasksError:
         self._roster.doubt()
         return lost_tasks(what, error)
+
+
+class _Open(local):
+    """The bundle that a thread is filling."""
+
+    bundle: Bundle | None = None
+
+
+def _future_of(task: Task) -> Future:
+    return task.bundle.future if isinstance(task, Part) else task
 
 
 def worker_folder() -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daskals.cluster.bundles import is_small
 from daskals.cluster.exchange import Factors, Gathered, Generation, Slab, fetch_rows, submit_slabs
 from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Cluster, Share, Task
@@ -90,6 +91,7 @@ class AffinityStep:
 
     def __init__(self, cluster: Cluster, store: RatingsStore, split: Split, spec: AffinitySpec) -> None:
         self.epochs = spec.epochs
+        self.is_small = is_small(split.n_train, store.n_users + store.n_rated_items, spec.rank)
         self._cluster = cluster
         self._spec = spec
         self._plan = RatingsPlan(store, split, spec.rank)

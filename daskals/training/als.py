@@ -67,6 +67,7 @@ class AlsStep:
         self.problem = problem
         self.spec = spec
         self.epochs = problem.config.epochs
+        self.is_small = problem.is_small
         self.tol, self.patience = problem.config.tol, problem.config.patience
         self.plan = plan or RatingsPlan(
             problem.store, problem.split, spec.rank, problem.standard, problem.weighing

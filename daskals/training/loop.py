@@ -10,14 +10,18 @@ state       what lies in this process: the history, and all that the rest of the
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
 from daskals.cluster import interruption
+from daskals.cluster.bundles import Bundle
 from daskals.cluster.failures import LostTasksError
 from daskals.cluster.workers import Cluster
 from daskals.training.checkpoint import Checkpoints
@@ -77,6 +81,8 @@ class Step(Protocol[PositionT, StateT, ResultT_co]):
         Epochs after which the state is taken home at the latest: Dask keeps the lineage since then.
     checkpoint_epochs
         Epochs that count as one of `Checkpoints.every`.
+    is_small
+        Whether an epoch is over before its tasks would have come through a scheduler: `cluster.bundles`.
     tol, patience
         When the run ends before its last epoch; see `stopping.is_settled`.
     """
@@ -85,6 +91,7 @@ class Step(Protocol[PositionT, StateT, ResultT_co]):
     epochs: int
     state_every: int
     checkpoint_epochs: int
+    is_small: bool
     tol: float
     patience: int | None
 
@@ -111,6 +118,15 @@ class Step(Protocol[PositionT, StateT, ResultT_co]):
 
     def conclude(self, end: End[PositionT, StateT]) -> ResultT_co:
         """Return what the run leaves."""
+
+
+@dataclass
+class Together:
+    """Epochs that are one task, and the seconds of each once it is over."""
+
+    bundle: Bundle
+    n_epochs: int
+    seconds: float | None = None
 
 
 class Ran(NamedTuple, Generic[ResultT_co]):
@@ -158,6 +174,7 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
         self._state = state
         self._saved = 0 if state is None else len(state.history)
         self._workers_lost: list[WorkerLoss] = []
+        self._together: Together | None = None
         self._homes: tuple[str, ...] = ()
         self._key = ""
         self._epoch = 0
@@ -209,17 +226,23 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
     def _run_epochs(self) -> tuple[PositionT, StateT]:
         step = self._step
         position, state = self._start()
-        coming: PositionT | None = None
+        ahead: deque[PositionT] = deque()
         started = time.perf_counter()
         while not self._is_over(state):
             epoch = self._nth(len(state.history) + 1)
             number, key = epoch
             self._epoch = number
-            position = step.submit(position, epoch) if coming is None else coming
-            # the next epoch is on its way before this one is awaited, so that workers never wait for us;
-            # but not past a state, from which the next one starts afresh
+            if not ahead:
+                ahead += self._submit_ahead(position, number)
+            seconds = self._arrived(started)
+            position = ahead.popleft()
             is_due = self._state_is_due(number)
-            coming = None if is_due else step.submit(position, self._nth(number + 1))
+            if not ahead and not is_due:
+                # the next epoch is on its way before this one is awaited, so that workers never wait for us;
+                # but not past a state, from which the next one starts afresh
+                ahead += self._submit_ahead(position, number + 1)
+            if seconds is not None:
+                started = time.perf_counter() - seconds
             state = step.finish(position, state, epoch, started)
             started += state.history[-1].seconds
             self._cluster.note_traffic()
@@ -229,9 +252,10 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
             is_over = self._is_over(state)
             if is_due or is_over:
                 state = self._state = step.take_home(position, state, key)
-                position, coming = step.hand_out(state, key), None
+                position = step.hand_out(state, key)
+                ahead.clear()
             if is_due and not is_over:
-                coming = step.submit(position, self._nth(number + 1))
+                ahead += self._submit_ahead(position, number + 1)
             if is_over or self._is_kept(number):
                 self._save(state)  # the workers are at the next epoch meanwhile
             self._tell(state.history[-1])
@@ -244,6 +268,32 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
         if self._state is None:
             return self._step.init(self._key)
         return self._step.hand_out(self._state, f"{self._key}-{len(self._state.history)}"), self._state
+
+    def _submit_ahead(self, position: PositionT, number: int) -> list[PositionT]:
+        """Submit an epoch; small ones in this process as one task with those up to the next state."""
+        if not (self._step.is_small and self._cluster.bundles):
+            self._together = None
+            return [self._step.submit(position, self._nth(number))]
+        positions = []
+        with self._cluster.bundled(f"small-epochs-{self._key}-{number}") as bundle:
+            for later in range(number, self._next_due(number) + 1):
+                position = self._step.submit(position, self._nth(later))
+                positions.append(position)
+        self._together = Together(bundle, len(positions))
+        return positions
+
+    def _arrived(self, started: float) -> float | None:
+        """Wait for epochs that are one task; return the seconds of each, None for one of many tasks."""
+        together = self._together
+        if together is None:
+            return None
+        if together.seconds is None:
+            self._cluster.arrive(together.bundle)
+            together.seconds = (time.perf_counter() - started) / together.n_epochs
+        return together.seconds
+
+    def _next_due(self, number: int) -> int:
+        return next(later for later in itertools.count(number) if self._state_is_due(later))
 
     def _nth(self, number: int) -> Epoch:
         return Epoch(number, f"{self._key}-{number}")

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from daskals.cluster.bundles import is_small
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError
@@ -75,6 +76,12 @@ class Problem:
         """
         transform = self.config.transform
         return None if transform == "none" else curve_of(self.store, self.split, transform)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether an epoch takes less than its tasks' way through a scheduler."""
+        rows = self.store.n_users + self.store.n_rated_items
+        return is_small(self.split.n_train, rows, self.config.effective_rank)
 
     @property
     def total_weight(self) -> float:

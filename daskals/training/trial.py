@@ -192,6 +192,7 @@ class TrialStep:
         kind = IalsStep if config.model == "ials" else AlsStep
         self._als = kind(problem, problem.solve_spec(), plan=data.plan)
         self._als.keeps_rows = True
+        self.is_small = problem.is_small
 
     def place(self, key: str, *, again: bool) -> None:
         """Take the shared blocks where they are, or place them anew for all trials."""

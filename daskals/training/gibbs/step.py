@@ -110,6 +110,7 @@ class GibbsStep:
         self.epochs = config.sweeps
         self.checkpoint_epochs = CHECKPOINT_SWEEPS
         self._problem = problem
+        self.is_small = problem.is_small
         self._rank = config.rank
         self._ends = ends
         self._warm = warm
