@@ -10,9 +10,11 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import local
 from typing import Any, NamedTuple
 
-from distributed import Future
+from distributed import Client, Future
 
 SMALL_EPOCH = 1e9
 """Multiplications up to which an epoch is small: some tens of milliseconds' worth."""
@@ -65,16 +67,14 @@ class Bundle:
 
     Parameters
     ----------
-    key
-        Of the task.
-    submit
-        Submits a function and its arguments under a key.
+    key, submit
+        Of the task; submits a function and its arguments under a key.
     """
 
     def __init__(self, key: str, submit: Callable[..., Future]) -> None:
         self.names: list[str] = []
         self.results: dict[int, Any] | None = None
-        self._key, self._submit = key, submit
+        self.key, self.submit = key, submit
         self._calls: list[Call] = []
         self._parts: list[weakref.ref[Part]] = []
         self._others: dict[int, Future] = {}
@@ -108,17 +108,57 @@ class Bundle:
         assert self._sent is not None, "what is awaited was sent"
         return self._sent
 
-    def sent_before(self) -> Bundle:
-        """Send it; return the bundle that goes on after it."""
-        self.send()
-        return Bundle(f"{self._key}-more", self._submit)
-
     def send(self) -> None:
         """Submit the task; its result are those of the parts that somebody still holds."""
         wanted = [number for number, part in enumerate(self._parts) if part() is not None]
         others = list(self._others.values())
-        self._sent = self._submit(run_bundle, self._calls, wanted, others, key=self._key)
+        self._sent = self.submit(run_bundle, self._calls, wanted, others, key=self.key)
         self._calls, self._others = [], {}
+
+
+class OpenBundle(local):
+    """The bundle that a thread is filling, if it is."""
+
+    bundle: Bundle | None = None
+
+    @contextmanager
+    def filled(self, key: str, submit: Callable[..., Future]) -> Iterator[Bundle]:
+        """Fill one in the block, and send it at its end.
+
+        Parameters
+        ----------
+        key, submit
+            As `Bundle` takes them.
+        """
+        self.bundle = Bundle(key, submit)
+        try:
+            yield self.bundle
+        finally:
+            last, self.bundle = self.bundle, None
+        last.send()
+
+    def send_awaited(self, part: Part) -> None:
+        """Send what is being filled, where `part` is of it; another takes what follows."""
+        if part.bundle is self.bundle:
+            self.bundle.send()
+            self.bundle = Bundle(f"{self.bundle.key}-more", self.bundle.submit)
+
+
+def future_of(task: Future | Part) -> Future:
+    """Return the task that brings a task's result."""
+    return task.bundle.future if isinstance(task, Part) else task
+
+
+def apart(client: Client, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return arguments of a task with tasks of their own in place of bundles' parts."""
+
+    def alone(value: Any) -> Any:
+        if not isinstance(value, Part):
+            return value
+        return client.submit(part_of, value.bundle.future, value.number, key=f"{value.key}-alone", pure=False)
+
+    changed: tuple[Any, ...] = mapped(arguments, alone)
+    return changed
 
 
 def run_bundle(calls: Sequence[Call], wanted: Sequence[int], others: Sequence[Any]) -> dict[int, Any]:
@@ -130,11 +170,6 @@ def run_bundle(calls: Sequence[Call], wanted: Sequence[int], others: Sequence[An
         The calls, and the numbers of those whose results are asked for. What no later call needs is let go.
     others
         Results of other tasks that calls refer to.
-
-    Raises
-    ------
-    DaskalsError
-        What a call raises.
     """
     needed = Counter(reference.own for call in calls for reference in references_in(call.arguments))
     found: dict[int, Any] = {}

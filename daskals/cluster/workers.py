@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
-from contextlib import AbstractContextManager, contextmanager, suppress
-from threading import RLock, local
+from contextlib import AbstractContextManager, suppress
+from threading import RLock
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from dask.sizeof import sizeof
@@ -18,7 +18,7 @@ from distributed import CancelledError, Client, Future, KilledWorker, get_worker
 from distributed.client import FutureCancelledError
 
 from daskals.cluster import interruption, liveness
-from daskals.cluster.bundles import Bundle, Part, mapped, part_of
+from daskals.cluster.bundles import Bundle, OpenBundle, Part, apart, future_of
 from daskals.cluster.failures import (
     GONE,
     LostTasksError,
@@ -68,7 +68,7 @@ class Cluster:
         self._dashboard_host = dashboard_host
         self.fetched_bytes = 0
         self._lock = RLock()
-        self._open = _Open()
+        self._open = OpenBundle()
         self._liveness = Liveness(client, self.address)
         self._roster = self._liveness.roster
         self._traffic = Traffic(lambda: self.everywhere(_sent_bytes))
@@ -142,35 +142,21 @@ class Cluster:
         return self._submit(function, *arguments, key=key, **self._preferring(home))
 
     def _submit(self, function: Callable[..., Any], *arguments: Any, key: str, **options: Any) -> Future:
-        arguments = mapped(arguments, self._alone)
         with reachable(self.address):
+            arguments = apart(self.client, arguments)
             return self.client.submit(function, *arguments, key=key, pure=False, **options)
-
-    def _alone(self, value: Any) -> Any:
-        """Return a task of its own in place of a bundle's part."""
-        if not isinstance(value, Part):
-            return value
-        return self.client.submit(
-            part_of, value.bundle.future, value.number, key=f"{value.key}-alone", pure=False
-        )
 
     @property
     def bundles(self) -> bool:
         """Whether tasks can be bundled: there is one worker, in this process."""
         return len(self.homes) == 1 and self.homes[0].startswith("inproc://")
 
-    @contextmanager
-    def bundled(self, key: str) -> Iterator[Bundle]:
+    def bundled(self, key: str) -> AbstractContextManager[Bundle]:
         """Let what this thread submits in the block be one task of this key: a bundle, sent at its end.
 
         What is awaited in the block is sent then, with all before it; a second bundle takes what follows.
         """
-        bundle = last = self._open.bundle = Bundle(key, self._submit)
-        try:
-            yield bundle
-        finally:
-            last, self._open.bundle = self._open.bundle, None
-        last.send()
+        return self._open.filled(key, self._submit)
 
     def arrive(self, bundle: Bundle) -> None:
         """Wait until a bundle is done, however it ended."""
@@ -238,12 +224,11 @@ class Cluster:
         scheduler went away, or no worker is left.
         """
         if isinstance(task, Part):
-            if task.bundle is self._open.bundle:
-                self._open.bundle = task.bundle.sent_before()
+            self._open.send_awaited(task)
             if task.bundle.results is not None:
                 return task.bundle.results[task.number]
         try:
-            value = self._liveness.fetch(_future_of(task))
+            value = self._liveness.fetch(future_of(task))
         except (KilledWorker, *_CANCELLED, *GONE) as error:
             raise self._lost(task, error) from None
         if isinstance(task, Part):
@@ -255,7 +240,7 @@ class Cluster:
     def wait(self, tasks: Sequence[Task]) -> None:
         """Wait until all tasks are done, leaving their results where they are; raise what one raised."""
         for task in tasks:
-            future = _future_of(task)
+            future = future_of(task)
             try:
                 self._liveness.arrive(future)
             except (*_CANCELLED, *GONE) as error:
@@ -391,16 +376,6 @@ class Cluster:
     def _lost_tasks(self, what: str, error: BaseException) -> LostTasksError:
         self._roster.doubt()
         return lost_tasks(what, error)
-
-
-class _Open(local):
-    """The bundle that a thread is filling."""
-
-    bundle: Bundle | None = None
-
-
-def _future_of(task: Task) -> Future:
-    return task.bundle.future if isinstance(task, Part) else task
 
 
 def worker_folder() -> str:
