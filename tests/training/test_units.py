@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskals.config import TrainConfig
-from daskals.fitting import selection
+from daskals.fitting import chains, selection
 from daskals.fitting.fit import fit
 from daskals.store.standard import decimals, standard_of, standardise, standardised_ratings
 from daskals.types import AS_RATED, RatingsBlock, Standard
@@ -90,7 +90,7 @@ def test_scores_do_not_follow_what_counts_are_counted_in(client, confidence):
 
 def test_auto_chooses_the_same_in_any_unit(client, tmp_path, monkeypatch):
     # no chain: those are bayes, above; a search's decisions and the model that comes of them
-    monkeypatch.setattr(selection, "CHAINS", ((10**7, 10**7),))
+    monkeypatch.setattr(chains, "CHAINS", ((10**7, 10**7),))
     monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
     frame, genre = planted()
     config = TrainConfig.parse({"rank": 3, "test_fraction": 0.2, "order": "rating"})
