@@ -15,16 +15,19 @@ class PartProgress:
         self.total = 0
         self.seconds = 0.0
         self._what = what
-        self._bar = Progress(transient=True, disable=not sys.stdout.isatty())
+        self._visible = sys.stdout.isatty()
+        self._bar = Progress(transient=True, disable=not self._visible)
         self._task = self._bar.add_task(what, total=None)
 
     def __enter__(self) -> PartProgress:
         self._started = time.perf_counter()
-        self._bar.start()
+        if self._visible:
+            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._visible:  # one that is disabled ends in an empty line too, of rich before 13.8
+            self._bar.stop()
         self.seconds = time.perf_counter() - self._started
 
     def __call__(self, done: int, total: int) -> None:

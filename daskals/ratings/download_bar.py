@@ -27,6 +27,7 @@ class DownloadBar:
     """
 
     def __init__(self, label: str, *, visible: bool) -> None:
+        self._visible = visible
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -40,13 +41,15 @@ class DownloadBar:
         self.total = 0
 
     def __enter__(self) -> DownloadBar:
-        self._progress.start()
+        if self._visible:
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._visible:  # one that is disabled ends in an empty line too, of rich before 13.8
+            self._progress.stop()
 
     def update(self, n_bytes: int) -> None:
         """Add bytes that arrived."""

@@ -1,4 +1,4 @@
-"""A store opens elsewhere: by zarr alone, through object stores, by TensorStore and by zarrs."""
+"""A store opens elsewhere: by zarr alone, through object stores, by TensorStore, zarrs and zarrita."""
 
 from __future__ import annotations
 
@@ -123,6 +123,21 @@ def test_zarrs_reads_every_array(store):
         group = zarr.open_group(store.path, mode="r")
         for name in arrays_of(store):
             assert digest(group[name][...]) == wanted[name], name
+
+
+def test_zarrita_reads_every_array_of_more_than_a_byte(store):
+    """Of single bytes it wants to be told their order, which there is none of.
+
+    It is installed by hand: it brings a crc32c of which numcodecs warns.
+    """
+    zarrita = pytest.importorskip("zarrita")
+    wanted = by_zarr(store)
+    group = zarr.open_group(store.path, mode="r")
+    wide = [name for name in arrays_of(store) if group[name].dtype.itemsize > 1]
+    assert {"users/indptr", "users/indices", "items/indices"} <= set(wide)
+    for name in wide:
+        array = zarrita.Array.open(zarrita.LocalStore(store.path) / name)
+        assert digest(array[:]) == wanted[name], name
 
 
 def as_before(store: RatingsStore, folder: Path) -> Path:
