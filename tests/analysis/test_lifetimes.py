@@ -32,6 +32,8 @@ from daskals.store.reader import RatingsStore
 from daskals.store.writer import write_store
 from tests.cases.insight_cases import bare_table, stored
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 PLAN = LifetimePlan()
 N_RATINGS, CHECKSUM, TOTAL = 73372, 537797, 256503.0
 """Of synthetic-100k with these lifetimes."""

@@ -18,6 +18,8 @@ from daskals.fitting.fit import fit
 from daskals.model.fitted import Model
 from daskals.types import FOLD_IN, TEST, TRAIN
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 OPTIONS = {"split": "users", "test_fraction": 0.25, "rank": 2, "epochs": 3, "lambda": 0.05, "model": "als"}
 
 

@@ -23,6 +23,8 @@ from daskals.model.order.scoring import OrderScorer, RatingParts
 from daskals.serving.lists import ListRequest, recommend_all
 from tests.cases.movies import TRAINING, write_movies
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Model:

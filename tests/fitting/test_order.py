@@ -25,6 +25,8 @@ from daskals.model.ordered import OLD_MODEL
 from daskals.serving.lists import ListRequest, recommend_all
 from tests.cases.movies import TRAINING, write_movies
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 LIMITS = (0.5, 5.0)
 SETTINGS = OrderSettings(ridge=7.0, genre_weight=0.3, popularity_weight=0.05, rating_weight=0.2)
 

@@ -11,12 +11,14 @@ from daskals.model.filters import Filters
 from daskals.model.fitted import Model
 from daskals.model.new_users import EXAMPLES
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 TUNED = {"model": "hierarchical", "rank": 20, "lambda": 1.0, "tau": 16.0, "gamma": 4.0, "epochs": 20}
 """The ridge with the lowest validation RMSE of paper 1's split among 18 (τ/λ, γ/λ and ν on a grid)."""
 KNOWN = Filters(min_ratings=20)
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3])
+@pytest.fixture(scope="module", params=[1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 def model(request, latest_small, client) -> Model:
     config = {**TUNED, "split": "random", "test_fraction": 0.2, "split_seed": 42, "seed": request.param}
     return fit(resolve_store(latest_small), TrainConfig.parse(config), client=client)

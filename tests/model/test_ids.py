@@ -26,6 +26,8 @@ from daskals.serving.predictions import predict_file, read_pairs
 from daskals.serving.shared_ratings import read_ratings, write_ratings
 from jobs import export, predict, recommend, similar
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 CONFIG = TrainConfig.parse({"model": "als", "rank": 2, "epochs": 4, "tau": 0.001, "split": "none"})
 
 NUMBERED = {1: "Toy Story (1995)", 2: "Kill Bill: Vol. 1 (2003)", 7: "300 (2006)", 300: "Alien (1979)"}

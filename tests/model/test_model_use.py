@@ -22,6 +22,8 @@ from daskals.model.fitted import Model
 from daskals.model.list_order import Scoring
 from tests.cases.movies import N_USERS, REAL, write_movies
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 CONFIG = TrainConfig.parse(
     {"model": "als", "rank": 8, "epochs": 12, "lambda": 1.0, "tau": 2.0, "gamma": 2.0, "test_fraction": 0.2}
 )

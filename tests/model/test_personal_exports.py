@@ -15,6 +15,8 @@ from daskals.model.fitted import Model
 from daskals.model.personal_exports import read_export
 from tests.cases.movies import TRAINING, write_movies
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 LETTERBOXD = """Date,Name,Year,Letterboxd URI,Rating
 2024-01-02,Toy Story,1995,https://boxd.it/2aHI,4.5
 2024-01-03,Hamlet,1996,https://boxd.it/1,3

@@ -19,6 +19,8 @@ from daskals.registry.run_versions import publish_run
 from jobs import update
 from tests.cases.commands import run
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 N_USERS, N_ITEMS = 40, 30
 OLD_USER, NEW_USER, LATE_USER = 103, 900, 901
 OLD_ITEM, NEW_ITEM = 7, 500

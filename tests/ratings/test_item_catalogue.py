@@ -15,6 +15,8 @@ from daskals.ingest import open_ratings, resolve_store
 from daskals.model.filters import Filters
 from daskals.ratings.item_catalogue import read_items
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 RATINGS = pd.DataFrame(
     {
         "who": [1, 1, 2, 2, 3, 3, 3],

@@ -45,6 +45,8 @@ from daskals.serving.shared_ratings import (
 from tests.cases.movies import TRAINING
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 
 @pytest.fixture(scope="module")
 def model(folder) -> Model:

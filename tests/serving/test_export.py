@@ -20,6 +20,8 @@ from daskals.serving.export import Block, drift, export_model
 from jobs import export as job
 from tests.cases.movies import write_movies
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 CONFIG = TrainConfig.parse(
     {"model": "als", "rank": 8, "epochs": 12, "lambda": 1.0, "tau": 2.0, "gamma": 2.0, "split": "none"}
 )

@@ -14,6 +14,8 @@ from daskals.model.fitted import Model
 from jobs import recommend
 from tests.cases.commands import run
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 PEOPLE = {
     "Sci-Fi": [
         "Matrix, The (1999)",

@@ -26,6 +26,8 @@ from daskals.serving.lists import ListRequest, recommend_all
 from jobs import export, recommend, similar
 from tests.cases.movies import N_USERS, write_movies
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 CONFIG = TrainConfig.parse({"rank": 8, "epochs": 12, "lambda": 1.0, "tau": 2.0, "gamma": 2.0})
 LOCAL = ("--dashboard-address", "none")
 

@@ -34,6 +34,8 @@ from daskals.training.prior.half_step import add_lists, solve_system, sum_system
 from daskals.types import SIDES, TRAIN, BlockStats, Ridge
 from tests.cases.blocks import make_case
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 RANK, MEAN, RIDGE = 4, 3.4, Ridge(2.0, 0.5, 0.4)
 COUNTS = [3, 0, 1, 40, 7, 120, 2, 5, 0, 9]
 

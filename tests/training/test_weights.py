@@ -22,6 +22,8 @@ from daskals.store.writer import write_store
 from tests.cases.planted import planted
 from tests.cases.store_cases import make_table
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 DAY = 86_400
 COLUMNS = {"user": "user", "item": "item", "rating": "rating", "weight": "weight"}
 OPTIONS = {

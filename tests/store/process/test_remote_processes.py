@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from daskals.ingest import resolve_store
 from daskals.store.copying import copy_store
 from jobs import doctor, evaluate, train
@@ -15,7 +13,7 @@ from tests.cases.registry_cases import fresh_bucket_url
 
 FAST = [
     "--rank",
-    "4",
+    "3",
     "--epochs",
     "2",
     "--model",
@@ -29,15 +27,11 @@ FAST = [
 ]
 
 
-@pytest.fixture(scope="module")
-def trained_url(s3: str) -> str:
-    return copy_store(resolve_store("synthetic-100k"), fresh_bucket_url()).path
-
-
-def test_processes_read_an_address(trained_url: str, tmp_path: Path) -> None:
+def test_processes_read_an_address(s3: str, planted_folder: Path, tmp_path: Path) -> None:
+    trained_url = copy_store(resolve_store(str(planted_folder)), fresh_bucket_url()).path
     results = {}
     for name, options in {
-        "folder": ["--dataset", "synthetic-100k"],
+        "folder": ["--data", planted_folder],
         "address": ["--store-url", trained_url, "--workers", "2", "--threads-per-worker", "1"],
     }.items():
         result = run(train, *FAST, *options, "--out", tmp_path / name)
