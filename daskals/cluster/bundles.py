@@ -60,6 +60,12 @@ class Call(NamedTuple):
     arguments: list[Any]
 
 
+class Failure(NamedTuple):
+    """What a call raised, in its result's place: calls before it, of earlier epochs, are none the worse."""
+
+    error: Exception
+
+
 class Bundle:
     """Calls that go to the cluster as one task.
 
@@ -179,13 +185,17 @@ def run_bundle(calls: Sequence[Call], wanted: Sequence[int], others: Sequence[An
         if not isinstance(value, Reference):
             return value
         if value.own is not None:
-            return found[value.own]
+            return of_part(found[value.own])
         assert value.other is not None
         other = others[value.other]
-        return other if value.part is None else other[value.part]
+        return other if value.part is None else of_part(other[value.part])
 
     for number, call in enumerate(calls):
-        result = call.function(*mapped(call.arguments, resolved))
+        result: Any
+        try:
+            result = call.function(*mapped(call.arguments, resolved))
+        except Exception as error:  # noqa: BLE001 - raised for whoever awaits this part, or one that needs it
+            result = Failure(error)
         if needed[number] or number in kept:
             found[number] = result
         for reference in references_in(call.arguments):
@@ -196,8 +206,15 @@ def run_bundle(calls: Sequence[Call], wanted: Sequence[int], others: Sequence[An
 
 
 def part_of(results: Mapping[int, Any], number: int) -> Any:
-    """Return one result of a bundle."""
-    return results[number]
+    """Return one result of a bundle; raise what its call raised."""
+    return of_part(results[number])
+
+
+def of_part(result: Any) -> Any:
+    """Return what a call returned; raise what it raised."""
+    if isinstance(result, Failure):
+        raise result.error
+    return result
 
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:

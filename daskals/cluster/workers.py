@@ -18,7 +18,7 @@ from distributed import CancelledError, Client, Future, KilledWorker, get_worker
 from distributed.client import FutureCancelledError
 
 from daskals.cluster import interruption, liveness
-from daskals.cluster.bundles import Bundle, OpenBundle, Part, apart, future_of
+from daskals.cluster.bundles import Bundle, OpenBundle, Part, apart, future_of, part_of
 from daskals.cluster.failures import (
     GONE,
     LostTasksError,
@@ -226,14 +226,14 @@ class Cluster:
         if isinstance(task, Part):
             self._open.send_awaited(task)
             if task.bundle.results is not None:
-                return task.bundle.results[task.number]
+                return part_of(task.bundle.results, task.number)
         try:
             value = self._liveness.fetch(future_of(task))
         except (KilledWorker, *_CANCELLED, *GONE) as error:
             raise self._lost(task, error) from None
         if isinstance(task, Part):
             task.bundle.results = value  # of a worker in this process: nothing was copied
-            return value[task.number]
+            return part_of(value, task.number)
         self.fetched_bytes += sizeof(value)
         return value
 
@@ -245,7 +245,7 @@ class Cluster:
                 self._liveness.arrive(future)
             except (*_CANCELLED, *GONE) as error:
                 raise self._lost(task, error) from None
-            if future.status != "finished":
+            if future.status != "finished" or isinstance(task, Part):
                 self.result(task)
 
     def repeated(self, attempt: Callable[[], T]) -> T:

@@ -61,12 +61,18 @@ def test_a_part_serves_tasks_apart_and_other_bundles(cluster: Cluster) -> None:
 
 def test_an_error_of_a_part_is_raised_where_it_is_awaited(cluster: Cluster) -> None:
     with cluster.bundled("bundle-that-fails") as bundle:
+        before = cluster.submit(called, "before", key="before-it")
         part = cluster.submit(failing, 3, key="failing")
-        after = cluster.submit(called, "after", part, key="after-it")
+        after = cluster.submit(called, "after", [part], key="after-it")
+    with cluster.bundled("bundle-of-a-failure"):
+        another = cluster.submit(called, "another", part, key="another")
+    alone = cluster.submit(called, "alone", after, key="alone-after-it")
     cluster.arrive(bundle)
-    for task in (part, after):
-        with pytest.raises(DataError, match="is no row"):
-            cluster.result(task)
+    assert cluster.result(before) == ["before"]
+    for ask in (cluster.result, lambda task: cluster.wait([task])):
+        for task in (part, after, another, alone):
+            with pytest.raises(DataError, match="row 3 is no row"):
+                ask(task)
 
 
 def test_what_is_awaited_while_it_is_filled_is_sent(cluster: Cluster) -> None:
