@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @click.option("--ranking", is_flag=True, help="Also precision, recall and their kin at K, beside baselines.")
 @click.option("--k", default="10", show_default=True, metavar="N[,N…]", help="Lengths of lists in --ranking.")
 @click.option(
-    "--relevant", type=float, help="Lowest rating that is relevant; default: what 3.5 is on half stars."
+    "--relevant",
+    type=float,
+    help="Lowest rating that is relevant; default: what 3.5 is on half stars, of clicks and plays every one.",
 )
 @click.option("--users", default=3000, show_default=True, help="Most test users that --ranking scores.")
 @click.option("--skip-neighbours", is_flag=True, help="Leave item-kNN and EASE out, slow with many items.")

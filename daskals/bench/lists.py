@@ -17,7 +17,7 @@ from daskals.bench.systems import find_system
 from daskals.bench.tiers import blas_threads
 from daskals.errors import ConfigError
 from daskals.evaluation.known_ratings import Ratings, read_known, read_part
-from daskals.evaluation.ranking import compare, make_task
+from daskals.evaluation.ranking import compare, make_task, relevant_for
 from daskals.evaluation.scorers import Ranker, Scorer
 from daskals.fitting.evaluate import served_order
 from daskals.model.fitted import Model
@@ -109,7 +109,7 @@ def measure_lists(
     ks
         Lengths of lists; the shortest chooses the library's setting, by NDCG.
     relevant
-        Lowest rating that counts as liked; by the scale if None.
+        Lowest rating that counts as liked; what `ranking.relevant_for` says of the model if None.
     threads
         Threads of the library.
     tell
@@ -129,6 +129,8 @@ def measure_lists(
     missing = find_system("implicit-cg").missing()
     if missing is not None:
         raise ConfigError(f"implicit: {missing}", where="lists", remedy="Install the extra [bench]")
+    if relevant is None:
+        relevant = relevant_for(model.report["config"]["model"], store)
     task = make_task(store, split, k=max(ks), relevant=relevant)
     liked = liked_only(read_part(store, split, TRAIN), task.relevant_from)
     library: list[Ranker] = []

@@ -72,6 +72,14 @@ class RankingTask:
         return np.diff(self.relevant.indptr) > 0
 
 
+def relevant_for(model: str, store: RatingsStore) -> float | None:
+    """Return the lowest rating that is relevant to lists of a model; None for what the scale says.
+
+    Of clicks and plays, `ials`, everything that was observed is.
+    """
+    return rating_limits(store)[0] if model == "ials" else None
+
+
 def make_task(
     store: RatingsStore,
     split: Split,

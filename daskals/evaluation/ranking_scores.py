@@ -25,6 +25,7 @@ from daskals.evaluation.ranking import (
     compare,
     lengths_of,
     make_task,
+    relevant_for,
     score_lists,
 )
 from daskals.evaluation.scorers import Ranker, Scorer
@@ -69,7 +70,7 @@ class Lists(NamedTuple):
     sample, seed
         How many users at most, and the seed of their sample.
     relevant
-        Lowest rating that counts as relevant; what the scale says if None.
+        Lowest rating that counts as relevant; what `ranking.relevant_for` says of the model if None.
     neighbours
         Also compare with item-kNN and EASE, whose time grows with the items squared and cubed.
     """
@@ -204,6 +205,8 @@ def ranking_report(
         Called with a line about what is left out, and the memory that is taken.
     """
     split = ensure_split(store, SplitSpec(**model.report["data"]["split"]))
+    if lists.relevant is None:
+        lists = lists._replace(relevant=relevant_for(model.report["config"]["model"], store))
     task = lists.task(store, split, TEST)
     if max(lists.ks) > task.k:
         tell(f"lists end with the catalogue's {task.k:,} items: they are never padded")

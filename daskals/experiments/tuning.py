@@ -19,7 +19,7 @@ import pandas as pd
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, NumericalError, RowError
-from daskals.evaluation.ranking import RankingTask, make_task
+from daskals.evaluation.ranking import RankingTask, make_task, relevant_for
 from daskals.experiments.metric import RMSE, Metric, order_figures
 from daskals.experiments.search_space import Axis, Grid, Point, config_of
 from daskals.fitting.fit import split_spec
@@ -27,7 +27,6 @@ from daskals.store.atomic_file import write_text_whole
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
 from daskals.training.features import resolve_model
-from daskals.training.problem import rating_limits
 from daskals.training.stopping import check_validation
 from daskals.training.trial import Judge, SharedData, run_trial
 from daskals.types import VALIDATION, FactorRows
@@ -127,11 +126,8 @@ class Search:
     def _share(self, points: Sequence[Point]) -> None:
         configs = [resolve_model(self.store, config_of(self.base, point)) for point in points]
         self._data = SharedData(self.cluster, self.store, self._split, configs)
-        # of clicks and plays everything that was observed is relevant
-        relevant = rating_limits(self.store)[0] if self.base.model == "ials" else None
-        self._task = make_task(
-            self.store, self._split, VALIDATION, k=max(LIST_LENGTH, self.metric.k), relevant=relevant
-        )
+        relevant, k = relevant_for(self.base.model, self.store), max(LIST_LENGTH, self.metric.k)
+        self._task = make_task(self.store, self._split, VALIDATION, k=k, relevant=relevant)
 
     def _identity(self) -> dict[str, Any]:
         split = split_spec(self.base, self.store)

@@ -45,7 +45,9 @@ def followed(model: Model, following: pd.DataFrame) -> Followed:
     """
     users = model.rows_of("user", pa.array(following["userId"]))
     items = model.rows_of("item", pa.array(following["movieId"]))
-    liked = following["rating"].to_numpy(np.float64) >= liked_from(model.limits)
+    is_of_counts = model.report["config"]["model"] == "ials"
+    least = model.limits[0] if is_of_counts else liked_from(model.limits)
+    liked = following["rating"].to_numpy(np.float64) >= least
     known = (users >= 0) & (items >= 0) & liked
     known[known] = ~np.isin(_pairs(model, users[known], items[known]), _seen(model))
     people, counts = np.unique(users[known], return_counts=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from daskals.errors import DataError
 from daskals.evaluation.known_ratings import read_known
-from daskals.evaluation.ranking import RankingTask, figures_of, make_task, score_lists
+from daskals.evaluation.ranking import RankingTask, figures_of, make_task, relevant_for, score_lists
 from daskals.evaluation.scorers import Ranker, Scorer
 from daskals.fitting.evaluate import order_ranker
 from daskals.kernels.scoring.score import predict_pairs
@@ -106,7 +106,7 @@ def check_promotion(
         nothing = {"rmse": None, "cold_rmse": None}
         return {"n_held_out": len(held_out.ratings), "challenger": nothing}, [finite]
     cold = target.split.train_counts("item")[held_out.items] < config.cold_ratings
-    task, known = _ranking_task(target), read_known(target.store, target.split)
+    task, known = _ranking_task(config, target), read_known(target.store, target.split)
     contenders = {"challenger": contender_of(challenger)}
     if champion is not None:
         contenders["champion"] = champion_of(champion, target, held_out)
@@ -204,9 +204,10 @@ def _relative(config: RetrainConfig, figures: dict[str, Any], ndcg: dict[str, Fl
     return checks
 
 
-def _ranking_task(target: Target) -> RankingTask | None:
+def _ranking_task(config: RetrainConfig, target: Target) -> RankingTask | None:
+    store, relevant = target.store, relevant_for(config.model, target.store)
     try:
-        return make_task(target.store, target.split, TEST, k=min(LIST_LENGTH, target.store.n_items))
+        return make_task(store, target.split, TEST, k=min(LIST_LENGTH, store.n_items), relevant=relevant)
     except DataError:
         return None  # nothing that was held out was liked
 

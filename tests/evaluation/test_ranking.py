@@ -17,8 +17,8 @@ from daskals.errors import ConfigError, DataError
 from daskals.evaluation.baselines import Baseline, baseline_scorers
 from daskals.evaluation.error_by_count import error_by_count
 from daskals.evaluation.known_ratings import read_known, read_part
-from daskals.evaluation.ranking import RankingTask, compare, make_task
-from daskals.evaluation.ranking_scores import Lists, mean_gains
+from daskals.evaluation.ranking import RankingTask, compare, make_task, relevant_for
+from daskals.evaluation.ranking_scores import Lists, mean_gains, ranking_report
 from daskals.evaluation.scorers import BatchScorer, Scorer
 from daskals.fitting.evaluate import evaluate_ranking, own_ratings
 from daskals.fitting.fit import fit, split_spec
@@ -76,6 +76,22 @@ def reference(scores, seen, relevant, popularity, n_users, k, traits):
 def as_rows(sets) -> SeenItems:
     indptr = np.concatenate([[0], np.cumsum([len(items) for items in sets])]).astype(np.int64)
     return SeenItems(indptr, np.array([i for items in sets for i in sorted(items)], np.int32))
+
+
+def test_of_plays_everything_observed_is_relevant(client, tmp_path):
+    rng = np.random.default_rng(4)
+    users, items = np.nonzero(rng.random((30, 20)) < 0.5)
+    frame = pd.DataFrame({"user": users, "item": items, "rating": 1 + rng.poisson(1.0, len(users))})
+    settings = TrainConfig.parse({"model": "ials", "rank": 3, "epochs": 2, "test_fraction": 0.3})
+    model = fit(frame, settings, client)
+    with own_ratings(model, frame, ReadConfig()) as (store, _):
+        found = ranking_report(model, store, None, lists=Lists((5,), neighbours=False))
+        split = ensure_split(store, SplitSpec(**model.report["data"]["split"]))
+        assert found["relevant_from"] == relevant_for("ials", store) == 1.0
+        assert found["users_with_relevant"] == found["users"]
+        assert make_task(store, split).relevant_from > 3.0  # were they ratings
+        stricter = ranking_report(model, store, None, lists=Lists((5,), relevant=2.0, neighbours=False))
+        assert stricter["relevant_from"] == 2.0
 
 
 @settings(max_examples=60)
