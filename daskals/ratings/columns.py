@@ -35,9 +35,16 @@ LIKELY_TIMES = (
     "time", "date", "datetime", "date_time", "unix_time", "unix_timestamp", "epoch", "timestamps",
     "timestamp_s", "timestamp_ms", "timestamp_us", "timestamp_ns", "rated_at", "rated_on", "rating_date",
     "rating_time", "date_rated", "review_date", "review_time", "reviewed_at", "created_at", "event_time",
-    "watched_at", "watched_date", "time_rated",
+    "watched_at", "watched_date", "time_rated", "listened_at", "played_at", "clicked_at", "viewed_at",
+    "purchased_at", "purchase_date", "ordered_at", "order_date",
 )  # fmt: skip
 """Names of a column that holds the ratings' times where all of it are times; else it is something else."""
+
+LIKELY_COUNTS = (
+    "weight", "count", "counts", "plays", "play_count", "n_plays", "listen_count", "listens", "clicks",
+    "click_count", "views", "view_count", "quantity", "frequency", "interactions",
+)  # fmt: skip
+"""Names of a column that may say how often somebody did what a row records: told, never taken unasked."""
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
@@ -142,7 +149,9 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
                 f"the column for the {role} is missing; columns found: {_listed(found)}",
                 where=where,
                 expected=expected,
-                remedy=_remedy(found),
+                remedy=_remedy_of_clicks(found, chosen)
+                if role == "rating" and wanted is None
+                else _remedy(found),
             )
         if list(found).count(name or "") > 1:
             raise DataError(
@@ -164,6 +173,16 @@ def _remedy(found: Sequence[str]) -> str:
             "count the columns with --no-header --columns=user=1,item=2,rating=3"
         )
     return "Name the columns with --columns=user=…,item=…,rating=…, and timestamp=…, weight=… where there are"
+
+
+def _remedy_of_clicks(found: Sequence[str], chosen: Mapping[str, str | None]) -> str:
+    """Say how rows that are no ratings are trained on, by the columns that were found of them."""
+    counts = _first_known(found, LIKELY_COUNTS)
+    named = f"user={chosen['user']},item={chosen['item']}" + (f",weight={counts}" if counts else "")
+    return (
+        f"If its rows are clicks or plays, train with --model=ials --columns={named}; "
+        f"else name the rating with --columns=user={chosen['user']},item={chosen['item']},rating=…"
+    )
 
 
 def _listed(found: Sequence[str]) -> str:

@@ -330,6 +330,24 @@ def test_parquet_types_that_cannot_be_meant(tmp_path, column, array, found):
     assert found in message(path)
 
 
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ("userID,artistID,weight", "user=userID,item=artistID,weight=weight"),
+        ("item_id,user_id,play_count", "user=user_id,item=item_id,weight=play_count"),
+        ("user,track_id,device", "user=user,item=track_id"),
+    ],
+)
+def test_clicks_without_a_rating_are_told_how_to_be_trained_on(tmp_path, header, named):
+    (tmp_path / "clicks.csv").write_text(f"{header}\n1,2,3\n4,5,6\n")
+    with pytest.raises(DataError) as caught:
+        read_ratings(tmp_path / "clicks.csv")
+    told = caught.value.for_command()
+    assert f"If its rows are clicks or plays, train with --model ials --columns {named};" in told
+    columns = dict(pair.split("=") for pair in named.split(","))
+    assert len(read_ratings(tmp_path / "clicks.csv", columns=columns).values) == 2
+
+
 def test_parquet_files_that_differ(tmp_path):
     pq.write_table(pa.table({"user": [1, 2], "item": [1, 2], "rating": [1, 2]}), tmp_path / "0.parquet")
     pq.write_table(pa.table({"user": [1, 2], "item": [1, 2]}), tmp_path / "1.parquet")
