@@ -225,7 +225,7 @@ def test_affinity_beats_the_baselines(client):
 
 def test_affinity_is_the_same_again(cluster, store):
     split = ensure_split(store, SplitSpec(method="none"))
-    first, again = (train_affinity(cluster, store, split, AffinitySpec(rank=4, epochs=2)) for _ in range(2))
+    first, again = (train_affinity(cluster, store, split, AffinitySpec(rank=3, epochs=2)) for _ in range(2))
     np.testing.assert_array_equal(first.items, again.items)
 
 
@@ -256,7 +256,7 @@ def test_baselines_order_by_what_they_say(store):
 
 
 def test_buckets_add_up(client, store):
-    settings = TrainConfig.parse({"test_fraction": 0.3, "rank": 2, "epochs": 2, "lambda": 0.05})
+    settings = TrainConfig.parse({"test_fraction": 0.3, "rank": 3, "epochs": 2, "lambda": 0.05})
     model = fit(store, settings, client)
     split = ensure_split(store, split_spec(settings, store))
     found = error_by_count(model, store, split)
@@ -270,7 +270,13 @@ def test_buckets_add_up(client, store):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"model": "bayes", "likelihood": "censored", "sweeps": 6, "burn_in": 2, "keep_samples": 2}],
+    [
+        {},
+        pytest.param(
+            {"model": "bayes", "likelihood": "censored", "sweeps": 6, "burn_in": 2, "keep_samples": 2},
+            marks=pytest.mark.slow,
+        ),
+    ],
     ids=["hierarchical", "censored"],
 )
 def test_command_reports_ranking_and_buckets(client, planted_folder, tmp_path, options):
@@ -278,7 +284,7 @@ def test_command_reports_ranking_and_buckets(client, planted_folder, tmp_path, o
 
     # a job's options, as the report of its run holds them
     job = {"data": planted_folder, "out": tmp_path / "run", "workers": 1, "quiet": True, **options}
-    settings = JobConfig.parse({"test_fraction": 0.3, "rank": 2, "epochs": 2, "lambda": 0.05, **job})
+    settings = JobConfig.parse({"test_fraction": 0.3, "rank": 3, "epochs": 2, "lambda": 0.05, **job})
     fit(str(planted_folder), settings, client).save(tmp_path / "model")
     json_file = tmp_path / "figures.json"
     arguments = [str(tmp_path / "model"), "--ranking", "--buckets", "--k", "3,200", "--json", str(json_file)]

@@ -19,7 +19,7 @@ from jobs import coldstart
 from tests.cases.movies import write_movies
 
 CONFIG = TrainConfig.parse(
-    {"model": "hierarchical", "rank": 4, "epochs": 6, "lambda": 1.0, "tau": 3.0, "gamma": 2.0}
+    {"model": "hierarchical", "rank": 3, "epochs": 6, "lambda": 1.0, "tau": 3.0, "gamma": 2.0}
 )
 
 
@@ -74,7 +74,7 @@ def test_genre_weights__finds_planted_weights():
 
 
 def test_job__prints_and_saves(folder, tmp_path):
-    arguments = ["--data", folder, "--seeds", 1, "--model", "hierarchical", "--rank", 4, "--epochs", 3]
+    arguments = ["--data", folder, "--seeds", 1, "--model", "hierarchical", "--rank", 3, "--epochs", 3]
     run = click.testing.CliRunner().invoke(
         coldstart.main, [str(part) for part in [*arguments, "--json", tmp_path / "c.json"]]
     )

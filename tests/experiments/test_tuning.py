@@ -23,8 +23,10 @@ from daskals.store.splits import ensure_split
 from daskals.types import VALIDATION
 from jobs import reproduce, tune
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 BASE = {
-    "rank": 2,
+    "rank": 3,
     "epochs": 4,
     "patience": 2,
     "lambda": 0.05,
@@ -105,7 +107,7 @@ def ndcg_of(store, config, client) -> float:
 
 def test_trials_and_their_epochs_are_chosen_by_a_metric(cluster, client, store, tmp_path):
     metric = parse_metric("NDCG@3")
-    options = {"epochs": 12, "patience": 3, "rank": 3}
+    options = {"epochs": 12, "patience": 3}
     found = search(cluster, store, tmp_path, metric, **options).run_grid(Grid({"tau": (0.05, 0.4, 2.0)}))
     by_hand = {}
     for record in found:
@@ -183,16 +185,16 @@ def test_search_continues_and_refuses_other_ratings(cluster, store, tmp_path, pl
 
 
 def test_optuna_is_repeatable_and_continues(cluster, store, tmp_path):
-    axes = (Axis("tau", 0.05, 1.0), Axis("rank", 1, 4))
+    axes = (Axis("tau", 0.05, 1.0), Axis("rank", 2, 3))
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    found = search(cluster, store, tmp_path / "one").run_optuna(axes, 6, seed=3)
+    found = search(cluster, store, tmp_path / "one").run_optuna(axes, 4, seed=3)
     ran = []
     half = search(cluster, store, tmp_path / "two")
-    half.run_optuna(axes, 4, seed=3)
+    half.run_optuna(axes, 2, seed=3)
     rest = search(cluster, store, tmp_path / "two")
     rest.on_trial = ran.append
-    again = rest.run_optuna(axes, 6, seed=3)
+    again = rest.run_optuna(axes, 4, seed=3)
     assert [record["point"] for record in again] == [record["point"] for record in found]
     assert len(ran) == 2
 
@@ -207,7 +209,7 @@ def test_points_that_cannot_be_solved_do_not_end_the_search(cluster, store, tmp_
 
 
 def test_no_validation_part(cluster, store, tmp_path):
-    config = TrainConfig.parse({"test_fraction": 0.2, "rank": 2})
+    config = TrainConfig.parse({"test_fraction": 0.2, "rank": 3})
     with pytest.raises(DataError, match="no validation ratings to choose by; expected a validation part"):
         Search(cluster, store, config, tmp_path).run_grid(Grid({"tau": (0.1,)}))
 
@@ -215,7 +217,7 @@ def test_no_validation_part(cluster, store, tmp_path):
 def test_command_leaves_tables_figures_and_a_config(planted_folder, tmp_path):
     out = tmp_path / "search"
     arguments = ["--data", str(planted_folder), "--out", str(out), "--dashboard-address", "none"]
-    arguments += ["--rank", "2", "--epochs", "3", "--validation-fraction", "0.2", "--test-fraction", "0.2"]
+    arguments += ["--rank", "3", "--epochs", "3", "--validation-fraction", "0.2", "--test-fraction", "0.2"]
     arguments += ["--grid", "tau=0.1,0.4", "--grid", "lambda=0.05,0.1", "--refine", "--plots"]
     result = CliRunner().invoke(tune.main, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -257,7 +259,7 @@ def test_sweep_draws_the_rank_curve(planted_folder, tmp_path):
         "none",
         "--quiet",
     ]
-    arguments += ["--epochs", "2", "--validation-fraction", "0.2", "--sweep", "rank=0,2,4", "--plots"]
+    arguments += ["--epochs", "2", "--validation-fraction", "0.2", "--sweep", "rank=0,2,3", "--plots"]
     result = CliRunner().invoke(tune.main, [*arguments, "--metric", "recall@20"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     table = pd.read_parquet(tmp_path / "trials.parquet")

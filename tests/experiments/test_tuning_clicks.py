@@ -21,8 +21,10 @@ from daskals.training.trial import SharedData, run_trial
 from jobs import tune
 from tests.cases.planted_clicks import planted_clicks
 
-CLICKS = {"model": "ials", "columns": "user=userId,item=movieId", "rank": 4, "validation_fraction": 0.1}
-OPTIONS = ["--model", "ials", "--columns", "user=userId,item=movieId", "--rank", "8", "--epochs", "8"]
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
+CLICKS = {"model": "ials", "columns": "user=userId,item=movieId", "rank": 3, "validation_fraction": 0.1}
+OPTIONS = ["--model", "ials", "--columns", "user=userId,item=movieId", "--rank", "3", "--epochs", "8"]
 
 
 def test_clicks_are_searched_by_their_order(client, tmp_path):

@@ -13,6 +13,8 @@ from daskals.training.events import EpochFinished
 from daskals.training.stopping import best_epoch, hardly_gains, is_beaten, is_settled
 from tests.cases.twin import random_ratings
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 
 def history(*validation: float | None) -> list[EpochFinished]:
     return [
@@ -71,7 +73,7 @@ def test_refit_is_a_run_on_all_of_train(client):
 
 def test_validation_must_leave_every_user_something(client):
     frame = pd.DataFrame({"user": range(40), "item": [n % 4 for n in range(40)], "rating": 3.0})
-    settings = {"split": "random", "patience": 2, "validation_fraction": 0.3, "rank": 2}
+    settings = {"split": "random", "patience": 2, "validation_fraction": 0.3, "rank": 3}
     with pytest.raises(
         DataError,
         match=r"validation_fraction: \d+ users, the first of them \d+, have validation ratings and no "

@@ -20,6 +20,8 @@ from daskals.training.half_step import CLOSING_SWEEPS, random_slab
 from daskals.types import RatingsBlock
 from tests.cases.twin import Twin, random_ratings
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 SLOW_START = settings(
     max_examples=12,
     deadline=None,
@@ -58,7 +60,7 @@ def twin_of(frame: pd.DataFrame, settings: TrainConfig) -> Twin:
 
 
 @pytest.mark.parametrize("solver", ["joint", "coordinate"])
-@pytest.mark.parametrize("rank", [0, 1, 5])
+@pytest.mark.parametrize("rank", [0, 1, 3])
 def test_equals_the_plain_twin(client, solver: str, rank: int) -> None:
     frame = random_ratings(40, 25, 300, seed=rank)
     settings = config(solver=solver, rank=rank)
@@ -99,7 +101,7 @@ def test_blocks_of_factors_agree_with_the_twin_half_step_by_half_step(client) ->
     n_users=st.integers(2, 30),
     n_items=st.integers(2, 30),
     density=st.floats(0.05, 0.9),
-    rank=st.sampled_from([0, 1, 2, 8]),
+    rank=st.sampled_from([0, 1, 3]),
     solver=st.sampled_from(["joint", "coordinate"]),
     tau=st.sampled_from([0.01, 0.3, 5.0]),
     seed=st.integers(0, 99),
@@ -121,7 +123,7 @@ def test_objective_never_rises(client, n_users, n_items, density, rank, solver, 
 def test_half_steps_never_raise_the_objective_in_float32(client) -> None:
     """Each half-step alone, by the kernel, on float64-summed objectives."""
     frame = random_ratings(60, 40, 700, seed=5)
-    settings = config(rank=4)
+    settings = config(rank=3)
     twin = twin_of(frame, settings)
     before = twin.objective()
     for _ in range(5):
