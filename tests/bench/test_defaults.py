@@ -65,7 +65,7 @@ def short(monkeypatch):
 def test_command__measures_every_set_and_prints_one_line_for_each(tmp_path):
     file = tmp_path / "defaults.json"
     result = CliRunner().invoke(
-        main, ["defaults", "--rank", "2", "--time-budget", "0", "--json", str(file)], catch_exceptions=False
+        main, ["defaults", "--rank", "3", "--time-budget", "0", "--json", str(file)], catch_exceptions=False
     )
     assert result.exit_code == 0, result.output
     report = json.loads(file.read_text())
@@ -81,9 +81,9 @@ def test_command__measures_every_set_and_prints_one_line_for_each(tmp_path):
 def test_command__goes_on_with_what_was_measured(tmp_path, monkeypatch):
     row = {"name": "tiny", "n_ratings": 9, "default": 2.0, "chosen": "als", "seconds": 1.0}
     row |= {"alternatives": {"bias": 0.5}, "best": "bias", "regret": 3.0}
-    file, options = tmp_path / "defaults.json", {"rank": 2, "test_fraction": 0.2, "seed": 42}
+    file, options = tmp_path / "defaults.json", {"rank": 3, "test_fraction": 0.2, "seed": 42}
     before = {"config": {**options, "time_budget": 0.0}, "results": [row, {**row, "name": "another"}]}
-    command = ["defaults", "--rank", "2", "--time-budget", "0", "--json", str(file), "--keep"]
+    command = ["defaults", "--rank", "3", "--time-budget", "0", "--json", str(file), "--keep"]
 
     file.write_text(json.dumps(before))
     assert CliRunner().invoke(main, [*command, "rows"], catch_exceptions=False).exit_code == 0

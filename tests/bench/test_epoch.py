@@ -53,7 +53,10 @@ def plain_error(data: BenchData, rows: dict[str, np.ndarray], part: str) -> floa
     return float(np.sqrt(np.mean((block.ratings - predictions) ** 2)))
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name == "paper-jit-balanced" else ()) for name in FORMS],
+)
 def test_compiled_tier(name: str, small_data: BenchData, benchmark) -> None:
     tier = tiers.CompiledTier(small_data, assignment_for(small_data, name), *FORMS[name])
     setting = tiers.Setting(1, 1)
@@ -66,6 +69,18 @@ def test_compiled_tier(name: str, small_data: BenchData, benchmark) -> None:
     assert tier.test_rmse(setting) == pytest.approx(plain_error(small_data, expected, "test"), abs=1e-4)
     assert tier.train_rmse(setting) == pytest.approx(plain_error(small_data, expected, "train"), abs=1e-4)
     benchmark.pedantic(tier.epoch, (setting,), rounds=1)
+
+
+def test_balanced_tier_as_it_is_written(small_data: BenchData) -> None:
+    """Without its compiler, which takes as long as all else here."""
+    forms = [paper.half_step_balanced.py_func, paper.squared_error_parallel.py_func]
+    tier = tiers.CompiledTier(small_data, assignment_for(small_data, "paper-jit-balanced"), *forms)
+    for _ in range(CONFIG.epochs):
+        tier.epoch(tiers.Setting(1, 1))
+    expected = plain_epochs(small_data, "coordinate", CONFIG.epochs)
+    for side in SIDES:
+        np.testing.assert_allclose(tier.vectors[side], expected[side][:, : CONFIG.rank], atol=2e-3)
+        np.testing.assert_allclose(tier.biases[side], expected[side][:, CONFIG.rank + 1], atol=2e-3)
 
 
 @pytest.mark.parametrize("run", [interpreted.run_naive, interpreted.run_dual_csr])

@@ -11,7 +11,7 @@ from daskals.bench.data import BenchData, open_split
 from daskals.config import TrainConfig
 
 N_USERS, N_ITEMS, N_RATINGS = 90, 60, 1_600
-CONFIG = TrainConfig.parse({"model": "als", "rank": 5, "epochs": 2, "tau": 0.02, "seed": 3})
+CONFIG = TrainConfig.parse({"model": "als", "rank": 3, "epochs": 2, "tau": 0.02, "seed": 3})
 
 
 def write_ratings(file: Path) -> Path:
