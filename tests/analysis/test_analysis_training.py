@@ -26,7 +26,7 @@ def run(*arguments: object) -> click.testing.Result:
 def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "mine"
     store = stored(bare_table(), folder.parent / "store")
-    config = TrainConfig(rank=2, epochs=3, lambda_=0.1, model="als", test_fraction=0.3, monitor_test=True)
+    config = TrainConfig(rank=3, epochs=3, lambda_=0.1, model="als", test_fraction=0.3, monitor_test=True)
     model = fit(store, config)
     model.save(folder / "model")
     (folder / "report.json").write_text(json.dumps(model.report))
@@ -85,7 +85,7 @@ def test_buckets_add_up_to_the_reported_error(trained: Path) -> None:
 
 def test_what_is_missing_is_said(trained: Path, tmp_path: Path) -> None:
     store = stored(bare_table(seed=1), tmp_path / "store")
-    model = fit(store, TrainConfig(rank=2, epochs=3, lambda_=0.1, model="als", split="none"))
+    model = fit(store, TrainConfig(rank=3, epochs=3, lambda_=0.1, model="als", split="none"))
     model.save(tmp_path / "run" / "model")
     (tmp_path / "run" / "report.json").write_text(json.dumps(model.report))
     assert run(tmp_path / "run").exit_code == 0

@@ -40,6 +40,8 @@ from daskals.store.reader import RatingsStore
 from jobs import anomalies, simulate
 from tests.cases.insight_cases import bare_table, check_page, hostile_table, stored
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 QUICK = TrainConfig(model="als", rank=6, epochs=8, split="none", order="rating")
 
 
@@ -444,7 +446,7 @@ def test_a_posterior_gives_its_variance(plain: Model) -> None:
 
 def test_what_is_missing_is_said_and_hostile_titles_stay_text(tmp_path: Path) -> None:
     for name, table in (("bare", bare_table()), ("hostile", hostile_table())):
-        config = TrainConfig(rank=2, epochs=3, lambda_=0.1, model="als")
+        config = TrainConfig(rank=3, epochs=3, lambda_=0.1, model="als")
         fit(stored(table, tmp_path / f"{name}-store"), config).save(tmp_path / name / "model")
         result = run(tmp_path / name, "--filter", "shilling,users,shared")
         assert result.exit_code == 0, result.output
@@ -473,7 +475,7 @@ def test_bad_input_is_said(tmp_path: Path, plain: Model) -> None:
     assert "expected" in run(tmp_path / "nothing").output
     table = bare_table()
     source = stored(table, tmp_path / "store")
-    fit(source, TrainConfig(model="als", rank=2, epochs=2)).save(tmp_path / "run" / "model")
+    fit(source, TrainConfig(model="als", rank=3, epochs=2)).save(tmp_path / "run" / "model")
     other = dataclasses.replace(table, values=-table.values)
     import shutil
 
@@ -523,7 +525,7 @@ def test_study_prints_its_table_and_says_what_it_lacks(tmp_path: Path) -> None:
             "--draws",
             "1",
             "--rank",
-            "2",
+            "3",
             "--epochs",
             "3",
             "--lambda",

@@ -23,6 +23,8 @@ from daskals.plots.notebook import picture
 from daskals.plots.style import styled
 from tests.cases.insight_cases import bare_table, hostile_table, planted_genres, stored, trials
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 EDA = {heading: (key, draw) for key, heading, _, draw in eda.FIGURES}
 GEOMETRY = {
     "map": geometry.draw_map,
@@ -89,6 +91,7 @@ def test_words_of_the_exploration_are_whole(explored, heading: str) -> None:
     check_words(drawn(draw, explored[key]))
 
 
+@pytest.mark.slow
 def test_words_of_the_exploration_of_real_ratings_are_whole(latest_small: Path) -> None:
     numbers = explore(resolve_store(latest_small))
     for key, draw in EDA.values():
@@ -100,7 +103,7 @@ def test_words_of_the_geometry_are_whole(described, part: str) -> None:
     check_words(drawn(GEOMETRY[part], described[part]))
 
 
-@pytest.mark.parametrize("rank", [2, 4])
+@pytest.mark.parametrize("rank", [2, 3])
 def test_densities_are_drawn_as_counted(tmp_path: Path, rank: int) -> None:
     store = stored(bare_table(), tmp_path / "store")
     model = fit(store, TrainConfig(rank=rank, epochs=3, lambda_=0.1, model="als"))

@@ -22,6 +22,8 @@ from daskals.plots.scatter_page import script_json
 from jobs import geometry
 from tests.cases.insight_cases import HOSTILE, bare_table, check_page, hostile_table, planted_genres, stored
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 NAMES = ["Horror", "Children", "Documentary"]
 
 
@@ -160,6 +162,7 @@ def test_what_small_or_flat_models_lack_is_said() -> None:
     assert "only 8 rows have ratings" in few["density"]["items"]["missing"]
 
 
+@pytest.mark.slow
 def test_report_of_real_ratings(latest_small: Path, tmp_path: Path) -> None:
     model = fit(latest_small, TrainConfig(model="als", rank=20, epochs=15, test_fraction=0.2))
     model.save(tmp_path / "model")
@@ -184,10 +187,11 @@ def test_report_of_real_ratings(latest_small: Path, tmp_path: Path) -> None:
     assert "already holds something" in result.output
 
 
+@pytest.mark.slow  # beside the other reports: test_insight_bad_input.py
 def test_missing_parts_are_said_and_hostile_titles_stay_text(tmp_path: Path) -> None:
     for name, table in (("bare", bare_table()), ("hostile", hostile_table())):
         store = stored(table, tmp_path / f"{name}-store")
-        config = TrainConfig(rank=2, epochs=3, lambda_=0.1, model="als")
+        config = TrainConfig(rank=3, epochs=3, lambda_=0.1, model="als")
         fit(store, config).save(tmp_path / name / "model")
         result = run(tmp_path / name)
         assert result.exit_code == 0, result.output

@@ -20,9 +20,11 @@ from daskals.model.fitted import Model
 from daskals.serving.lists import ListRequest, recommend_all
 from daskals.training.events import Notice
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 N_USERS, N_ITEMS = 60, 40
 CONFIG = TrainConfig.parse(
-    {"model": "als", "rank": 4, "epochs": 3, "test_fraction": 0.2, "validation_fraction": 0.2}
+    {"model": "als", "rank": 3, "epochs": 3, "test_fraction": 0.2, "validation_fraction": 0.2}
 )
 
 
@@ -93,7 +95,7 @@ def test_carried_ratings_take_five_bytes_a_rating_and_leave_no_array_empty(pair,
 )  # fmt: skip
 def test_fit__of_a_frame_recommends_after_save_and_load_in_another_place(form, tmp_path):
     given = form(ratings())
-    model = fit(given, TrainConfig.parse({"model": "als", "rank": 4, "epochs": 3, "keep_ratings": 1}))
+    model = fit(given, TrainConfig.parse({"model": "als", "rank": 3, "epochs": 3, "keep_ratings": 1}))
     assert not Path(model.report["data"]["store"]).exists()
     user = model.user_ids[0].as_py()
     listed = model.recommend(user, 5)
