@@ -22,6 +22,16 @@ class ArrowStream(Protocol):
         ...
 
 
+class _Stream:
+    """Something with an Arrow stream, which is asked for no schema: DuckDB 1.1 takes none."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._source.__arrow_c_stream__()
+
+
 class Table:
     """A table in memory, opened: its columns' names, and those columns that are asked for.
 
@@ -59,7 +69,9 @@ class Table:
             if not hasattr(source, "__arrow_c_stream__"):
                 batch = pa.record_batch(source)
                 source = pa.RecordBatchReader.from_batches(batch.schema, [batch])
-            self._source = pa.RecordBatchReader.from_stream(source)
+            # pyarrow before 25 crashes where its own casts to string views go through a stream
+            own = isinstance(source, pa.RecordBatchReader)
+            self._source = source if own else pa.RecordBatchReader.from_stream(_Stream(source))
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise self._unreadable(error) from None
         self.names = list(self._source.schema.names)

@@ -95,7 +95,7 @@ def test_dask_frames_are_computed_by_partitions_and_of_the_columns_that_are_read
 @pytest.mark.parametrize("index", [pa.uint8(), pa.uint16(), pa.uint32(), pa.int8(), pa.int64()], ids=str)
 @pytest.mark.parametrize("value", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
 def test_dictionaries_of_every_type_with_and_without_nulls(index, value):
-    texts = pa.array(["5", "3", "4"]).cast(value)
+    texts = pa.array(["5", "3", "4"], value)  # pyarrow before 25 crashes in streams of what it cast to views
     for places in ([0, 1, 0, 2], [0, 1, None, 2]):
         column = pa.DictionaryArray.from_arrays(pa.array(places, index), texts)
         for name in ("item", "rating"):
