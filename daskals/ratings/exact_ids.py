@@ -31,7 +31,7 @@ def exact_id(key: Any, kind: pa.DataType) -> int | str | None:
     """
     if type(key) is int:  # nearly all that a service is asked
         return str(key) if pa.types.is_string(kind) else _integer(key)
-    if isinstance(key, bool):
+    if isinstance(key, bool | np.bool_):
         return None
     if isinstance(key, str):
         if pa.types.is_string(kind):
