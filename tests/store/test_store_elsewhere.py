@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorstore
 import zarr
+import zarrs  # noqa: F401 - zarrs 0.2 makes itself known as it is imported
 
 from daskals.ingest import ingest
 from daskals.store.arrays import open_for_writing, write_array
