@@ -117,15 +117,17 @@ def _names(storage: Storage) -> list[str]:
     """
     newest = _newest(storage)  # before the listing, which then has that entry at least
     numbered = {number: name for name in storage.names(LOG) if (number := number_of_entry(name))}
-    missing = set(range(1, max([newest, *numbered]) + 1)) - numbered.keys()
-    if missing:
+    numbers = sorted(numbered)
+    # the first place whose number is not its own; the numbers may be anything, and as large as names allow
+    absent = next((place for place, number in enumerate(numbers, 1) if place != number), len(numbers) + 1)
+    if absent <= max(newest, len(numbers)):
         raise RegistryError(
-            f"lacks entry {min(missing)} of its history",
+            f"lacks entry {absent} of its history",
             where=f"{storage.url}/{LOG}",
             expected="every entry, which nobody ever removes",
             remedy=_RESTORE,
         )
-    return [numbered[number] for number in sorted(numbered)]
+    return [numbered[number] for number in numbers]
 
 
 def _newest(storage: Storage) -> int:

@@ -118,6 +118,10 @@ def test_an_entry_that_somebody_removed_is_missed(local, tmp_path, number) -> No
     for ask in (local.aliases, local.history, local.rollback):
         with pytest.raises(RegistryError, match=f"log: lacks entry {number} of its history; expected every"):
             ask()
+    local.storage.write("log/999999999.json", b"{}")  # in no more memory than there are entries
+    with pytest.raises(RegistryError, match=f"lacks entry {number}"):
+        local.history()
+    local.storage.delete("log/999999999.json")
     # made before the newest number was written: what is missing in between is still seen
     local.storage.delete("log/newest")
     if number == 3:
