@@ -83,7 +83,8 @@ class Bundle:
         self.key, self.submit = key, submit
         self._calls: list[Call] = []
         self._parts: list[weakref.ref[Part]] = []
-        self._others: dict[int, Future] = {}
+        self._others: list[Future] = []
+        self._places: dict[int, int] = {}
         self._sent: Future | None = None
 
     def add(self, function: Callable[..., Any], arguments: Sequence[Any], key: str) -> Part:
@@ -105,8 +106,10 @@ class Bundle:
         return value
 
     def _place_of(self, future: Future) -> int:
-        self._others.setdefault(id(future), future)
-        return list(self._others).index(id(future))
+        place = self._places.setdefault(id(future), len(self._others))
+        if place == len(self._others):
+            self._others.append(future)
+        return place
 
     @property
     def future(self) -> Future:
@@ -117,9 +120,8 @@ class Bundle:
     def send(self) -> None:
         """Submit the task; its result are those of the parts that somebody still holds."""
         wanted = [number for number, part in enumerate(self._parts) if part() is not None]
-        others = list(self._others.values())
-        self._sent = self.submit(run_bundle, self._calls, wanted, others, key=self.key)
-        self._calls, self._others = [], {}
+        self._sent = self.submit(run_bundle, self._calls, wanted, self._others, key=self.key)
+        self._calls, self._others, self._places = [], [], {}
 
 
 class OpenBundle(local):

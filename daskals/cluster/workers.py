@@ -139,11 +139,12 @@ class Cluster:
         if self._open.bundle is not None:
             return self._open.bundle.add(function, arguments, key)
         home = self.home(block) if block is not None else worker
+        with reachable(self.address):
+            arguments = apart(self.client, arguments)
         return self._submit(function, *arguments, key=key, **self._preferring(home))
 
     def _submit(self, function: Callable[..., Any], *arguments: Any, key: str, **options: Any) -> Future:
         with reachable(self.address):
-            arguments = apart(self.client, arguments)
             return self.client.submit(function, *arguments, key=key, pure=False, **options)
 
     @property

@@ -21,7 +21,7 @@ from daskals.evaluation.known_ratings import Ratings, read_known, read_part
 from daskals.evaluation.scorers import Ranker
 from daskals.evaluation.traits import genre_traits
 from daskals.kernels.scoring.topk import SeenItems
-from daskals.ratings.liking import liked_from
+from daskals.ratings.liking import liked_from, relevant_from
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.problem import rating_limits
@@ -72,12 +72,9 @@ class RankingTask:
         return np.diff(self.relevant.indptr) > 0
 
 
-def relevant_for(model: str, store: RatingsStore) -> float | None:
-    """Return the lowest rating that is relevant to lists of a model; None for what the scale says.
-
-    Of clicks and plays, `ials`, everything that was observed is.
-    """
-    return rating_limits(store)[0] if model == "ials" else None
+def relevant_for(model: str, store: RatingsStore) -> float:
+    """Return the lowest rating of a store that is relevant to lists of a model, see `relevant_from`."""
+    return relevant_from(model, rating_limits(store))
 
 
 def make_task(

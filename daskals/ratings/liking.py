@@ -24,3 +24,18 @@ def liked_from(limits: tuple[float, float]) -> float:
     if low >= 0 and high > COUNTS_FROM and low.is_integer() and high.is_integer():
         return max(low, 1.0)
     return low + (high - low) * 2 / 3
+
+
+def relevant_from(model: str, limits: tuple[float, float]) -> float:
+    """Return the lowest rating that is relevant to the lists of a model.
+
+    Of clicks and plays, `ials`, it is everything that was observed; else what is liked.
+
+    Parameters
+    ----------
+    model
+        The model's name.
+    limits
+        Lowest and highest rating.
+    """
+    return limits[0] if model == "ials" else liked_from(limits)

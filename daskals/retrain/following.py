@@ -12,7 +12,7 @@ from daskals.evaluation.figures import user_figures
 from daskals.kernels.scoring.topk import NOTHING, SeenItems
 from daskals.model.fitted import Model
 from daskals.model.ordered import ListOrder
-from daskals.ratings.liking import liked_from
+from daskals.ratings.liking import relevant_from
 from daskals.types import Float64, Int32, Int64
 
 LENGTH = 10
@@ -45,8 +45,7 @@ def followed(model: Model, following: pd.DataFrame) -> Followed:
     """
     users = model.rows_of("user", pa.array(following["userId"]))
     items = model.rows_of("item", pa.array(following["movieId"]))
-    is_of_counts = model.report["config"]["model"] == "ials"
-    least = model.limits[0] if is_of_counts else liked_from(model.limits)
+    least = relevant_from(model.report["config"]["model"], model.limits)
     liked = following["rating"].to_numpy(np.float64) >= least
     known = (users >= 0) & (items >= 0) & liked
     known[known] = ~np.isin(_pairs(model, users[known], items[known]), _seen(model))
