@@ -31,6 +31,7 @@ def main(model: str | None, host: str, port: int, *, headless: bool) -> None:
         "server.address": host,
         "server.port": port,
         "server.headless": str(headless).lower(),
+        "server.showEmailPrompt": "false",  # who starts it for the first time would be asked for an address
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     sys.argv = ["streamlit", "run", page, *flags, *(["--", model] if model else [])]
