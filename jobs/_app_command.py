@@ -10,6 +10,7 @@ import click
 from daskals.plots.requirements import require
 from jobs._command import MODEL_HELP, shared_options
 from jobs._signals import Command
+from jobs._terminal import say
 
 
 @click.command(cls=Command, epilog=MODEL_HELP)
@@ -35,6 +36,7 @@ def main(model: str | None, host: str, port: int, *, headless: bool) -> None:
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     sys.argv = ["streamlit", "run", page, *flags, *(["--", model] if model else [])]
+    say(f"the app will be at http://{host}:{port or '…'}; Ctrl-C ends it", err=True)
     cli.main(prog_name="streamlit")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 import tomllib
 from dataclasses import replace
@@ -10,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import streamlit as st
+from click.testing import CliRunner
 from streamlit.testing.v1 import AppTest
 
 from daskals.fitting.fit import fit
@@ -42,6 +44,7 @@ from daskals.serving.shared_ratings import (
     write_ratings,
     write_table,
 )
+from jobs import _app_command as app_command
 from tests.cases.movies import TRAINING
 from tests.conftest import ROOT
 
@@ -378,6 +381,7 @@ def test_app__settings_keep_to_this_machine():
     assert settings["server"]["address"] == "127.0.0.1"
     assert settings["browser"]["gatherUsageStats"] is False
     assert settings["client"]["showErrorDetails"] == "none"
+    assert settings["logger"]["hideWelcomeMessage"] is True
     known = st.config.get_config_options()
     assert all(f"{part}.{name}" in known for part, values in settings.items() for name in values)
 
@@ -444,3 +448,14 @@ def test_app__answers_within_a_moment_over_the_whole_catalogue(monkeypatch):
         large.recommend(large.fold_in(ratings), 10, alpha=0.3, filters=Filters(min_ratings=20))
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 0.05
+
+
+def test_the_command_asks_for_no_address_and_says_where_the_app_is(monkeypatch):
+    ran: list[list[str]] = []
+    monkeypatch.setattr("streamlit.web.cli.main", lambda **_: ran.append(list(sys.argv)))
+    ended = CliRunner().invoke(app_command.main, ["runs/mine", "--port", "8599"])
+    assert ended.exit_code == 0
+    assert "the app will be at http://127.0.0.1:8599" in ended.output
+    (given,) = ran
+    assert "--server.showEmailPrompt=false" in given
+    assert given[-2:] == ["--", "runs/mine"]
