@@ -122,6 +122,9 @@ def client(cluster: Cluster):
 KINDS = ("process", "browser", "slow")
 """Folders whose name is the mark of every test in them."""
 
+SHORT = ("model", "ratings")
+"""Packages all of whose test files end in seconds."""
+
 
 def kinds_of(item) -> set[str]:
     """Return the kinds that the folders of a test's file name."""
@@ -139,8 +142,8 @@ def pytest_collection_modifyitems(config, items) -> None:
             item.add_marker(kind)
         if "s3" in item.fixturenames:
             item.add_marker("process")
-    # few and long: begun last, one of two test processes would end alone with them
-    items.sort(key=lambda item: not kinds_of(item))
+    # begun last, a long file would keep one of two test processes while the other has nothing left
+    items.sort(key=lambda item: (not kinds_of(item), item.path.parent.name in SHORT))
     if CHROMIUM.is_file() or os.environ.get("CI"):
         return
     apart = [item for item in items if item.get_closest_marker("browser")]
