@@ -29,10 +29,11 @@ FILES = {"model/zarr.json": 200, "model/users/factors/c/0/0": 5000, "model/ids/u
 @contextlib.contextmanager
 def s3_server() -> Iterator[str]:
     """Run S3 on loopback, one request at a time: moto's own put-if-absent looks first and puts then."""
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.server import create_backend_app
     from werkzeug.serving import make_server
 
-    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=False)
+    # the service is named: moto lists its folders at every request to guess which one is meant
+    server = make_server("127.0.0.1", 0, create_backend_app("s3"), threaded=False)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
