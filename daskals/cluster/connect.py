@@ -156,7 +156,11 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
         # a nanny pins the threads of BLAS and OpenMP, but knows nothing of Numba; to be set in the worker:
         # what is set before the spawn stays in this process, whose own Numba may have other threads
         "distributed.nanny.environ.NUMBA_NUM_THREADS": max(threads, config.numba_threads),
+        # each loop wakes to see whether it is late; every 20 ms, as by default, that is 4 % of a core
+        "distributed.admin.tick.interval": "1s",
     }
+    if dashboard in (None, "none"):
+        settings["distributed.worker.profile.enabled"] = False  # shown by the dashboard alone
     if config.workers == 1:
         # the worker lives in this process: silence means that the process was stopped, as by Ctrl-Z
         settings["distributed.scheduler.worker-ttl"] = None

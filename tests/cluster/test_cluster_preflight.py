@@ -125,6 +125,12 @@ def test_a_taken_dashboard_port_is_replaced() -> None:
             assert f":{port}/" not in cluster.dashboard_link
 
 
+def test_loops_without_work_hardly_wake(cluster: Cluster) -> None:
+    (found,) = cluster.client.run(lambda dask_worker: dask_worker.periodic_callbacks).values()
+    assert found["tick"].callback_time == 1000
+    assert "profile" not in found  # the dashboard's, and nobody asked for one
+
+
 def test_slots_are_balanced_and_moved_as_little_as_possible() -> None:
     two = place_slots({"a": 1, "b": 1})
     assert len(two) == SLOTS
