@@ -16,6 +16,9 @@ from types import TracebackType
 from tests.conftest import ROOT
 
 START_SECONDS = 60
+REGISTERED = r"Registered to:\s+(\S+)"
+RESTFUL = {"NUMBA_NUM_THREADS": "1", "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s"}
+"""Processes that leave the machine to whoever works: one thread, and loops that sleep longer than Dask's."""
 
 
 class ExternalCluster:
@@ -41,8 +44,8 @@ class ExternalCluster:
         )
         try:
             self.address = wait_for(log, rf"Scheduler at:\s+({protocol}://127.0.0.1:\d+)", self.scheduler)
-            for _ in range(self._n_workers):
-                self.add_worker()
+            for process, worker_log in [self._start_worker() for _ in range(self._n_workers)]:
+                wait_for(worker_log, REGISTERED, process)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -56,14 +59,20 @@ class ExternalCluster:
 
     def add_worker(self, *options: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start a worker and wait until the scheduler has it."""
+        process, log = self._start_worker(*options, env=env)
+        wait_for(log, REGISTERED, process)
+        return process
+
+    def _start_worker(
+        self, *options: str, env: dict[str, str] | None = None
+    ) -> tuple[subprocess.Popen[bytes], Path]:
         extra = [*self.options, *options] + ([] if self.nanny else ["--no-nanny"])
         process, log = self._start(
             "worker", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard",
             "--memory-limit", "0", "--local-directory", str(self.folder), *extra, env=env,
         )  # fmt: skip
         self.workers.append(process)
-        wait_for(log, r"Registered to:\s+(\S+)", process)
-        return process
+        return process, log
 
     def _start(
         self, role: str, *options: str, env: dict[str, str] | None = None
@@ -73,7 +82,7 @@ class ExternalCluster:
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "dask", role, *options], cwd=ROOT, stdout=file, stderr=file,
-                start_new_session=True, env={**os.environ, "NUMBA_NUM_THREADS": "1", **(env or {})},
+                start_new_session=True, env={**os.environ, **RESTFUL, **(env or {})},
             )  # fmt: skip
         return process, log
 
