@@ -61,6 +61,7 @@ class Liveness:
         self._workerless_since: float | None = None
         self._idle_since: float | None = None
         self._lure: Future | None = None
+        self._told: dict[str, Any] = {"workers": {}}
         self.roster = Roster(self.present_workers())
         self.note_workers(usable=True)
 
@@ -69,10 +70,15 @@ class Liveness:
         info = self.info()["workers"]
         return {address: int(info[address]["nthreads"]) for address in sorted(info)}
 
-    def info(self) -> Any:
-        """Return what the scheduler tells of itself and its workers."""
-        with reachable(self._address):
-            return self._client.scheduler_info(n_workers=-1)
+    def info(self) -> dict[str, Any]:
+        """Return what the scheduler tells of itself and its workers; what it told last if it is silent."""
+        # not Client.scheduler_info: it returns what the client last heard, and every other second that is an
+        # answer without workers. A thread that gets no core in between would take everybody for dead
+        scheduler = self._client.scheduler
+        with reachable(self._address), suppress(OSError):  # the client's status says whether it is gone
+            if scheduler is not None:
+                self._told = self._client.sync(scheduler.identity, n_workers=-1)
+        return self._told
 
     def present_workers(self) -> dict[str, int]:
         """Return the workers' threads, by address; wait for one where there is none.

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,23 @@ def reference(cluster: Cluster) -> Callable[[str], str]:
         return found[model]
 
     return of
+
+
+def test_nobody_is_taken_for_dead_by_what_the_client_asks_for_itself(monkeypatch) -> None:
+    """Every other second it asks for no workers: that may come before the thread that waits for an answer."""
+    with vanishing(1) as made:
+        client, answer = made.client, made.client.sync
+
+        def late(*arguments: Any, **options: Any) -> Any:
+            answered = answer(*arguments, **options)
+            answer(client._update_scheduler_info)
+            return answered
+
+        known = liveness.Liveness(client, "here")
+        monkeypatch.setattr(client, "sync", late)
+        assert client.scheduler_info()["workers"] == {}  # else this test is of no use any more
+        assert len(known.check()) == len(known.workers()) == 1
+        assert known.roster.desertions == 0
 
 
 def at(event: Event, place: str | int) -> bool:
