@@ -66,6 +66,13 @@ def _tell(model: Model) -> None:
         f"{done['ratings']:,} ratings: {done['users']:,} users ({done['new_users']:,} new) and "
         f"{done['items']:,} items ({done['new_items']:,} new) were solved"
     )
+    if done.get("unknown_dates"):
+        assert model.times is not None
+        unit = model.times.timing.unit
+        say(
+            f"{done['ratings_of_unknown_dates']:,} ratings are of {done['unknown_dates']:,} {unit}s that the "
+            "model was not trained on: they count as ratings of any date"
+        )
 
 
 if __name__ == "__main__":

@@ -369,8 +369,9 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
     keep_ratings: int = Field(
         25_000_000,
         ge=0,
-        description="Ratings that a model carries at most, 5 bytes each, so that it knows anywhere what its "
-        "users have seen; with more, or 0, it reads them from the store. A frame's are carried unless 0.",
+        description="Ratings that a model carries at most, 5 bytes each, 9 with --time-bins, so that it "
+        "knows anywhere what its users have seen; with more, or 0, it reads them from the store. A frame's "
+        "are carried unless 0.",
     )
 
     @model_validator(mode="after")

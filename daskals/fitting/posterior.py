@@ -45,7 +45,8 @@ def to_be_saved(posterior: Posterior, timing: Timing | None) -> ToBeSaved:
     trained, of_times = summarised(posterior, samples)
     if timing is None or of_times is None:
         return ToBeSaved(trained, samples, None)
-    return ToBeSaved(trained, samples, TimeRows(timing, of_times, len(timing.bins) - 1))
+    latest = len(timing.bins) - 1
+    return ToBeSaved(trained, samples, TimeRows(timing, of_times.factors, latest, *of_times[1:]))
 
 
 def as_of_latest(posterior: Posterior) -> Posterior:
@@ -92,14 +93,23 @@ def _side_by_side(rows: list[Float32], unit: float) -> Float32:
     return rounded_in(np.stack(rows, axis=1), unit)
 
 
-class Summary(NamedTuple):
-    """A chain's run with the factors that stand for its samples, and what times add to items' factors.
+class TimeSummary(NamedTuple):
+    """What times add, as `TimeRows` has it.
 
-    `times`: float32, shape (times, rank); None without a third side.
+    `factors`, `user_factors`: float32, shape (times, rank), to items' and to users' factors; `biases`:
+    float32, shape (times,).
     """
 
+    factors: Float32
+    user_factors: Float32
+    biases: Float32
+
+
+class Summary(NamedTuple):
+    """A chain's run with the factors that stand for its samples, and what times add; see `model.times`."""
+
     trained: TrainedFactors
-    times: Float32 | None
+    times: TimeSummary | None
 
 
 def summarised(posterior: Posterior, samples: Samples) -> Summary:
@@ -140,7 +150,10 @@ def summarised(posterior: Posterior, samples: Samples) -> Summary:
     if samples.times is None:
         return Summary(trained, None)
     # what is multiplied with users goes by the items' basis, as items do
-    return Summary(trained, _summarise_rows(samples.times, item_basis)[:, :rank].astype(np.float32))
+    in_items, in_users = (
+        _summarise_rows(samples.times, basis).astype(np.float32) for basis in (item_basis, user_basis)
+    )
+    return Summary(trained, TimeSummary(in_items[:, :rank], in_users[:, :rank], in_items[:, rank]))
 
 
 def posterior_section(posterior: Posterior, samples: Samples, *, is_curved: bool) -> dict[str, Any]:

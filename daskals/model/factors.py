@@ -23,6 +23,7 @@ from daskals.model.times import FLAG, TimeRows, When
 from daskals.model.training_ratings import KeptRatings
 from daskals.ratings.exact_ids import exact_ids
 from daskals.store.atomic_folder import Existing
+from daskals.store.curves import stored_curve
 from daskals.store.model_files import StoredModel, read_model, write_model
 from daskals.types import SIDES, Curve, FactorRows, Float32, Float64, Int64, Side
 
@@ -182,13 +183,21 @@ class FactorModel:
             return self.as_rating(rating), None
         return self._recorded(rating, users, items)
 
-    def _in_time(self, users: Int64, items: Int64, times: Int64) -> tuple[Float32, Float32]:
+    def _in_time(self, users: Int64, items: Int64, times: Int64) -> tuple[Float32, Float32 | None]:
         """Return rating and predictive deviation of rows of users, items and times."""
-        assert self.samples is not None, "a model that knows dates has samples"
+        if self.samples is None:
+            base = self._dateless  # from where no date has a say: there an unknown row is zero
+            of_users, of_items = base._with_unknown
+            found = base._dates.predicted(of_users[users], of_items[items], times)
+            return self.as_rating(found + np.float32(base.mean)), None
         values, deviations = self.samples.as_recorded(*self.samples.in_time(users, items, times))
         if self.curve is None:
             return values, deviations
         return self.as_rating(values), self.curve.deviation_back(values, deviations)
+
+    @cached_property
+    def _dateless(self) -> Self:
+        return self._at(-1)
 
     @property
     def _dates(self) -> TimeRows:
@@ -218,18 +227,21 @@ class FactorModel:
         DataError
             If it lies before training.
         """
+        return self._at(int(self._dates.rows_of(when)[0]))
+
+    def _at(self, row: int) -> Self:
+        """Return the model as of the date of a row, −1 for one without training ratings."""
         dates = self._dates
-        row = int(dates.rows_of(when)[0])
-        assert self.samples is not None, "a model that knows dates has samples"
-        samples = self.samples.moved(row)
-        biases = samples.items[:, :, -1].mean(axis=1, dtype=np.float64).astype(np.float32)
-        return replace(
-            self,
-            mean=float(samples.means.mean()),
-            item_rows=pack_rows(self.item_factors + dates.factors[row], biases),
-            samples=samples,
-            times=dates.moved(row),
-        )
+        samples = None if self.samples is None else self.samples.moved(row)
+        if samples is None:
+            mean, items = dates.seen_from(row, self.mean, self.item_rows)
+        else:
+            biases = samples.items[:, :, -1].mean(axis=1, dtype=np.float64).astype(np.float32)
+            mean, items = (
+                float(samples.means.mean()),
+                pack_rows(self.item_factors + dates.factors[row], biases),
+            )
+        return replace(self, mean=mean, item_rows=items, samples=samples, times=dates.moved(row))
 
     def predict_rows(self, users: Int64, items: Int64, times: Int64 | None = None) -> Float32:
         """Predict the rating of each pair of rows, unclipped, float32, shape (pairs,).
@@ -375,15 +387,9 @@ class FactorModel:
             samples=Samples.from_stored(arrays, attributes, where) if "samples/users" in arrays else None,
             order=Order.from_stored(arrays, attributes, where) if "order/items" in arrays else None,
             kept=KeptRatings.from_stored(arrays) if "ratings/indptr" in arrays else None,
-            curve=_curve_of(attributes.get("curve")),
+            curve=stored_curve(attributes.get("curve")),
             times=TimeRows.from_stored(arrays, attributes, where) if "times/bins" in arrays else None,
         )
-
-
-def _curve_of(stored: dict[str, Any] | None) -> Curve | None:
-    if stored is None:
-        return None
-    return Curve(stored["name"], tuple(stored["ratings"]), tuple(stored["places"]))
 
 
 def _append_unknown(rows: FactorRows) -> FactorRows:

@@ -66,7 +66,9 @@ class LookupModel(FactorModel):
         """Return what solves one row of a side, given its ratings."""
         other = self.item_rows if side == "user" else self.user_rows
         drawn = bool(self.feature_groups[side])
-        return Fold(side, other, self.rank, self.mean, self.ridge, self.implicit, drawn, self.curve)
+        return Fold(
+            side, other, self.rank, self.mean, self.ridge, self.implicit, drawn, self.curve, self.times
+        )
 
     def find_item(self, item: Any) -> int:
         """Return the row of an item, named by original id or, where the text is no id, by title.

@@ -14,6 +14,7 @@ from daskals.kernels.toolkit.layout import empty_rows
 from daskals.model.lookup import LookupModel
 from daskals.model.order.learnt import Order, interactions
 from daskals.model.prior_mean import IMPLICIT
+from daskals.model.times import TimeRows
 from daskals.model.training_ratings import KeptRatings, runs, starts_of
 from daskals.ratings.exact_ids import exact_ids
 from daskals.ratings.table import RatingsTable
@@ -29,11 +30,14 @@ class Pairs(NamedTuple):
         Rows, int64, shape (ratings,).
     ratings
         float32, shape (ratings,).
+    dates
+        The day, week or month since 1970 of each, int32, shape (ratings,), of a model that knows dates.
     """
 
     users: Int64
     items: Int64
     ratings: Float32
+    dates: Int32 | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +50,23 @@ class AllRatings:
         int64, shape (rows + 1,).
     others, ratings
         int32 and float32, shape (ratings,): which row of the other side, ascending in a row, and how.
+    dates
+        The day, week or month of each, as in `Pairs`.
     """
 
     indptr: Int64
     others: Int32
     ratings: Float32
+    dates: Int32 | None = None
 
-    def of(self, rows: Int64) -> RatingsBlock:
-        """Return the ratings of some rows, shape (rows,), as a block."""
+    def of(self, rows: Int64, times: TimeRows | None = None) -> RatingsBlock:
+        """Return the ratings of some rows, shape (rows,), as a block, with their dates' rows in `times`."""
         counts = np.diff(self.indptr)[rows]
         places = runs(self.indptr[rows], counts)
         scale = np.empty(0, np.float32)
-        return RatingsBlock(0, starts_of(counts), self.others[places], self.ratings[places], scale)
+        thirds = None if times is None or self.dates is None else times.rows_at(self.dates[places])
+        others, ratings = self.others[places], self.ratings[places]
+        return RatingsBlock(0, starts_of(counts), others, ratings, scale, thirds=thirds)
 
 
 def with_new_ids(known: pa.Array, given: RatingsTable, side: Side) -> tuple[pa.Array, Int64]:
@@ -108,18 +117,26 @@ def merged(kept: KeptRatings, new: Pairs, n_users: int, n_items: int) -> tuple[A
     users = np.concatenate([np.repeat(np.arange(len(kept.indptr) - 1), np.diff(kept.indptr)), new.users])
     items = np.concatenate([kept.items.astype(np.int64), new.items])
     ratings = np.concatenate([values.astype(np.float32), new.ratings])
+    dated = kept.dates is not None and new.dates is not None
+    dates = np.concatenate([kept.dates, new.dates]) if dated else np.zeros(len(users), np.int32)
     keys = users * n_items + items
     order = np.argsort(keys, kind="stable")
     last = np.append(keys[order][1:] != keys[order][:-1], True)[: len(order)]
     chosen = order[last]
-    users, items, ratings = users[chosen], items[chosen], ratings[chosen]
+    users, items, ratings, dates = users[chosen], items[chosen], ratings[chosen], dates[chosen]
     by_item = np.argsort(items, kind="stable")  # users stay ascending within an item
     return (
-        AllRatings(starts_of(np.bincount(users, minlength=n_users)), items.astype(np.int32), ratings),
+        AllRatings(
+            starts_of(np.bincount(users, minlength=n_users)),
+            items.astype(np.int32),
+            ratings,
+            dates if dated else None,
+        ),
         AllRatings(
             starts_of(np.bincount(items, minlength=n_items)),
             users[by_item].astype(np.int32),
             ratings[by_item],
+            dates[by_item] if dated else None,
         ),
     )
 
@@ -204,6 +221,7 @@ def kept_with(before: KeptRatings, by_user: AllRatings, new: Pairs) -> KeptRatin
         scale=scale,
         held_indptr=starts_of(np.bincount(people[held], minlength=n_users)),
         held_items=before.held_items[held],
+        dates=by_user.dates,
     )
 
 
@@ -230,6 +248,10 @@ def updated_report(model: LookupModel, new: Pairs, touched: dict[Side, Int64]) -
         "items": len(touched["item"]),
         "new_items": int((touched["item"] >= n_items).sum()),
     }
+    if model.times is not None and new.dates is not None:
+        unknown = model.times.rows_at(new.dates) < 0
+        done["unknown_dates"] = len(np.unique(new.dates[unknown]))
+        done["ratings_of_unknown_dates"] = int(unknown.sum())
     report = {**model.report, "updates": [*model.report.get("updates", []), done]}
     sizes = {"user": n_items + done["new_items"], "item": n_users + done["new_users"]}
     if report.get("features"):

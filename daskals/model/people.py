@@ -53,6 +53,7 @@ class PeopleModel(OrderedModel):
             self._person_priors(own.rated),
             own.seen,
             own.weights,
+            dates=None if own.dates is None or self.times is None else self.times.rows_at(own.dates),
         )
 
     def history(self, remedy: str) -> History:
@@ -73,7 +74,10 @@ class PeopleModel(OrderedModel):
         data = training_data(self.report)
         again = "train with a higher --keep-ratings, so that the model carries them"
         store = open_history(data, f"Restore it; {again}; or {remedy}")
-        return StoredRatings(store, data["split"], self.report.get("config", {}).get("half_life"))
+        # a model of an older version has no use for the dates of its ratings
+        dated = self.times is not None and self.times.biases is not None
+        unit = self.times.timing.unit if dated and self.times is not None else None
+        return StoredRatings(store, data["split"], self.report.get("config", {}).get("half_life"), unit)
 
     def fold_in(self, ratings: ProfileRatings | str | Path) -> Profile:
         """Place a person who is not in the model, by the solve and ridge of a training half-step.

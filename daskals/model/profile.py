@@ -11,8 +11,10 @@ import pyarrow as pa
 
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.solve_rows import solve_rows
+from daskals.kernels.toolkit.layout import empty_rows
 from daskals.model.implicit import ImplicitSpec
-from daskals.types import Curve, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge, Side
+from daskals.model.times import TimeRows
+from daskals.types import Curve, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge, Side
 
 
 class RatedRows(NamedTuple):
@@ -56,6 +58,9 @@ class Profile:
         What each rating counted in the solve, float32, shape (ratings,); None where each counted once.
     genres
         Of an item folded in: which genres it is of, 0 or 1, float64, by the columns of `genre_matrix`.
+    dates
+        Rows of the dates of the ratings, int32, shape (ratings,), −1 for one without training ratings, of a
+        person whom a model that knows dates was trained on; None where all are as of the model's.
     """
 
     side: Side
@@ -68,6 +73,7 @@ class Profile:
     seen: Int64
     weights: Float32 | None = None
     genres: Float64 | None = None
+    dates: Int32 | None = None
 
     @property
     def factors(self) -> Float32:
@@ -103,6 +109,8 @@ class Fold:
         Whether the side's rows are drawn to what their features predict.
     curve
         What training saw ratings through; None for as they are.
+    times
+        The dates that the model knows; None where it knows none.
     """
 
     side: Side
@@ -113,6 +121,7 @@ class Fold:
     implicit: ImplicitSpec | None = None
     drawn: bool = False
     curve: Curve | None = None
+    times: TimeRows | None = None
 
     def solve(
         self, rated: Int64, ratings: Float32, own_prior: Float64, rating_priors: Float64 | None = None
@@ -165,7 +174,8 @@ class Fold:
         Parameters
         ----------
         block
-            Their ratings.
+            Their ratings: of a model that knows dates as of theirs where they have rows of such (`thirds`),
+            else all as of the model's.
         prior
             Their prior means, shape (rows, rank + 1).
         """
@@ -176,7 +186,23 @@ class Fold:
         rank, mean, ridge = self.rank, self.mean, self.ridge
         if self.curve is not None:
             block = block._replace(values=self.seen(block.ratings), scale=np.empty(0, np.float32))
-        return solve_rows(block, self.other, rank=rank, mean=mean, ridge=ridge, prior=prior)[0]
+        if block.thirds is None or self.times is None:
+            return solve_rows(block, self.other, rank=rank, mean=mean, ridge=ridge, prior=prior)[0]
+        solved = empty_rows(block.n_rows, rank)
+        for piece, other in self.times.joined_pieces(block, self.other, self.side):
+            here = slice(piece.start - block.start, piece.start - block.start + piece.n_rows)
+            solved[here] = solve_rows(piece, other, rank=rank, mean=mean, ridge=ridge, prior=prior[here])[0]
+        return solved
+
+    def others_of(self, profile: Profile) -> FactorRows:
+        """Return the other side's row of each of a profile's ratings, shape (ratings, stride)."""
+        if self.times is None or profile.dates is None:
+            return self.other[profile.rated]
+        indptr = np.array([0, len(profile.rated)], np.int64)
+        scale = np.empty(0, np.float32)
+        items = profile.rated.astype(np.int32)
+        block = RatingsBlock(0, indptr, items, profile.ratings, scale, thirds=profile.dates)
+        return next(self.times.joined_pieces(block, self.other, self.side)).other
 
     def seen(self, ratings: Float32) -> Float32:
         """Return ratings, of any shape, as training saw them."""
@@ -240,7 +266,7 @@ def contributions(fold: Fold, profile: Profile, target: int) -> tuple[Float64, F
         )
         taste = found.observations
         return np.column_stack([taste, np.zeros(len(taste))]), np.array([found.prior, 0.0])
-    rows = fold.other[profile.rated].astype(np.float64)
+    rows = fold.others_of(profile).astype(np.float64)
     z = np.column_stack([rows[:, :rank], np.ones(len(rows))])
     y = fold.seen(profile.ratings).astype(np.float64) - fold.mean - rows[:, rank + 1]
     weights = np.ones(len(rows)) if profile.weights is None else profile.weights.astype(np.float64)

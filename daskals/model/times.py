@@ -4,11 +4,15 @@ With r̂ = μ + b_u + b_i + b_t + p·q + p·d_t + q·d_t, all that is asked at o
 model whose items have the factors q + d_t and the biases b_i + q·d_t, its mean being μ + b_t. A saved model's
 items are those as of the latest date of training, T, and its times are measured from there: e_t = d_t − d_T
 and c_t = b_t − b_T − d_T·e_t say what d_t and b_t said. So whatever knows nothing of dates is as of T.
+
+Samples have that each. The factors that stand for them predict μ + c_t + b_u + b_i + p·q + p·e_t + q·e'_t:
+users and items have bases of their own, e is in the items', which users are multiplied with, e' in the
+users'. By these, rows are solved for ratings of other dates (`joined_pieces`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, NamedTuple, Self, TypeAlias
@@ -18,9 +22,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from daskals.errors import ConfigError, DataError, ModelError
+from daskals.kernels.half_step.joined import PIECE_RATINGS, Joined
+from daskals.kernels.toolkit.layout import pack_rows
 from daskals.store.checked import checked
-from daskals.store.timing import Timing, Unit, first_day
-from daskals.types import Float32, Float64, Int64
+from daskals.store.timing import Timing, Unit, bin_numbers, first_day
+from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Side
 
 When: TypeAlias = Any
 """A date, or several: ISO text (`2018-09-21`), `datetime.date`, `datetime64`, or seconds since 1970."""
@@ -36,6 +42,25 @@ class _Attributes:
     time_row: Annotated[int, Field(ge=-1)]
 
 
+class SeenDates(NamedTuple):
+    """What dates do to the other side's rows.
+
+    `gained`, `multiplied`: float32, shape (dates, rank), what its factors gain and are multiplied with;
+    `biases`: float32, shape (dates,), what is added to every rating.
+    """
+
+    gained: Float32
+    multiplied: Float32
+    biases: Float32
+
+
+class FromDate(NamedTuple):
+    """Global mean and rows of items, shape (items, stride), as of a date."""
+
+    mean: float
+    items: FactorRows
+
+
 @dataclass(frozen=True, eq=False)
 class TimeRows:
     """The dates of a model's third side.
@@ -49,11 +74,16 @@ class TimeRows:
         the one that the model is as of; the last row is any date without training ratings.
     row
         That of the date that the model is as of; −1 for one without training ratings.
+    user_factors, biases
+        The same of what users' factors gain, float32, shape (bins + 1, rank), and of what is added to every
+        rating, (bins + 1,). None of models of an older version: they take in no ratings.
     """
 
     timing: Timing
     factors: Float32
     row: int
+    user_factors: Float32 | None = None
+    biases: Float32 | None = None
 
     @property
     def latest(self) -> date:
@@ -83,17 +113,105 @@ class TimeRows:
             )
         return np.where(rows == len(self.timing.bins), -1, rows)
 
+    def rows_at(self, numbers: Int32) -> Int32:
+        """Return the row of each day, week or month since 1970, int32, shape (dates,); −1 of other dates."""
+        rows = self.timing.rows_at(numbers.astype(np.int64))
+        return np.where(rows == len(self.timing.bins), -1, rows).astype(np.int32)
+
+    def numbers_of(self, seconds: Int64) -> Int32:
+        """Return the day, week or month of times in seconds since 1970, int32, of their shape (times,)."""
+        return bin_numbers(seconds, self.timing.unit).astype(np.int32)
+
     def moved(self, row: int) -> TimeRows:
         """Return the dates as measured from another row."""
-        return TimeRows(self.timing, self.factors - self.factors[row], row)
+        factors = self.factors - self.factors[row]
+        if self.user_factors is None or self.biases is None:
+            return TimeRows(self.timing, factors, row)
+        of_users = self.user_factors - self.user_factors[row]
+        biases = self.biases - self.biases[row] - np.sum(of_users * self.factors[row], axis=1)
+        return TimeRows(self.timing, factors, row, of_users, biases)
+
+    def seen_from(self, row: int, mean: float, items: FactorRows) -> FromDate:
+        """Return mean and items, shape (items, stride), as of the date of another row, by the factors."""
+        gained, multiplied, biases = self.as_seen_by("user")
+        rank = gained.shape[1]
+        factors, unseen = items[:, :rank], gained[-1]
+        # measured from where no date has a say, so that there is one way to be as of a date
+        of_items = items[:, rank + 1] + np.sum((factors + unseen) * multiplied[row], axis=1)
+        mean += float(biases[row]) - float(np.sum(unseen * multiplied[row]))
+        return FromDate(mean, pack_rows(factors + gained[row], of_items))
+
+    def predicted(self, users: FactorRows, items: FactorRows, dates: Int64) -> Float32:
+        """Return what factors predict beside the mean, float32, shape (pairs,).
+
+        Parameters
+        ----------
+        users, items
+            The rows of each pair, shape (pairs, stride).
+        dates
+            Rows of dates, shape (pairs,).
+        """
+        gained, multiplied, biases = self.as_seen_by("user")
+        rank = gained.shape[1]
+        p, q = users[:, :rank], items[:, :rank]
+        found = biases[dates] + users[:, rank + 1] + items[:, rank + 1]
+        found += np.sum(p * (q + gained[dates]) + q * multiplied[dates], axis=1)
+        return np.asarray(found, np.float32)
+
+    def joined_pieces(self, block: RatingsBlock, other: FactorRows, side: Side) -> Iterator[Joined]:
+        """Cut a block into pieces of whole rows, and make the other side's row of each rating as of its date.
+
+        Parameters
+        ----------
+        block
+            Ratings of one side, whose `thirds` are rows of dates; −1 for one without training ratings.
+        other
+            Rows of the other side, shape (rows, stride).
+        side
+            Whose ratings they are.
+        """
+        assert block.thirds is not None, "its ratings have dates"
+        gained, multiplied, biases = self.as_seen_by(side)
+        rank, start = gained.shape[1], 0
+        while start < block.n_rows:
+            most = block.indptr[start] + PIECE_RATINGS
+            stop = max(int(np.searchsorted(block.indptr, most, side="right")) - 1, start + 1)
+            stop = min(stop, block.n_rows)
+            here = slice(int(block.indptr[start]), int(block.indptr[stop]))
+            own, dates = other[block.indices[here]], block.thirds[here]
+            factors = own[:, :rank]
+            joined = pack_rows(
+                factors + gained[dates],
+                own[:, rank + 1] + biases[dates] + np.sum(factors * multiplied[dates], axis=1),
+            )
+            piece = RatingsBlock(
+                block.start + start,
+                block.indptr[start : stop + 1] - block.indptr[start],
+                np.arange(here.stop - here.start, dtype=np.int32),
+                block.values[here],
+                block.scale,
+            )
+            yield Joined(piece, joined)
+            start = stop
+
+    def as_seen_by(self, side: Side) -> SeenDates:
+        """Return what dates do to the rows that a side's ratings are of."""
+        assert self.user_factors is not None, "an older version's model is not asked this"
+        assert self.biases is not None, "an older version's model is not asked this"
+        if side == "user":
+            return SeenDates(self.factors, self.user_factors, self.biases)
+        return SeenDates(self.user_factors, self.factors, self.biases)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name, as a model folder holds them."""
-        return {
+        arrays: dict[str, NDArray[Any]] = {
             "times/bins": self.timing.bins,
             "times/counts": self.timing.counts,
             "times/factors": self.factors,
         }
+        if self.user_factors is not None and self.biases is not None:
+            arrays |= {"times/user_factors": self.user_factors, "times/biases": self.biases}
+        return arrays
 
     @classmethod
     def from_stored(
@@ -116,7 +234,8 @@ class TimeRows:
                 expected=f"a row of its {len(timing.bins):,} dates",
                 remedy="Restore it, or train it anew",
             )
-        return cls(timing, arrays["times/factors"], told.time_row)
+        beside = arrays.get("times/user_factors"), arrays.get("times/biases")
+        return cls(timing, arrays["times/factors"], told.time_row, *beside)
 
     def attributes(self) -> dict[str, Any]:
         """Return what a model's manifest holds of the dates."""

@@ -18,6 +18,7 @@ from daskals.store.layout import Sha256
 from daskals.store.reader import RatingsStore, open_recorded
 from daskals.store.remote import is_url
 from daskals.store.splits import Split, ensure_split
+from daskals.store.timing import Unit, bin_numbers
 from daskals.store.weighing import Weighing, weighing_of
 from daskals.types import FOLD_IN, TRAIN, Float32, Int32, Int64, RatingsBlock, UInt8
 
@@ -33,12 +34,15 @@ class OwnRatings(NamedTuple):
         Item rows of all parts.
     weights
         What each rating counted in training, float32, shape (ratings,); None where each counted once.
+    dates
+        The day, week or month since 1970 of each, int32, shape (ratings,), where the model knows dates.
     """
 
     rated: Int64
     ratings: Float32
     seen: Int64
     weights: Float32 | None = None
+    dates: Int32 | None = None
 
 
 class TrainingRatings(NamedTuple):
@@ -79,7 +83,7 @@ class History(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class KeptRatings:
-    """Ratings that a model carries: 5 bytes a training rating, 4 one held out, 16 a user.
+    """Ratings that a model carries: 5 bytes a training rating, 9 with its date, 4 one held out, 16 a user.
 
     Attributes
     ----------
@@ -92,6 +96,9 @@ class KeptRatings:
         The same of the items of the other parts, whose ratings are not kept.
     weights
         What each training rating counts, float32, shape (ratings,); None where each counts once.
+    dates
+        The day, week or month since 1970 that each training rating was made in, int32, shape (ratings,), as
+        the model has them; None of a model that knows no dates.
     """
 
     indptr: Int64
@@ -101,10 +108,21 @@ class KeptRatings:
     held_indptr: Int64
     held_items: Int32
     weights: Float32 | None = None
+    dates: Int32 | None = None
 
     @classmethod
-    def of(cls, store: RatingsStore, split: Split, weighing: Weighing | None = None) -> Self:
-        """Read the ratings of a store, by the part a split gives each, and what they count in training."""
+    def of(
+        cls, store: RatingsStore, split: Split, weighing: Weighing | None = None, unit: Unit | None = None
+    ) -> Self:
+        """Read the ratings of a store, by the part a split gives each.
+
+        Parameters
+        ----------
+        store, split
+            The ratings, and which of them train.
+        weighing, unit
+            What they count in training; which dates of theirs to keep. None where it is nothing.
+        """
         block = store.read("user", 0, store.n_users).block
         parts = split.parts("user", 0, store.n_ratings)
         train = (parts == TRAIN) | (parts == FOLD_IN)
@@ -117,6 +135,7 @@ class KeptRatings:
             held_indptr=block.indptr - indptr,
             held_items=block.indices[~train],
             weights=None if weighing is None else _weights(store, weighing, parts, 0)[train],
+            dates=None if unit is None else _dates(store, unit, 0, len(parts))[train],
         )
 
     @classmethod
@@ -131,6 +150,7 @@ class KeptRatings:
             held_indptr=arrays.get("held_out/indptr", np.zeros(len(indptr), np.int64)),
             held_items=arrays.get("held_out/items", np.empty(0, np.int32)),
             weights=arrays.get("ratings/weights"),
+            dates=arrays.get("ratings/dates"),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -144,6 +164,8 @@ class KeptRatings:
             arrays["ratings/scale"] = self.scale
         if self.weights is not None:
             arrays["ratings/weights"] = self.weights
+        if self.dates is not None:
+            arrays["ratings/dates"] = self.dates
         if len(self.held_items):
             arrays |= {"held_out/indptr": self.held_indptr, "held_out/items": self.held_items}
         return arrays
@@ -166,7 +188,8 @@ class KeptRatings:
         rated = self.items[mine].astype(np.int64)
         seen = np.sort(np.concatenate([rated, held.astype(np.int64)]))
         weights = None if self.weights is None else self.weights[mine]
-        return OwnRatings(rated, values.astype(np.float32), seen, weights)
+        dates = None if self.dates is None else self.dates[mine]
+        return OwnRatings(rated, values.astype(np.float32), seen, weights, dates)
 
     def counts(self) -> Int64:
         """Return how many items each user has seen, int64, shape (users,)."""
@@ -196,6 +219,7 @@ class StoredRatings:
     store: RatingsStore
     split: dict[str, Any]
     half_life: float | None = None
+    unit: Unit | None = None
 
     def own(self, row: int) -> OwnRatings:
         """Read what the user at one row rated."""
@@ -208,7 +232,10 @@ class StoredRatings:
         seen = block.indices.astype(np.int64)
         weighing = weighing_of(self.store, split, self.half_life)
         weights = None if weighing is None else _weights(self.store, weighing, parts, first)[train]
-        return OwnRatings(seen[train], ratings[train], seen, weights)
+        dates = None
+        if self.unit is not None:
+            dates = _dates(self.store, self.unit, first, first + len(ratings))[train]
+        return OwnRatings(seen[train], ratings[train], seen, weights, dates)
 
     def counts(self) -> Int64:
         """Return how many items each user has seen, int64, shape (users,)."""
@@ -243,6 +270,12 @@ def _weights(store: RatingsStore, weighing: Weighing, parts: UInt8, first: int) 
     weights = weighing.read(store, "user", first, first + len(parts))
     weights[parts != TRAIN] = 1.0
     return weights
+
+
+def _dates(store: RatingsStore, unit: Unit, first: int, last: int) -> Int32:
+    """Return the day, week or month of users' ratings from place `first` to `last`, int32, (ratings,)."""
+    # ten thousand years of days are fewer than int32 has numbers
+    return bin_numbers(store.read_column("user", "timestamps", first, last), unit).astype(np.int32)
 
 
 def starts_of(counts: Int64) -> Int64:

@@ -6,7 +6,9 @@ Three half-steps over the touched rows alone, each by the solve of training and 
 2. items that are new or got ratings, on all people;
 3. people who are new or gave ratings, on all items: their rows are those that `fold_in` gives them.
 
-Whoever is not touched keeps their row to the bit, and so do the mean, W and the regression of the order.
+Whoever is not touched keeps their row to the bit, and so do the mean, W and the regression of the order. What
+a model of `--time-bins` knows of dates stays as well: a new rating is one of its day, and where training has
+none of that day, one of any. Such days take no rows, however many there are.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from daskals.errors import DataError
 from daskals.model.factors import FactorModel
 from daskals.model.lookup import LookupModel
 from daskals.model.more_rows import (
-    AllRatings,
     Pairs,
     counted,
     extended_catalogue,
@@ -44,7 +45,7 @@ from daskals.ratings.table import RatingsTable
 from daskals.store.sparse_group import is_sparse_group, read_sparse_group
 from daskals.store.splits import ensure_split
 from daskals.store.weighing import weighing_of
-from daskals.types import SIDES, Float64, Int64, RatingsBlock, Side
+from daskals.types import SIDES, Float64, Int32, Int64, RatingsBlock, Side
 
 AnyModel = TypeVar("AnyModel", bound=LookupModel)
 
@@ -78,13 +79,14 @@ def kept_ratings(model: FactorModel) -> KeptRatings:
     StoreError
         If the model does not carry it and the store is gone.
     DataError
-        If its ratings weigh, by a column or by their age, or it knows dates.
+        If its ratings weigh, by a column or by their age, or it knows dates and an older version made it.
     """
-    if model.times is not None:
+    times = model.times
+    if times is not None and times.biases is None:
         raise DataError(
-            "the model was trained with --time-bins",
+            "an older version trained the model with --time-bins, and kept no dates of its ratings",
             where="update",
-            expected="a model of ratings that say the same whenever they are made",
+            expected="a model with the dates of its ratings",
             remedy="Train the model anew",
         )
     kept = model.kept
@@ -94,7 +96,7 @@ def kept_ratings(model: FactorModel) -> KeptRatings:
         store = open_history(data, again)
         split = ensure_split(store, SplitSpec(**data["split"]))
         weighing = weighing_of(store, split, model.report["config"].get("half_life"))
-        kept = KeptRatings.of(store, split, weighing)
+        kept = KeptRatings.of(store, split, weighing, None if times is None else times.timing.unit)
     if kept.weights is not None:
         raise _weighed("the model was trained on ratings that weigh")
     return kept
@@ -121,14 +123,17 @@ def updated(model: AnyModel, given: RatingsTable, kept: KeptRatings) -> AnyModel
     Raises
     ------
     DataError
-        If an id cannot be one of the model's, or a rating is off its scale.
+        If an id cannot be one of the model's, a rating is off its scale, or the model knows dates and the
+        ratings have none.
     """
+    dates = _dates_of(given, model)
     ids: dict[Side, pa.Array] = {"user": model.user_ids, "item": model.item_ids}
     rows: dict[Side, Int64] = {}
     for side in SIDES:
         ids[side], rows[side] = with_new_ids(ids[side], given, side)
     n_users, n_items = len(ids["user"]), len(ids["item"])
-    new = Pairs(rows["user"][given.users], rows["item"][given.items], given.values.astype(np.float32))
+    values = given.values.astype(np.float32)
+    new = Pairs(rows["user"][given.users], rows["item"][given.items], values, dates)
     _check_scale(model, new, ids["item"])
     by_user, by_item = merged(kept, new, n_users, n_items)
     touched: dict[Side, Int64] = {"user": np.unique(new.users), "item": np.unique(new.items)}
@@ -148,9 +153,9 @@ def updated(model: AnyModel, given: RatingsTable, kept: KeptRatings) -> AnyModel
         report=updated_report(model, new, touched),
     )
     arrivals = np.arange(len(model.user_ids), n_users)
-    _solve(wider, "user", arrivals, _among_known(by_user, arrivals, len(model.item_ids)))
-    _solve(wider, "item", touched["item"], by_item.of(touched["item"]))
-    _solve(wider, "user", touched["user"], by_user.of(touched["user"]))
+    _solve(wider, "user", arrivals, _among_known(by_user.of(arrivals, model.times), len(model.item_ids)))
+    _solve(wider, "item", touched["item"], by_item.of(touched["item"], model.times))
+    _solve(wider, "user", touched["user"], by_user.of(touched["user"], model.times))
     return replace(wider, report={**wider.report, "factors_sha256": wider.factors_sha256()})
 
 
@@ -166,6 +171,9 @@ def _solve(model: LookupModel, side: Side, rows: Int64, block: RatingsBlock) -> 
         catalogue = model.catalogue if side == "user" else None
         parts = rating_parts(groups, rated, catalogue, model.rank + 1).sum(axis=0)
         prior[place] = parts + (_traits(model, int(row)) if side == "item" else 0.0)
+    if side == "item" and model.times is not None:
+        # items are measured from a date, what they are drawn to is of none
+        prior[:, : model.rank] -= model.times.factors[-1]
     own[rows] = model.fold(side).rows(block, prior)
 
 
@@ -189,10 +197,25 @@ def _check_scale(model: LookupModel, new: Pairs, item_ids: pa.Array) -> None:
         )
 
 
-def _among_known(by_user: AllRatings, arrivals: Int64, n_known: int) -> RatingsBlock:
-    """Return what new people said of items that have a row already."""
-    block = by_user.of(arrivals)
+def _among_known(block: RatingsBlock, n_known: int) -> RatingsBlock:
+    """Return what people said of items that have a row already."""
     known = block.indices < n_known
-    people = np.repeat(np.arange(len(arrivals)), np.diff(block.indptr))[known]
-    indptr = starts_of(np.bincount(people, minlength=len(arrivals)))
-    return RatingsBlock(0, indptr, block.indices[known], block.values[known], block.scale)
+    people = np.repeat(np.arange(block.n_rows), np.diff(block.indptr))[known]
+    indptr = starts_of(np.bincount(people, minlength=block.n_rows))
+    thirds = None if block.thirds is None else block.thirds[known]
+    return RatingsBlock(0, indptr, block.indices[known], block.values[known], block.scale, thirds=thirds)
+
+
+def _dates_of(given: RatingsTable, model: LookupModel) -> Int32 | None:
+    """Return the day, week or month of each rating as the model has dates; None where it knows none."""
+    if model.times is None:
+        return None
+    if given.timestamps is None:
+        unit = model.times.timing.unit
+        raise DataError(
+            "the new ratings have no timestamps",
+            where="update",
+            expected=f"the time of each, as the model was trained with --time-bins={unit}",
+            remedy="Name their column, as in --columns=user=NAME,item=NAME,rating=NAME,timestamp=NAME",
+        )
+    return model.times.numbers_of(given.timestamps)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +16,13 @@ from daskals.types import Curve, Float64, Int64, Standard
 
 MOST_KNOTS = 1_024
 """Ratings at which ranks are kept; between them they are straight."""
+
+
+def stored_curve(stored: Mapping[str, Any] | None) -> Curve | None:
+    """Return the curve of a model's attribute `curve`; None where there is none."""
+    if stored is None:
+        return None
+    return Curve(stored["name"], tuple(stored["ratings"]), tuple(stored["places"]))
 
 
 def curve_of(store: RatingsStore, split: Split, transform: Literal["log1p", "rank"]) -> Curve:

@@ -43,6 +43,8 @@ FORMS = {
     "times/bins": Form(("int64",), ("bins",)),
     "times/counts": Form(("int64",), ("bins",)),
     "times/factors": Form(("float32",), ("bins + 1", "rank")),
+    "times/user_factors": Form(("float32",), ("bins + 1", "rank")),
+    "times/biases": Form(("float32",), ("bins + 1",)),
     "samples/times": Form(("float32",), ("bins + 1", "samples", "rank + 1")),
     "samples/time_spread": Form(_FLOATS, ("samples", "rank + 1", "rank + 1")),
     "ratings/indptr": Form(("int64",), ("users + 1",)),
@@ -50,6 +52,7 @@ FORMS = {
     "ratings/values": Form(("uint8", "float32"), ("n_train",)),
     "ratings/scale": Form(("float32",), ("codes",)),
     "ratings/weights": Form(("float32",), ("n_train",)),
+    "ratings/dates": Form(("int32",), ("n_train",)),
     "held_out/indptr": Form(("int64",), ("users + 1",)),
     "held_out/items": Form(("int32",), ("n_held_out",)),
     "order/items": Form(("int64",), ("core",)),
@@ -68,17 +71,28 @@ _BOUNDS = {
 }
 """Where code takes roots and powers of numbers, or divides by them."""
 
-_OF_TIME = ("times/bins", "times/counts", "times/factors", "samples/times", "samples/time_spread")
+_SAMPLED_TIMES = ("samples/times", "samples/time_spread")
 
 _TOGETHER = (
     tuple(f"{side}/{name}" for side in ("users", "items") for name in ("factors", "biases", "counts")),
-    tuple(name for name in FORMS if name.startswith("samples/") and name not in _OF_TIME),
-    _OF_TIME,
+    tuple(name for name in FORMS if name.startswith("samples/") and name not in _SAMPLED_TIMES),
+    ("times/bins", "times/counts", "times/factors"),
+    _SAMPLED_TIMES,
+    ("times/user_factors", "times/biases"),
     ("ratings/indptr", "ratings/items", "ratings/values"),
     ("held_out/indptr", "held_out/items"),
     ("order/items", "order/products", "order/scale", "order/popularity"),
 )
 """Arrays that are there all together or not at all; the first always."""
+
+_NEEDED = (
+    ("samples/times", "samples/users"),
+    ("samples/times", "times/bins"),
+    ("times/biases", "times/bins"),
+    ("ratings/dates", "times/bins"),
+    ("ratings/dates", "ratings/indptr"),
+)
+"""Arrays, and another that each of them cannot do without."""
 
 
 def check_shapes(shapes: Mapping[str, tuple[int, ...]], rank: int, where: str) -> None:
@@ -89,6 +103,7 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], rank: int, where: str) -
             raise StoreError(
                 f"lacks {', '.join(missing)}", where=where, expected="all of a model", remedy=_REMEDY
             )
+    _check_needed(shapes, where)
     sizes = {"rank": rank, "rank + 1": rank + 1}
     for name, form in FORMS.items():
         if name not in shapes:
@@ -110,6 +125,17 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], rank: int, where: str) -
             expected=f"({', '.join(expected_shape)})",
             remedy=_REMEDY,
         )
+
+
+def _check_needed(shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Raise StoreError where an array is there without another that it is nothing without."""
+    # dates are predicted by samples, or after an update by factors
+    by_samples = ("times/bins", "samples/times" if "samples/users" in shapes else "times/biases")
+    for name, other in (*_NEEDED, by_samples):
+        if name in shapes and other not in shapes:
+            raise StoreError(
+                f"lacks {other}, but has {name}", where=where, expected="all of a model", remedy=_REMEDY
+            )
 
 
 def check_numbers(arrays: Mapping[str, NDArray[Any]], where: str) -> None:

@@ -8,7 +8,9 @@ MODEL/                                a Zarr v3 group; its attributes are the ma
   samples/{means,user_spread,item_spread}  float64: global means and prior covariances of the samples
   samples/{times,time_spread}         the same of a third side of time (only with one)
   times/{bins,counts,factors}         int64 (bins,), int64 (bins,), float32 (bins + 1, rank)
-  ratings/{indptr,items,values,scale}  training ratings by user; held_out/{indptr,items} (only where kept)
+  times/{user_factors,biases}         float32 (bins + 1, rank), float32 (bins + 1,)
+  ratings/{indptr,items,values,scale}  training ratings by user, with dates their day, week or month;
+                                      held_out/{indptr,items} (only where kept)
   ids/{users,items}                   original ids, int64 or string
   catalogue.parquet                   one row an item (only if there is a catalogue)
 """
@@ -45,9 +47,9 @@ from daskals.store.tables import check_catalogue, read_table, table_digest
 _REMEDY = "Restore it, or train it anew"
 
 MODEL_FORMAT = "daskals-model"
-MODEL_FORMAT_VERSION = 3
-"""Of models with samples in a unit of their own; of those that saw ratings through a curve 2, of others 1: an
-older reader would leave either out."""
+MODEL_FORMAT_VERSION = 4
+"""Of models with dates and no samples; of those with samples in a unit of their own 3, of those that saw
+ratings through a curve 2, of others 1: an older reader would leave that out, or miss what is not there."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,10 @@ def write_model(path: Path, model: StoredModel, *, existing: Existing) -> None:
 
 
 def _version_of(attributes: Mapping[str, Any]) -> int:
-    if "sample_unit" in attributes:
+    if "time_unit" in attributes and "noise_variance" not in attributes:
         return MODEL_FORMAT_VERSION
+    if "sample_unit" in attributes:
+        return 3
     return 2 if "curve" in attributes else 1
 
 

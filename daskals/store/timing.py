@@ -44,7 +44,10 @@ class Timing:
 
     def rows_of(self, seconds: Int64) -> Int32:
         """Return the row of each time in seconds since 1970, int32, (times,); the number of bins for none."""
-        wanted = bin_numbers(seconds, self.unit)
+        return self.rows_at(bin_numbers(seconds, self.unit))
+
+    def rows_at(self, wanted: Int64) -> Int32:
+        """Return the row of each day, week or month since 1970, shape (dates,), as `rows_of` does."""
         places = np.minimum(np.searchsorted(self.bins, wanted), len(self.bins) - 1)
         return np.where(self.bins[places] == wanted, places, len(self.bins)).astype(np.int32)
 

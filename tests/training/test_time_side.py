@@ -297,11 +297,6 @@ def test_dates_that_are_none(timed):
         timed.predict([1, 2], [1, 2], as_of=["2001-09-12"] * 3)
 
 
-def test_new_ratings_without_a_training_are_refused(timed):
-    with pytest.raises(DataError, match="update: the model was trained with time_bins; expected"):
-        timed.update(moving()[0].head(3))
-
-
 def test_damaged_dates_are_refused(timed, tmp_path):
     timed.save(tmp_path / "model")
     opened = open_for_writing(tmp_path / "model")
