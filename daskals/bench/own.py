@@ -19,6 +19,7 @@ from daskals.cluster.connect import connect
 from daskals.cluster.exchange import Gathered, Slab
 from daskals.cluster.workers import Cluster
 from daskals.config import MAX_RANK_WITH_FEATURES, ClusterConfig, TrainConfig
+from daskals.kernels.half_step.curvature import Curvature, side_curvature
 from daskals.kernels.scoring.score import ErrorSums, score_block
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows, row_stride
 from daskals.kernels.warm_up import timed_warm_up
@@ -48,6 +49,7 @@ class KernelEpochs:
         self.rows: dict[Side, FactorRows] = {side: starting_rows(data, side, config) for side in SIDES}
         self.stats: dict[Side, BlockStats] = {}
         self.sse = 0.0
+        self._curvature: Curvature | None = None
 
     def _cut(self, side: RatingsBlock) -> list[RatingsBlock]:
         return [slice_rows(side, *bounds) for bounds in plan_blocks(np.diff(side.indptr), self.config.rank)]
@@ -60,6 +62,7 @@ class KernelEpochs:
     def half_step(self, side: Side) -> None:
         """Solve all rows of one side and gather them."""
         other = self.rows[SIDES[side == "user"]]
+        self._prepare(side, other)
         solved = list(self._pool.map(lambda block: self._solve(side, block, other), self.blocks[side]))
         rows = empty_rows(self.data.side(side).n_rows, self.config.rank)
         sse = penalty = 0.0
@@ -80,7 +83,13 @@ class KernelEpochs:
             config.rank, self.data.mean, config.ridge, config.taken_solver, 1.0, self._inner_threads
         )
         current = Gathered(self.rows[side], none) if spec.needs_current else None
-        return solve_slab(block, Gathered(other, none), current, spec)
+        return solve_slab(block, Gathered(other, none), current, spec, self._curvature)
+
+    def _prepare(self, _side: Side, other: FactorRows) -> None:
+        """Sum what the rows of a half-step have in common."""
+        config = self.config
+        if config.taken_solver == "gradients":
+            self._curvature = side_curvature(other, config.rank, config.ridge)
 
     def test_rmse(self) -> float:
         """Return the test RMSE, over the trainer's user blocks in their order."""
@@ -192,7 +201,7 @@ def _run_on_cluster(
 
 def _run_epochs(epochs: KernelEpochs, threads: str) -> Outcome:
     data, config = epochs.data, epochs.config
-    warm_up = timed_warm_up(config.rank, len(data.users.scale), sliced=config.taken_solver == "blocks")
+    warm_up = timed_warm_up(config.rank, len(data.users.scale), solver=config.taken_solver)
     laps = Laps()
     for _ in range(config.epochs):
         laps.run(epochs.epoch)

@@ -27,6 +27,7 @@ from daskals.cluster.exchange import Slab
 from daskals.config import TrainConfig
 from daskals.config.training import BLOCK_FACTORS
 from daskals.errors import ConfigError, DaskalsError
+from daskals.kernels.half_step.curvature import side_curvature
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.warm_up import timed_implicit_warm_up, timed_warm_up
 from daskals.model.implicit import ImplicitSpec
@@ -146,16 +147,21 @@ class ImplicitEpochs(KernelEpochs):
         self.spec = ImplicitSpec.of(config, 1.0)
         self._gram: Float64
 
-    def half_step(self, side: Side) -> None:
-        """Sum what all rows share, then solve them."""
-        self._gram = side_gram(self.rows[SIDES[side == "user"]], self.config.rank)
-        super().half_step(side)
+    def _prepare(self, _side: Side, other: FactorRows) -> None:
+        """Sum what all rows share."""
+        spec = self.spec
+        if self.config.taken_solver == "gradients":
+            self._curvature = side_curvature(other, spec.rank, spec.ridge, biased=False)
+        else:
+            self._gram = side_gram(other, spec.rank)
 
     def test_rmse(self) -> None:  # type: ignore[override]
         """Return None: no rating is predicted."""
 
     def _solve(self, side: Side, block: RatingsBlock, other: FactorRows) -> Slab:
         own = self.rows[side][block.start : block.start + block.n_rows]
+        if self._curvature is not None:
+            return Slab(block.start, *self.spec.improve(block, other, self._curvature, own))
         current = own if self.config.taken_solver == "blocks" else None
         return Slab(block.start, *self.spec.solve(block, other, self._gram, current=current))
 
@@ -238,9 +244,9 @@ def race_solvers(assignment: dict[str, Any], *, implicit: bool, peers: bool) -> 
             config = TrainConfig.from_report(asked.config.as_report(), **changes, solver="joint")
             for name, use_cg in (("implicit-cg", True), ("implicit-cholesky", False)):
                 tracks.append(Track(name, LibraryEpochs(data, config, asked.threads, use_cg=use_cg)))
-        for solver in ("joint", "blocks") if rank >= BLOCK_FACTORS else ("joint",):
+        for solver in ("joint", "gradients", "blocks") if rank >= BLOCK_FACTORS else ("joint", "gradients"):
             config = TrainConfig.from_report(asked.config.as_report(), **changes, solver=solver)
-            warm_up(rank, len(data.users.scale), sliced=solver == "blocks")
+            warm_up(rank, len(data.users.scale), solver=solver)
             tracks.append(Track(solver, kind(data, config, pool)))
         return race(tracks, asked.config.epochs)
 

@@ -21,6 +21,9 @@ JOINT_RANK = 64
 BLOCK_FACTORS = 32
 """Factors that --solver blocks improves together."""
 
+IMPROVING = ("blocks", "gradients")
+"""Solvers that begin from the rows as the last epoch left them."""
+
 
 def _known_rank(rank: int) -> int:
     if rank > MAX_RANK:
@@ -106,11 +109,12 @@ class ModelConfig(Section):
         "posterior of that by Gibbs sampling; auto: what validation ratings ask for, within --time-budget. "
         "ials: factors from implicit feedback, clicks or plays, whose ratings are counts.",
     )
-    solver: Literal["joint", "blocks", "coordinate"] | None = Field(
+    solver: Literal["joint", "blocks", "gradients", "coordinate"] | None = Field(
         None,
-        description=f"Solve a row's factors and bias together; improve {BLOCK_FACTORS} factors at a time "
-        "from where the last epoch left them, faster at large ranks; or solve factors and bias in turn as "
-        f"the papers do (Eq. 7-8); default: joint, and blocks for als and ials above rank {JOINT_RANK}.",
+        description=f"Solve a row's factors and bias together; improve them from where the last epoch left "
+        f"them, {BLOCK_FACTORS} factors at a time or all by conjugate gradients, faster at large ranks; or "
+        "solve factors and bias in turn as the papers do (Eq. 7-8); default: joint, and gradients for als "
+        f"and ials above rank {JOINT_RANK}.",
     )
     damping: float = Field(
         1.0, gt=0, le=1, description="Step α of the bias model's updates (paper 1, Eq. 5)."
@@ -220,16 +224,13 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _large(self) -> Self:
-        if self.solver == "blocks" and self.model in ("bias", "hierarchical", "bayes"):
-            raise ValueError(
-                f"solver: blocks serves als and ials; found {self.model}, whose rows are solved jointly, up "
-                f"to rank {MAX_RANK_WITH_FEATURES}; leave it out"
-            )
+        improves = self.solver in IMPROVING
         drawn = self.model == "ials" and bool(self.item_features or self.user_features)
-        if self.solver == "blocks" and drawn:
+        if improves and (drawn or self.model in ("bias", "hierarchical", "bayes")):
+            rows = "ials with features" if drawn else self.model
             raise ValueError(
-                "solver: blocks serves rows that are drawn to nothing; found ials with features, whose rows "
-                f"are solved jointly, up to rank {MAX_RANK_WITH_FEATURES}; leave one out"
+                f"solver: {self.solver} serves als and ials without features; found {rows}, whose rows are "
+                f"solved jointly, up to rank {MAX_RANK_WITH_FEATURES}; leave it out"
             )
         if self.solver == "blocks" and self.rank < BLOCK_FACTORS:
             raise ValueError(
@@ -288,12 +289,12 @@ class ModelConfig(Section):
         return 0 if self.model == "bias" else self.rank
 
     @property
-    def taken_solver(self) -> Literal["joint", "blocks", "coordinate"]:
+    def taken_solver(self) -> Literal["joint", "blocks", "gradients", "coordinate"]:
         """How a row's equations are solved; see `solver`."""
-        solver = self.solver or ("blocks" if self.rank > JOINT_RANK else "joint")
+        solver = self.solver or ("gradients" if self.rank > JOINT_RANK else "joint")
         # what a configuration is held against, biases or a chain, has no such form, nor have drawn rows
         drawn = self.model == "ials" and bool(self.item_features or self.user_features)
-        return "joint" if solver == "blocks" and (drawn or self.model not in ("als", "ials")) else solver
+        return "joint" if solver in IMPROVING and (drawn or self.model not in ("als", "ials")) else solver
 
     @property
     def taken_units(self) -> Literal["deviations", "ratings"]:

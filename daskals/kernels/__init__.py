@@ -4,7 +4,8 @@
     Compilation and its cache, the CPU's vectors, random numbers, dense systems, the layout of factor rows.
 `half_step`
     Ridge regression of every row of a block: `solve_rows`, with the formulas in `plain` and Cholesky's
-    factorisation in `cholesky`; `slices` improves rows of large ranks some factors at a time.
+    factorisation in `cholesky`; rows of large ranks are improved, not solved: by conjugate `gradients` with
+    the pooled `curvature` of the other side, or by `slices` of factors.
 `prior`
     Rows whose prior mean is predicted from features: eliminated, W's linear system, filled in.
 `gibbs`

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from daskals.kernels.half_step.curvature import side_curvature
+from daskals.kernels.half_step.gradients import improve_by_gradients
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.solve_rows import solve_rows
@@ -23,7 +25,7 @@ from daskals.types import FactorRows, RatingsBlock, Ridge
 
 
 def timed_warm_up(
-    rank: int, scale_size: int, *, features: bool = False, weighted: bool = False, sliced: bool = False
+    rank: int, scale_size: int, *, features: bool = False, weighted: bool = False, solver: str = "joint"
 ) -> float:
     """Run every training kernel once on two ratings; return the seconds it took.
 
@@ -31,18 +33,23 @@ def timed_warm_up(
     ----------
     rank, scale_size
         Number of factors, and of distinct ratings, 0 where they are stored as float32.
-    features, weighted, sliced
-        Whether rows are drawn to their features, ratings weigh, and rows are improved by slices.
+    features, weighted
+        Whether rows are drawn to their features, and ratings weigh.
+    solver
+        How rows are solved; see `SolveSpec`.
     """
     started = time.perf_counter()
     block, other = _two_ratings(rank, scale_size)
     given: dict[str, Any] = {"rank": rank, "mean": 0.0, "ridge": Ridge(1.0, 1.0)}
     weighting = Weighting(np.ones(2, np.float32), np.ones(2)) if weighted else None
-    if sliced:
+    if solver == "blocks":
         rows, _ = solve_slices(block, other, other, weighting=weighting, **given)
+    elif solver == "gradients":
+        curvature = side_curvature(other, rank, given["ridge"])
+        rows, _ = improve_by_gradients(block, other, other, curvature, weighting=weighting, **given)
     else:
         rows, _ = solve_rows(block, other, **given)
-    if weighting is not None and not sliced:
+    if weighting is not None and solver == "joint":
         rows, _ = solve_weighted(block, other, weighting, **given)
     score_block(block, rows, other, rank=rank, mean=0.0, limits=(0.0, 5.0))
     if features:
@@ -51,21 +58,26 @@ def timed_warm_up(
 
 
 def timed_implicit_warm_up(
-    rank: int, scale_size: int, *, sliced: bool = False, features: bool = False
+    rank: int, scale_size: int, *, solver: str = "joint", features: bool = False
 ) -> float:
     """Run every kernel that implicit feedback takes once on two observations; return the seconds it took.
 
     Parameters
     ----------
-    rank, scale_size, sliced, features
+    rank, scale_size, solver, features
         As for `timed_warm_up`.
     """
     started = time.perf_counter()
     block, other = _two_ratings(rank, scale_size)
-    shared = side_gram(other, rank)
-    weighting = Weighting(np.ones(2, np.float32), np.ones(2), shared, biased=False)
     given: dict[str, Any] = {"rank": rank, "mean": 0.0, "ridge": Ridge(1.0, 0.0)}
-    if sliced:
+    ones = np.ones(2, np.float32), np.ones(2)
+    if solver == "gradients":
+        curvature = side_curvature(other, rank, given["ridge"], biased=False)
+        alone = Weighting(*ones, biased=False)
+        improve_by_gradients(block, other, other, curvature, weighting=alone, share=1.0, **given)
+        return time.perf_counter() - started
+    weighting = Weighting(*ones, side_gram(other, rank), biased=False)
+    if solver == "blocks":
         solve_slices(block, other, other, weighting=weighting, **given)
     else:
         solve_weighted(block, other, weighting, **given)

@@ -18,6 +18,8 @@ import numpy as np
 
 from daskals.config import ModelConfig
 from daskals.errors import ConfigError, DataError
+from daskals.kernels.half_step.curvature import Curvature
+from daskals.kernels.half_step.gradients import STEPS, improve_by_gradients
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
@@ -188,6 +190,41 @@ class ImplicitSpec:
             rows, stats = solve_slices(
                 observed.block, other, current, weighting=weighting, sweeps=sweeps, **given
             )
+        return rows, BlockStats(stats.sse + observed.constant, stats.penalty)
+
+    def improve(
+        self,
+        block: RatingsBlock,
+        other: FactorRows,
+        curvature: Curvature,
+        current: FactorRows,
+        steps: int = STEPS,
+    ) -> tuple[FactorRows, BlockStats]:
+        """Improve the rows of a block of counts by conjugate gradients; return them as `solve` does.
+
+        Parameters
+        ----------
+        block, other
+            The counts; factor rows of the other side, shape (rows of the other side, stride).
+        curvature
+            `side_curvature` of them, without a bias.
+        current, steps
+            Rows that the steps begin from, shape (rows, stride), and how many each takes.
+        """
+        observed = self.observed(block)
+        weighting = Weighting(observed.weights, self.row_counts(block, len(other)), biased=False)
+        rows, stats = improve_by_gradients(
+            observed.block,
+            other,
+            current,
+            curvature,
+            rank=self.rank,
+            mean=0.0,
+            ridge=self.ridge,
+            weighting=weighting,
+            share=self.unobserved,
+            steps=steps,
+        )
         return rows, BlockStats(stats.sse + observed.constant, stats.penalty)
 
     def _weighted(self, block: RatingsBlock, other: FactorRows, gram: Float64) -> tuple[Observed, Weighting]:

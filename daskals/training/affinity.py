@@ -23,7 +23,8 @@ from daskals.cluster.workers import Cluster, Share, Task
 from daskals.config.training import JOINT_RANK
 from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import sum_moments
-from daskals.kernels.half_step.slices import solve_slices
+from daskals.kernels.half_step.curvature import Curvature, side_curvature
+from daskals.kernels.half_step.gradients import STEPS, improve_by_gradients
 from daskals.kernels.half_step.weighted import Weighting
 from daskals.kernels.prior.features import FeatureRows
 from daskals.store.blocks import AnyBlock, block_of
@@ -63,8 +64,8 @@ class AffinitySpec:
     seed: int = 42
 
     @property
-    def is_sliced(self) -> bool:
-        """Whether rows are improved by slices of their factors, from where they are, not solved."""
+    def is_improved(self) -> bool:
+        """Whether rows are improved by conjugate gradients, from where they are, not solved."""
         return self.rank > JOINT_RANK
 
 
@@ -137,7 +138,7 @@ class AffinityStep:
 
     def take_home(self, position: Factors, state: TrainingState, key: str) -> TrainingState:
         """Fetch the items, for which the users are solved, and the users where that starts from them."""
-        needed = position if self._spec.is_sliced else (position.items,)
+        needed = position if self._spec.is_improved else (position.items,)
         return replace(state, rows={one.side: fetch_rows(self._cluster, one, key) for one in needed})
 
     def conclude(self, end: End[Factors, TrainingState]) -> Affinity:
@@ -151,14 +152,21 @@ class AffinityStep:
         self, other: Generation, current: Generation, key: str, sweeps: int = 1
     ) -> Generation:
         cluster, spec, side = self._cluster, self._spec, current.side
-        gram = cluster.submit(factor_gram, other.gathered, spec.rank, key=f"gram-{other.side}s-{key}-{side}")
+        name = f"gram-{other.side}s-{key}-{side}"
+        if spec.is_improved:
+            pooled = cluster.submit(factor_curvature, other.gathered, spec, key=name)
+        else:
+            pooled = cluster.submit(factor_gram, other.gathered, spec.rank, key=name)
 
         def shared(share: Share) -> tuple[Any, ...]:
-            near = current.near(share.worker) if spec.is_sliced else None
-            return other.near(share.worker), gram, spec, near, sweeps
+            near = other.near(share.worker)
+            if spec.is_improved:
+                return near, pooled, spec, current.near(share.worker), STEPS * sweeps
+            return near, pooled, spec
 
         data = self._ratings.sides[side]
-        call = BlockCall(affinity_slab, [(block,) for block in self._liked[side]], shared, data.order)
+        solve = improved_affinity_slab if spec.is_improved else affinity_slab
+        call = BlockCall(solve, [(block,) for block in self._liked[side]], shared, data.order)
         return submit_slabs(cluster, data.whole(spec.rank), call, key=key, name=f"affinity-{side}s")
 
 
@@ -184,14 +192,12 @@ def factor_gram(gathered: Gathered, rank: int) -> Float64:
     return sum_moments(gathered.rows, counts, none, np.zeros((0, rank + 1)), rank).second[:rank, :rank]
 
 
-def affinity_slab(
-    block: RatingsBlock,
-    other: Gathered,
-    gram: Float64,
-    spec: AffinitySpec,
-    current: Gathered | None = None,
-    sweeps: int = 1,
-) -> Slab:
+def factor_curvature(gathered: Gathered, spec: AffinitySpec) -> Curvature:
+    """Return the pooled curvature of a side's rows."""
+    return side_curvature(gathered.rows, spec.rank, Ridge(spec.ridge, 0.0), biased=False)
+
+
+def affinity_slab(block: RatingsBlock, other: Gathered, gram: Float64, spec: AffinitySpec) -> Slab:
     """Solve one block's rows; rows that liked nothing are 0.
 
     Parameters
@@ -202,22 +208,7 @@ def affinity_slab(
         `factor_gram` of it, float64, shape (rank, rank).
     spec
         How affinity is learnt.
-    current, sweeps
-        The side's rows as they are, where they are improved by slices, and how often.
     """
-    if current is not None:
-        ones, strengths = np.ones(len(block.indices), np.float32), np.ones(block.n_rows)
-        rows, _ = solve_slices(
-            block,
-            other.rows,
-            current.of(block),
-            rank=spec.rank,
-            mean=0.0,
-            ridge=Ridge(spec.ridge, 0.0),
-            weighting=Weighting(ones, strengths, spec.unseen * gram, biased=False),
-            sweeps=sweeps,
-        )
-        return Slab(block.start, rows, BlockStats(0.0, 0.0))
     precision = np.zeros((spec.rank + 1, spec.rank + 1))
     precision[:-1, :-1] = spec.unseen * gram + spec.ridge * np.eye(spec.rank)
     precision[-1, -1] = _NO_BIAS
@@ -232,4 +223,39 @@ def affinity_slab(
         noise=None,
     )
     rows[:, spec.rank + 1] = 0.0
+    return Slab(block.start, rows, BlockStats(0.0, 0.0))
+
+
+def improved_affinity_slab(
+    block: RatingsBlock,
+    other: Gathered,
+    curvature: Curvature,
+    spec: AffinitySpec,
+    current: Gathered,
+    steps: int,
+) -> Slab:
+    """Improve one block's rows; rows that liked nothing are 0.
+
+    Parameters
+    ----------
+    block, other
+        What its users liked; the other side.
+    curvature, spec
+        `factor_curvature` of it; how affinity is learnt.
+    current, steps
+        The side's rows as they are, and the steps each takes from there.
+    """
+    ones, strengths = np.ones(len(block.indices), np.float32), np.ones(block.n_rows)
+    rows, _ = improve_by_gradients(
+        block,
+        other.rows,
+        current.of(block),
+        curvature,
+        rank=spec.rank,
+        mean=0.0,
+        ridge=Ridge(spec.ridge, 0.0),
+        weighting=Weighting(ones, strengths, biased=False),
+        share=spec.unseen,
+        steps=steps,
+    )
     return Slab(block.start, rows, BlockStats(0.0, 0.0))

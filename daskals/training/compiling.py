@@ -46,14 +46,14 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
         scale_size,
         features=bool(problem.features),
         weighted=problem.weighing is not None,
-        sliced=config.taken_solver == "blocks",
+        solver=config.taken_solver,
     )
     if config.model == "ials":
         warm_up = partial(
             timed_implicit_warm_up,
             config.rank,
             scale_size,
-            sliced=config.taken_solver == "blocks",
+            solver=config.taken_solver,
             features=bool(problem.features),
         )
     if config.model == "bayes":

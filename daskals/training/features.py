@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from daskals.config import TrainConfig
+from daskals.config.training import IMPROVING
 from daskals.errors import ConfigError
 from daskals.kernels.prior.features import FeatureRows, join_columns, mean_of_rows, number_patterns
 from daskals.store.blocks import AnyBlock, block_of
@@ -100,7 +101,7 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
     has_genres = bool(store.genres().names)
     model = config.model
     if model == "auto":
-        wants_none = config.solver in ("blocks", "coordinate") or config.item_features == ()
+        wants_none = config.solver in (*IMPROVING, "coordinate") or config.item_features == ()
         model = "hierarchical" if named or (has_genres and not wants_none) else "als"
     if model == "ials":
         own = {"tau": IMPLICIT_TAU, "reg_exponent": 1.0}

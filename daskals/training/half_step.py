@@ -11,6 +11,8 @@ import numpy as np
 from daskals.cluster.exchange import Gathered, Generation, Slab, Whole, submit_slabs
 from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Cluster, Share, Task, worker_folder
+from daskals.kernels.half_step.curvature import Curvature, side_curvature
+from daskals.kernels.half_step.gradients import STEPS, improve_by_gradients
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
@@ -22,7 +24,7 @@ from daskals.training.data.plan import BlockRange
 from daskals.types import BlockStats, FactorRows, RatingsBlock, Ridge, Side
 
 CLOSING_SWEEPS = 4
-"""Passes over all slices in the half-step that training closes with."""
+"""How much further than in an epoch rows are improved in the half-step that training closes with."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,20 @@ class SolveSpec:
     ridge
         Regularisation relative to λ.
     solver
-        Factors and bias together, by slices of the factors, or in turn (paper 1, Eq. 7-8).
+        Factors and bias together; improved by slices of the factors or by conjugate gradients; or solved in
+        turn (paper 1, Eq. 7-8).
     damping
         Step α in (0, 1] of paper 1's Eq. 5; below 1 for rank 0 only.
     threads
         Numba threads inside a block; they change nothing but the time.
     sweeps
-        How often all slices are solved, for `blocks`.
+        How far rows are improved by `blocks` and `gradients`: times all slices, or some steps.
     """
 
     rank: int
     mean: float
     ridge: Ridge
-    solver: Literal["joint", "blocks", "coordinate"]
+    solver: Literal["joint", "blocks", "gradients", "coordinate"]
     damping: float
     threads: int = 1
     sweeps: int = 1
@@ -61,7 +64,8 @@ class SolveSpec:
     @property
     def closing(self) -> SolveSpec:
         """How the last half-step is solved, whose rows are what fold-ins of the same ratings find."""
-        return replace(self, sweeps=CLOSING_SWEEPS) if self.solver == "blocks" else self
+        improves = self.solver in ("blocks", "gradients")
+        return replace(self, sweeps=CLOSING_SWEEPS) if improves else self
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,14 @@ class HalfStep:
 
     def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
         """Start the solves of all blocks and their gathering; return the new factors, still to come."""
-        needs_current = self.spec.needs_current
+        spec, curvature = self.spec, None
+        if spec.solver == "gradients":
+            name = f"curvature-{other.side}s-{key}"
+            curvature = cluster.submit(curvature_of, other.gathered, spec.rank, spec.ridge, key=name)
 
         def shared(share: Share) -> tuple[Any, ...]:
-            near = current.near(share.worker) if needs_current else None
-            return other.near(share.worker), near, self.spec
+            near = current.near(share.worker) if spec.needs_current else None
+            return other.near(share.worker), near, spec, curvature
 
         call = BlockCall(solve_slab, [(block,) for block in self.data.blocks], shared, self.data.order)
         return submit_slabs(
@@ -204,11 +211,46 @@ def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation:
     return Slab(start, rows, BlockStats(0.0, 0.0))
 
 
-def solve_slab(block: AnyBlock, other: Gathered, current: Gathered | None, spec: SolveSpec) -> Slab:
-    """Solve the rows of one block; what every half-step does. `current` are the side's rows as they are."""
+def curvature_of(gathered: Gathered, rank: int, ridge: Ridge) -> Curvature:
+    """Return the pooled curvature of a side, for rows with a bias and this ridge."""
+    return side_curvature(gathered.rows, rank, ridge)
+
+
+def solve_slab(
+    block: AnyBlock,
+    other: Gathered,
+    current: Gathered | None,
+    spec: SolveSpec,
+    curvature: Curvature | None = None,
+) -> Slab:
+    """Solve the rows of one block; what every half-step does.
+
+    Parameters
+    ----------
+    block, other
+        The rows' ratings; the other side.
+    current, spec
+        The side's rows as they are; what shapes the solve.
+    curvature
+        Of the other side, for `gradients`.
+    """
     block = block_of(block)
     weighting = None if block.weights is None else Weighting(block.weights, block.row_weights)
     present = None if current is None else current.of(block)
+    if curvature is not None and present is not None:
+        rows, stats = improve_by_gradients(
+            block,
+            other.rows,
+            present,
+            curvature,
+            rank=spec.rank,
+            mean=spec.mean,
+            ridge=spec.ridge,
+            weighting=weighting,
+            steps=STEPS * spec.sweeps,
+            threads=spec.threads,
+        )
+        return Slab(block.start, rows, stats)
     if spec.solver == "blocks" and present is not None:
         rows, stats = solve_slices(
             block,

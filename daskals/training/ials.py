@@ -16,6 +16,8 @@ import numpy as np
 from daskals.cluster.exchange import Factors, Gathered, Generation, Slab, fetch_rows, submit_slabs
 from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Share, Task
+from daskals.kernels.half_step.curvature import Curvature, side_curvature
+from daskals.kernels.half_step.gradients import STEPS
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.prior.features import FeatureRows, times
 from daskals.kernels.scoring.score import NO_ERRORS
@@ -132,18 +134,26 @@ class IalsStep(AlsStep):
         self, other: Generation, current: Generation, key: str, spec: SolveSpec | None = None
     ) -> Generation:
         cluster, side, spec = self.problem.cluster, current.side, spec or self.spec
-        gram = cluster.submit(side_gram_of, other.gathered, self.spec.rank, key=f"gram-{other.side}s-{key}")
+        improves = spec.solver == "gradients"
+        pooled = cluster.submit(
+            curvature_of if improves else side_gram_of,
+            other.gathered,
+            self._implicit,
+            key=f"gram-{other.side}s-{key}",
+        )
         prior = self.priors.get(side)
         if prior is not None:
-            half = PriorHalfStep(self.ratings.sides[side], self._implicit, prior, gram)
+            half = PriorHalfStep(self.ratings.sides[side], self._implicit, prior, pooled)
             return half.submit(cluster, other, current, key)
 
         def shared(share: Share) -> tuple[Any, ...]:
             near = current.near(share.worker) if spec.needs_current else None
-            return other.near(share.worker), gram, self._implicit, near, spec.sweeps
+            times = STEPS * spec.sweeps if improves else spec.sweeps
+            return other.near(share.worker), pooled, self._implicit, near, times
 
         data = self.ratings.sides[side]
-        call = BlockCall(implicit_slab, [(block,) for block in data.blocks], shared, data.order)
+        solve = improved_slab if improves else implicit_slab
+        call = BlockCall(solve, [(block,) for block in data.blocks], shared, data.order)
         return submit_slabs(cluster, data.whole(self.spec.rank), call, key=key, name=f"{side}-half-step")
 
 
@@ -152,9 +162,38 @@ def prior_means(features: FeatureRows, weights: Weights) -> Float64:
     return times(features, weights.values)
 
 
-def side_gram_of(gathered: Gathered, rank: int) -> Float64:
+def side_gram_of(gathered: Gathered, spec: ImplicitSpec) -> Float64:
     """Return Σ qqᵀ over all rows of a side, float64, shape (rank, rank)."""
-    return side_gram(gathered.rows, rank)
+    return side_gram(gathered.rows, spec.rank)
+
+
+def curvature_of(gathered: Gathered, spec: ImplicitSpec) -> Curvature:
+    """Return the pooled curvature of a side, for rows without a bias."""
+    return side_curvature(gathered.rows, spec.rank, spec.ridge, biased=False)
+
+
+def improved_slab(
+    block: AnyBlock,
+    other: Gathered,
+    curvature: Curvature,
+    spec: ImplicitSpec,
+    current: Gathered,
+    steps: int,
+) -> Slab:
+    """Improve the rows of one block by conjugate gradients; rows that observed nothing are 0.
+
+    Parameters
+    ----------
+    block, other
+        The observations; the other side.
+    curvature, spec
+        Of the other side; what shapes the solve.
+    current, steps
+        The side's rows as they are, and the steps each takes from there.
+    """
+    ratings = block_of(block)
+    rows, stats = spec.improve(ratings, other.rows, curvature, current.of(ratings), steps)
+    return Slab(ratings.start, rows, stats)
 
 
 def implicit_slab(

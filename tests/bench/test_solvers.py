@@ -17,6 +17,7 @@ from tests.cases import naive
 from tests.cases.bench_cases import CONFIG
 
 BLOCKS = CONFIG.model_copy(update={"model": "als", "rank": 33, "solver": "blocks"})
+GRADIENTS = BLOCKS.model_copy(update={"solver": "gradients"})
 
 
 class Falling:
@@ -72,22 +73,28 @@ def test_the_librarys_epochs_are_of_the_same_objective(small_data: BenchData, us
     assert library.objective == pytest.approx(own.objective, rel=0.05 if use_cg else 1e-4)
 
 
-def test_epochs_by_blocks_leave_the_twins_objective(small_data: BenchData):
+@pytest.mark.parametrize(
+    ("config", "twin"),
+    [(BLOCKS, naive.solve_slices), (GRADIENTS, naive.improve_by_gradients)],
+    ids=["blocks", "gradients"],
+)
+def test_epochs_that_improve_leave_the_twins_objective(small_data: BenchData, config, twin):
     with ThreadPoolExecutor(1) as pool:
-        epochs = KernelEpochs(small_data, BLOCKS, pool)
+        epochs = KernelEpochs(small_data, config, pool)
         epochs.epoch()
-    rows = {side: starting_rows(small_data, side, BLOCKS) for side in SIDES}
-    given, stats = {"rank": 33, "mean": small_data.mean, "ridge": BLOCKS.ridge}, {}
+    rows = {side: starting_rows(small_data, side, config) for side in SIDES}
+    given, stats = {"rank": 33, "mean": small_data.mean, "ridge": config.ridge}, {}
     for side, other in (("user", "item"), ("item", "user")):
-        rows[side], stats[side] = naive.solve_slices(small_data.side(side), rows[other], rows[side], **given)
+        rows[side], stats[side] = twin(small_data.side(side), rows[other], rows[side], **given)
     expected = stats["item"].sse + stats["item"].penalty + stats["user"].penalty
     assert epochs.objective == pytest.approx(expected, rel=1e-4)
 
 
-def test_implicit_epochs_by_blocks_lower_the_objective(small_data: BenchData):
+@pytest.mark.parametrize("config", [BLOCKS, GRADIENTS], ids=["blocks", "gradients"])
+def test_implicit_epochs_that_improve_lower_the_objective(small_data: BenchData, config):
     update = {"model": "ials", "zeros": "unobserved", "unobserved_weight": 0.9, "tau": 0.1}
     with ThreadPoolExecutor(1) as pool:
-        epochs = ImplicitEpochs(small_data, BLOCKS.model_copy(update=update), pool)
+        epochs = ImplicitEpochs(small_data, config.model_copy(update=update), pool)
         found = []
         for _ in range(3):
             epochs.epoch()

@@ -105,6 +105,54 @@ def solve_slices(
     return solved, BlockStats(sse, penalty)
 
 
+def improve_by_gradients(
+    block: RatingsBlock,
+    other: np.ndarray,
+    current: np.ndarray,
+    *,
+    rank: int,
+    mean: float,
+    ridge: Ridge,
+    weights: np.ndarray | None = None,
+    counts: np.ndarray | None = None,
+    share: float = 0.0,
+    biased: bool = True,
+    prior: np.ndarray | None = None,
+    steps: int = 2,
+) -> tuple[np.ndarray, BlockStats]:
+    """Take conjugate gradients of each row, preconditioned by dense matrices, by NumPy in float64."""
+    solved, ratings, size = empty_rows(block.n_rows, rank), decode_ratings(block), rank + int(biased)
+    everybody = np.column_stack([other[:, :rank].astype(np.float64), np.ones(len(other))])[:, :size]
+    pooled, n_other = everybody.T @ everybody, np.count_nonzero(np.any(other[:, :rank] != 0, axis=1))
+    plain_ridge = np.array([ridge.factors] * rank + [ridge.bias])
+    sse = penalty = 0.0
+    for row in range(block.n_rows):
+        here = slice(block.indptr[row], block.indptr[row + 1])
+        rows = other[block.indices[here]].astype(np.float64)
+        z = np.column_stack([rows[:, :rank], np.ones(len(rows))])[:, :size]
+        w = np.ones(len(rows)) if weights is None else weights[here].astype(np.float64)
+        m = np.zeros(rank + 1) if prior is None else prior[row].astype(np.float64)
+        x = m.copy()
+        if len(rows):
+            t = float(len(rows) if counts is None else counts[row]) ** ridge.exponent * plain_ridge
+            x[:rank], x[rank] = current[row, :rank], current[row, rank + 1] if biased else 0.0
+            y = ratings[here] - mean - rows[:, rank + 1]
+            system = (z * w[:, None]).T @ z + share * pooled + np.diag(t[:size])
+            right = z.T @ (w * y) + (t * m)[:size]
+            nearly = (share + w.sum() / n_other) * pooled + np.diag(t[:size])
+            along, before = np.zeros(size), np.inf
+            for _ in range(steps):
+                gradient = right - system @ x[:size]
+                turned = np.linalg.solve(nearly, gradient)
+                slope = gradient @ turned
+                along, before = turned + slope / before * along, slope
+                x[:size] += slope / (along @ system @ along) * along
+            sse += float(np.sum(w * (y - z @ x[:size]) ** 2) + share * x[:size] @ pooled @ x[:size])
+            penalty += float(np.sum((t * (x - m) ** 2)[:size]))
+        solved[row, :rank], solved[row, rank + 1] = x[:rank], x[rank]
+    return solved, BlockStats(sse, penalty)
+
+
 # --- random numbers (daskals.kernels.toolkit.random) --------------------------------------------------------
 
 MASK_64 = (1 << 64) - 1

@@ -17,6 +17,7 @@ MODELS = {
     "als": {"model": "als", "rank": 3},
     "coordinate": {"model": "als", "rank": 3, "solver": "coordinate"},
     "blocks": {"model": "als", "rank": 33, "solver": "blocks"},
+    "gradients": {"model": "als", "rank": 3, "solver": "gradients"},
     "hierarchical": {"model": "hierarchical", "rank": 3},
     "ials": {"model": "ials", "rank": 3, "item_features": "genres"},
 }

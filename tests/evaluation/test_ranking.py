@@ -232,7 +232,7 @@ def test_affinity_is_the_same_again(cluster, store):
 def test_affinity_of_a_large_rank_comes_to_what_exact_rows_are(cluster, store):
     split = ensure_split(store, SplitSpec(method="none"))
     spec = AffinitySpec(rank=66, epochs=6)
-    assert spec.is_sliced
+    assert spec.is_improved
     found = train_affinity(cluster, store, split, spec)
     block = liked_block(load_block(store.path, "user", 0, 20, split.key, TRAIN), spec.threshold)
     q = found.items.astype(float)

@@ -36,7 +36,11 @@ from daskals.errors import ConfigError
         ),
         (
             {"rank": 40, "model": "bayes", "solver": "blocks"},
-            "--solver: blocks serves als and ials; found bayes, whose rows are solved jointly",
+            "--solver: blocks serves als and ials without features; found bayes, whose rows",
+        ),
+        (
+            {"rank": 4, "model": "hierarchical", "solver": "gradients"},
+            "--solver: gradients serves als and ials without features; found hierarchical",
         ),
         ({"rank": "many"}, "--rank: found 'many'; expected a valid integer"),
         ({"lambda": 0}, "--lambda: found 0; expected greater than 0"),
@@ -87,10 +91,11 @@ def test_defaults_are_paper_ones() -> None:
     ("values", "solver"),
     [
         ({"model": "als", "rank": 64}, "joint"),
-        ({"model": "als", "rank": 65}, "blocks"),
-        ({"model": "ials", "rank": 512}, "blocks"),
+        ({"model": "als", "rank": 65}, "gradients"),
+        ({"model": "ials", "rank": 512}, "gradients"),
         ({"model": "als", "rank": 512, "solver": "joint"}, "joint"),
         ({"model": "als", "rank": 40, "solver": "blocks"}, "blocks"),
+        ({"model": "als", "rank": 4, "solver": "gradients"}, "gradients"),
         ({"model": "hierarchical", "rank": 128}, "joint"),
     ],
 )

@@ -72,6 +72,7 @@ def stop_at(epoch: int):
         {},
         {"solver": "coordinate"},
         pytest.param({"solver": "blocks", "rank": 33, "epochs": 6}, marks=pytest.mark.slow),
+        {"solver": "gradients"},
         pytest.param({"model": "bias", "damping": 0.5}, marks=pytest.mark.slow),
         {"model": "hierarchical"},
         pytest.param(
@@ -80,7 +81,7 @@ def stop_at(epoch: int):
         ),
         {"tol": 1e-3, "epochs": 50, "units": "ratings"},  # in deviations it settles before it is stopped
     ],
-    ids=["als", "coordinate", "blocks", "damped", "hierarchical", "implicit", "tol"],
+    ids=["als", "coordinate", "blocks", "gradients", "damped", "hierarchical", "implicit", "tol"],
 )
 def test_resume_gives_the_same_bits(cluster: Cluster, tmp_path: Path, options: dict[str, object]) -> None:
     whole = train(cluster, RunOptions(), **options)

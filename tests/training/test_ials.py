@@ -88,9 +88,10 @@ def test_the_objective_is_that_of_the_library_implicit(client):
     assert ours == pytest.approx(loss / normaliser, rel=1e-5)
 
 
-def test_blocks_of_factors_never_raise_the_objective_and_end_where_exact_solves_do(client, tmp_path):
-    options = {"rank": 33, "epochs": 30, "tau": 0.1}
-    model = train(client, **options, solver="blocks")
+@pytest.mark.parametrize("solver", ["blocks", "gradients"])
+def test_what_improves_never_raises_the_objective_and_ends_where_exact_solves_do(client, tmp_path, solver):
+    options = {"rank": 33, "epochs": 30, "tau": 0.1, "solver": solver}
+    model = train(client, **options)
     objectives = [record["objective"] for record in model.report["history"]]
     assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(objectives))
     p, q, counts = dense(model, clicks())
@@ -101,11 +102,9 @@ def test_blocks_of_factors_never_raise_the_objective_and_end_where_exact_solves_
         system = q[seen].T @ (c[:, None] * q[seen]) + 0.3 * q.T @ q + ridge * np.eye(33)
         np.testing.assert_allclose(p[user], np.linalg.solve(system, q[seen].T @ c), rtol=0, atol=2e-3)
     kept = RunOptions(Checkpoints(tmp_path, every=3))
-    fit(
-        clicks(), TrainConfig.parse({**OPTIONS, **options, "solver": "blocks", "epochs": 6}), client, run=kept
-    )
+    fit(clicks(), TrainConfig.parse({**OPTIONS, **options, "epochs": 6}), client, run=kept)
     again = RunOptions(Checkpoints(tmp_path, every=3, resume=True))
-    resumed = fit(clicks(), TrainConfig.parse({**OPTIONS, **options, "solver": "blocks"}), client, run=again)
+    resumed = fit(clicks(), TrainConfig.parse({**OPTIONS, **options}), client, run=again)
     assert resumed.factors_sha256() == model.factors_sha256()
 
 

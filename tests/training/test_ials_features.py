@@ -199,7 +199,8 @@ def test_a_run_is_resumed_to_the_same_bits(models, client, folder, tmp_path, opt
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"solver": "blocks", "rank": 40}, "solver: blocks serves rows that are drawn to nothing"),
+        ({"solver": "blocks", "rank": 40}, "solver: blocks serves als and ials without features"),
+        ({"solver": "gradients"}, "solver: gradients serves als and ials without features"),
         ({"rank": 300}, "rank: found 300; expected at most 256 with features; leave them out"),
     ],
 )

@@ -32,7 +32,7 @@ def _sum_kernel(rank: int) -> Callable[[BlockInput, BlockOutput, Float64], None]
     return sum_row
 
 
-def side_gram(rows: FactorRows, rank: int) -> Float64:
+def side_gram(rows: FactorRows, rank: int, *, biased: bool = False) -> Float64:
     """Return Σ qqᵀ over all rows of a side, float64, shape (rank, rank), summed in row order.
 
     Parameters
@@ -41,8 +41,10 @@ def side_gram(rows: FactorRows, rank: int) -> Float64:
         Factor rows, shape (rows, stride).
     rank
         Number of factors.
+    biased
+        Whether the sum is of zzᵀ, z = [q, 1], shape (rank + 1, rank + 1).
     """
-    n_rows = len(rows)
+    n_rows, size = len(rows), rank + int(biased)
     block = RatingsBlock(
         0,
         np.array([0, n_rows], np.int64),
@@ -51,8 +53,8 @@ def side_gram(rows: FactorRows, rank: int) -> Float64:
         np.empty(0, np.float32),
     )
     given = make_input(block, rows, rank, 0.0, Ridge(0.0, 0.0))
-    lower = np.tril_indices(rank)
-    gram = np.zeros((rank, rank))
+    lower = np.tril_indices(size)
+    gram = np.zeros((size, size))
     if PLAIN:
         whole = np.empty((rank + 2, rank + 2))
         row_gram(given, 0, whole)

@@ -267,8 +267,8 @@ def check_weighting(block: RatingsBlock, weighting: Weighting, rank: int) -> Non
 def _check_weights(weights: Float32, block: RatingsBlock) -> None:
     if len(weights) != len(block.indices):
         raise DataError(f"{len(weights)} weights", expected=f"one for each of {len(block.indices)} ratings")
-    bad = np.flatnonzero(~((weights > 0) & np.isfinite(weights)))
-    if len(bad):
+    if len(weights) and not (weights.min() > 0 and weights.max() < np.inf):  # NaN is below nothing
+        bad = np.flatnonzero(~((weights > 0) & np.isfinite(weights)))
         raise DataError(
             f"weight {weights[bad[0]]} of rating {int(bad[0])} of a block", expected="a positive number"
         )

@@ -137,6 +137,20 @@ class Emitter:
             distance *= 2
         return square
 
+    def sums(self, vectors: Sequence[Value]) -> Value:
+        """Return the sum over the lanes of each of `lanes` vectors, in one lane each, folded in halves."""
+        left, distance = list(vectors), self.lanes // 2
+        while distance:
+            half, lanes = len(left) // 2, range(self.lanes)
+            low = [j - distance + self.lanes if j & distance else j for j in lanes]
+            high = [j + self.lanes if j & distance else j + distance for j in lanes]
+            left = [
+                self.builder.fadd(self.shuffle(a, b, low), self.shuffle(a, b, high))
+                for a, b in zip(left[:half], left[half:], strict=True)
+            ]
+            distance //= 2
+        return left[0]
+
     # --- arithmetic ---------------------------------------------------------------------------------------
 
     def multiply_add(self, a: Value, b: Value, c: Value) -> Value:

@@ -129,6 +129,13 @@ def _back(reflections: Float64, scales: Float64, right: Float64) -> None:
         _reflect(reflections, scales, k, right, along)
 
 
+def orthogonal(decomposed: Tridiagonal) -> Float64:
+    """Return Q, shape (n, n)."""
+    out = np.eye(len(decomposed.diagonal))
+    _back(decomposed.reflections, decomposed.scales, out)
+    return out
+
+
 @exact_jit
 def _solve_shifted(
     diagonal: Float64, beside: Float64, shifts: Float64, normals: Float64, right: Float64

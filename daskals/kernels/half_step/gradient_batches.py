@@ -1,0 +1,212 @@
+"""Half-step by conjugate gradients at speed: batches of rows take their steps side by side.
+
+The formulas are those of `half_step.gradients`. A row's numbers lie one after the other where its ratings are
+passed over, and beside those of the batch's other rows where all are multiplied by one matrix.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from daskals.kernels.half_step.batch import LANES, aligned_floats
+from daskals.kernels.half_step.block import BlockInput, BlockOutput
+from daskals.kernels.half_step.gradient_lanes import END, GO_ON, move_errors, pass_over
+from daskals.kernels.half_step.gradient_row_batches import (
+    GradientInput,
+    GradientRows,
+    begin_batch,
+    clear,
+    finish_row,
+    make_rows,
+    most_ratings,
+    panels_of,
+    whole_vectors,
+)
+from daskals.kernels.half_step.side_by_side_lanes import (
+    PANEL_COLUMNS,
+    add_inner_products,
+    add_multiples,
+    add_tridiagonal,
+    batch_product,
+    solve_tridiagonals,
+)
+from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.toolkit.simd import unowned
+from daskals.types import Float32, Float64
+
+
+@exact_jit
+def _shared_form(given: GradientInput, rows: GradientRows, values: Float32, totals: Float64) -> None:
+    """Add xᵀAx to the totals of all rows, A what they share and x the values."""
+    clear(rows.mixed)
+    add_tridiagonal(given.diagonal, given.beside, np.float32(given.shared), values, rows.mixed, given.size)
+    add_inner_products(rows.mixed, values, totals, given.size)
+
+
+@exact_jit
+def _turn(given: GradientInput, rows: GradientRows, slopes: Float64, stride: int) -> None:
+    """Choose the rows' next step: down the preconditioned gradient, conjugate to the step before."""
+    size, along, solved, step, inverses = given.size, rows.along, rows.solved, rows.step, given.inverses
+    solve_tridiagonals(
+        given.diagonal,
+        given.beside,
+        rows.multiples,
+        rows.shifts,
+        rows.right,
+        solved,
+        rows.pivots,
+        rows.below,
+        size,
+    )
+    for lane in range(LANES):
+        slopes[lane] = 0.0
+    add_inner_products(rows.right, solved, slopes, size)
+    for lane in range(LANES):
+        before = rows.slopes[lane]
+        rows.lengths[lane] = np.float32(slopes[lane] / before) if before > 0.0 else np.float32(0.0)
+        rows.slopes[lane] = slopes[lane]
+    add_multiples(rows.lengths, along, solved, size)
+    for k in range(size * LANES):
+        along[k] = solved[k]
+    for lane in range(LANES):
+        rows.falls[lane] = 0.0
+    # rounding makes steps less conjugate: how far to go is asked of the gradient there is
+    add_inner_products(rows.right, along, rows.falls, size)
+    mixed = rows.mixed
+    batch_product(given.back, along, mixed, size, panels_of(size))
+    clear(step)
+    for k in range(size):
+        inverse = inverses[k]
+        for lane in range(LANES):
+            step[lane * stride + k] = mixed[k * LANES + lane] * inverse
+
+
+@exact_jit
+def _pass_along(
+    block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, start: int, kind: int
+) -> None:
+    """Pass over a row's ratings along its step: what changes, and how strongly the objective bends there."""
+    lower, upper, at = rows.lower[lane], rows.upper[lane], rows.at[lane]
+    floats = whole_vectors(given.size)
+    if kind == END:
+        rows.bends[lane] += pass_over(
+            block,
+            given.known,
+            given.weights,
+            rows.step,
+            start,
+            rows.turns,
+            at,
+            rows.change,
+            start,
+            lower,
+            upper,
+            floats,
+            END,
+        )
+    else:
+        rows.bends[lane] += pass_over(
+            block,
+            given.known,
+            given.weights,
+            rows.step,
+            start,
+            rows.turns,
+            at,
+            rows.change,
+            start,
+            lower,
+            upper,
+            floats,
+            GO_ON,
+        )
+
+
+@exact_jit
+def _go(block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, start: int) -> None:
+    """Move a row along its step to the lowest point there, its errors with it."""
+    rank, size = block.rank, given.size
+    x, step, change, mixed, inverses = rows.x, rows.step, rows.change, rows.mixed, given.inverses
+    ridge, squares = np.float32(rows.ridges[lane] * block.ridge_factors), 0.0
+    for k in range(size):
+        if k == rank:
+            rows.bends[lane] += np.float64(ridge) * squares
+            ridge, squares = np.float32(rows.ridges[lane] * block.ridge_bias), 0.0
+        own = step[start + k]
+        squares += np.float64(own) * np.float64(own)
+        mixed[k * LANES + lane] = (change[start + k] - ridge * own) * inverses[k]
+    bend = rows.bends[lane] + np.float64(ridge) * squares
+    # where the objective does not bend there is nowhere to go
+    length = np.float32(rows.falls[lane] / bend) if bend > 0.0 else np.float32(0.0)
+    rows.lengths[lane] = length
+    for k in range(size):
+        x[start + k] += length * step[start + k]
+    rows.squares[lane] = move_errors(
+        rows.errors,
+        rows.turns,
+        rows.at[lane],
+        length,
+        given.weights,
+        rows.lower[lane],
+        rows.upper[lane],
+    )
+
+
+@exact_jit
+def _step(
+    block: BlockInput,
+    given: GradientInput,
+    rows: GradientRows,
+    slopes: Float64,
+    changes: Float32,
+    kind: int,
+) -> None:
+    """Take one step with every row of a batch; the last one leaves no gradient."""
+    stride, size = block.other.shape[1], given.size
+    _turn(given, rows, slopes, stride)
+    clear(rows.change)
+    for lane in range(LANES):
+        rows.bends[lane] = 0.0
+        rows.lengths[lane] = np.float32(0.0)
+    if given.shared > 0.0:
+        _shared_form(given, rows, rows.along, rows.bends)
+    clear(rows.mixed)
+    for lane in range(LANES):
+        if rows.upper[lane] > rows.lower[lane]:
+            _pass_along(block, given, rows, lane, lane * stride, kind)
+            _go(block, given, rows, lane, lane * stride)
+    add_multiples(rows.lengths, rows.along, rows.place, size)
+    if kind == END:
+        return
+    batch_product(given.into, rows.mixed, changes, size, panels_of(size))
+    if given.shared > 0.0:
+        add_tridiagonal(given.diagonal, given.beside, np.float32(-given.shared), rows.along, changes, size)
+    add_multiples(rows.lengths, changes, rows.right, size)
+
+
+@exact_jit
+def improve_rows(block: BlockInput, given: GradientInput, output: BlockOutput, first: int, stop: int) -> None:
+    """Improve the rows first, …, stop − 1 of a block by some steps each.
+
+    Parameters
+    ----------
+    block, given
+        What the rows are given.
+    output
+        Where they go.
+    first, stop
+        Which.
+    """
+    memory = make_rows(block.other.shape[1], given.size, most_ratings(block.indptr, first, stop))
+    changes, slopes = aligned_floats((given.size + PANEL_COLUMNS) * LANES), np.zeros(LANES)
+    rows, shown, besides, written = unowned(memory), unowned(block), unowned(given), unowned(output)
+    for batch in range(first, stop, LANES):
+        count = min(LANES, stop - batch)
+        begin_batch(shown, besides, rows, written, batch, count)
+        for step in range(besides.steps):
+            _step(shown, besides, rows, slopes, changes, END if step == besides.steps - 1 else GO_ON)
+        if besides.shared > 0.0:
+            _shared_form(besides, rows, rows.place, rows.squares)
+        for lane in range(count):
+            finish_row(shown, besides, rows, written, batch + lane, lane)
+    memory.at[0] = 0  # memory is alive until here

@@ -1,0 +1,289 @@
+"""Rows of a batch that take conjugate gradients: begun from where they are, and written when they stop.
+
+What `half_step.gradient_batches` does before and after a batch's steps.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.kernels.half_step.batch import LANES, aligned_floats, indices_in_range, row_status
+from daskals.kernels.half_step.block import BlockInput, BlockOutput
+from daskals.kernels.half_step.gradient_lanes import BEGIN, pass_over
+from daskals.kernels.half_step.side_by_side_lanes import PANEL_COLUMNS, add_tridiagonal, batch_product
+from daskals.kernels.half_step.status import BAD_INDEX
+from daskals.kernels.toolkit.jit import exact_jit
+from daskals.types import Float32, Float64, Int64
+
+
+class GradientInput(NamedTuple):
+    """What a half-step by conjugate gradients takes beside a `BlockInput`.
+
+    Attributes
+    ----------
+    known, weights
+        float32, shape (ratings + lanes,): ratings less μ, without the other side's bias; w.
+    counts
+        float64, shape (rows,): what a row's ridge takes for its number of ratings.
+    shared, of_rating
+        Times the pooled curvature: the matrix that all rows share, 0 for none; what a rating of weight 1
+        stands for.
+    into, back
+        float32: Q and Qᵀ of the pooled curvature NQUQᵀN in panels, see `side_by_side_lanes.batch_product`.
+    diagonal, beside, scales, inverses
+        float32, shape (size,): U, with 0 last beside it; N, and 1/N.
+    size, steps
+        Unknowns, with the bias or without; steps of a row.
+    """
+
+    known: Float32
+    weights: Float32
+    counts: Float64
+    shared: float
+    of_rating: float
+    into: Float32
+    back: Float32
+    diagonal: Float32
+    beside: Float32
+    scales: Float32
+    inverses: Float32
+    size: int
+    steps: int
+
+
+class GradientRows(NamedTuple):
+    """Memory for one batch after the other.
+
+    One row after the other, in whole vectors: `x`, `step`, `change` (what a step adds to the gradient). Side
+    by side, number k of row l at k·LANES + l: `right` (the gradient), `place` (x), `solved`, `along` (the
+    step), all in the basis of the pooled curvature; `mixed`, before or after a change of basis; `pivots`,
+    `below` of the rows' tridiagonal systems. Of each rating: `errors`, `turns` (how a step changes them). Of
+    each row: `lower`, `upper`, `at` (of its first error), `ridges` (w of wT), `slopes`, `falls`, `bends`,
+    `squares`; in single precision `multiples`, `shifts` (m and c), `lengths`.
+    """
+
+    x: Float32
+    step: Float32
+    change: Float32
+    right: Float32
+    place: Float32
+    solved: Float32
+    along: Float32
+    mixed: Float32
+    pivots: Float32
+    below: Float32
+    errors: Float32
+    turns: Float32
+    lower: Int64
+    upper: Int64
+    at: Int64
+    ridges: Float64
+    slopes: Float64
+    falls: Float64
+    bends: Float64
+    squares: Float64
+    multiples: Float32
+    shifts: Float32
+    lengths: Float32
+
+
+@exact_jit
+def make_rows(stride: int, size: int, ratings: int) -> GradientRows:
+    """Make room for batches of so many ratings, their rows `stride` numbers apart, with `size` unknowns."""
+    beside = (size + PANEL_COLUMNS) * LANES
+    return GradientRows(
+        aligned_floats(LANES * stride),
+        aligned_floats(LANES * stride),
+        aligned_floats(LANES * stride),
+        aligned_floats(beside),
+        aligned_floats(beside),
+        aligned_floats(beside),
+        aligned_floats(beside),
+        aligned_floats(beside),
+        aligned_floats(beside),
+        aligned_floats(beside),
+        aligned_floats(ratings),
+        aligned_floats(ratings),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES),
+        np.zeros(LANES),
+        np.zeros(LANES),
+        np.zeros(LANES),
+        np.zeros(LANES),
+        aligned_floats(LANES),
+        aligned_floats(LANES),
+        aligned_floats(LANES),
+    )
+
+
+@exact_jit
+def most_ratings(indptr: Int64, first: int, stop: int) -> int:
+    """Return the most numbers that the ratings of a batch take, those of each row in whole vectors."""
+    most = 0
+    for batch in range(first, stop, LANES):
+        most = max(most, indptr[min(batch + LANES, stop)] - indptr[batch])
+    return int(most + (LANES + 1) * LANES)
+
+
+@exact_jit
+def clear(values: Float32) -> None:
+    """Set numbers, shape (numbers,), to 0."""
+    for k in range(len(values)):
+        values[k] = 0.0
+
+
+@exact_jit
+def whole_vectors(count: int) -> int:
+    """Return the numbers that the whole vectors around `count` of them have."""
+    return -(-count // LANES) * LANES
+
+
+@exact_jit
+def panels_of(size: int) -> int:
+    """Return how many panels a matrix of `size` columns is laid out in."""
+    return -(-size // PANEL_COLUMNS)
+
+
+@exact_jit
+def _multiple(given: GradientInput, lower: int, upper: int) -> float:
+    """Return what times the pooled curvature stands for that of a row."""
+    weights, total = given.weights, 0.0
+    for j in range(lower, upper):
+        total += np.float64(weights[j])
+    return given.shared + given.of_rating * total
+
+
+@exact_jit
+def _place_row(block: BlockInput, given: GradientInput, rows: GradientRows, row: int, start: int) -> None:
+    """Lay a row, as it is, out for a pass over its ratings."""
+    rank, x, current = block.rank, rows.x, block.current
+    for k in range(rank):
+        x[start + k] = current[row, k]
+    if given.size > rank:
+        x[start + rank] = current[row, rank + 1]
+        x[start + rank + 1] = 1.0  # the other side's bias explains its part
+
+
+@exact_jit
+def _begin_row(
+    block: BlockInput, given: GradientInput, rows: GradientRows, row: int, lane: int, start: int
+) -> None:
+    """Start a row from where it is: its errors, and its gradient without what all rows share."""
+    rank, size = block.rank, given.size
+    floats = whole_vectors(rank + 2 if size > rank else rank)
+    rows.squares[lane] = pass_over(
+        block,
+        given.known,
+        given.weights,
+        rows.x,
+        start,
+        rows.errors,
+        rows.at[lane],
+        rows.change,
+        start,
+        rows.lower[lane],
+        rows.upper[lane],
+        floats,
+        BEGIN,
+    )
+    x, change, right, place = rows.x, rows.change, rows.right, rows.place
+    scales, inverses, priors = given.scales, given.inverses, block.priors
+    drawn = len(priors) > 0
+    ridge = np.float32(rows.ridges[lane] * block.ridge_factors)
+    for k in range(size):
+        if k == rank:
+            ridge = np.float32(rows.ridges[lane] * block.ridge_bias)
+        off = x[start + k]
+        if drawn:
+            off -= priors[row, k]
+        right[k * LANES + lane] = (change[start + k] - ridge * off) * inverses[k]
+        place[k * LANES + lane] = x[start + k] * scales[k]
+
+
+@exact_jit
+def _into_basis(given: GradientInput, rows: GradientRows, values: Float32) -> None:
+    """Replace the numbers of all rows by those in the basis of the pooled curvature."""
+    size, mixed = given.size, rows.mixed
+    batch_product(given.into, values, mixed, size, panels_of(size))
+    for k in range(size * LANES):
+        values[k] = mixed[k]
+
+
+@exact_jit
+def begin_batch(
+    block: BlockInput, given: GradientInput, rows: GradientRows, output: BlockOutput, first: int, count: int
+) -> None:
+    """Start the rows of a batch; those that are none stand still.
+
+    Parameters
+    ----------
+    block, given
+        What the rows are given.
+    rows, output
+        Where the batch is kept; the status of a row whose indices are out of range is set.
+    first, count
+        The batch's first row, and how many rows it has.
+    """
+    for values in (rows.x, rows.change, rows.right, rows.place, rows.along):
+        clear(values)
+    at, stride = 0, block.other.shape[1]
+    for lane in range(LANES):
+        row = first + lane
+        lower = block.indptr[row] if lane < count else 0
+        upper = block.indptr[row + 1] if lane < count else 0
+        if not indices_in_range(block.indices, lower, upper, len(block.other)):
+            output.status[row] = BAD_INDEX
+            upper = lower
+        rows.lower[lane], rows.upper[lane], rows.at[lane] = lower, upper, at
+        rows.ridges[lane], rows.slopes[lane], rows.squares[lane], rows.multiples[lane] = 1.0, 0.0, 0.0, 0.0
+        if upper > lower:
+            rows.ridges[lane] = given.counts[row] ** block.ridge_exponent
+            rows.multiples[lane] = np.float32(_multiple(given, lower, upper))
+            _place_row(block, given, rows, row, lane * stride)
+            _begin_row(block, given, rows, row, lane, lane * stride)
+        rows.shifts[lane] = np.float32(rows.ridges[lane])
+        at += whole_vectors(upper - lower)
+    _into_basis(given, rows, rows.right)
+    if given.shared > 0.0:
+        _into_basis(given, rows, rows.place)
+        add_tridiagonal(
+            given.diagonal, given.beside, np.float32(-given.shared), rows.place, rows.right, given.size
+        )
+
+
+@exact_jit
+def finish_row(
+    block: BlockInput, given: GradientInput, rows: GradientRows, output: BlockOutput, row: int, lane: int
+) -> None:
+    """Write a row, its statistics and its status; at its prior where it has no ratings to move it.
+
+    Parameters
+    ----------
+    block, given
+        What the rows are given.
+    rows, output
+        The batch's rows as their steps left them; where the row goes.
+    row, lane
+        The row, and its number in the batch.
+    """
+    rank, size, start = block.rank, given.size, lane * block.other.shape[1]
+    target, x, priors = output.rows, rows.x, block.priors
+    moved, drawn = rows.upper[lane] > rows.lower[lane], len(priors) > 0
+    penalty, squares, ridge = 0.0, 0.0, rows.ridges[lane] * block.ridge_factors
+    for k in range(rank + 1):
+        if k == rank:
+            penalty, squares = ridge * squares, 0.0
+            ridge = rows.ridges[lane] * block.ridge_bias
+        prior = priors[row, k] if drawn else np.float32(0.0)
+        value = x[start + k] if moved and k < size else prior
+        target[row, k if k < rank else rank + 1] = value
+        off = np.float64(value) - np.float64(prior)
+        squares += off * off
+    if moved:
+        penalty += ridge * squares
+        output.stats[row, 0], output.stats[row, 1] = rows.squares[lane], penalty
+        output.status[row] = row_status(rows.squares[lane], 1, penalty)
