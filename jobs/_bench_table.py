@@ -24,6 +24,7 @@ COLUMNS = (
     ("s", "seconds"),
     ("CPU s", "cpu_seconds"),
     ("× reference", "times_as_fast"),
+    ("× before", "times_before"),
     ("efficiency", "efficiency"),
     ("M ratings/s", "ratings_per_second"),
     ("M pairs/s", "pairs_per_second"),
@@ -115,6 +116,7 @@ def _figure(result: Result, key: str) -> str:
         return f"{'~' if result['status'] == 'extrapolated' else ''}{value:,.{digits}f}"
     scaled = {
         "times_as_fast": f"{value:.3g}",
+        "times_before": f"{value:.3g}",
         "efficiency": f"{value:.2f}",
         "ratings_per_second": f"{value / 1e6:,.3g}",
         "pairs_per_second": f"{value / 1e6:,.0f}",

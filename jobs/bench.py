@@ -78,13 +78,20 @@ def main() -> None:
 @click.option("--peers", is_flag=True, help="Also measure implicit, cmfrec and Spark, where installed.")
 @click.option("--only", metavar="NAMES", help="Measure only these systems, with commas between.")
 @click.option("--figure", type=click.Path(path_type=Path), help="File for paper 1's Figure 6.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    help="Folder of another build, whose own systems are measured beside these.",
+)
 @bench_command
-def epoch(*, peers: bool, only: str | None, figure: Path | None, **options: Any) -> None:
+def epoch(
+    *, peers: bool, only: str | None, figure: Path | None, against: Path | None, **options: Any
+) -> None:
     """Time an epoch of every system."""
     from daskals.bench.systems import choose
 
     systems = choose(only, peers=peers)
-    run_bench("epoch", options, lambda bench: bench.epoch(systems), figure)
+    run_bench("epoch", options, lambda bench: bench.epoch(systems, against), figure)
 
 
 @main.command()
@@ -140,7 +147,7 @@ def service(json_file: Path | None, **options: Any) -> None:
 @click.option("--peers", is_flag=True, help="Let the library implicit set the goal, with --implicit.")
 @bench_command
 def solvers(*, implicit: bool, peers: bool, **options: Any) -> None:
-    """Time the exact solve and that by blocks of factors at a rank, to the same objective."""
+    """Time the exact solve and those that improve rows at a rank, to the same objective."""
     json_file = options.pop("json_file")
     config = BenchConfig.parse({"epochs": 10, **given(options)})
     from daskals.kernels.toolkit.target import select_target

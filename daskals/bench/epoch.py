@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from daskals.bench.contract import Assignment, NotApplicableError, Outcome
@@ -14,10 +15,14 @@ from daskals.bench.isolation import MeasurementError, run_isolated
 from daskals.bench.memory import peak_memory_bytes, reset_peak
 from daskals.bench.systems import REFERENCES, System, find_system
 from daskals.bench.work import epoch_flops
+from daskals.config import TrainConfig
 from daskals.store.reader import open_store
 from daskals.store.splits import Split
 
 Result = dict[str, Any]
+
+BEFORE = "before"
+"""What a system of another build is called."""
 
 FIGURES = (
     "seconds",
@@ -43,6 +48,7 @@ def measure_systems(
     shape: Mapping[str, int],
     peak_gflops: float,
     on_start: Callable[[str], None] = lambda _: None,
+    against: Path | None = None,
 ) -> list[Result]:
     """Measure systems one after the other, each in a process of its own.
 
@@ -56,12 +62,19 @@ def measure_systems(
         `n_ratings`, those that a pass goes over, and `n_rows`, users and items together.
     peak_gflops, on_start
         The machine's peak at the assignment's threads; called with each name as its turn comes.
+    against
+        Folder of another build: each of daskals' own systems is measured there too, right after.
     """
     results = []
     for system in systems:
         on_start(f"{system.name} …")
         one = dataclasses.replace(assignment, system=system.name)
         results.append(measure(system, one, shape, peak_gflops))
+        if against is not None and system.group == "daskals":
+            on_start(f"{system.name}, {BEFORE} …")
+            before = measure(system, one, shape, peak_gflops, against)
+            results[-1]["times_before"] = _times(before, results[-1])
+            results.append({**before, "name": f"{system.name}, {BEFORE}"})
     reference = next((result["seconds"] for result in results if result["name"] in REFERENCES), None)
     for result in results:
         comparable = reference is not None and result["seconds"] is not None
@@ -69,8 +82,35 @@ def measure_systems(
     return results
 
 
-def measure(system: System, assignment: Assignment, shape: Mapping[str, int], peak_gflops: float) -> Result:
-    """Measure one system, or say why it is absent or failed."""
+def _times(slow: Result, fast: Result) -> float | None:
+    """Return how many times as fast one is as the other, None where one has no figure."""
+    known = slow["seconds"] is not None and fast["seconds"] is not None
+    return slow["seconds"] / fast["seconds"] if known else None
+
+
+def measure(
+    system: System,
+    assignment: Assignment,
+    shape: Mapping[str, int],
+    peak_gflops: float,
+    build: Path | None = None,
+) -> Result:
+    """Measure one system, or say why it is absent or failed; see `measure_systems`.
+
+    Parameters
+    ----------
+    system, assignment
+        What to measure, and what it is asked.
+    shape, peak_gflops
+        As `measure_systems` takes them.
+    build
+        Folder of the daskals that runs it; this one unless given. It is told what differs from the defaults
+        alone: it need not know every option.
+    """
+    asked = assignment.to_json()
+    if build is not None:
+        usual = TrainConfig().as_report()
+        asked["config"] = {name: value for name, value in asked["config"].items() if value != usual.get(name)}
     missing = system.missing()
     if missing is not None:
         return _without_figures(system, "absent", missing)
@@ -78,8 +118,9 @@ def measure(system: System, assignment: Assignment, shape: Mapping[str, int], pe
     def run() -> Outcome:
         answer = run_isolated(
             "daskals.bench.epoch:run_assignment",
-            {"assignment": assignment.to_json()},
+            {"assignment": asked},
             threads=assignment.threads,
+            build=build,
         )
         return Outcome(**answer)
 

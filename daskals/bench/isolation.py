@@ -21,13 +21,31 @@ class MeasurementError(Exception):
     """A measurement whose process failed; its text is what is known of the cause."""
 
 
-def run_isolated(function: str, arguments: Mapping[str, Any], *, threads: int) -> Any:
+def run_isolated(
+    function: str, arguments: Mapping[str, Any], *, threads: int, build: Path | None = None
+) -> Any:
     """Call a function, `module:name`, in a new process, on the CPU target of this one.
 
-    It takes and returns values that JSON knows. Raises NotApplicableError if the function raises it;
-    MeasurementError if the process ends without an answer, or with an error.
+    It takes and returns values that JSON knows.
+
+    Parameters
+    ----------
+    function, arguments
+        What is called, and with what.
+    threads
+        Threads it may use.
+    build
+        Folder of the daskals whose function it is; this one's unless given.
+
+    Raises
+    ------
+    NotApplicableError
+        If the function raises it.
+    MeasurementError
+        If the process ends without an answer, or with an error.
     """
-    variables = {**os.environ, **_thread_variables(threads), **_blas_variables(), "PYTHONPATH": _path()}
+    path = {"PYTHONPATH": _path(build or Path(daskals.__file__).parent.parent)}
+    variables = {**os.environ, **_thread_variables(threads), **_blas_variables(), **path}
     variables.pop("NUMBA_DISABLE_JIT", None)  # to time interpreted kernels would tell nothing
     request = json.dumps({"function": function, "arguments": dict(arguments)})
     with tempfile.TemporaryDirectory(prefix="daskals-bench-", ignore_cleanup_errors=True) as folder:
@@ -59,10 +77,9 @@ def _blas_variables() -> dict[str, str]:
     return {"OPENBLAS_CORETYPE": BLAS_CORES[chosen]} if chosen in BLAS_CORES else {}
 
 
-def _path() -> str:
-    """Return a module path on which the child finds the same daskals."""
-    home = str(Path(daskals.__file__).parent.parent)
-    return os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
+def _path(build: Path) -> str:
+    """Return a module path on which the child finds that daskals first."""
+    return os.pathsep.join([str(build), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _thread_variables(threads: int) -> dict[str, str]:

@@ -19,7 +19,7 @@ from daskals.bench.machine import describe_machine
 from daskals.bench.report import check_writable, write_json
 from daskals.bench.scaling import measure_scaling
 from daskals.bench.systems import EVALUATIONS, INGESTION, SELECTIONS, System
-from daskals.errors import DaskalsError
+from daskals.errors import ConfigError, DaskalsError
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 
@@ -69,17 +69,28 @@ class Bench:
     def _shape(self, n_ratings: int) -> dict[str, int]:
         return {"n_ratings": n_ratings, "n_rows": self.store.n_users + self.store.n_items}
 
-    def epoch(self, systems: Sequence[System]) -> list[Result]:
-        """Measure an epoch of each system."""
-        return self._measure(systems, self.split.n_train)
+    def epoch(self, systems: Sequence[System], against: Path | None = None) -> list[Result]:
+        """Measure an epoch of each system, daskals' own also by the build in the folder `against`.
+
+        Raises ConfigError if there is none.
+        """
+        if against is not None and not (against / "daskals" / "bench").is_dir():
+            raise ConfigError(
+                f"no daskals in {against}",
+                where="--against",
+                expected="a folder with another build, as a checkout of the version before",
+            )
+        return self._measure(systems, self.split.n_train, against)
 
     def evaluate(self) -> list[Result]:
         """Measure a pass over the test ratings."""
         return self._measure(list(EVALUATIONS.values()), self.split.n_test)
 
-    def _measure(self, systems: Sequence[System], n_ratings: int) -> list[Result]:
-        peak = self.machine["peak_gflops"]
-        return measure_systems(systems, self.assignment, self._shape(n_ratings), peak, self.tell)
+    def _measure(
+        self, systems: Sequence[System], n_ratings: int, against: Path | None = None
+    ) -> list[Result]:
+        peak, shape = self.machine["peak_gflops"], self._shape(n_ratings)
+        return measure_systems(systems, self.assignment, shape, peak, self.tell, against)
 
     def topk(self, *, peers: bool) -> list[Result]:
         """Measure everybody's ten best items; each result has its median `pairs_per_second`."""

@@ -15,7 +15,7 @@ MAX_RANK = 1024
 MAX_RANK_WITH_FEATURES = 256
 """Above it W's elimination and the sampler, which keep a row's whole equations, take too long."""
 
-JOINT_RANK = 64
+JOINT_RANK = 48
 """Highest rank whose rows are solved jointly unless a solver is named; see bench/README.md."""
 
 BLOCK_FACTORS = 32

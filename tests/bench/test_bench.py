@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def test_every_system_has_a_home() -> None:
 def test_a_failed_system_is_listed_and_ends_the_command_with_one_message(
     ratings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(function: str, arguments: dict, *, threads: int) -> None:
+    def fail(function: str, arguments: dict, **_: object) -> None:
         raise MeasurementError("its process ended with code -9: it said nothing")
 
     monkeypatch.setattr(epoch_module, "run_isolated", fail)
@@ -251,6 +252,28 @@ def test_gains_are_over_the_papers_parallel_tier(monkeypatch: pytest.MonkeyPatch
     assert told == [f"{name} …" for name in seconds]
 
 
+def test_another_build_is_asked_the_same_beside_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Path | None, dict]] = []
+
+    def isolated(function: str, arguments: dict, *, threads: int, build: Path | None = None) -> dict:
+        asked.append((function, build, arguments["assignment"]))
+        return Outcome([4.0 if build else 2.0], 0.9, "", order=22).to_json()
+
+    monkeypatch.setattr(epoch_module, "run_isolated", isolated)
+    one = dataclasses.replace(NOWHERE, config=TrainConfig.parse({"model": "als", "rank": 7}))
+    systems = [SYSTEMS["paper-jit-parallel"], SYSTEMS["daskals-kernel"]]
+    results = measure_systems(systems, one, SHAPE, 1.0, against=Path("old"))
+    assert [found["name"] for found in results] == [
+        "paper-jit-parallel",
+        "daskals-kernel",
+        "daskals-kernel, before",
+    ]
+    assert results[1]["times_before"] == 2.0
+    assert [build for _, build, _ in asked] == [None, None, Path("old")]
+    assert asked[2][2]["system"] == "daskals-kernel"
+    assert asked[2][2]["config"] == {"model": "als", "rank": 7}  # it need not know this build's options
+
+
 # --- messages ----------------------------------------------------------------------------------------------
 
 
@@ -265,6 +288,7 @@ def test_gains_are_over_the_papers_parallel_tier(monkeypatch: pytest.MonkeyPatch
         (["--dataset", "synthetic-2m"], ["'synthetic-2m'", "The nearest is synthetic-32m"]),
         (["--data", "/no/such/ratings"], ["/no/such/ratings"]),
         (["--only", "fast"], ["--only: found fast; expected names from"]),
+        (["--against", "/no/such/build"], ["--against: no daskals in /no/such/build; expected a folder"]),
         (["--json", "/no/such/folder/a.json"], ["a.json: the folder /no/such/folder does not exist"]),
         (["--json", "/tmp"], ["--json /tmp: is a folder; expected the name of a file"]),
         (["--figure", "figure.bmp2"], ["--figure figure.bmp2: found the suffix '.bmp2'; expected one of"]),

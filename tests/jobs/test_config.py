@@ -90,8 +90,8 @@ def test_defaults_are_paper_ones() -> None:
 @pytest.mark.parametrize(
     ("values", "solver"),
     [
-        ({"model": "als", "rank": 64}, "joint"),
-        ({"model": "als", "rank": 65}, "gradients"),
+        ({"model": "als", "rank": 48}, "joint"),
+        ({"model": "als", "rank": 49}, "gradients"),
         ({"model": "ials", "rank": 512}, "gradients"),
         ({"model": "als", "rank": 512, "solver": "joint"}, "joint"),
         ({"model": "als", "rank": 40, "solver": "blocks"}, "blocks"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -99,6 +100,21 @@ def test_epoch(small_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("known_peak")
+@pytest.mark.slow
+def test_another_build_runs_in_a_process_of_its_own(small_file: Path, tmp_path: Path) -> None:
+    build = tmp_path / "before"
+    shutil.copytree(ROOT / "daskals", build / "daskals")
+    systems = build / "daskals" / "bench" / "own.py"
+    text = systems.read_text(encoding="utf-8")
+    systems.write_text(text.replace('threads} threads")', 'threads} threads of before")'), encoding="utf-8")
+    arguments = ("epoch", "--only", "daskals-kernel", "--against", build)
+    report, result = run(*arguments, data=small_file, folder=tmp_path)
+    new, old = report["results"]
+    assert old["threads"] == f"{new['threads']} of before"
+    assert new["times_before"] == pytest.approx(old["seconds"] / new["seconds"])
+    assert "× before" in result.stdout
+
+
 def test_peers_measure_or_are_listed_as_absent(small_file: Path, tmp_path: Path) -> None:
     peers = ["implicit-cg", "cmfrec-cg"]  # their Cholesky forms differ by a flag, and Spark starts a JVM
     report, _ = run("epoch", "--only", ",".join(peers), data=small_file, folder=tmp_path)
