@@ -89,7 +89,8 @@ def _thread_variables(threads: int) -> dict[str, str]:
 
 def _run(arguments: list[str], request: str, variables: dict[str, str]) -> tuple[int, str]:
     """Run the child to its end; return its code and its messages. Interrupted, let it stop its own first."""
-    command = [sys.executable, "-m", "daskals.bench.child", *arguments]
+    # -P: the folder we are in, where another daskals may lie, is no place to import from
+    command = [sys.executable, "-P", "-m", "daskals.bench.child", *arguments]
     with subprocess.Popen(  # noqa: S603  our own interpreter, our own module
         command,
         env=variables,
