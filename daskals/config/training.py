@@ -162,8 +162,8 @@ class ModelConfig(Section):
     time_bins: Literal["none", "day", "week", "month"] = Field(
         "none",
         description="Give every day, week or month of the timestamps factors and a bias of its own, as users "
-        "and items have them; for --model bayes. Lists and predictions are then as of the latest one of "
-        "training unless another date is named.",
+        "and items have them; for --model bayes, and auto tries days where none is not named. Lists and "
+        "predictions are then as of the latest one of training unless another date is named.",
     )
     epochs: int = Field(50, ge=1, description="Passes over the ratings: a user and an item half-step each.")
     tol: float = Field(

@@ -2,8 +2,10 @@
 
 One has the catalogue's features; where nobody named features, one also learns from who rated what; and where
 many ratings are at an end of the scale, the better of them is judged once more with ratings beyond it
-(`--likelihood censored`). Each goes on for as many sweeps as it gains by. Time is counted in work, as two
-usual cores would take for it, so that no choice depends on the machine.
+(`--likelihood censored`). The best of these is judged once more with days (`--time-bins day`), where the
+ratings have times and what validates is chosen as what tests is: of days to come only a validation of later
+ratings tells. It is taken where it is better by more than chance. Each goes on for as many sweeps as it gains
+by. Time is counted in work, as two usual cores would take for it, so that no choice depends on the machine.
 """
 
 from __future__ import annotations
@@ -16,13 +18,16 @@ import numpy as np
 
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
+from daskals.errors import DataError
+from daskals.fitting.gain import Gain, gain_of, validating_users
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
+from daskals.store.timing import timing_of
 from daskals.training.events import Callback, EpochFinished, Notice
 from daskals.training.gibbs.sampler import GibbsSampler
 from daskals.training.run import RunOptions
 from daskals.training.stopping import hardly_gains, is_beaten
-from daskals.types import VALIDATION
+from daskals.types import VALIDATION, Float64
 
 IMPLICIT = "implicit"
 """The features that say who rated what."""
@@ -38,6 +43,9 @@ EPOCHS_A_SWEEP = 1.5
 
 IMPLICIT_SECONDS = 2e-8
 """What a sweep's draw of who-rated-what's weights takes for each rating and each number of a row."""
+
+DATES_SECONDS = 2.5e-8
+"""What a third side takes of a sweep for each rating and each number of a row."""
 
 FACTORS_RIDGE, BIASES_RIDGE = 25.0, 5.0
 """Of the short training that a chain begins with, relative to λ."""
@@ -63,11 +71,16 @@ FEWEST_PLACES = 3
 """Ratings of which a scale must have as many for that: between two ends nothing tells how far beyond."""
 
 
+MIRRORED = frozenset({"random", "per-user", "last", "time", "kfold"})
+"""Splits whose validation part is chosen as their test part is."""
+
+
 class Kinds(NamedTuple):
-    """What a chain may be that nobody asked for: learning from who rated what, looking beyond the ends."""
+    """What a chain may be that nobody asked for: with who rated what, beyond the ends, with days."""
 
     widens: bool
     censors: bool
+    dates: bool
 
     @classmethod
     def left_open(cls, asked: TrainConfig) -> Kinds:
@@ -75,23 +88,34 @@ class Kinds(NamedTuple):
         named = asked.model_fields_set
         return cls(
             widens=not named & {"item_features", "user_features"},
-            censors=asked.transform == "none" and asked.time_bins == "none" and "likelihood" not in named,
+            censors=asked.transform == "none" and "likelihood" not in named,
+            dates="time_bins" not in named,
         )
 
 
 class Chain(NamedTuple):
-    """A chain as it would be kept, and the seconds that should take; its error and history when judged."""
+    """A chain as it would be kept, and the seconds that should take.
+
+    `rmse`, `history`, `squares`: its error when judged, what led to it, and the squared error of each
+    validation rating, float64, shape (ratings,); `gain`: of a chain with days, over the best one without.
+    """
 
     config: TrainConfig
     rmse: float
     seconds: float
     history: Sequence[EpochFinished]
+    squares: Float64
+    gain: Gain | None = None
 
     @property
     def told(self) -> str:
         """What is special about it, for a sentence that begins with it."""
-        wide = "with who rated what, " if is_wide(self.config) else ""
-        return wide + ("beyond the ends of the scale, " if is_censored(self.config) else "")
+        return "".join(f"{what}, " for what in _special(self.config))
+
+    @property
+    def may_be_taken(self) -> bool:
+        """Whether it is one to choose from: of one with days, whether it is better by more than chance."""
+        return self.gain is None or self.gain.is_sure
 
     def as_report(self) -> dict[str, Any]:
         """Return what a report tells of it."""
@@ -100,9 +124,11 @@ class Chain(NamedTuple):
             "item_features": list(config.item_features or ()),
             "user_features": list(config.user_features or ()),
             "likelihood": config.likelihood,
+            "time_bins": config.time_bins,
             "sweeps": config.sweeps,
             "judged_sweeps": len(self.history),
             "validation_rmse": self.rmse,
+            **({} if self.gain is None else {"gain": self.gain._asdict()}),
         }
 
 
@@ -119,6 +145,8 @@ class Chains:
         Memory and threads; told what is going on, in lines.
     kinds
         What a chain may be that nobody asked for.
+    is_mirrored
+        Whether what validates was chosen as what tests was.
     """
 
     def __init__(
@@ -130,12 +158,15 @@ class Chains:
         run: RunOptions,
         tell: Callback,
         kinds: Kinds,
+        *,
+        is_mirrored: bool,
     ) -> None:
         self._cluster, self._store, self._split = cluster, store, split
         self._config, self._run, self._tell = config, run, tell
         self._widens = kinds.widens
         weighs = store.has_weights or config.half_life is not None
         self._censors = kinds.censors and not weighs and share_at_ends(store) >= MANY_AT_ENDS
+        self._dates = kinds.dates and is_mirrored and has_days(store, split)
 
     @property
     def epoch_seconds(self) -> float:
@@ -156,6 +187,8 @@ class Chains:
             yield self._chain_config(implicit=True)
         if self._censors:
             yield self._chain_config(censored=True)
+        if self._dates:
+            yield _with_days(self._chain_config(implicit=self._widens))
 
     def fit(self, left: float) -> bool:
         """Tell whether the seconds left have room for any."""
@@ -171,8 +204,13 @@ class Chains:
             seconds = self._sweep_seconds(config)
             if (pair := _first_that_fits(left, seconds)) is None:
                 continue
-            rival = min(judged, key=lambda chain: chain.rmse).history if judged else ()
-            judged.append(self._judge(config.model_copy(update={"sweeps": pair[0]}), pair[1], rival))
+            rival = _best(judged) if judged else None
+            config = config.model_copy(update={"sweeps": pair[0]})
+            chain = self._judge(config, pair[1], () if rival is None else rival.history)
+            if rival is not None and has_dates(config):
+                users = validating_users(self._store, self._split)
+                chain = chain._replace(gain=gain_of(chain.squares, rival.squares, users))
+            judged.append(chain)
             left -= pair[0] * seconds  # as if all had been taken
         return judged
 
@@ -181,15 +219,19 @@ class Chains:
         if self._widens:
             yield self._chain_config(implicit=True)
         if self._censors and judged:
-            best = min(judged, key=lambda chain: chain.rmse)
-            yield self._chain_config(implicit=self._widens and is_wide(best.config), censored=True)
+            wide = self._widens and is_wide(_best(judged).config)
+            yield self._chain_config(implicit=wide, censored=True)
+        if self._dates and judged:
+            best = _best(judged).config
+            wide, censored = self._widens and is_wide(best), self._censors and is_censored(best)
+            yield _with_days(self._chain_config(implicit=wide, censored=censored))
 
     def _judge(self, config: TrainConfig, sweeps: int, rival: Sequence[EpochFinished]) -> Chain:
         """Run a chain on the shortened train; return it as it would be kept, with its validation error."""
         sweep_seconds = self._sweep_seconds(config)
         seconds = config.sweeps * sweep_seconds
-        what = " with who rated what" if is_wide(config) else ""
-        what += " beyond the ends of the scale" if is_censored(config) else ""
+        special = " and ".join(_special(config))
+        what = f" {special}" if special else ""
         self._tell(Notice(f"judging a chain{what} of up to {config.sweeps} sweeps, some {seconds:,.0f} s"))
         # nobody asks a chain that is judged for its samples
         judged = config.model_copy(update={"keep_samples": 1})
@@ -200,17 +242,17 @@ class Chains:
         posterior = GibbsSampler(
             self._cluster, self._store, self._split, judged, (), self._run, judged=VALIDATION, until=is_enough
         ).run()
-        assert posterior.predictive is not None
+        found = posterior.predictive
+        assert found is not None
         history = posterior.trained.history
         sweeps = math.ceil(sweeps * len(history) / config.sweeps)
         kept = config.model_copy(update={"sweeps": sweeps})
-        return Chain(kept, posterior.predictive.rmse, sweeps * sweep_seconds, history)
+        return Chain(kept, found.rmse, sweeps * sweep_seconds, history, found.squares)
 
     def _sweep_seconds(self, config: TrainConfig) -> float:
-        plain = SWEEP_TASKS + EPOCHS_A_SWEEP * self.epoch_seconds
-        if not is_wide(config):
-            return plain
-        return plain + IMPLICIT_SECONDS * self._split.n_train * (config.effective_rank + 2)
+        numbers = self._split.n_train * (config.effective_rank + 2)
+        beside = IMPLICIT_SECONDS * is_wide(config) + DATES_SECONDS * has_dates(config)
+        return SWEEP_TASKS + EPOCHS_A_SWEEP * self.epoch_seconds + beside * numbers
 
     def _chain_config(self, *, implicit: bool = False, censored: bool = False) -> TrainConfig:
         config = self._config
@@ -238,6 +280,36 @@ def is_wide(config: TrainConfig) -> bool:
 def is_censored(config: TrainConfig) -> bool:
     """Tell whether a chain looks beyond the ends of the scale."""
     return config.likelihood == "censored"
+
+
+def has_dates(config: TrainConfig) -> bool:
+    """Tell whether a chain has a third side of time."""
+    return config.time_bins != "none"
+
+
+def has_days(store: RatingsStore, split: Split) -> bool:
+    """Tell whether the training ratings were made at known times, on more than one day."""
+    if not store.has_timestamps:
+        return False
+    try:
+        return timing_of(store, split, "day").timing is not None
+    except DataError:  # too many months
+        return False
+
+
+def _best(judged: Sequence[Chain]) -> Chain:
+    return min(judged, key=lambda chain: chain.rmse)
+
+
+def _special(config: TrainConfig) -> list[str]:
+    """Say what a chain is that others are not."""
+    found = ["with who rated what"] if is_wide(config) else []
+    found += ["beyond the ends of the scale"] if is_censored(config) else []
+    return found + (["with days"] if has_dates(config) else [])
+
+
+def _with_days(config: TrainConfig) -> TrainConfig:
+    return config.model_copy(update={"time_bins": "day"})
 
 
 def share_at_ends(store: RatingsStore) -> float:

@@ -38,6 +38,7 @@ CHOSEN = (
     "item_features",
     "user_features",
     "likelihood",
+    "time_bins",
     "epochs",
     "sweeps",
     "burn_in",

@@ -20,7 +20,7 @@ from typing import Any
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import DataError, NumericalError, RowError
-from daskals.fitting.chains import Chain, Chains, Kinds
+from daskals.fitting.chains import MIRRORED, Chain, Chains, Kinds
 from daskals.fitting.choice import CHOSEN, Choice, Point
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
@@ -91,7 +91,10 @@ class Selection:
         self._tell = teller(callbacks)
         self._run = replace(run, checkpoints=None)
         self._split = _validating_split(store, spec)
-        self._chains = Chains(cluster, store, self._split, config, self._run, self._tell, kinds)
+        is_mirrored = spec.method in MIRRORED
+        self._chains = Chains(
+            cluster, store, self._split, config, self._run, self._tell, kinds, is_mirrored=is_mirrored
+        )
         self._tried: list[Point] = []
         self._started = time.perf_counter()
         self._spent = 0.0
@@ -213,7 +216,7 @@ class Selection:
             chains = self._chains.judge(left)
         except NumericalError as error:
             return self._taken(self._refit(point), f"a chain failed ({error.found})")
-        chain = min(chains, key=lambda judged: judged.rmse)
+        chain = min((one for one in chains if one.may_be_taken), key=lambda judged: judged.rmse)
         figures = {
             "chains": [judged.as_report() for judged in chains],
             "chain_validation_rmse": chain.rmse,

@@ -117,7 +117,8 @@ def test_a_chain_looks_beyond_the_ends_where_many_ratings_are_there(client, monk
 
 
 def test_who_names_a_likelihood_a_transform_or_time_decides_it(client):
-    assert Kinds.left_open(TrainConfig.parse({})) == Kinds(widens=True, censors=True)
+    assert Kinds.left_open(TrainConfig.parse({})) == Kinds(widens=True, censors=True, dates=True)
+    assert not Kinds.left_open(TrainConfig.parse({"time_bins": "none"})).dates
     for named in ({"likelihood": "gaussian"}, {"transform": "rank"}):
         assert not Kinds.left_open(TrainConfig.parse(named)).censors
     assert not Kinds.left_open(TrainConfig.parse({"user_features": "none"})).widens
@@ -191,8 +192,8 @@ def test_a_posterior_is_held_against_what_would_be_trained_instead():
     searched._tried_best = lambda model: next(one for one in tried if one.config.model == model)
     point = selection.Selection._simplest(searched)
     assert point.config.model == "bias"
-    assert not selection.Selection._is_worse(searched, Chain(config, 1.9003, 39.0, ()), point)
-    assert selection.Selection._is_worse(searched, Chain(config, 1.9090, 39.0, ()), point)
+    assert not selection.Selection._is_worse(searched, Chain(config, 1.9003, 39.0, (), np.empty(0)), point)
+    assert selection.Selection._is_worse(searched, Chain(config, 1.9090, 39.0, (), np.empty(0)), point)
 
 
 @pytest.mark.parametrize("kind", ["als", "bias", "bayes"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ INTERVALS = {50: 0.6744897501960817, 90: 1.6448536269514722, 95: 1.9599639845400
 """Half-width of central intervals of the normal distribution, in deviations, by per cent."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PredictiveFigures:
     """Error of the posterior mean, and the share of ratings within its intervals.
 
@@ -30,6 +30,8 @@ class PredictiveFigures:
     coverage
         Share of the ratings within mean ± z deviations, by the interval's per cent; where ratings are cut
         off at the ends of the scale, so are the intervals.
+    squares
+        Squared error of each rating, float64, shape (ratings,), by user.
     """
 
     n: int
@@ -37,10 +39,17 @@ class PredictiveFigures:
     mae: float
     deviation: float
     coverage: dict[int, float]
+    squares: Float64 = field(repr=False)
 
     def as_rated(self, sigma: float) -> PredictiveFigures:
         """Return figures of ratings that were measured in `sigma` in rating units."""
-        return replace(self, rmse=sigma * self.rmse, mae=sigma * self.mae, deviation=sigma * self.deviation)
+        return replace(
+            self,
+            rmse=sigma * self.rmse,
+            mae=sigma * self.mae,
+            deviation=sigma * self.deviation,
+            squares=sigma**2 * self.squares,
+        )
 
 
 def predictive_figures(
@@ -75,4 +84,5 @@ def predictive_figures(
         mae=float(np.mean(errors)),
         deviation=float(np.mean(deviation)),
         coverage=coverage,
+        squares=errors**2,
     )

@@ -1,0 +1,54 @@
+"""Whether one chain predicts better than another by more than chance, users being what chance draws."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from daskals.kernels.data.csr import count_part
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split
+from daskals.types import VALIDATION, Float64, Int64
+
+SURE = 2.0
+"""Standard errors by which a gain must lie above 0."""
+
+LEAST = 1e-3
+"""Share of the mean squared error that a gain must be: what less is worth is not worth twice the time."""
+
+
+class Gain(NamedTuple):
+    """By how much a mean squared error is lower than another, as a share of that, and its standard error."""
+
+    share: float
+    standard_error: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is one by more than chance."""
+        return self.share > max(LEAST, SURE * self.standard_error)
+
+
+def gain_of(squares: Float64, before: Float64, users: Int64) -> Gain:
+    """Compare the squared errors of the same ratings, shape (ratings,), with those `before`.
+
+    Ratings of one user are no independent draws: what helps one of them mostly helps all. So the standard
+    error is that of a ratio of sums over users. `users`: the row of each rating's, shape (ratings,).
+    """
+    lower = np.bincount(users, before - squares)
+    total = float(before.sum())
+    if total <= 0.0:
+        return Gain(0.0, 0.0)
+    share = float(lower.sum()) / total
+    spread = lower - share * np.bincount(users, before)
+    n_users = int(np.count_nonzero(np.bincount(users)))
+    if n_users < 2:
+        return Gain(share, float("inf"))
+    return Gain(share, float(np.sqrt(np.sum(spread**2) * n_users / (n_users - 1))) / total)
+
+
+def validating_users(store: RatingsStore, split: Split) -> Int64:
+    """Return the user's row of each validation rating, int64, shape (ratings,), in the users' order."""
+    counts = count_part(store.indptr("user"), split.parts("user", 0, store.n_ratings), VALIDATION)
+    return np.repeat(np.arange(len(counts)), counts)
