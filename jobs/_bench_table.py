@@ -81,6 +81,21 @@ def print_race(report: dict[str, Any]) -> None:
     console.print(table)
 
 
+def print_profile(report: dict[str, Any]) -> None:
+    """Print one line a part of an epoch: its CPU seconds, and those of its arithmetic at the peak."""
+    console = make_console(plain_width=PLAIN_WIDTH)
+    _print_head(console, report)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("part", no_wrap=True)
+    for title in ("CPU s", "of all", "useful GFLOP", "at the peak, s"):
+        table.add_column(title, justify="right", no_wrap=True)
+    whole = sum(part["cpu_seconds"] for part in report["results"])
+    for part in report["results"]:
+        work = ["–", "–"] if part["gflop"] is None else [f"{part['gflop']:.3g}", f"{part['limit']:.3f}"]
+        table.add_row(part["name"], f"{part['cpu_seconds']:.3f}", f"{part['cpu_seconds'] / whole:.0%}", *work)
+    console.print(table)
+
+
 def print_lists(found: dict[str, Any]) -> None:
     """Print a table for each length of list, and the served lists' paired difference to the best rival."""
     print_ranking(make_console(plain_width=PLAIN_WIDTH), found)

@@ -1,4 +1,4 @@
-"""`python -m jobs.bench epoch|scaling|solvers|lists|ingest|evaluate|topk|service|defaults`: tables."""
+"""`python -m jobs.bench epoch|profile|scaling|solvers|lists|ingest|evaluate|topk|service|…`: tables."""
 
 from __future__ import annotations
 
@@ -92,6 +92,26 @@ def epoch(
 
     systems = choose(only, peers=peers)
     run_bench("epoch", options, lambda bench: bench.epoch(systems, against), figure)
+
+
+@main.command()
+@bench_command
+def profile(**options: Any) -> None:
+    """Tell where the CPU seconds of an epoch go, and what the machine's peak would allow."""
+    json_file = options.pop("json_file")
+    config = BenchConfig.parse(given(options))
+    from daskals.kernels.toolkit.target import select_target
+
+    select_target(config.cpu)  # before numba is imported
+    from daskals.bench.profile import measure_profile
+    from daskals.bench.run import Bench, Outputs
+    from jobs._bench_table import print_profile
+
+    outputs = Outputs(json_file)
+    bench = Bench.open("profile", config, lambda text: say(text, err=True))
+    report = bench.report([part._asdict() for part in measure_profile(bench)])
+    print_profile(report)
+    outputs.save(report)
 
 
 @main.command()

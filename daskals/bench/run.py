@@ -31,7 +31,7 @@ class Bench:
     Attributes
     ----------
     command, config
-        `epoch`, `scaling`, `ingest`, `evaluate` or `topk`; its options.
+        `epoch`, `profile`, `scaling`, `ingest`, `evaluate` or `topk`; its options.
     store, split
         Its ratings.
     machine, tell
