@@ -159,10 +159,11 @@ def _step(
     rows: GradientRows,
     slopes: Float64,
     changes: Float32,
-    kind: int,
+    step: int,
 ) -> None:
     """Take one step with every row of a batch; the last one leaves no gradient."""
     stride, size = block.other.shape[1], given.size
+    kind = END if step == given.steps - 1 else GO_ON
     _turn(given, rows, slopes, stride)
     clear(rows.change)
     for lane in range(LANES):
@@ -171,7 +172,9 @@ def _step(
     if given.shared > 0.0:
         _shared_form(given, rows, rows.along, rows.bends)
     clear(rows.mixed)
-    for lane in range(LANES):
+    for place in range(LANES):
+        # there and back: what the last pass read last is still in the cache
+        lane = place if step % 2 else LANES - 1 - place
         if rows.upper[lane] > rows.lower[lane]:
             _pass_along(block, given, rows, lane, lane * stride, kind)
             _go(block, given, rows, lane, lane * stride)
@@ -204,7 +207,7 @@ def improve_rows(block: BlockInput, given: GradientInput, output: BlockOutput, f
         count = min(LANES, stop - batch)
         begin_batch(shown, besides, rows, written, batch, count)
         for step in range(besides.steps):
-            _step(shown, besides, rows, slopes, changes, END if step == besides.steps - 1 else GO_ON)
+            _step(shown, besides, rows, slopes, changes, step)
         if besides.shared > 0.0:
             _shared_form(besides, rows, rows.place, rows.squares)
         for lane in range(count):
