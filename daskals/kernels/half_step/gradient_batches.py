@@ -12,6 +12,7 @@ from daskals.kernels.half_step.batch import LANES, aligned_floats
 from daskals.kernels.half_step.block import BlockInput, BlockOutput
 from daskals.kernels.half_step.gradient_lanes import END, GO_ON, move_errors, pass_over
 from daskals.kernels.half_step.gradient_row_batches import (
+    LEAST_BEND,
     GradientInput,
     GradientRows,
     begin_batch,
@@ -63,8 +64,9 @@ def _turn(given: GradientInput, rows: GradientRows, slopes: Float64, stride: int
     add_inner_products(rows.right, solved, slopes, size)
     for lane in range(LANES):
         before = rows.slopes[lane]
-        rows.lengths[lane] = np.float32(slopes[lane] / before) if before > 0.0 else np.float32(0.0)
-        rows.slopes[lane] = slopes[lane]
+        share = slopes[lane] / before if before > 0.0 else 0.0
+        rows.lengths[lane], rows.slopes[lane] = np.float32(share), slopes[lane]
+        rows.expected[lane] = slopes[lane] + share * share * rows.expected[lane]
     add_multiples(rows.lengths, along, solved, size)
     for k in range(size * LANES):
         along[k] = solved[k]
@@ -136,8 +138,9 @@ def _go(block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, 
         squares += np.float64(own) * np.float64(own)
         mixed[k * LANES + lane] = (change[start + k] - ridge * own) * inverses[k]
     bend = rows.bends[lane] + np.float64(ridge) * squares
-    # where the objective does not bend there is nowhere to go
-    length = np.float32(rows.falls[lane] / bend) if bend > 0.0 else np.float32(0.0)
+    # where the objective bends by rounding alone there is nowhere to go
+    bends = bend > max(LEAST_BEND * rows.expected[lane], 0.0)
+    length = np.float32(rows.falls[lane] / bend) if bends else np.float32(0.0)
     rows.lengths[lane] = length
     for k in range(size):
         x[start + k] += length * step[start + k]

@@ -17,6 +17,9 @@ from daskals.kernels.half_step.status import BAD_INDEX
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.types import Float32, Float64, Int64
 
+LEAST_BEND = 1e-6
+"""Share of what the pooled curvature has that a step must bend by, to be more than rounding."""
+
 
 class GradientInput(NamedTuple):
     """What a half-step by conjugate gradients takes beside a `BlockInput`.
@@ -60,7 +63,8 @@ class GradientRows(NamedTuple):
     by side, number k of row l at k·LANES + l: `right` (the gradient), `place` (x), `solved`, `along` (the
     step), all in the basis of the pooled curvature; `mixed`, before or after a change of basis; `pivots`,
     `below` of the rows' tridiagonal systems. Of each rating: `errors`, `turns` (how a step changes them). Of
-    each row: `lower`, `upper`, `at` (of its first error), `ridges` (w of wT), `slopes`, `falls`, `bends`,
+    each row: `lower`, `upper`, `at` (of its first error), `ridges` (w of wT), `slopes`, `expected`
+    (how strongly the pooled curvature bends along the step), `falls`, `bends`,
     `squares`; in single precision `multiples`, `shifts` (m and c), `lengths`.
     """
 
@@ -81,6 +85,7 @@ class GradientRows(NamedTuple):
     at: Int64
     ridges: Float64
     slopes: Float64
+    expected: Float64
     falls: Float64
     bends: Float64
     squares: Float64
@@ -109,6 +114,7 @@ def make_rows(stride: int, size: int, ratings: int) -> GradientRows:
         np.zeros(LANES, np.int64),
         np.zeros(LANES, np.int64),
         np.zeros(LANES, np.int64),
+        np.zeros(LANES),
         np.zeros(LANES),
         np.zeros(LANES),
         np.zeros(LANES),
@@ -239,7 +245,8 @@ def begin_batch(
             output.status[row] = BAD_INDEX
             upper = lower
         rows.lower[lane], rows.upper[lane], rows.at[lane] = lower, upper, at
-        rows.ridges[lane], rows.slopes[lane], rows.squares[lane], rows.multiples[lane] = 1.0, 0.0, 0.0, 0.0
+        rows.ridges[lane], rows.slopes[lane], rows.expected[lane] = 1.0, 0.0, 0.0
+        rows.squares[lane], rows.multiples[lane] = 0.0, np.float32(0.0)
         if upper > lower:
             rows.ridges[lane] = given.counts[row] ** block.ridge_exponent
             rows.multiples[lane] = np.float32(_multiple(given, lower, upper))

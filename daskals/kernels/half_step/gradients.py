@@ -21,7 +21,7 @@ from daskals.kernels.half_step.batch import LANES, row_status
 from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, make_input, make_output
 from daskals.kernels.half_step.curvature import Curvature
 from daskals.kernels.half_step.gradient_batches import improve_rows
-from daskals.kernels.half_step.gradient_row_batches import GradientInput
+from daskals.kernels.half_step.gradient_row_batches import LEAST_BEND, GradientInput
 from daskals.kernels.half_step.side_by_side_lanes import PANEL_COLUMNS
 from daskals.kernels.half_step.status import OK, raise_first
 from daskals.kernels.half_step.threads import work_cuts
@@ -66,16 +66,16 @@ def _step_plainly(
         of.astype(np.float64)
         for of in (curvature.rotation, curvature.diagonal, curvature.beside, curvature.scales)
     )
-    along, before = np.zeros(len(x)), 0.0
+    along, before, expected = np.zeros(len(x)), 0.0, 0.0
     for _ in range(steps):
         gradient = right - matrix @ x
         rotated = rotation.T @ (gradient / scales)
         turned = rotation @ _precondition(multiple * diagonal, multiple * beside, c, rotated) / scales
         slope = float(gradient @ turned)
-        along = turned + (slope / before if before > 0.0 else 0.0) * along
-        before = slope
+        kept = slope / before if before > 0.0 else 0.0
+        along, before, expected = turned + kept * along, slope, slope + kept**2 * expected
         bend = float(along @ matrix @ along)
-        if bend > 0.0:
+        if bend > max(LEAST_BEND * expected, 0.0):  # more than rounding
             x += float(gradient @ along) / bend * along
 
 
