@@ -93,7 +93,8 @@ def test_the_pooled_curvature_is_the_sum_over_all_rows():
     gram = side_gram(other, RANK, biased=True)
     np.testing.assert_allclose(whole, gram, rtol=0, atol=1e-5 * np.abs(gram).max())
     np.testing.assert_allclose(gram[:RANK, :RANK], side_gram(other, RANK))
-    np.testing.assert_allclose(gram[RANK], [*other[:, :RANK].sum(axis=0), 500], rtol=1e-4)
+    expected = [*other[:, :RANK].astype(float).sum(axis=0), 500]
+    np.testing.assert_allclose(gram[RANK], expected, rtol=1e-4, atol=1e-4)
     assert found.n_rows == 500
     other[7, :RANK] = 0.0
     assert side_curvature(other, RANK, OPTIONS["ridge"]).n_rows == 499
