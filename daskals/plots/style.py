@@ -72,6 +72,8 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # titles come in every script; what no font here has is drawn as a box
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # it is laid out: each file would do it twice more
         figure.savefig(folder / f"{name}.png", dpi=_DPI, metadata={"Software": None})
         figure.savefig(svg, metadata={"Date": None})
     return svg
