@@ -30,6 +30,8 @@ from daskals.store.splits import ensure_split, load_block
 from daskals.training.affinity import AffinitySpec, affinity_slab, factor_gram, liked_block, train_affinity
 from daskals.types import TRAIN, BlockStats, RatingsBlock
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 USER_FIGURES = ("precision", "recall", "recall_capped", "ndcg", "map", "mrr", "hit_rate", "distance")
 
 

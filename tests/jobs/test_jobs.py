@@ -18,6 +18,8 @@ from tests.cases.commands import run
 from tests.cases.twin import Twin
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 SMALL = ["--rank", "2", "--epochs", "3", "--lambda", "0.1", "--dashboard-address", "none"]
 PAPER = [
     "--workers",

@@ -417,7 +417,7 @@ def geweke(n_draws: int, keep: int, ends: Ends | None = None, way: str = "direct
 
 @pytest.mark.parametrize("ends", [None, ENDS], ids=["gaussian", "censored"])
 def test_geweke(ends):
-    scores = geweke(2000, 20, ends)
+    scores = geweke(1200, 20, ends)
     assert np.all(np.abs(scores) < 4.0), scores
 
 
@@ -440,6 +440,7 @@ def test_geweke_of_many_features_long(way):
     assert np.all(np.abs(scores) < 4.0), scores
 
 
+@pytest.mark.slow
 def test_geweke_notices_a_wrong_conditional(monkeypatch):
     right = draw_alpha
 
@@ -460,6 +461,7 @@ def test_geweke_notices_weights_of_another_shift(monkeypatch):
     assert np.max(np.abs(geweke(600, 20, way="rows"))) > 5.0
 
 
+@pytest.mark.slow
 def test_geweke_notices_ends_that_are_not_drawn(monkeypatch):
     def as_rated(block, *_, **__):
         return block

@@ -11,13 +11,21 @@ import pytest
 
 from daskals.config import TrainConfig
 from daskals.fitting import chains, selection
-from daskals.fitting.baseline import better_than_biases
+from daskals.fitting.baseline import baseline_section, better_than_biases
 from daskals.fitting.chains import Chain, Kinds, share_at_ends
 from daskals.fitting.choice import Point, chosen_before, learns
 from daskals.fitting.fit import _compare_forecast, fit
 from daskals.ingest import ingest
 from daskals.training.events import Notice
 from tests.cases.planted import planted
+
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
+
+@pytest.fixture
+def baseline(monkeypatch):
+    """Train the bias model beside after all."""
+    monkeypatch.setattr("daskals.fitting.fit.baseline_section", baseline_section)
 
 
 def dense() -> pd.DataFrame:
@@ -50,8 +58,10 @@ def test_a_named_option_of_a_point_estimate_wins(name):
     assert not learns(TrainConfig.parse({"model": "als"}))
 
 
+@pytest.mark.usefixtures("baseline")
 def test_auto_takes_the_posterior_where_it_is_best(client, monkeypatch):
     monkeypatch.setattr(chains, "CHAINS", ((40, 60),))
+    monkeypatch.setattr(selection, "BIAS_RIDGES", (4.0, 8.0))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (25.0, 8.0))
     monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
     frame = dense()
@@ -74,6 +84,7 @@ def test_a_chain_is_judged_and_kept_for_as_long_as_validation_gains(client, monk
     monkeypatch.setattr(chains, "CHAINS", ((80, 100),))
     monkeypatch.setattr(chains, "BURN_IN", 2)
     monkeypatch.setattr(chains, "ENOUGH", 0.9)
+    monkeypatch.setattr(selection, "BIAS_RIDGES", (4.0,))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
     monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
     monkeypatch.setattr(selection.Selection, "_chance", math.inf)
@@ -86,6 +97,7 @@ def test_a_chain_is_judged_and_kept_for_as_long_as_validation_gains(client, monk
 def test_who_rated_what_is_left_alone_where_features_are_named(client, monkeypatch):
     monkeypatch.setattr(chains, "CHAINS", ((6, 8),))
     monkeypatch.setattr(chains, "BURN_IN", 2)
+    monkeypatch.setattr(selection, "BIAS_RIDGES", (4.0,))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
     monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
     model, _ = notices(dense(), client, item_features="none")
@@ -105,7 +117,9 @@ def test_a_chain_looks_beyond_the_ends_where_many_ratings_are_there(client, monk
     monkeypatch.setattr(chains, "CHAINS", ((20, 24),))
     monkeypatch.setattr(chains, "BURN_IN", 5)
     monkeypatch.setattr(chains, "BEATEN", 9.0)
+    monkeypatch.setattr(selection, "BIAS_RIDGES", (4.0,))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
+    monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
     model, told = notices(of_five_stars(), client, item_features="none", time_budget=1e6, order="rating")
     plain, beyond = model.report["selection"]["chains"]
     assert (plain["likelihood"], beyond["likelihood"]) == ("gaussian", "censored")
@@ -143,6 +157,7 @@ def test_no_time_for_anything_takes_biases_and_says_so(client):
 
 def test_no_time_for_a_posterior_takes_a_point_estimate(client, monkeypatch):
     monkeypatch.setattr(chains, "CHAINS", ((10**7, 10**7),))
+    monkeypatch.setattr(selection, "BIAS_RIDGES", (4.0,))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
     monkeypatch.setattr(selection, "EXPONENTS", (0.5,))
     frame = dense()
@@ -221,7 +236,9 @@ def test_a_forecast_that_was_wrong_is_said_at_the_end():
 
 @pytest.mark.parametrize("kind", ["auto", "als", "bias", "bayes"])
 @pytest.mark.parametrize("rating", [0.0, 4.0])
-def test_constant_ratings_give_the_constant(kind, rating, client):
+def test_constant_ratings_give_the_constant(kind, rating, client, request):
+    if kind == "als":
+        request.getfixturevalue("baseline")
     frame, _ = planted()
     model, _ = notices(frame.assign(rating=rating), client, model=kind, test_fraction=0.2)
     found = model.predict(frame["user"].to_numpy(), frame["item"].to_numpy()).rating

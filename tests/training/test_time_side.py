@@ -47,6 +47,7 @@ SHORT = {
     "model": "bayes", "rank": 2, "test_fraction": 0.2, "warm_start": 2, "sweeps": 30, "burn_in": 10,
     "keep_samples": 10, "order": "rating", "time_bins": "day",
 }  # fmt: skip
+BRIEF = {**SHORT, "sweeps": 9, "burn_in": 3, "keep_samples": 6}
 
 
 def moving(n_users: int = 40, n_items: int = 30, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
@@ -71,6 +72,11 @@ def store(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def timed(client, store) -> Model:
     return fit(store, TrainConfig.parse(SHORT), client)
+
+
+@pytest.fixture(scope="module")
+def brief(client, store) -> Model:
+    return fit(store, TrainConfig.parse(BRIEF), client)
 
 
 def test_moving_level_is_found_and_helps(client, store, timed):
@@ -138,32 +144,32 @@ def test_ratings_of_elsewhere_are_judged_by_their_dates(timed, store):
     assert min(parts) <= figures["test_rmse"] <= max(parts)
 
 
-def test_chain_is_the_same_for_any_workers(store, timed):
+def test_chain_is_the_same_for_any_workers(store, brief):
     with vanishing(2) as other:
-        again = fit(store, TrainConfig.parse(SHORT), other.client)
-    assert again.report["factors_sha256"] == timed.report["factors_sha256"]
+        again = fit(store, TrainConfig.parse(BRIEF), other.client)
+    assert again.report["factors_sha256"] == brief.report["factors_sha256"]
 
 
-def test_resumed_chain_continues_to_the_bit(client, store, timed, tmp_path, monkeypatch):
+def test_resumed_chain_continues_to_the_bit(client, store, brief, tmp_path, monkeypatch):
     class Stopped(Exception):
         pass
 
     def stop(event):
-        if getattr(event, "epoch", 0) == 20:
+        if getattr(event, "epoch", 0) == 6:
             raise Stopped
 
     monkeypatch.setattr(step, "CHECKPOINT_SWEEPS", 1)
-    config = TrainConfig.parse(SHORT)
+    config = TrainConfig.parse(BRIEF)
     with pytest.raises(Stopped):
-        fit(store, config, client, [stop], RunOptions(Checkpoints(tmp_path / "states", 10)))
-    other = TrainConfig.parse({**SHORT, "time_bins": "week"})
+        fit(store, config, client, [stop], RunOptions(Checkpoints(tmp_path / "states", 3)))
+    other = TrainConfig.parse({**BRIEF, "time_bins": "week"})
     with pytest.raises(ConfigError, match="time_bins"):
-        fit(store, other, client, run=RunOptions(Checkpoints(tmp_path / "states", 10, resume=True)))
+        fit(store, other, client, run=RunOptions(Checkpoints(tmp_path / "states", 3, resume=True)))
     # and with ratings on disk
-    run = RunOptions(Checkpoints(tmp_path / "states", 10, resume=True), ratings_memory=12_000)
+    run = RunOptions(Checkpoints(tmp_path / "states", 3, resume=True), ratings_memory=12_000)
     resumed = fit(store, config, client, run=run)
-    assert resumed.report["resumed_from"] == 20
-    assert resumed.report["factors_sha256"] == timed.report["factors_sha256"]
+    assert resumed.report["resumed_from"] == 6
+    assert resumed.report["factors_sha256"] == brief.report["factors_sha256"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tests.cases.twin import Twin, random_ratings
 pytestmark = pytest.mark.usefixtures("no_baseline")
 
 SLOW_START = settings(
-    max_examples=12,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

@@ -12,6 +12,7 @@ from daskals.analysis.anomalies.ratings import read_rated
 from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import ConfigError, DataError
 from daskals.evaluation.prediction_error import evaluate
+from daskals.fitting.baseline import baseline_section
 from daskals.fitting.fit import fit
 from daskals.ingest import open_ratings
 from daskals.model.fitted import Model
@@ -23,11 +24,13 @@ from daskals.training.events import Notice
 from daskals.types import TEST, Curve
 from tests.cases.planted import planted
 
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
 OPTIONS = {
     "bias": {"model": "bias", "epochs": 4},
     "als": {"model": "als", "epochs": 5},
     "named": {"model": "als", "epochs": 5, "tau": 0.03},
-    "bayes": {"model": "bayes", "sweeps": 24, "burn_in": 8, "keep_samples": 8},
+    "bayes": {"model": "bayes", "sweeps": 12, "burn_in": 4, "keep_samples": 8},
 }
 
 
@@ -39,11 +42,14 @@ def counts() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module", params=OPTIONS)
-def trained(request, client) -> tuple[str, Model, Model, pd.DataFrame]:
+def trained(request, client, no_baseline) -> tuple[str, Model, Model, pd.DataFrame]:
     """Return a model of counts seen as logarithms, and one of logarithms that somebody took before."""
     frame = counts()
     config = TrainConfig.parse({**OPTIONS[request.param], "rank": 3, "test_fraction": 0.2})
-    model = fit(frame, config.model_copy(update={"transform": "log1p"}), client)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "bias":
+            patch.setattr("daskals.fitting.fit.baseline_section", baseline_section)
+        model = fit(frame, config.model_copy(update={"transform": "log1p"}), client)
     return request.param, model, fit(frame.assign(rating=np.log1p(frame["rating"])), config, client), frame
 
 
