@@ -330,7 +330,7 @@ def train_split(
     times: TimeRows | None = None
     if config.model == "bayes":
         posterior = GibbsSampler(cluster, store, split, config, callbacks, run).run()
-        trained, samples, times = to_be_saved(posterior, problem.timing)
+        trained, samples, times = to_be_saved(posterior, split, problem.timing)
     else:
         trained = Trainer(cluster, store, split, config, callbacks, run, start=start).train()
     model = Model(

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daskals.fitting.other_dates import expected_of_dates
 from daskals.kernels.scoring.samples import collect, project
 from daskals.kernels.toolkit.dense import product, solve_positive, symmetric_eigen
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.samples import Samples, rounded_in
 from daskals.model.times import TimeRows, move
+from daskals.store.splits import Split
 from daskals.store.timing import Timing
 from daskals.training.gibbs.state import Sample
 from daskals.training.gibbs.step import Posterior
@@ -38,9 +40,20 @@ class ToBeSaved(NamedTuple):
     times: TimeRows | None
 
 
-def to_be_saved(posterior: Posterior, timing: Timing | None) -> ToBeSaved:
-    """Round the samples of a chain, and find the factors that stand for them, as of the latest time."""
-    posterior = as_of_latest(posterior)
+def to_be_saved(posterior: Posterior, split: Split, timing: Timing | None) -> ToBeSaved:
+    """Round the samples of a chain, and find the factors that stand for them, as of the latest time.
+
+    Parameters
+    ----------
+    posterior
+        What the chain left.
+    split, timing
+        Which ratings it was trained on; the third side, if there is one.
+    """
+    if timing is not None:
+        expected = expected_of_dates(split, timing, posterior.samples)
+        moved = [as_of_latest(*both) for both in zip(posterior.samples, expected.tolist(), strict=True)]
+        posterior = replace(posterior, samples=moved)
     samples = gather_samples(posterior)
     trained, of_times = summarised(posterior, samples)
     if timing is None or of_times is None:
@@ -49,18 +62,15 @@ def to_be_saved(posterior: Posterior, timing: Timing | None) -> ToBeSaved:
     return ToBeSaved(trained, samples, TimeRows(timing, of_times.factors, latest, *of_times[1:]))
 
 
-def as_of_latest(posterior: Posterior) -> Posterior:
-    """Return a posterior with a third side as a model saves it: as of its latest time. See `model.times`.
+def as_of_latest(sample: Sample, expected: float) -> Sample:
+    """Return a sample with a third side as a model saves it: as of its latest time. See `model.times`.
 
-    A row is appended to the times: that of those without training ratings, whose prior mean is zero.
+    A row is appended to the times: that of those without training ratings. The prior mean of its factors is
+    zero, its bias what is `expected` of any time.
     """
-    return replace(posterior, samples=[_as_of_latest(sample) for sample in posterior.samples])
-
-
-def _as_of_latest(sample: Sample) -> Sample:
-    if sample.times is None:
-        return sample
+    assert sample.times is not None, "there is a third side"
     times = np.concatenate([sample.times, np.zeros_like(sample.times[:1])])
+    times[-1, -1] = expected
     moved = move(sample.items[:, None], times[:, None], sample.mean, len(times) - 2)
     latest, weights = times[-2, :-1].astype(np.float64), sample.item_weights.copy()
     weights[:, -1] += np.sum(weights[:, :-1] * latest, axis=1).astype(np.float32)

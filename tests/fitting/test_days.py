@@ -9,18 +9,21 @@ import pandas as pd
 import pytest
 
 from daskals.config import TrainConfig
-from daskals.fitting import chains, selection
+from daskals.fitting import chains, other_dates, selection
 from daskals.fitting.chains import Kinds
 from daskals.fitting.fit import fit, split_spec
 from daskals.fitting.gain import gain_of, validating_users
+from daskals.fitting.other_dates import expected_of_dates
 from daskals.fitting.selection import Selection
 from daskals.ingest import ingest
 from daskals.ratings.split import SplitSpec
 from daskals.store.splits import ensure_split
+from daskals.store.timing import timing_of
 from daskals.training.events import Notice
 from daskals.training.features import resolve_model
+from daskals.training.gibbs.state import Sample
 from daskals.training.run import NO_OPTIONS
-from daskals.types import VALIDATION
+from daskals.types import TRAIN, VALIDATION
 
 pytestmark = pytest.mark.usefixtures("no_baseline")
 
@@ -131,3 +134,34 @@ def test_validating_users_are_those_of_the_ratings(tmp_path):
     owners = np.repeat(np.arange(store.n_users), np.diff(store.indptr("user")))
     expected = owners[split.parts("user", 0, store.n_ratings) == VALIDATION]
     np.testing.assert_array_equal(validating_users(store, split), expected)
+
+
+def test_other_dates_add_what_dates_add_to_training_ratings(tmp_path, monkeypatch):
+    ratings(1.0).to_csv(tmp_path / "ratings.csv", index=False)
+    store = ingest(tmp_path / "ratings.csv", tmp_path / "store")
+    split = ensure_split(store, SplitSpec(test_fraction=0.2))
+    timing = timing_of(store, split, "day").timing
+    rng = np.random.default_rng(2)
+    samples = []
+    for _ in range(2):
+        users, items, times = (
+            rng.normal(size=(n, 4)).astype(np.float32)
+            for n in (store.n_users, store.n_items, len(timing.bins))
+        )
+        nothing = np.zeros((0, 4), np.float32)
+        samples.append(
+            Sample(users, items, np.zeros(1), np.eye(4), np.eye(4), nothing, nothing, times, np.eye(4))
+        )
+    read = store.read("user", 0, store.n_users, ("timestamps",))
+    trains = split.parts("user", 0, store.n_ratings) == TRAIN
+    u = np.repeat(np.arange(store.n_users), np.diff(read.block.indptr))[trains]
+    i, t = read.block.indices[trains], timing.rows_of(read.timestamps[trains])
+    expected = [
+        np.mean(s.times[t, 3] + np.sum((s.users[u, :3] + s.items[i, :3]) * s.times[t, :3], axis=1))
+        for s in samples
+    ]
+    for at_once in (1 << 22, 70):  # dates by dates, too
+        monkeypatch.setattr(other_dates, "_BIN_RATINGS", at_once)
+        np.testing.assert_allclose(expected_of_dates(split, timing, samples), expected, rtol=1e-5)
+    monkeypatch.setattr(other_dates, "MOST_RATINGS", 300)
+    assert np.all(np.abs(expected_of_dates(split, timing, samples) - expected) < 1.0)

@@ -48,6 +48,13 @@ def timed(client, file) -> Model:
     return fit(str(file), TrainConfig.parse(CONFIG), client)
 
 
+def test_days_to_come_are_predicted_at_the_level_of_training(timed):
+    kept = timed.kept
+    users = np.repeat(np.arange(len(kept.indptr) - 1), np.diff(kept.indptr))
+    later = timed.predict_rows(users, kept.items.astype(np.int64), np.full(len(users), -1))
+    assert later.mean() == pytest.approx(kept.block.ratings.mean(), abs=0.02)
+
+
 def rated(user: int, day: int, value: float, items: range = range(8)) -> pd.DataFrame:
     frame = pd.DataFrame({"user": user, "item": list(items), "rating": value})
     return frame.assign(timestamp=START + DAY * day + 7)

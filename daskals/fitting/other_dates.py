@@ -1,0 +1,64 @@
+"""What a date without training ratings adds to a rating: what dates add to those of training, on average.
+
+Nobody knows such a date's own factors; their mean is zero. But people rate what suits them on the day: over
+the training ratings b_t + p·d_t + q·d_t has a mean above zero, and a global mean without it is too low for
+all days to come. With it, ratings of such days are predicted at the level of those of training.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from daskals.store.splits import Split
+from daskals.store.timing import Timing, load_time_block
+from daskals.training.gibbs.state import Sample
+from daskals.types import Float64, RatingsBlock
+
+MOST_RATINGS = 1 << 20
+"""Training ratings that the mean is taken over, evenly spread by time: more change no digit that counts."""
+
+_BIN_RATINGS = 1 << 22
+"""Ratings that are read at a time."""
+
+
+def expected_of_dates(split: Split, timing: Timing, samples: Sequence[Sample]) -> Float64:
+    """Return for each sample what a date adds to a training rating in the mean, float64, shape (samples,).
+
+    Parameters
+    ----------
+    split, timing
+        Which ratings train, and their dates.
+    samples
+        Of the chain, with a row for each date.
+    """
+    totals, n = np.zeros(len(samples)), 0
+    step = max(1, -(-split.n_train // MOST_RATINGS))
+    for start, stop in _pieces(timing):
+        block = load_time_block(str(split.ratings.path), (start, stop), split.key, timing, None)
+        chosen = np.arange(0, len(block.indices), step)
+        bins = np.repeat(np.arange(start, stop), np.diff(block.indptr))[chosen]
+        for number, sample in enumerate(samples):
+            totals[number] += _added(sample, block, chosen, bins)
+        n += len(chosen)
+    return totals / n
+
+
+def _pieces(timing: Timing) -> list[tuple[int, int]]:
+    """Cut the dates into ranges of few ratings."""
+    ends = np.cumsum(timing.counts)
+    cuts = np.unique(np.searchsorted(ends, np.arange(0, ends[-1], _BIN_RATINGS), side="right"))
+    bounds = [*cuts.tolist(), len(ends)]
+    return [(first, last) for first, last in itertools.pairwise(bounds) if last > first]
+
+
+def _added(sample: Sample, block: RatingsBlock, chosen: np.ndarray, bins: np.ndarray) -> float:
+    """Add up b_t + p·d_t + q·d_t over some ratings."""
+    assert sample.times is not None, "there is a third side"
+    assert block.thirds is not None, "blocks of dates name users and items"
+    of_dates = sample.times[bins].astype(np.float64)
+    both = sample.users[block.indices[chosen], :-1].astype(np.float64)
+    both += sample.items[block.thirds[chosen], :-1]
+    return float(np.sum(of_dates[:, -1]) + np.sum(both * of_dates[:, :-1]))
