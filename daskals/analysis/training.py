@@ -12,6 +12,7 @@ import pandas as pd
 from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.search import grid_facets, rank_curve
 from daskals.errors import DataError, StoreError
+from daskals.evaluation.prediction_error import part_times
 from daskals.model.fitted import Model
 from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
@@ -92,7 +93,8 @@ def accuracy_by_bucket(model: Model) -> Numbers:
         ratings = block.ratings
         users.append(rows)
         items.append(block.indices.astype(np.int64))
-        errors.append(ratings.astype(np.float64) - model.predict_rows(rows, items[-1]))
+        times = part_times(model, store, split, (start, stop), TEST)
+        errors.append(ratings.astype(np.float64) - model.predict_rows(rows, items[-1], times))
     residuals = np.concatenate(errors)
     counts = {
         "item": model.item_counts[np.concatenate(items)],

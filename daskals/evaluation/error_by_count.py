@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from daskals.evaluation.prediction_error import part_times
 from daskals.model.factors import FactorModel
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
@@ -23,7 +24,8 @@ def error_by_count(model: FactorModel, store: RatingsStore, split: Split, part: 
     users = np.repeat(np.arange(store.n_users), np.diff(block.indptr))
     items = block.indices.astype(np.int64)
     ratings = block.ratings.astype(np.float64)
-    errors = ratings - model.predict_rows(users, items)
+    times = part_times(model, store, split, (0, store.n_users), part)
+    errors = ratings - model.predict_rows(users, items, times)
     rows: dict[Side, Int64] = {"user": users, "item": items}
     return {side: _by_bucket(split.train_counts(side)[rows[side]], errors) for side in SIDES}
 

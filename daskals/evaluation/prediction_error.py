@@ -10,6 +10,7 @@ from daskals.config import ReadConfig
 from daskals.errors import DataError
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
+from daskals.model.factors import FactorModel
 from daskals.model.fitted import Model
 from daskals.model.times import TimeRows
 from daskals.model.training_ratings import open_history, training_data
@@ -44,9 +45,7 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
     for start, stop in plan_blocks(split.train_counts("user"), model.rank):
         block = load_block(str(store.path), "user", start, stop, split.key, part)
         if model.times is not None or model.tells_otherwise:
-            times = None
-            if model.times is not None:
-                times = known_times(model.times, part_seconds(store, split, "user", (start, stop), part))
+            times = part_times(model, store, split, (start, stop), part)
             total = total.plus(_pair_errors(model, block, times))
             continue
         total = total.plus(
@@ -60,6 +59,25 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
             )
         )
     return error_figures(total)
+
+
+def part_times(
+    model: FactorModel, store: RatingsStore, split: Split, rows: tuple[int, int], part: int
+) -> Int64 | None:
+    """Return the rows of the dates of one part's ratings of some users, in the order of the part's block.
+
+    Parameters
+    ----------
+    model
+        The model, whose rows are the store's; None is returned where it knows no dates.
+    store, split
+        The ratings, and which of them count to which part.
+    rows, part
+        Range of users; `types.TRAIN`, `VALIDATION` or `TEST`.
+    """
+    if model.times is None:
+        return None
+    return known_times(model.times, part_seconds(store, split, "user", rows, part))
 
 
 def known_times(times: TimeRows, seconds: Int64) -> Int64:

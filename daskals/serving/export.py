@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from daskals.cluster.connect import available_cores
 from daskals.errors import DataError
+from daskals.evaluation.prediction_error import part_times
 from daskals.kernels.scoring.topk import SeenItems, top_items
 from daskals.model.fitted import Model
 from daskals.model.top_items import pack_units, unit_rows
@@ -137,7 +138,8 @@ def training_sums(model: Model) -> TrainingSums:
             "user": np.repeat(np.arange(start, stop), np.diff(part.indptr)),
             "item": part.indices.astype(np.int64),
         }
-        residuals = values.astype(np.float64) - model.predict_rows(rows["user"], rows["item"])
+        times = part_times(model, store, split, (start, stop), TRAIN)
+        residuals = values.astype(np.float64) - model.predict_rows(rows["user"], rows["item"], times)
         for side in sides:
             sums.ratings[side] += np.bincount(rows[side], values, minlength=sizes[side])
             sums.squares[side] += np.bincount(rows[side], residuals**2, minlength=sizes[side])

@@ -10,8 +10,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from daskals.analysis.anomalies.ratings import read_rated
+from daskals.analysis.training import accuracy_by_bucket
 from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import ConfigError, DataError, ModelError
+from daskals.evaluation.error_by_count import error_by_count
 from daskals.evaluation.prediction_error import evaluate, evaluate_ratings
 from daskals.fitting.fit import fit
 from daskals.ingest import ingest
@@ -21,6 +24,7 @@ from daskals.model.fitted import Model
 from daskals.model.samples import column_units
 from daskals.model.times import move, seconds_of
 from daskals.ratings.split import SplitSpec
+from daskals.serving.export import training_sums
 from daskals.store.arrays import open_for_writing, read_attributes, write_group
 from daskals.store.reader import open_store
 from daskals.store.splits import Piece, ensure_split
@@ -142,6 +146,22 @@ def test_ratings_of_elsewhere_are_judged_by_their_dates(timed, store):
     figures = evaluate_ratings(timed, open_store(store))
     parts = [timed.report["train_rmse"], timed.report["test_rmse"]]
     assert min(parts) <= figures["test_rmse"] <= max(parts)
+
+
+def test_residuals_are_of_the_dates_of_the_ratings(timed, store):
+    opened = open_store(store)
+    split = ensure_split(opened, SplitSpec(**timed.report["data"]["split"]))
+    wanted = timed.report["test_rmse"] ** 2
+    for found in (error_by_count(timed, opened, split), accuracy_by_bucket(timed)):
+        for buckets in found.values():
+            rows = list(buckets.values()) if isinstance(buckets, dict) else buckets
+            squares = sum(row["n"] * row["rmse"] ** 2 for row in rows if row["n"])
+            assert squares / split.n_test == pytest.approx(wanted, rel=1e-5)
+    wanted = timed.report["train_rmse"] ** 2 * split.n_train
+    for squares in training_sums(timed).squares.values():
+        assert squares.sum() == pytest.approx(wanted, rel=1e-5)
+    rated = read_rated(timed)
+    assert np.sum((rated.values - rated.predicted) ** 2) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_chain_is_the_same_for_any_workers(store, brief):

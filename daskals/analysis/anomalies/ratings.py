@@ -11,6 +11,7 @@ import numpy as np
 
 from daskals.cluster.connect import available_cores
 from daskals.errors import ConfigError
+from daskals.evaluation.prediction_error import known_times
 from daskals.kernels.data.csr import compact_part
 from daskals.kernels.statistics.leverages import leverages
 from daskals.model.fitted import Model
@@ -113,9 +114,11 @@ def read_rated(model: Model) -> Rated:
     times = None if found.timestamps is None else found.timestamps[parts == TRAIN]
     users = np.repeat(np.arange(store.n_users), np.diff(indptr))
     predicted = np.empty(len(items), np.float32)
+    dates = None if model.times is None or times is None else known_times(model.times, times)
     for start in range(0, len(items), PAIRS_AT_ONCE):
         pairs = slice(start, start + PAIRS_AT_ONCE)
-        predicted[pairs] = model.predict_rows(users[pairs], items[pairs].astype(np.int64))
+        own = None if dates is None else dates[pairs]
+        predicted[pairs] = model.predict_rows(users[pairs], items[pairs].astype(np.int64), own)
     free, spread = _free_shares(model, indptr, users, items)
     return Rated(indptr, items, values, predicted, free, times, step_of(store), model.limits, spread)
 
