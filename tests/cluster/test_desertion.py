@@ -66,7 +66,7 @@ def test_nobody_is_taken_for_dead_by_what_the_client_asks_for_itself(monkeypatch
 
         def late(*arguments: Any, **options: Any) -> Any:
             answered = answer(*arguments, **options)
-            answer(client._update_scheduler_info)
+            answer(client._update_scheduler_info, n_workers=0)
             return answered
 
         known = liveness.Liveness(client, "here")
