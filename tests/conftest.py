@@ -119,7 +119,7 @@ def client(cluster: Cluster):
     return cluster.client
 
 
-KINDS = ("process", "browser", "slow")
+KINDS = ("process", "browser", "long", "slow")
 """Folders whose name is the mark of every test in them."""
 
 SHORT = ("model", "ratings")

@@ -83,6 +83,7 @@ def test_buckets_add_up_to_the_reported_error(trained: Path) -> None:
         assert absolute / n == pytest.approx(model.report["test_mae"], rel=1e-6)
 
 
+@pytest.mark.long
 def test_what_is_missing_is_said(trained: Path, tmp_path: Path) -> None:
     store = stored(bare_table(seed=1), tmp_path / "store")
     model = fit(store, TrainConfig(rank=3, epochs=3, lambda_=0.1, model="als", split="none"))

@@ -374,6 +374,7 @@ def test_shared_accounts_name_both_profiles(store: RatingsStore) -> None:
     )
 
 
+@pytest.mark.long
 def test_report_filter_and_tables(tmp_path: Path, store: RatingsStore) -> None:
     ratings = Ratings.of(store)
     injected, rows = injection.inject_shilling(ratings, "love/hate", 0.02, np.random.default_rng(0))
@@ -444,6 +445,7 @@ def test_a_posterior_gives_its_variance(plain: Model) -> None:
     np.testing.assert_allclose(rated.predicted[:9], model.predict_rows(users[:9], items[:9]))
 
 
+@pytest.mark.long
 def test_what_is_missing_is_said_and_hostile_titles_stay_text(tmp_path: Path) -> None:
     for name, table in (("bare", bare_table()), ("hostile", hostile_table())):
         config = TrainConfig(rank=3, epochs=3, lambda_=0.1, model="als")
@@ -510,6 +512,7 @@ def test_study_refuses_bad_options(options: tuple[str, ...], said: str) -> None:
     assert said in result.output
 
 
+@pytest.mark.long
 def test_study_prints_its_table_and_says_what_it_lacks(tmp_path: Path) -> None:
     stored(bare_table(n_users=120), tmp_path / "store")
     result = click.testing.CliRunner().invoke(

@@ -48,6 +48,7 @@ def small(latest_small: Path, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.long
 def test_table_1(small: Path) -> None:
     table = json.loads((small / "eda.json").read_text(encoding="utf-8"))["table"]
     assert (table["n_ratings"], table["n_users"], table["n_rated_items"]) == (100_836, 610, 9_724)
@@ -55,6 +56,7 @@ def test_table_1(small: Path) -> None:
     assert round(table["sparsity_percent"], 2) == 98.30
 
 
+@pytest.mark.long
 def test_every_figure_is_made(small: Path) -> None:
     for name in FIGURES:
         assert (small / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -65,6 +67,7 @@ def test_every_figure_is_made(small: Path) -> None:
     check_page(page)
 
 
+@pytest.mark.long
 def test_numbers_equal_those_of_a_data_frame(small: Path, latest_small: Path) -> None:
     numbers = json.loads((small / "eda.json").read_text(encoding="utf-8"))
     ratings = pd.read_csv(latest_small / "ratings.csv")
@@ -92,6 +95,7 @@ def test_numbers_equal_those_of_a_data_frame(small: Path, latest_small: Path) ->
     assert numbers["tags"]["counts"][:5] == tags.tolist()[:5]
 
 
+@pytest.mark.long
 def test_missing_parts_are_said_in_one_line(tmp_path: Path) -> None:
     stored(bare_table(), tmp_path / "store")
     result = run("--data", tmp_path / "store", "--out", tmp_path / "out")
@@ -129,6 +133,7 @@ def test_a_power_law_is_recovered_and_another_law_is_not_taken_for_one() -> None
     assert "no exponent was fitted" in fit_power_law(np.full(100, 7))["missing"]
 
 
+@pytest.mark.long
 def test_writes_whole_or_nothing(small: Path, latest_small: Path, tmp_path: Path) -> None:
     result = run("--data", latest_small, "--out", small)
     assert result.exit_code == 1
@@ -145,6 +150,7 @@ def test_writes_whole_or_nothing(small: Path, latest_small: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_same_ratings_give_the_same_bytes_and_replace_their_own_results(tmp_path: Path) -> None:
     stored(hostile_table(), tmp_path / "store")
     out = tmp_path / "out"

@@ -41,6 +41,7 @@ def bare(tmp_path_factory) -> Path:
     return trained(bare_table(), tmp_path_factory.mktemp("bare") / "run")
 
 
+@pytest.mark.long
 def test_without_genres_times_tags_and_with_string_ids_and_negative_ratings(bare: Path) -> None:
     store = bare.parent / "run-store"
     said = run(eda.main, "--data", store, "--out", bare.parent / "eda")
@@ -87,6 +88,7 @@ def test_one_user_is_refused_in_files_and_explored_in_stores(tmp_path: Path) -> 
     assert "no exponent was fitted" in numbers["degrees"]["users"]["fit"]["missing"]
 
 
+@pytest.mark.long
 def test_one_user_has_a_model_without_a_density(tmp_path: Path) -> None:
     folder = trained(bare_table(n_users=1, n_items=60), tmp_path / "run")
     run(report.main, folder)
@@ -111,6 +113,7 @@ def test_a_model_whose_ratings_are_others_by_now_is_reported_without_them(bare: 
     assert page.count("<img ") == 2  # the curves are the run's own
 
 
+@pytest.mark.long
 def test_a_report_json_of_another_run_beside_the_model_changes_nothing(bare: Path, tmp_path: Path) -> None:
     folder = trained(bare_table(seed=7), tmp_path / "run")
     own = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -121,6 +124,7 @@ def test_a_report_json_of_another_run_beside_the_model_changes_nothing(bare: Pat
     assert own["test_rmse"] != json.loads((bare / "report.json").read_text(encoding="utf-8"))["test_rmse"]
 
 
+@pytest.mark.long
 def test_names_in_any_script_stay_text(tmp_path: Path) -> None:
     folder = trained(hostile_table(), tmp_path / NAME)
     speeds = {"results": [{"name": f"{HOSTILE}{n}", "seconds": n + 1.0, "status": HOSTILE} for n in range(2)]}
@@ -160,6 +164,7 @@ def test_lone_surrogates_and_line_separators_do_not_break_json_or_page(tmp_path:
     assert "<i>" not in (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_ratings_that_are_all_alike_have_figures(tmp_path: Path) -> None:
     table = bare_table()
     table.values[:] = np.float32(3.0)

@@ -143,6 +143,7 @@ def test_tastes_move_when_planted(planted) -> None:
         assert abs(np.corrcoef(rest, other[where])[0, 1]) < 0.05
 
 
+@pytest.mark.long
 def test_a_line_for_each_date_and_active_user(planted, store, snapshots, table) -> None:
     changed = planted[2]
     snapshot = snapshots[1]
@@ -192,6 +193,7 @@ def test_the_first_date_and_new_users_have_no_past(table) -> None:
     assert later["drift"].notna().mean() > 0.9
 
 
+@pytest.mark.long
 def test_exported_features_tell_more_than_activity(table) -> None:
     found = compare(table)
     assert found["exported"][0] > found["activity"][0] + 0.01

@@ -23,6 +23,7 @@ def tiny() -> PlantedSet:
     return PlantedSet(users, items, np.clip(np.round(3 + liked), 1, 5), genres)
 
 
+@pytest.mark.long
 def test_the_planted_sets_have_the_shapes_they_are_named_for():
     drawn = {name: make() for name, make in PLANTED.items()}
     for name, found in drawn.items():
@@ -61,6 +62,7 @@ def short(monkeypatch):
     monkeypatch.setattr(tuned, "SWEEPS", 6)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("short")
 def test_command__measures_every_set_and_prints_one_line_for_each(tmp_path):
     file = tmp_path / "defaults.json"
@@ -77,6 +79,7 @@ def test_command__measures_every_set_and_prints_one_line_for_each(tmp_path):
     assert row["chosen"] in line
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("short")
 def test_command__goes_on_with_what_was_measured(tmp_path, monkeypatch):
     row = {"name": "tiny", "n_ratings": 9, "default": 2.0, "chosen": "als", "seconds": 1.0}

@@ -107,6 +107,7 @@ def test_what_is_small() -> None:
     assert not is_small(100_836, 10_334, 512)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [

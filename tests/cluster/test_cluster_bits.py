@@ -39,6 +39,7 @@ LITTLE = {"blocks": 650_000}
 """Bytes that hold some blocks and not all, where 450,000 hold too few: large ranks have fewer blocks."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", some_of_them("als", "coordinate", "hierarchical", "ials"))
 def test_out_of_core(reference, cluster: Cluster, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
@@ -50,6 +51,7 @@ def test_out_of_core(reference, cluster: Cluster, model: str, monkeypatch: pytes
     assert len(reads) > 2 * EPOCHS
 
 
+@pytest.mark.long
 def test_out_of_core_without_room_on_the_disk(reference, cluster: Cluster, monkeypatch) -> None:
     monkeypatch.setattr("daskals.store.blocks.lay_aside", lambda *_: None)
     for model in ("als", "hierarchical"):

@@ -95,6 +95,7 @@ def train_deserted(made: VanishingCluster, model: str, place: str | int) -> Mode
     return fit(DATA, config_of(model), made.client, [desert])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("model", "place"),
     [
@@ -126,6 +127,7 @@ def vanish_once(monkeypatch: pytest.MonkeyPatch, made: VanishingCluster, step: t
     monkeypatch.setattr(step, "finish", desert)
 
 
+@pytest.mark.long
 def test_all_workers_vanish_in_a_search(cluster, tmp_path: Path, monkeypatch) -> None:
     base = TrainConfig.parse(
         {"model": "als", "rank": 3, "epochs": 3, "patience": 3, "validation_fraction": 0.1, "seed": 1}
@@ -152,6 +154,7 @@ def test_all_workers_vanish_while_affinity_is_learnt(cluster, monkeypatch) -> No
     np.testing.assert_array_equal(found.items, undisturbed.items)
 
 
+@pytest.mark.long
 def test_tasks_that_are_tied_to_a_dead_worker_are_given_up_for_others(reference, monkeypatch) -> None:
     """One dies while the other pauses, which then goes on: Dask lets the dead one's tasks stand for ever."""
     with vanishing() as made:
@@ -229,6 +232,7 @@ def test_a_cluster_that_grows_by_need(reference) -> None:
     assert trained.report["factors_sha256"] == reference("als")
 
 
+@pytest.mark.long
 def test_an_asynchronous_client() -> None:
     async def train() -> None:
         async with Client(

@@ -135,6 +135,7 @@ def interrupt_once(monkeypatch: pytest.MonkeyPatch, turn: int) -> None:
     monkeypatch.setattr(AlsStep, "finish", interrupted)
 
 
+@pytest.mark.long
 def test_a_search_keeps_the_trials_that_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ratings_of_day(1).to_csv(tmp_path / "ratings.csv", index=False)
     options = [
@@ -152,6 +153,7 @@ def test_a_search_keeps_the_trials_that_ended(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "tune" / "best.json").exists()
 
 
+@pytest.mark.long
 def test_a_night_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     versions = []
     for name in ("calm", "interrupted"):
@@ -165,6 +167,7 @@ def test_a_night_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: p
     assert versions[0] == versions[1] is not None
 
 
+@pytest.mark.long
 def test_lists_are_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert CliRunner().invoke(train.main, arguments(tmp_path)).exit_code == 0
     monkeypatch.setattr(lists, "ROWS_A_PART", 8)

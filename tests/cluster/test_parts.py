@@ -126,6 +126,7 @@ def test_rows_and_sums_come_in_block_order(workers, threads: int) -> None:
     assert cluster.result(generation.gathered).stats == BlockStats(total, 5.0)
 
 
+@pytest.mark.long
 def test_a_half_step_is_one_task_a_worker(cluster: Cluster, monkeypatch) -> None:
     keys: list[str] = []
     submit, map_blocks = Cluster.submit, Cluster.map_blocks

@@ -78,6 +78,7 @@ def test_held_out_users_are_folded_in_and_do_not_train(fitted, client):
         assert model.report["data"]["untestable_users"] == len(untestable)
 
 
+@pytest.mark.long
 def test_commands_train_and_rank_held_out_users(tmp_path):
     from jobs import evaluate, train
 

@@ -198,6 +198,7 @@ def liking(seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"user": users, "item": items, "rating": np.where(likes, 4.5, 2.5)})
 
 
+@pytest.mark.long
 def test_affinity_beats_the_baselines(client):
     reports = []
     for seed in range(2):
@@ -270,6 +271,7 @@ def test_buckets_add_up(client, store):
     assert found["item"]["0"] == {"n": 0, "rmse": None, "mae": None} or found["item"]["0"]["n"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [

@@ -28,6 +28,7 @@ def folder(tmp_path_factory) -> Path:
     return write_movies(tmp_path_factory.mktemp("movies") / "ml-planted")
 
 
+@pytest.mark.long
 def test_study__knows_more_than_nothing_where_genres_tell(folder, client):
     figures = cold_start_study(resolve_store(folder), CONFIG, [1, 2], client=client)
     assert set(figures["mean"]) == set(METHODS)

@@ -80,6 +80,7 @@ def test_search_space_is_read():
         parse_axes(["tau=0.3:0.1"])
 
 
+@pytest.mark.long
 def test_trials_are_the_runs_that_training_makes(cluster, client, store, tmp_path):
     found = search(cluster, store, tmp_path).run_grid(Grid({"tau": (0.4,), "rank": (0, 3)}))
     assert [record["point"] for record in found] == Grid({"tau": (0.4,), "rank": (0, 3)}).points()
@@ -105,6 +106,7 @@ def ndcg_of(store, config, client) -> float:
     return float(np.nanmean(score_lists(task, scorer)[0].ndcg))
 
 
+@pytest.mark.long
 def test_trials_and_their_epochs_are_chosen_by_a_metric(cluster, client, store, tmp_path):
     metric = parse_metric("NDCG@3")
     options = {"epochs": 12, "patience": 3}
@@ -184,6 +186,7 @@ def test_search_continues_and_refuses_other_ratings(cluster, store, tmp_path, pl
         search(cluster, store, tmp_path)
 
 
+@pytest.mark.long
 def test_optuna_is_repeatable_and_continues(cluster, store, tmp_path):
     axes = (Axis("tau", 0.05, 1.0), Axis("rank", 2, 3))
     for name in ("one", "two"):
@@ -214,6 +217,7 @@ def test_no_validation_part(cluster, store, tmp_path):
         Search(cluster, store, config, tmp_path).run_grid(Grid({"tau": (0.1,)}))
 
 
+@pytest.mark.long
 def test_command_leaves_tables_figures_and_a_config(planted_folder, tmp_path):
     out = tmp_path / "search"
     arguments = ["--data", str(planted_folder), "--out", str(out), "--dashboard-address", "none"]
@@ -249,6 +253,7 @@ def test_command_refuses(arguments, text, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.long
 def test_sweep_draws_the_rank_curve(planted_folder, tmp_path):
     arguments = [
         "--data",
@@ -268,6 +273,7 @@ def test_sweep_draws_the_rank_curve(planted_folder, tmp_path):
     assert (tmp_path / "rank.svg").is_file()
 
 
+@pytest.mark.long
 def test_papers_are_reproduced_by_command(planted_folder, tmp_path):
     out = tmp_path / "figures.json"
     arguments = ["salako", "--data", str(planted_folder), "--only", "k = 2, λ = 0.1", "--json", str(out)]

@@ -45,6 +45,7 @@ def test_clicks_are_searched_by_their_order(client, tmp_path):
     assert chosen.epochs == best["epochs"]
 
 
+@pytest.mark.long
 def test_a_trial_is_the_training_that_it_stands_for(cluster, client, tmp_path):
     store = resolve_store(str(planted_clicks(60, 80, 4).write(tmp_path)), TrainConfig.parse(CLICKS))
     config = resolve_model(store, TrainConfig.parse({**CLICKS, "item_features": "genres", "epochs": 3}))

@@ -204,6 +204,7 @@ def test_neighbours_of_dust_are_not_served(model, cluster, tmp_path):
         recommend_all(cluster, request, tmp_path / "nowhere")
 
 
+@pytest.mark.long
 def test_a_model_that_was_judged_is_trained_on_all(tmp_path):
     folder = write_movies(tmp_path / "ml-planted")
     options = {"model": "als", "rank": 3, "epochs": 2, "order": "rating"}

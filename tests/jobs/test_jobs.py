@@ -85,6 +85,7 @@ def test_objective_equals_the_twin_on_real_ratings(paper_run: Path, latest_small
     assert report["history"][11]["objective"] == pytest.approx(twin.objective(), rel=1e-3)
 
 
+@pytest.mark.long
 def test_coordinate_solver_reaches_the_same_objective(
     paper_run: Path, latest_small: Path, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_predict_writes_flags(paper_run: Path, tmp_path: Path) -> None:
     assert run(predict, paper_run, pairs, "--out", out, "--overwrite").exit_code == 0
 
 
+@pytest.mark.long
 def test_default_data_are_named_in_one_line(tmp_path: Path) -> None:
     result = run(train, *SMALL, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
@@ -187,6 +189,7 @@ def test_default_data_are_named_in_one_line(tmp_path: Path) -> None:
     assert [line for line in result.output.splitlines() if line.startswith("epoch 3/3")]
 
 
+@pytest.mark.long
 def test_kfold_gives_mean_and_deviation(ratings: Path, tmp_path: Path) -> None:
     result = run(
         train, "--data", ratings, *SMALL, "--split", "kfold", "--folds", "4", "--out", tmp_path / "run"
@@ -221,6 +224,7 @@ def test_configuration_file_and_flags_that_win(ratings: Path, tmp_path: Path) ->
     assert (config["rank"], config["epochs"], config["lambda"], config["split"]) == (5, 1, 0.3, "per-user")
 
 
+@pytest.mark.long
 def test_ingest_then_train_on_the_store(ratings: Path, tmp_path: Path) -> None:
     result = run(ingest, ratings, tmp_path / "store")
     assert result.exit_code == 0, result.output
@@ -231,6 +235,7 @@ def test_ingest_then_train_on_the_store(ratings: Path, tmp_path: Path) -> None:
     assert a == b
 
 
+@pytest.mark.long
 def test_overwrite_replaces_a_run_and_nothing_else(ratings: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run(train, "--data", ratings, *SMALL, "--out", out).exit_code == 0

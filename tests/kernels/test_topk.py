@@ -53,6 +53,7 @@ def test_top_items__equals_a_full_sort_with_ties(case):
     np.testing.assert_array_equal(found.scores, scores)
 
 
+@pytest.mark.long
 def test_top_items__equals_a_full_sort_of_real_numbers_over_many_stretches():
     rng = np.random.default_rng(3)
     factors, users = (

@@ -24,6 +24,7 @@ def model(request, latest_small, client) -> Model:
     return fit(resolve_store(latest_small), TrainConfig.parse(config), client=client)
 
 
+@pytest.mark.long
 def test_toy_story_alone_points_to_animation_and_children(model):
     person = model.fold_in({"Toy Story (1995)": 5})
     found = model.recommend(person, 10, alpha=0.05, filters=KNOWN)

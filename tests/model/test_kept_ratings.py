@@ -45,6 +45,7 @@ def pair(request, tmp_path_factory) -> tuple[Model, Model]:
     return model, replace(model, kept=None)
 
 
+@pytest.mark.long
 def test_person__is_the_same_carried_and_from_the_store(pair, tmp_path):
     carried, stored = pair
     carried.save(tmp_path / "model")
@@ -110,6 +111,7 @@ def test_fit__of_a_frame_recommends_after_save_and_load_in_another_place(form, t
     assert len(moved.explain(user, item).ratings) == model.user_counts[0]
 
 
+@pytest.mark.long
 def test_fit__of_a_file_recommends_with_the_cache_cleaned(tmp_path, monkeypatch):
     monkeypatch.setenv("DASKALS_CACHE", str(tmp_path / "cache"))
     ratings().to_csv(tmp_path / "ratings.csv", index=False)

@@ -56,6 +56,7 @@ def any_model(request, model) -> Model:
 # --- fold-in and reasons -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @given(row=st.integers(0, N_USERS - 1))
 @settings(max_examples=40)
 def test_fold_in__of_training_ratings_equals_the_trained_row(any_model, row):

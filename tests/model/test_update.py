@@ -86,6 +86,7 @@ def own_ratings(model: Model, user: int) -> dict[int, float]:
     return old | dict(NEW[NEW["user"] == user][["item", "rating"]].itertuples(index=False))
 
 
+@pytest.mark.long
 def test_touched_people_are_folded_in_to_the_bit(pair):
     model, newer = pair
     for user in TOUCHED_USERS:

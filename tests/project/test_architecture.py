@@ -162,6 +162,7 @@ BESIDE = {"cases", "data", "jobs", "project"}
 """Folders of tests that mirror no package: what tests share, files that they read, commands, the project."""
 
 
+@pytest.mark.long
 def test_no_test_file_imports_another() -> None:
     """What tests share is in `tests/cases` or in a `conftest.py`."""
     borrowed = {}

@@ -327,6 +327,7 @@ def bytes_of(made: RatingsStore) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.long
 @given(data=st.data(), rows=tables())
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_writing__gives_the_same_store(tmp_path_factory, data, rows):

@@ -136,6 +136,7 @@ PLACES: dict[str, Callable[[dict[str, Any], Any], None]] = {
 }
 
 
+@pytest.mark.long
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     place=st.sampled_from(sorted(PLACES)),
@@ -157,6 +158,7 @@ def test_a_hostile_name_leads_nowhere(house: House, place: str, name: Any) -> No
         assert mine.around() == before
 
 
+@pytest.mark.long
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     folder=st.sampled_from(["", "versions", "files", "log", "leases", "removals"]),

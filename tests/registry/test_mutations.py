@@ -22,6 +22,7 @@ def fuzz(targets: list[Target], rounds: int, seed: int) -> Counter[str]:
     return Counter(mutate(targets, whole, f"{seed}-{number}") for number in range(rounds))
 
 
+@pytest.mark.long
 def test_damaged_and_lying_folders(targets: list[Target]) -> None:
     tally = fuzz(targets, 200, seed=0)
     assert tally.total() == 200

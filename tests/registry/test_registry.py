@@ -174,6 +174,7 @@ def test_rollback_takes_less_than_a_second_and_readers_go_on(registry, tmp_path)
 # --- collection --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "registry",
     ["folder", pytest.param("s3", marks=[pytest.mark.process, pytest.mark.slow])],
@@ -456,6 +457,7 @@ class FullDisk:
         return checked
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stride", STRIDES)
 def test_a_full_disk_at_any_step_loses_nothing(tmp_path, monkeypatch, stride) -> None:
     registry = Registry(tmp_path / "registry")

@@ -82,6 +82,7 @@ def epochs_in(home: Path, day: int) -> int:
 # --- good nights -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_two_nights_leave_what_they_should(month) -> None:
     registry = registry_of(month)
     first, second = registry.versions()
@@ -180,6 +181,7 @@ def test_a_file_delivered_again_is_known(home) -> None:
     assert run_night(config_of(home, 3))[0].summary == "nothing new came in"
 
 
+@pytest.mark.long
 def test_a_growing_file_is_read_up_to_the_date(tmp_path) -> None:
     home = tmp_path / "home"
     (tmp_path / "incoming").mkdir()
@@ -196,6 +198,7 @@ def test_a_growing_file_is_read_up_to_the_date(tmp_path) -> None:
     assert store.lineage["known"] > 0
 
 
+@pytest.mark.long
 def test_all_or_nobody_gets_lists(home) -> None:
     deliver(home.parent / "incoming", 3)
     assert run_night(config_of(home, 3, recommend="all"))[0].code == 0
@@ -465,6 +468,7 @@ def test_a_bad_file_does_not_hide_behind_a_good_one(home) -> None:
     assert open_latest(home / "store").n_input == 480 + 600
 
 
+@pytest.mark.long
 def test_a_refused_night_runs_again_when_its_files_have_changed(home) -> None:
     path = deliver(home.parent / "incoming", 3, poisoned("shuffled"))
     refused, _ = run_night(config_of(home, 3))
@@ -498,6 +502,7 @@ def test_small_files_are_looked_at_together(home) -> None:
     assert "(in 4 small files)" in outcome.summary
 
 
+@pytest.mark.long
 def test_too_many_bad_rows_are_refused(home) -> None:
     frame = ratings_of_day(3).astype({"rating": object})
     frame.loc[:50, "rating"] = "bad"
@@ -547,6 +552,7 @@ STIFF = {"tau": 9_000.0, "gamma": 9_000.0}
 """Regularisation that leaves nothing to learn."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -649,6 +655,7 @@ def test_two_at_once_exclude_each_other(home) -> None:
     assert not lock.exists()
 
 
+@pytest.mark.long
 def test_registries_that_cannot_be_used(home) -> None:
     deliver(home.parent / "incoming", 3)
     head = home / "registry" / "registry.json"
@@ -667,6 +674,7 @@ def test_registries_that_cannot_be_used(home) -> None:
     assert run_night(config_of(home, 3))[0].code == 0
 
 
+@pytest.mark.long
 def test_permission_denied(home, monkeypatch) -> None:
     deliver(home.parent / "incoming", 3)
 

@@ -127,10 +127,12 @@ def disturb(month: Path, monkeypatch, error: BaseException, shares: list[float] 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.long
 def test_a_full_disk_is_no_harm(month, monkeypatch) -> None:
     assert disturb(month, monkeypatch, FULL, [0.2, 0.9]) > 200
 
 
+@pytest.mark.long
 def test_being_killed_is_no_harm(month, monkeypatch) -> None:
     assert disturb(month, monkeypatch, Killed(), [0.8]) > 60
 

@@ -332,6 +332,7 @@ def listed(app: AppTest) -> list[str]:
     return [block.split("**")[1].replace("\\", "") for block in blocks]
 
 
+@pytest.mark.long
 def test_app__a_title_is_hidden_and_comes_back(app):
     app.button(key="example-1").click().run()
     first = listed(app)

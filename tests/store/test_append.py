@@ -354,6 +354,7 @@ def test_two_who_add_at_once(tmp_path) -> None:
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stride", STRIDES)
 def test_a_full_disk_at_any_step_keeps_the_versions_there_were(tmp_path, monkeypatch, stride) -> None:
     base = store_of(frame(40), tmp_path / "s")

@@ -59,6 +59,7 @@ def test_pickled_it_is_the_thing_itself(scratch):
     assert_same(pickle.loads(pickle.dumps(scratch.keep(thing(1)))), thing(1))
 
 
+@pytest.mark.long
 def test_room_is_used_again_and_given_back(scratch):
     kept = [scratch.keep(thing(n)) for n in range(6)]
     whole = size_of(scratch)

@@ -215,6 +215,7 @@ def test_equal_content_has_one_hash(tmp_path, monkeypatch) -> None:
     assert content_hash(tmp_path) == expected
 
 
+@pytest.mark.long
 def test_other_content_has_another_hash(tmp_path) -> None:
     table = make_table()
     titles = pa.array([*table.catalogue["title"].to_pylist()[:-1], "Other"])

@@ -323,6 +323,7 @@ def in_a_folder(cluster: Cluster) -> tuple[object, ...]:
     return outcome(fit("synthetic-100k", TrainConfig.parse(CONFIG), cluster.client))
 
 
+@pytest.mark.long
 def test_the_same_bits_in_a_folder_and_at_an_address(
     cluster: Cluster, trained_url: str, in_a_folder: tuple[object, ...]
 ) -> None:
@@ -336,6 +337,7 @@ def test_the_same_bits_with_genres(cluster: Cluster, trained_url: str) -> None:
     assert outcome(fit(trained_url, config, cluster.client)) == reference
 
 
+@pytest.mark.long
 def test_the_same_bits_out_of_core(
     cluster: Cluster, trained_url: str, in_a_folder: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

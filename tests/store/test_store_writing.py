@@ -37,6 +37,7 @@ def test_a_full_disk_is_said_so(tmp_path, disk) -> None:
         write_store(NEW, tmp_path / "store")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stride", STRIDES)
 def test_a_full_disk_at_any_step_leaves_no_trace(tmp_path, disk, stride) -> None:
     for step in itertools.count(1, stride):
@@ -56,6 +57,7 @@ def test_a_full_disk_at_any_step_leaves_no_trace(tmp_path, disk, stride) -> None
     assert is_table(tmp_path / "made" / "store", NEW)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stride", STRIDES)
 def test_a_full_disk_at_any_step_keeps_the_old_store_or_has_the_new(tmp_path, disk, stride) -> None:
     target = tmp_path / "store"

@@ -161,6 +161,7 @@ def test_one_set_of_factors_stands_for_the_samples(short):
     assert short.weights["item"].shape == (5, 4)
 
 
+@pytest.mark.long
 def test_chain_is_the_same_for_any_workers_and_blocks(client, planted_folder, monkeypatch):
     # items' W is drawn by its normal equations, users' as that of many features
     config = TrainConfig.parse({**SHORT, "user_features": "implicit"})
@@ -175,6 +176,7 @@ def test_chain_is_the_same_for_any_workers_and_blocks(client, planted_folder, mo
         assert after["noise_precision"] == pytest.approx(before["noise_precision"], rel=1e-3)
 
 
+@pytest.mark.long
 def test_resumed_chain_continues_to_the_bit(client, planted_folder, short, tmp_path, monkeypatch):
     class Stopped(Exception):
         pass
@@ -211,6 +213,7 @@ def test_w_drawn_by_gradients_is_that_of_a_decomposition_in_law(client, planted_
     assert by_gradients.report["test_rmse"] == pytest.approx(decomposed.report["test_rmse"], rel=0.02)
 
 
+@pytest.mark.long
 def test_genres_and_the_posterior_mean_help(client, planted_folder):
     config = {**SMALL, "sweeps": 40, "burn_in": 15, "keep_samples": 25}
     drawn = fit(str(planted_folder), TrainConfig.parse(config), client)
@@ -256,6 +259,7 @@ def r_hat(traces: np.ndarray) -> float:
     return float(np.sqrt(((n - 1) / n * within + between / n) / within))
 
 
+@pytest.mark.long
 def test_implicit_helps_where_taste_shows_in_what_is_rated(client):
     rng = np.random.default_rng(3)
     p, q = rng.normal(size=(150, 2)), rng.normal(size=(100, 2))

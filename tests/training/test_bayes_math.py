@@ -55,6 +55,7 @@ def spd(size: int, seed: int) -> np.ndarray:
     return half @ half.T / size + np.eye(size)
 
 
+@pytest.mark.long
 def test_mode_and_spread_of_rows_are_the_closed_form():
     block, other = make_case([5, 0, 30], 60, RANK, start=4)
     precision, alpha = spd(RANK + 1, 1), 1.7
@@ -415,12 +416,14 @@ def geweke(n_draws: int, keep: int, ends: Ends | None = None, way: str = "direct
     return (batches.mean(axis=0) - marginal.mean(axis=0)) / error
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ends", [None, ENDS], ids=["gaussian", "censored"])
 def test_geweke(ends):
     scores = geweke(1200, 20, ends)
     assert np.all(np.abs(scores) < 4.0), scores
 
 
+@pytest.mark.long
 def test_geweke_of_many_features():
     scores = geweke(800, 20, way="rows")
     assert np.all(np.abs(scores) < 4.0), scores
@@ -451,6 +454,7 @@ def test_geweke_notices_a_wrong_conditional(monkeypatch):
     assert np.max(np.abs(geweke(1500, 20))) > 5.0
 
 
+@pytest.mark.long
 def test_geweke_notices_weights_of_another_shift(monkeypatch):
     right = draw_many
 

@@ -182,6 +182,7 @@ def short(client, store) -> Model:
     return fit(store, TrainConfig.parse(SHORT), client)
 
 
+@pytest.mark.long
 def test_a_censored_model_predicts_what_is_recorded(client):
     options = {**CONFIG, "sweeps": 60, "burn_in": 20, "keep_samples": 40}
     frame = cut_off()
@@ -217,6 +218,7 @@ def test_report_and_saved_model_agree(short, tmp_path):
         assert figures[name] == short.report[name]
 
 
+@pytest.mark.long
 def test_chain_is_the_same_on_other_workers_and_from_a_checkpoint(short, store, tmp_path, monkeypatch):
     monkeypatch.setattr("daskals.training.gibbs.step.CHECKPOINT_SWEEPS", 1)
 

@@ -66,6 +66,7 @@ def stop_at(epoch: int):
     return callback
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [
@@ -94,6 +95,7 @@ def test_resume_gives_the_same_bits(cluster: Cluster, tmp_path: Path, options: d
     assert whole.report["resumed_from"] is None
 
 
+@pytest.mark.long
 def test_more_epochs_continue_a_run_that_ended(cluster: Cluster, tmp_path: Path) -> None:
     train(cluster, checkpoints(tmp_path / "c"), epochs=4)
     longer = train(cluster, checkpoints(tmp_path / "c", resume=True), epochs=EPOCHS)
@@ -115,6 +117,7 @@ def test_without_a_checkpoint_resume_begins_anew(cluster: Cluster, tmp_path: Pat
     assert len(list_states(tmp_path / "c")) == KEPT
 
 
+@pytest.mark.long
 def test_a_new_run_replaces_old_checkpoints_only_when_it_has_one(cluster: Cluster, tmp_path: Path) -> None:
     train(cluster, checkpoints(tmp_path / "c"), epochs=20)
     with pytest.raises(StopError):
@@ -272,6 +275,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         read_state(tmp_path / "epoch-000001")
 
 
+@pytest.mark.long
 def test_cross_validation_resumes_fold_by_fold(cluster: Cluster, tmp_path: Path) -> None:
     config = TrainConfig.parse(
         {"seed": 1, "epochs": 4, "model": "als", "rank": 3, "split": "kfold", "folds": 2}

@@ -88,6 +88,7 @@ def test_the_objective_is_that_of_the_library_implicit(client):
     assert ours == pytest.approx(loss / normaliser, rel=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("solver", ["blocks", "gradients"])
 def test_what_improves_never_raises_the_objective_and_ends_where_exact_solves_do(client, tmp_path, solver):
     options = {"rank": 33, "epochs": 30, "tau": 0.1, "solver": solver}
@@ -159,6 +160,7 @@ def test_a_fold_in_is_the_trained_row_and_its_reasons_add_up(client):
     assert item.factors.any()
 
 
+@pytest.mark.long
 def test_a_run_is_resumed_to_the_same_bits(client, tmp_path):
     whole = train(client)
     kept = Checkpoints(tmp_path, every=1)

@@ -65,6 +65,7 @@ def item_features(model: Model, clicks: PlantedClicks, columns: list[str]) -> np
     return np.hstack([{"genres": genres, "implicit": who}[column] for column in columns])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["genres", "both"])
 def test_the_objective_is_its_formula_and_never_rises(models, clicks, name):
     model = models[name]
@@ -183,6 +184,7 @@ def test_genres_lift_rare_items_and_cost_dense_ones_nothing(models, clicks):
     assert found["genres"][1] >= found["plain"][1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [GENRES, BOTH], ids=["genres", "both"])
 def test_a_run_is_resumed_to_the_same_bits(models, client, folder, tmp_path, options):
     whole = models["genres" if options is GENRES else "both"]

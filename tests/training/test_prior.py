@@ -225,6 +225,7 @@ def test_objective_never_rises_and_is_what_it_says(client, planted_folder, featu
     assert model.report["config"]["model"] == "hierarchical"
 
 
+@pytest.mark.long
 def test_genres_help_where_they_are_all_there_is(client, planted_folder):
     plain = fit(str(planted_folder), TrainConfig.parse({**SMALL, "model": "als"}), client)
     drawn = fit(str(planted_folder), TrainConfig.parse(SMALL), client)

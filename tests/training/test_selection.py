@@ -58,6 +58,7 @@ def test_a_named_option_of_a_point_estimate_wins(name):
     assert not learns(TrainConfig.parse({"model": "als"}))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("baseline")
 def test_auto_takes_the_posterior_where_it_is_best(client, monkeypatch):
     monkeypatch.setattr(chains, "CHAINS", ((40, 60),))
@@ -80,6 +81,7 @@ def test_auto_takes_the_posterior_where_it_is_best(client, monkeypatch):
     assert better_than_biases(model.report).startswith("better than biases")
 
 
+@pytest.mark.long
 def test_a_chain_is_judged_and_kept_for_as_long_as_validation_gains(client, monkeypatch):
     monkeypatch.setattr(chains, "CHAINS", ((80, 100),))
     monkeypatch.setattr(chains, "BURN_IN", 2)
@@ -94,6 +96,7 @@ def test_a_chain_is_judged_and_kept_for_as_long_as_validation_gains(client, monk
     assert chain["sweeps"] == model.report["config"]["sweeps"] == len(model.report["history"]) == 50
 
 
+@pytest.mark.long
 def test_who_rated_what_is_left_alone_where_features_are_named(client, monkeypatch):
     monkeypatch.setattr(chains, "CHAINS", ((6, 8),))
     monkeypatch.setattr(chains, "BURN_IN", 2)
@@ -113,6 +116,7 @@ def of_five_stars(seed: int = 4) -> pd.DataFrame:
     return pd.DataFrame({"user": users, "item": items, "rating": np.clip(np.round(3.5 + 2 * liking), 1, 5)})
 
 
+@pytest.mark.long
 def test_a_chain_looks_beyond_the_ends_where_many_ratings_are_there(client, monkeypatch):
     monkeypatch.setattr(chains, "CHAINS", ((20, 24),))
     monkeypatch.setattr(chains, "BURN_IN", 5)
@@ -211,6 +215,7 @@ def test_a_posterior_is_held_against_what_would_be_trained_instead():
     assert selection.Selection._is_worse(searched, Chain(config, 1.9090, 39.0, (), np.empty(0)), point)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["als", "bias", "bayes"])
 def test_three_ratings_give_a_model_within_the_scale(kind, client):
     frame = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "rating": [1e-3, 5e-3, 3e-3]})
@@ -253,6 +258,7 @@ def test_dust_is_said(client):
     assert note in model.report["notes"]
 
 
+@pytest.mark.long
 def test_counts_over_decades_are_said(client):
     frame, _ = planted()
     counts = frame.assign(rating=np.round(np.exp(frame["rating"])))

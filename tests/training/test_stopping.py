@@ -50,6 +50,7 @@ def test_a_run_is_beaten_by_one_that_had_gone_as_far():
     assert not is_beaten(history(0.81), (), 1e-2)
 
 
+@pytest.mark.long
 def test_refit_is_a_run_on_all_of_train(client):
     frame = random_ratings(40, 30, 500, seed=1)  # no structure: the first epochs are the best
     settings = {"split": "random", "test_fraction": 0.2, "rank": 3, "lambda": 0.3, "tau": 0.05}

@@ -83,6 +83,7 @@ def brief(client, store) -> Model:
     return fit(store, TrainConfig.parse(BRIEF), client)
 
 
+@pytest.mark.long
 def test_moving_level_is_found_and_helps(client, store, timed):
     still = fit(store, TrainConfig.parse({**SHORT, "time_bins": "none"}), client)
     assert timed.report["test_rmse"] < 0.75 * still.report["test_rmse"]
@@ -164,12 +165,14 @@ def test_residuals_are_of_the_dates_of_the_ratings(timed, store):
     assert np.sum((rated.values - rated.predicted) ** 2) == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.long
 def test_chain_is_the_same_for_any_workers(store, brief):
     with vanishing(2) as other:
         again = fit(store, TrainConfig.parse(BRIEF), other.client)
     assert again.report["factors_sha256"] == brief.report["factors_sha256"]
 
 
+@pytest.mark.long
 def test_resumed_chain_continues_to_the_bit(client, store, brief, tmp_path, monkeypatch):
     class Stopped(Exception):
         pass
@@ -192,6 +195,7 @@ def test_resumed_chain_continues_to_the_bit(client, store, brief, tmp_path, monk
     assert resumed.report["factors_sha256"] == brief.report["factors_sha256"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [
@@ -279,6 +283,7 @@ def test_too_many_days_become_weeks_or_months():
         timing_of(many, many, "week")
 
 
+@pytest.mark.long
 def test_one_day_is_no_side_and_said(client, tmp_path):
     frame = moving()[0].assign(timestamp=START)
     for unit, what in (("day", "on 2001-09-09"), ("month", "on 2001-09-09")):
@@ -409,6 +414,7 @@ def test_sides_measured_from_a_date_predict_the_same():
     np.testing.assert_allclose(back.items, items, atol=1e-5)
 
 
+@pytest.mark.long
 def test_geweke_of_three_sides():
     scores = scores_of_three_sides(1000, 20)
     assert np.all(np.abs(scores) < 4.0), scores

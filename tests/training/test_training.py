@@ -96,6 +96,7 @@ def test_blocks_of_factors_agree_with_the_twin_half_step_by_half_step(client) ->
     assert report["train_rmse"] == pytest.approx(twin.train_rmse(), rel=1e-3)
 
 
+@pytest.mark.long
 @SLOW_START
 @given(
     n_users=st.integers(2, 30),
@@ -276,6 +277,7 @@ def test_fit_refuses_all_folds_and_strange_input(client) -> None:
         fit([1, 2, 3], config(), client)
 
 
+@pytest.mark.long
 def test_cross_validation_covers_every_rating_once(client) -> None:
     frame = random_ratings(30, 20, 300, seed=10)
     summary = cross_validate(frame, config(folds=5, split="kfold"), client)

@@ -53,6 +53,7 @@ def trained(request, client, no_baseline) -> tuple[str, Model, Model, pd.DataFra
     return request.param, model, fit(frame.assign(rating=np.log1p(frame["rating"])), config, client), frame
 
 
+@pytest.mark.long
 def test_predictions_and_deviations_come_back(trained):
     kind, model, by_hand, frame = trained
     pairs = frame["user"].to_numpy(), frame["item"].to_numpy()

@@ -40,6 +40,7 @@ def with_genres(frame: pd.DataFrame, genre: np.ndarray, folder, c: float, d: flo
     return str(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_predictions_follow_the_unit(kind, client, tmp_path, monkeypatch):
     if kind == "als":
@@ -69,6 +70,7 @@ def test_predictions_follow_the_unit(kind, client, tmp_path, monkeypatch):
     assert spread > 0.3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("confidence", [pytest.param("linear", marks=pytest.mark.slow), "log"])
 def test_scores_do_not_follow_what_counts_are_counted_in(client, confidence):
     rng = np.random.default_rng(0)
@@ -94,6 +96,7 @@ def test_scores_do_not_follow_what_counts_are_counted_in(client, confidence):
     assert same[0] == same[1]
 
 
+@pytest.mark.long
 def test_auto_chooses_the_same_in_any_unit(client, tmp_path, monkeypatch):
     # no chain: those are bayes, above; a search's decisions and the model that comes of them
     monkeypatch.setattr(chains, "CHAINS", ((10**7, 10**7),))

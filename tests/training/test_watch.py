@@ -150,6 +150,7 @@ def test_a_failure_is_told_with_its_reason(tmp_path) -> None:
 # --- training runs -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_training_run_can_be_watched(tmp_path, monkeypatch) -> None:
     texts = []
 
@@ -173,6 +174,7 @@ def test_a_training_run_can_be_watched(tmp_path, monkeypatch) -> None:
     assert f"code 0: train RMSE {report['train_rmse']:.5f}; test RMSE {report['test_rmse']:.5f}" in text
 
 
+@pytest.mark.long
 def test_folds_are_told_apart(tmp_path) -> None:
     train(tmp_path, "--split", "kfold", "--folds", 2)
     events = read_log(tmp_path / "run" / LOG)
@@ -223,6 +225,7 @@ def options() -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_a_month_can_begin_late_and_end_early(tmp_path) -> None:
     ratings_of_day(1, n=200).to_csv(tmp_path / "ratings.csv", index=False)
     arguments = ["nightly", "--data", tmp_path / "ratings.csv", "--out", tmp_path / "out", *options()]
@@ -238,6 +241,7 @@ def test_a_month_can_begin_late_and_end_early(tmp_path) -> None:
     assert not (tmp_path / "last" / "nights.png").exists()
 
 
+@pytest.mark.long
 def test_a_small_month(tmp_path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()

@@ -74,6 +74,7 @@ def pair(tmp_path_factory) -> tuple[Path, Path]:
     return folder / "weighed", folder / "repeated"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_a_weight_of_two_is_the_rating_twice(kind, pair, client):
     weighed, repeated = (fit(path, options(kind), client) for path in pair)
@@ -110,6 +111,7 @@ def test_a_weight_that_is_none_is_refused_where_it_stands(weight, client):
         fit(frame.assign(weight=weights), options("als"), client, columns=COLUMNS)
 
 
+@pytest.mark.long
 def test_a_half_life_is_the_weight_it_gives(client):
     """Ratings of today, of one half-life before, and of two."""
     frame, _ = planted()
