@@ -85,11 +85,6 @@ def tamper(patch: pytest.MonkeyPatch, url: str, **hooks: Callable[..., object]) 
     assert root == url.removeprefix("s3://")
 
 
-def read_sides(store: RatingsStore) -> None:
-    for side in ("user", "item"):
-        store.read(side, 0, store.n_rows(side))
-
-
 # --- putting it there --------------------------------------------------------------------------------------
 
 
@@ -243,7 +238,7 @@ def test_a_split_is_cached_where_the_address_cannot_be_written(
 def test_every_damaged_chunk_is_named(local: RatingsStore, url: str, tmp_path: Path) -> None:
     found, files, root = copy_store(local, url), bucket(), url.removeprefix("s3://")
     for how, damage in DAMAGES.items():
-        for key in ("users/indices/c/1", "items/indptr/c/0"):
+        for side, key in (("user", "users/indices/c/1"), ("item", "items/indptr/c/0")):
             content = files.cat_file(f"{root}/{key}")
             (tmp_path / "chunk").write_bytes(content)
             damage(tmp_path / "chunk")
@@ -253,7 +248,7 @@ def test_every_damaged_chunk_is_named(local: RatingsStore, url: str, tmp_path: P
                 files.pipe_file(f"{root}/{key}", (tmp_path / "chunk").read_bytes())
             state = "missing; expected all chunks" if how == "removed" else r"damaged \("
             with pytest.raises(StoreError, match=rf"{url}: chunk {key} is {state}"):
-                read_sides(found)
+                found.read(side, 0, found.n_rows(side))
             files.pipe_file(f"{root}/{key}", content)
     check_store(found, TABLE)
 
