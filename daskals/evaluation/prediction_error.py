@@ -64,7 +64,7 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
 def part_times(
     model: FactorModel, store: RatingsStore, split: Split, rows: tuple[int, int], part: int
 ) -> Int64 | None:
-    """Return the rows of the dates of one part's ratings of some users, int64, shape (ratings,), in their order.
+    """Return the rows of the dates of one part's ratings of some users, int64, shape (ratings,).
 
     Parameters
     ----------
