@@ -114,7 +114,7 @@ def begin(
         path = store_path(config)
         store = open_latest(path) if is_store(path) else None
         _refuse_earlier_dates(config, store, champion)
-        since = 0 if champion is None else int(registry.manifest(champion).data["n_input"])
+        since = _since(registry, champion, store)
         found = {
             "as_of": config.as_of,
             "champion": champion,
@@ -131,7 +131,21 @@ def begin(
             expected="a champion of ratings as they are, as nights train",
             remedy="Make one the champion that was trained without --transform, or name another --registry",
         )
+    if model is not None and model.times is not None:
+        # as it is on the day that it is held against, not on the latest of its training
+        model = model.as_of(last_moment(config.as_of))
     return Context(config, folder, log, registry, check_lock, begun, model)
+
+
+def _since(registry: Registry, champion: str | None, store: RatingsStore | None) -> int:
+    """Return how many rows of input came before what is new."""
+    if champion is None:
+        return 0
+    known = registry.manifest(champion).data.get("n_input")
+    if known is None:
+        # no night made it, so that it does not say where its ratings end in the store
+        return 0 if store is None else store.n_input
+    return int(known)
 
 
 def store_path(config: RetrainConfig) -> Path:

@@ -27,11 +27,12 @@ from daskals.evaluation.known_ratings import read_known
 from daskals.evaluation.ranking import make_task, score_lists
 from daskals.evaluation.ranking_scores import model_scorers
 from daskals.fitting.evaluate import served_order
-from daskals.fitting.fit import train_split
+from daskals.fitting.fit import fit, train_split
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
 from daskals.registry.registry import Registry
+from daskals.registry.run_versions import publish_run
 from daskals.retrain import promotion, publication, training
 from daskals.retrain.initial_state import Target, initial_state, starting_rows
 from daskals.retrain.night import NightFolder, Outcome
@@ -374,6 +375,34 @@ def test_another_rank_starts_anew(home) -> None:
 
 
 # --- refused data ------------------------------------------------------------------------------------------
+
+
+def test_a_champion_of_another_make_that_knows_dates_is_held_against_the_night(home, monkeypatch) -> None:
+    frame = pd.concat([ratings_of_day(day) for day in (1, 2)])
+    options = {
+        "model": "bayes", "rank": 2, "sweeps": 12, "burn_in": 4, "warm_start": 2, "keep_samples": 4,
+        "time_bins": "day", "split": "none", "order": "rating", "item_features": "none",
+    }  # fmt: skip
+    columns = {"user": "userId", "item": "movieId", "rating": "rating", "timestamp": "timestamp"}
+    model = fit(frame, TrainConfig.parse(options), columns=columns)
+    model.save(home.parent / "dated")
+    published = publish_run(registry_of(home), home.parent / "dated", aliases=["champion"])
+    assert "n_input" not in registry_of(home).manifest("champion").data
+    deliver(home.parent / "incoming", 3)
+    rows = []
+
+    def judged(config, target, challenger, champion):
+        rows.append(champion.times.row)
+        return promotion.check_promotion(config, target, challenger, champion)
+
+    monkeypatch.setattr("daskals.retrain.run.check_promotion", judged)
+    outcome, _ = run_night(config_of(home, 3, max_rmse_loss=9.0))
+    assert outcome.code == 0, outcome.summary
+    assert outcome.figures["n_held_out"] < 100  # of the third day alone
+    assert outcome.figures["champion_as_served_rmse"] > 0
+    assert registry_of(home).manifest("champion").parent == published.id
+    # as it is on the day of the night, not on the latest of its training
+    assert (model.times.row, rows) == (1, [-1])
 
 
 def test_generous_people_do_not_make_foreign_items_agree(tmp_path) -> None:
