@@ -355,6 +355,7 @@ def test_area_is_the_chance_of_the_right_order() -> None:
     assert study.area(np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, True, False, True])) == 0.875
 
 
+@pytest.mark.long
 def test_shared_accounts_name_both_profiles(store: RatingsStore) -> None:
     injected, rows = injection.inject_shared(Ratings.of(store), 0.05, np.random.default_rng(0))
     found, users, _ = study.train_and_find(injected, QUICK)

@@ -103,6 +103,7 @@ def test_words_of_the_geometry_are_whole(described, part: str) -> None:
     check_words(drawn(GEOMETRY[part], described[part]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rank", [2, 3])
 def test_densities_are_drawn_as_counted(tmp_path: Path, rank: int) -> None:
     store = stored(bare_table(), tmp_path / "store")

@@ -76,6 +76,7 @@ def _sections(page: str) -> list[str]:
     return page.split("<h2>")[1:]
 
 
+@pytest.mark.long
 def test_one_user_is_refused_in_files_and_explored_in_stores(tmp_path: Path) -> None:
     rows = "".join(f"u,i{item},{item % 5 + 1}\n" for item in range(30))
     (tmp_path / "one.csv").write_text(f"user,item,rating\n{rows}")
@@ -149,6 +150,7 @@ def test_names_in_any_script_stay_text(tmp_path: Path) -> None:
     assert [drawn["map"]["titles"][n] for n in drawn["map"]["labelled"]] == [f"{HOSTILE}3"]
 
 
+@pytest.mark.long
 def test_lone_surrogates_and_line_separators_do_not_break_json_or_page(tmp_path: Path) -> None:
     from daskals.analysis.eda import explore
     from daskals.plots.eda import write_exploration

@@ -159,6 +159,7 @@ def test_through_dask(small_data: BenchData, benchmark) -> None:
     assert len(outcome.seconds) == CONFIG.epochs
 
 
+@pytest.mark.long
 def test_with_the_genre_prior(small_file: Path, small_data: BenchData, tmp_path: Path, benchmark) -> None:
     shutil.copy(small_file, tmp_path / "ratings.csv")
     write_movies(tmp_path / "movies.csv")

@@ -23,6 +23,7 @@ def test_only_what_was_liked_is_learnt_from():
     assert (liked.indptr.tolist(), liked.items.tolist()) == ([0, 1, 2], [3, 2])
 
 
+@pytest.mark.long
 def test_the_command_holds_lists_against_the_best_setting(client, planted_folder, tmp_path, monkeypatch):
     settings = (lists.Setting(4, 0.01, 1.0), lists.Setting(4, 1e4, 1.0))
     monkeypatch.setattr(lists, "SETTINGS", settings)

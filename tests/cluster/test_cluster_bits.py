@@ -13,6 +13,7 @@ from daskals.training.run import RunOptions
 from tests.cases.outcomes import EPOCHS, outcome, some_of_them, train
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("threads", [1, 4])
 def test_threads(reference, threads: int) -> None:
     with connect(ClusterConfig(threads_per_worker=threads, dashboard_address=None)) as cluster:

@@ -78,6 +78,7 @@ def test_a_signal_outside_of_what_a_command_does_ends_it_likewise(moment: str, m
     assert ended.output.strip() == "interrupted: nothing was left half-written"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)], ids=["TERM", "INT"]
 )

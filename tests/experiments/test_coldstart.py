@@ -74,6 +74,7 @@ def test_genre_weights__finds_planted_weights():
     np.testing.assert_allclose(found, weights, atol=0.02)
 
 
+@pytest.mark.long
 def test_job__prints_and_saves(folder, tmp_path):
     arguments = ["--data", folder, "--seeds", 1, "--model", "hierarchical", "--rank", 3, "--epochs", 3]
     run = click.testing.CliRunner().invoke(

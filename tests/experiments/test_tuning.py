@@ -133,6 +133,7 @@ def test_patience_waits_for_the_metric(cluster, store, tmp_path, monkeypatch):
     assert next(scores) == 0.9  # two epochs without a better one ended the trial
 
 
+@pytest.mark.long
 def test_a_search_by_another_metric_is_refused(cluster, store, tmp_path):
     search(cluster, store, tmp_path, Metric("ndcg", 10)).run_grid(Grid({"tau": (0.1,)}))
     assert json.loads((tmp_path / "trials.json").read_text())["identity"]["metric"] == "ndcg@10"
@@ -157,6 +158,7 @@ def test_metrics_that_are_none(text):
         parse_metric(text)
 
 
+@pytest.mark.long
 def test_search_continues_and_refuses_other_ratings(cluster, store, tmp_path, planted_folder):
     grid = Grid({"tau": (0.1, 0.2, 0.4)})
     ran: list[float] = []

@@ -27,6 +27,7 @@ CLICKS = {"model": "ials", "columns": "user=userId,item=movieId", "rank": 3, "va
 OPTIONS = ["--model", "ials", "--columns", "user=userId,item=movieId", "--rank", "3", "--epochs", "8"]
 
 
+@pytest.mark.long
 def test_clicks_are_searched_by_their_order(client, tmp_path):
     folder = planted_clicks().write(tmp_path)
     out = tmp_path / "search"

@@ -97,6 +97,7 @@ def test_the_list_of_commands_is_whole() -> None:
         assert "Model.load(" not in path.read_text(), path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "form"),
     [

@@ -104,6 +104,7 @@ def test_coordinate_solver_reaches_the_same_objective(
     assert 0.85 < coordinate["test_rmse"] < 0.87
 
 
+@pytest.mark.long
 def test_biases_alone(latest_small: Path, tmp_path: Path) -> None:
     assert run(train, "--data", latest_small, *PAPER, "--rank", "0", "--out", tmp_path / "b").exit_code == 0
     report = json.loads((tmp_path / "b" / "report.json").read_text())

@@ -70,6 +70,7 @@ def test_the_compiled_plain_form_agrees(monkeypatch):
     assert_agrees(fast, solve_slices(block, other, current, **OPTIONS))
 
 
+@pytest.mark.long
 def test_a_long_row_is_summed_in_double():
     block, other = make_case([9000, 4096, 4097], 3000, RANK)
     current = start_of(3)

@@ -89,6 +89,7 @@ def test_carried_ratings_take_five_bytes_a_rating_and_leave_no_array_empty(pair,
     assert all(0 not in shape for name, shape in shapes.items() if name.startswith(("ratings/", "held_out/")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "form", [lambda frame: frame, lambda frame: scipy.sparse.coo_array(frame.pivot_table(
         index="user", columns="item", values="rating", fill_value=0).to_numpy())],
@@ -130,6 +131,7 @@ def test_fit__of_a_file_recommends_with_the_cache_cleaned(tmp_path, monkeypatch)
     assert len(model.recommend(100, 5)) == 5
 
 
+@pytest.mark.long
 def test_fit__says_that_a_large_model_does_not_carry_its_ratings(tmp_path):
     file = tmp_path / "ratings.csv"
     ratings().to_csv(file, index=False)

@@ -425,6 +425,7 @@ def test_mapping_of_columns_is_checked_too(tmp_path):
 DAMAGE = [b"\n", b",", b'"', b'""', b"\r", b"\0", b"nan", b"\xff", b"::", b"\t", b" ", b"-", b"9" * 25, b""]
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["r.csv", "ratings.dat", "u.data", "r.csv.gz"]),

@@ -613,6 +613,7 @@ class RemoteMachine(Machine):
 SOME = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
+@pytest.mark.long
 def test_state_machine(monkeypatch) -> None:
     # what is on the disk after a power cut is not looked at here
     monkeypatch.setattr(os, "fsync", lambda _: None)

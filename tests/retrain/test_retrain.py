@@ -211,6 +211,7 @@ def test_all_or_nobody_gets_lists(home) -> None:
     assert len(list_versions(home / "store")) == 2
 
 
+@pytest.mark.long
 def test_after_a_rollback_the_next_night_starts_from_there(home) -> None:
     registry = registry_of(home)
     first, second = (one.id for one in registry.versions())
@@ -224,6 +225,7 @@ def test_after_a_rollback_the_next_night_starts_from_there(home) -> None:
     assert second in registry.ids()
 
 
+@pytest.mark.long
 def test_too_few_ratings_wait_for_the_next_night(home) -> None:
     champion = registry_of(home).resolve("champion")
     deliver(home.parent / "incoming", 3, ratings_of_day(3, n=240).drop_duplicates("userId").head(4))
@@ -284,6 +286,7 @@ def grown_target(tmp_path: Path, **options: object) -> tuple[Model, Target]:
     return model, Target(later, ensure_split(later, SplitSpec(method="none")), resolve_model(later, config))
 
 
+@pytest.mark.long
 def test_old_rows_start_as_they_were_and_new_ones_from_a_fold_in(tmp_path) -> None:
     model, target = grown_target(tmp_path)
     store = target.store
@@ -317,6 +320,7 @@ def test_solves_that_start_from_the_rows_get_both_sides(tmp_path) -> None:
     assert warm.report["train_rmse"] < 1
 
 
+@pytest.mark.long
 def test_a_warm_start_needs_far_fewer_epochs(tmp_path) -> None:
     model, target = grown_target(tmp_path, epochs=40)
     store, spec = target.store, SplitSpec(method="none")
@@ -330,6 +334,7 @@ def test_a_warm_start_needs_far_fewer_epochs(tmp_path) -> None:
     assert abs(warm - cold) < 0.2 * abs(barely - cold)
 
 
+@pytest.mark.long
 def test_the_prior_of_new_genres_and_items_is_carried_by_name(tmp_path) -> None:
     def folder(name: str, day: int, genres: list[str]) -> Path:
         (tmp_path / name).mkdir()
@@ -366,6 +371,7 @@ def test_the_prior_of_new_genres_and_items_is_carried_by_name(tmp_path) -> None:
     assert warm.report["train_rmse"] < 1.0
 
 
+@pytest.mark.long
 def test_another_rank_starts_anew(home) -> None:
     deliver(home.parent / "incoming", 3)
     outcome, _ = run_night(config_of(home, 3, rank=3))
@@ -482,6 +488,7 @@ def test_a_poisoned_night_is_refused_with_the_reason(home, kind, reason) -> None
         assert run_night(config_of(home, 4))[0].code == 0
 
 
+@pytest.mark.long
 def test_a_bad_file_does_not_hide_behind_a_good_one(home) -> None:
     bad = deliver(home.parent / "incoming", 3, POISONS["shuffled"](ratings_of_day(3, n=600)))
     deliver(home.parent / "incoming", 4, ratings_of_day(4, n=600))
@@ -511,6 +518,7 @@ def test_a_refused_night_runs_again_when_its_files_have_changed(home) -> None:
     assert run_night(config_of(home, 3)) == (outcome, True)
 
 
+@pytest.mark.long
 def test_a_refused_night_is_too_late_after_a_later_one(home) -> None:
     deliver(home.parent / "incoming", 3, poisoned("shuffled"))
     assert run_night(config_of(home, 3))[0].code == 20
@@ -612,6 +620,7 @@ def test_a_worse_model_is_refused(home, options, reason) -> None:
     assert NightFolder.of(home, date(4)).read("begun.json")["since"] == 480
 
 
+@pytest.mark.long
 def test_a_worse_order_is_refused(home, monkeypatch) -> None:
     deliver(home.parent / "incoming", 3)
     real = promotion.score_lists
@@ -626,6 +635,7 @@ def test_a_worse_order_is_refused(home, monkeypatch) -> None:
     assert "gain of NDCG over the champion: NDCG@10 fell by" in outcome.summary
 
 
+@pytest.mark.long
 def test_the_first_champion_needs_absolute_limits_only(tmp_path) -> None:
     deliver(tmp_path / "incoming", 1)
     outcome, _ = run_night(config_of(tmp_path / "home", 1, max_rmse=0.01))
@@ -635,6 +645,7 @@ def test_the_first_champion_needs_absolute_limits_only(tmp_path) -> None:
     assert run_night(config_of(tmp_path / "home", 2, max_rmse=3.0))[0].code == 0
 
 
+@pytest.mark.long
 def test_values_that_are_not_finite_are_refused(home, monkeypatch) -> None:
     deliver(home.parent / "incoming", 3)
     real = training._trained
@@ -664,6 +675,7 @@ def test_a_training_that_fails_numerically_is_refused(home, monkeypatch) -> None
 # --- faults ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_two_at_once_exclude_each_other(home) -> None:
     owner = {"host": socket.gethostname(), "pid": os.getppid(), "token": "t", "expires": time.time() + 60}
     from daskals.store.lock import process_start
@@ -726,6 +738,7 @@ def test_permission_denied(home, monkeypatch) -> None:
     assert run_night(config_of(home, 3))[0].code == 0
 
 
+@pytest.mark.long
 def test_a_champion_moved_by_hand_meanwhile_is_left_alone(home, monkeypatch) -> None:
     deliver(home.parent / "incoming", 3)
     registry = registry_of(home)
@@ -745,6 +758,7 @@ def test_a_champion_moved_by_hand_meanwhile_is_left_alone(home, monkeypatch) -> 
 # --- the command -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_command_and_its_exit_codes(tmp_path) -> None:
     home = tmp_path / "home"
     deliver(tmp_path / "incoming", 1)

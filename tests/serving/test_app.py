@@ -351,6 +351,7 @@ def test_app__a_title_is_hidden_and_comes_back(app):
     assert "undo" not in {button.key for button in app.button}
 
 
+@pytest.mark.long
 def test_app__the_list_grows_and_is_sorted(app):
     app.button(key="example-1").click().run()
     app.select_slider(key="least").set_value(5).run()

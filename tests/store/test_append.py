@@ -80,6 +80,7 @@ def ratings_of(store: RatingsStore) -> dict[tuple[object, object], tuple[float, 
 # --- appending ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(
@@ -197,6 +198,7 @@ def test_without_timestamps_what_comes_counts_as_later(tmp_path) -> None:
     assert len(list_versions(tmp_path / "s")) == 2
 
 
+@pytest.mark.long
 def test_new_ratings_of_another_scale_keep_their_values(tmp_path) -> None:
     store_of(frame(40), tmp_path / "s")
     halves = frame(30, seed=3, first_user=50, start=100)
@@ -382,6 +384,7 @@ def test_a_full_disk_at_any_step_keeps_the_versions_there_were(tmp_path, monkeyp
 # --- as of a date ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_as_of_sees_only_what_was_known_then(tmp_path) -> None:
     data = frame(60)
     data["timestamp"] = np.arange(60) * (DAY // 10)  # ten a day

@@ -78,6 +78,7 @@ def test_room_is_used_again_and_given_back(scratch):
     assert size_of(scratch) == 0
 
 
+@pytest.mark.long
 def test_threads_keep_read_and_drop_at_once(scratch):
     def work(seed: int) -> None:
         rng = np.random.default_rng(seed)

@@ -195,6 +195,7 @@ def ended(cluster: Cluster, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["removed", pytest.param("truncated", marks=pytest.mark.slow), "flipped"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     cluster: Cluster, ended: Path, tmp_path: Path, damage: str
@@ -249,6 +250,7 @@ def test_a_checkpoint_that_lacks_something_gives_way_to_the_one_before(
     assert train(cluster, checkpoints(tmp_path / "c", resume=True)).report["resumed_from"] == 6
 
 
+@pytest.mark.long
 def test_a_full_disk_costs_no_checkpoint(cluster: Cluster, tmp_path: Path, monkeypatch) -> None:
     reference = outcome(train(cluster, NO_OPTIONS))
     with monkeypatch.context() as patch:

@@ -200,6 +200,7 @@ def test_counts_that_are_none_are_refused(client):
         train(client, zeros="unobserved", unobserved_weight=1.0)
 
 
+@pytest.mark.long
 def test_clicks_are_trained_by_the_command(tmp_path):
     path = tmp_path / "clicks.csv"
     clicks().rename(columns={"rating": "n"}).to_csv(path, index=False)

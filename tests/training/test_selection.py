@@ -42,6 +42,7 @@ def notices(frame, client, **options):
     return model, [event.text for event in told if isinstance(event, Notice)]
 
 
+@pytest.mark.long
 def test_a_flag_that_takes_the_choice_from_auto_is_said_in_one_line(client):
     model, told = notices(planted()[0], client, epochs=2, tau=0.1)
     line = "--epochs, --tau are named: als is trained by that and the papers' values, auto learns none"
@@ -159,6 +160,7 @@ def test_no_time_for_anything_takes_biases_and_says_so(client):
     assert "auto takes bias: the time budget of 0 s has room for no more" in told
 
 
+@pytest.mark.long
 def test_no_time_for_a_posterior_takes_a_point_estimate(client, monkeypatch):
     monkeypatch.setattr(chains, "CHAINS", ((10**7, 10**7),))
     monkeypatch.setattr(selection, "BIAS_RIDGES", (4.0,))

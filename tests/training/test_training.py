@@ -156,6 +156,7 @@ def test_fold_in_of_training_ratings_equals_the_row(client) -> None:
         np.testing.assert_allclose(rows[0], model.user_rows[row], atol=1e-5)
 
 
+@pytest.mark.long
 def test_renaming_ids_changes_nothing_but_the_ids(client) -> None:
     frame = random_ratings(25, 30, 200, seed=8)
     renamed = frame.assign(user="u" + frame["user"].astype(str).str[::-1] + "x", item=2**62 - frame["item"])
@@ -217,6 +218,7 @@ def test_tolerance_stops_training(client) -> None:
     assert model.factors_sha256() == fit(frame, config(epochs=len(history)), client).factors_sha256()
 
 
+@pytest.mark.long
 def test_validation_and_monitored_test_stand_in_the_history(client) -> None:
     frame = random_ratings(30, 30, 400, seed=6)
     model = fit(

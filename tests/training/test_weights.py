@@ -93,6 +93,7 @@ def test_a_weight_of_two_is_the_rating_twice(kind, pair, client):
         assert weighed.report["train_rmse"] == pytest.approx(repeated.report["train_rmse"], rel=1e-5)
 
 
+@pytest.mark.long
 def test_weights_of_one_change_no_bit_and_are_noted(client, caplog):
     frame, _ = planted()
     plain = fit(frame, options("als"), client)
@@ -147,6 +148,7 @@ def test_reasons_of_a_weighed_model_add_up(client, tmp_path):
         assert reasons.baseline + told == pytest.approx(reasons.rating)
 
 
+@pytest.mark.long
 def test_later_versions_of_a_store_keep_weights(tmp_path):
     weights = np.linspace(0.5, 2.0, 30, dtype=np.float32)
     first = make_table(n_ratings=30, tags=None, weights=weights)
