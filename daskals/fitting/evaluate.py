@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,20 +78,25 @@ def evaluate_ranking(
     tell
         Called with a line about what is left out, and the memory that is taken.
     """
-    options = model.report["config"]
-    selector = TrainConfig.from_report(
-        options,
-        model="auto" if options["model"] == "bayes" else options["model"],
-        likelihood="gaussian",
-        epochs=min(int(options["epochs"]), SELECTOR_EPOCHS),
-        split_seed=model.report["data"]["split"]["seed"],
-        validation_fraction=VALIDATION_FRACTION,
-        monitor_test=False,
-    )
-    chosen = fit(store, selector, cluster.client)
+    chosen = fit(store, selector_of(model.report), cluster.client)
     split = ensure_split(store, SplitSpec(**model.report["data"]["split"]))
     served = [*served_order(model, read_known(store, split)), *served]
     return ranking_report(model, store, cluster, chosen, lists=lists, served=served, tell=tell)
+
+
+def selector_of(report: Mapping[str, Any]) -> TrainConfig:
+    """Return the options of the model that chooses how ratings weigh, by the report of the one that ranks."""
+    options = report["config"]
+    return TrainConfig.from_report(
+        options,
+        model="auto" if options["model"] == "bayes" else options["model"],
+        likelihood="gaussian",
+        time_bins="none",
+        epochs=min(int(options["epochs"]), SELECTOR_EPOCHS),
+        split_seed=report["data"]["split"]["seed"],
+        validation_fraction=VALIDATION_FRACTION,
+        monitor_test=False,
+    )
 
 
 def served_order(model: Model, known: Ratings) -> list[Ranker]:

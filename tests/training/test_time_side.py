@@ -16,6 +16,8 @@ from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import ConfigError, DataError, ModelError
 from daskals.evaluation.error_by_count import error_by_count
 from daskals.evaluation.prediction_error import evaluate, evaluate_ratings
+from daskals.fitting.choice import learns
+from daskals.fitting.evaluate import selector_of
 from daskals.fitting.fit import fit
 from daskals.ingest import ingest
 from daskals.kernels.gibbs.moments import sum_moments
@@ -163,6 +165,12 @@ def test_residuals_are_of_the_dates_of_the_ratings(timed, store):
         assert squares.sum() == pytest.approx(wanted, rel=1e-5)
     rated = read_rated(timed)
     assert np.sum((rated.values - rated.predicted) ** 2) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_lists_of_a_model_that_knows_dates_are_judged_by_one_without(timed):
+    chosen = selector_of(timed.report)
+    assert (chosen.model, chosen.time_bins, chosen.likelihood) == ("auto", "none", "gaussian")
+    assert not learns(chosen)
 
 
 @pytest.mark.long
