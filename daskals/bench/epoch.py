@@ -110,7 +110,9 @@ def measure(
     asked = assignment.to_json()
     if build is not None:
         usual = TrainConfig().as_report()
-        asked["config"] = {name: value for name, value in asked["config"].items() if value != usual.get(name)}
+        units = TrainConfig.parse(asked["config"]).taken_units  # goes by which options are named
+        named = {name: value for name, value in asked["config"].items() if value != usual.get(name)}
+        asked["config"] = {**named, "units": units}
     missing = system.missing()
     if missing is not None:
         return _without_figures(system, "absent", missing)

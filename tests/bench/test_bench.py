@@ -271,7 +271,7 @@ def test_another_build_is_asked_the_same_beside_this_one(monkeypatch: pytest.Mon
     assert results[1]["times_before"] == 2.0
     assert [build for _, build, _ in asked] == [None, None, Path("old")]
     assert asked[2][2]["system"] == "daskals-kernel"
-    assert asked[2][2]["config"] == {"model": "als", "rank": 7}  # it need not know this build's options
+    assert asked[2][2]["config"] == {"model": "als", "rank": 7, "units": "ratings"}  # it need not know others
 
 
 # --- messages ----------------------------------------------------------------------------------------------
@@ -311,6 +311,7 @@ def test_json_that_cannot_be_written(tmp_path: Path, ratings: Path, monkeypatch:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
+    open_split(str(ratings), BenchConfig.parse({}).training())  # else it would be its split that cannot be
     monkeypatch.setattr(Path, "replace", refuse)
     file = tmp_path / "a.json"
     result = invoke("epoch", "--data", ratings, "--only", "daskals-kernel", "--json", file)

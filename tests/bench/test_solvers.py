@@ -58,6 +58,7 @@ def test_a_race_ends_by_the_clock(monkeypatch):
     assert second["reached"] is None
 
 
+@pytest.mark.filterwarnings("ignore:OpenBLAS is configured to use:RuntimeWarning")  # the library's advice
 @pytest.mark.parametrize("use_cg", [True, False], ids=["cg", "cholesky"])
 def test_the_librarys_epochs_are_of_the_same_objective(small_data: BenchData, use_cg):
     pytest.importorskip("implicit", reason="is of the extra [bench]")
