@@ -10,6 +10,18 @@ from daskals.types import RatingsBlock
 SCALE = np.arange(1, 11, dtype=np.float32) / 2
 
 
+def part_of(block, low, high):
+    """Return the rows low, …, high − 1 of a block as one of their own."""
+    first, last = block.indptr[low], block.indptr[high]
+    return RatingsBlock(
+        low,
+        block.indptr[low : high + 1] - first,
+        block.indices[first:last],
+        block.values[first:last],
+        block.scale,
+    )
+
+
 def make_case(counts, n_other, rank, *, coded=True, seed=0, start=0):
     """Make a block whose rows have the given numbers of ratings, and factor rows of the other side."""
     rng = np.random.default_rng(seed)

@@ -17,9 +17,9 @@ from daskals.kernels.half_step import batch, threads
 from daskals.kernels.half_step import solve_rows as solve_rows_module
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows
-from daskals.types import RatingsBlock, Ridge
+from daskals.types import Ridge
 from tests.cases import naive
-from tests.cases.blocks import SCALE, make_case
+from tests.cases.blocks import SCALE, make_case, part_of
 
 RANKS = [0, 1, 17, 20, 64, *(pytest.param(rank, marks=pytest.mark.slow) for rank in (2, 15, 16, 128, 256))]
 """Every rank is compiled for: those that meet no other tiling than these are slow."""
@@ -91,14 +91,7 @@ def test_solve_rows__row_does_not_depend_on_its_block():
     block, other = make_case([5, 0, 50, 1, 9, 33, 4, 4100, 2] * 5, 300, 20)
     whole, _ = solve_rows(block, other, rank=20, mean=3.5, ridge=Ridge(1.0, 1.0))
     for low, high in ((0, 1), (7, 8), (3, 29), (40, 45)):
-        first, last = block.indptr[low], block.indptr[high]
-        part = RatingsBlock(
-            low,
-            block.indptr[low : high + 1] - first,
-            block.indices[first:last],
-            block.values[first:last],
-            SCALE,
-        )
+        part = part_of(block, low, high)
         rows, _ = solve_rows(part, other, rank=20, mean=3.5, ridge=Ridge(1.0, 1.0))
         np.testing.assert_array_equal(rows, whole[low:high])
 

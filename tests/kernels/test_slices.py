@@ -13,9 +13,9 @@ from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.slices import slice_starts, solve_slices
 from daskals.kernels.half_step.weighted import Weighting
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows
-from daskals.types import RatingsBlock, Ridge
+from daskals.types import Ridge
 from tests.cases import naive
-from tests.cases.blocks import SCALE, make_case
+from tests.cases.blocks import make_case, part_of
 
 RANK = 70
 """Three slices of 32, the last of which overlaps."""
@@ -125,14 +125,7 @@ def test_a_row_does_not_depend_on_its_block_nor_on_threads():
     current = start_of(block.n_rows)
     whole, stats = solve_slices(block, other, current, **OPTIONS)
     for low, high in ((0, 1), (7, 8), (3, 20)):
-        first, last = block.indptr[low], block.indptr[high]
-        part = RatingsBlock(
-            low,
-            block.indptr[low : high + 1] - first,
-            block.indices[first:last],
-            block.values[first:last],
-            SCALE,
-        )
+        part = part_of(block, low, high)
         rows, _ = solve_slices(part, other, current[low:high], **OPTIONS)
         np.testing.assert_array_equal(rows, whole[low:high])
     threaded, threaded_stats = solve_slices(block, other, current, threads=3, **OPTIONS)
@@ -183,6 +176,9 @@ def test_the_row_of_numbers_that_are_not_finite_is_named(bad):
 
 def test_what_does_not_fit_is_refused():
     block, other = make_case([3, 5, 4], 30, RANK)
+    wrong = np.zeros((2, RANK + 1), np.float32)
+    with pytest.raises(DataError, match=r"the prior has shape \(2, 71\); expected"):
+        solve_slices(block, other, start_of(3), prior=wrong, **OPTIONS)
     with pytest.raises(ConfigError, match=r"rank is 70; expected at least 80 to solve by slices"):
         solve_slices(block, other, start_of(3), width=80, **OPTIONS)
     with pytest.raises(DataError, match=r"current rows have shape \(2, 80\); expected \(3, 80\)"):

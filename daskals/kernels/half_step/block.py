@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from daskals.errors import DataError
 from daskals.kernels.half_step.gram_tiles import tile_places
+from daskals.kernels.half_step.status import raise_first
 from daskals.kernels.toolkit.layout import aligned_rows, empty_rows, row_stride
 from daskals.kernels.toolkit.target import current_target
-from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge, UInt8
+from daskals.types import BlockStats, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge, UInt8
 
 SCALE_SIZE = 256
 
@@ -87,9 +88,11 @@ def make_input(
     mean: float,
     ridge: Ridge,
     *,
+    prior: Float32 | None = None,
+    current: FactorRows | None = None,
     summed: int | None = None,
 ) -> BlockInput:
-    """Pack a block for a kernel, for all its rows and prior means of zero.
+    """Pack a block for a kernel, for all its rows.
 
     Parameters
     ----------
@@ -99,6 +102,10 @@ def make_input(
         Number of factors; the mean rating μ.
     ridge
         Regularisation of the rows.
+    prior
+        Prior means [factors, bias], shape (rows, rank + 1); zero if absent.
+    current
+        Present factor rows, shape (rows, stride), where solves start from them.
     summed
         Number of factors whose Gram matrix is formed at a time; all of them if None.
 
@@ -110,10 +117,11 @@ def make_input(
     Raises
     ------
     DataError
-        If the factor rows are not of this rank, or the block's arrays do not fit one another.
+        If the factor rows are not of this rank, or arrays do not fit one another.
     """
     check_rows(other, rank)
     _check_ratings(block)
+    _check_start(block, rank, prior, current)
     table = np.full(SCALE_SIZE if len(block.scale) else 0, np.nan, np.float32)
     table[: len(block.scale)] = block.scale.astype(np.float32) - np.float32(mean)
     return BlockInput(
@@ -124,8 +132,8 @@ def make_input(
         mean=np.float32(mean),
         places=frozen(tile_places(rank if summed is None else summed, current_target()), np.int64),
         other=frozen(aligned_rows(other, rank), np.float32),
-        priors=frozen(np.empty((0, rank + 1)), np.float32),
-        current=frozen(empty_rows(0, rank), np.float32),
+        priors=frozen(np.empty((0, rank + 1)) if prior is None else prior, np.float32),
+        current=frozen(empty_rows(0, rank) if current is None else aligned_rows(current, rank), np.float32),
         order=frozen(np.empty(0), np.int64),
         segments=frozen(np.empty((0, 3)), np.int64),
         rank=rank,
@@ -147,6 +155,16 @@ def make_output(block: BlockInput, *, solved: bool = True) -> BlockOutput:
     )
 
 
+def outcome(output: BlockOutput, start: int) -> tuple[FactorRows, BlockStats]:
+    """Return a block's new factor rows, shape (rows, stride), and what they add to the objective, in order.
+
+    Raises the RowError of the first row that failed; `start` is the number of the block's first.
+    """
+    raise_first(output.status, start)
+    sse, penalty = np.add.accumulate(output.stats, axis=0)[-1] if len(output.stats) else (0.0, 0.0)
+    return output.rows, BlockStats(float(sse), float(penalty))
+
+
 def frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     """Make an array of any shape and dtype read-only and C-ordered: kernels are compiled for one kind."""
     view = np.ascontiguousarray(array, dtype).view()
@@ -159,6 +177,17 @@ def check_rows(rows: FactorRows, rank: int) -> None:
     if rows.ndim != 2 or rows.shape[1] != row_stride(rank):
         raise DataError(
             f"factor rows have shape {rows.shape}", expected=f"(rows, {row_stride(rank)}) for rank {rank}"
+        )
+
+
+def _check_start(block: RatingsBlock, rank: int, prior: Float32 | None, current: FactorRows | None) -> None:
+    if prior is not None and prior.shape != (block.n_rows, rank + 1):
+        raise DataError(
+            f"the prior has shape {prior.shape}", expected=f"{(block.n_rows, rank + 1)}, one mean per row"
+        )
+    if current is not None and current.shape != (block.n_rows, row_stride(rank)):
+        raise DataError(
+            f"current rows have shape {current.shape}", expected=f"{(block.n_rows, row_stride(rank))}"
         )
 
 

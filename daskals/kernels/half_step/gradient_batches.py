@@ -6,6 +6,8 @@ passed over, and beside those of the batch's other rows where all are multiplied
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from daskals.kernels.half_step.batch import LANES, aligned_floats
@@ -83,14 +85,13 @@ def _turn(given: GradientInput, rows: GradientRows, slopes: Float64, stride: int
             step[lane * stride + k] = mixed[k * LANES + lane] * inverse
 
 
-@exact_jit
-def _pass_along(
-    block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, start: int, kind: int
-) -> None:
-    """Pass over a row's ratings along its step: what changes, and how strongly the objective bends there."""
-    lower, upper, at = rows.lower[lane], rows.upper[lane], rows.at[lane]
-    floats = whole_vectors(given.size)
-    if kind == END:
+def _passing(kind: int) -> Callable[[BlockInput, GradientInput, GradientRows, int, int], None]:
+    """Return the kernel that passes over a row's ratings along its step, made for a kind of pass."""
+
+    @exact_jit
+    def pass_along(
+        block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, start: int
+    ) -> None:
         rows.bends[lane] += pass_over(
             block,
             given.known,
@@ -98,30 +99,19 @@ def _pass_along(
             rows.step,
             start,
             rows.turns,
-            at,
+            rows.at[lane],
             rows.change,
             start,
-            lower,
-            upper,
-            floats,
-            END,
+            rows.lower[lane],
+            rows.upper[lane],
+            whole_vectors(given.size),
+            kind,
         )
-    else:
-        rows.bends[lane] += pass_over(
-            block,
-            given.known,
-            given.weights,
-            rows.step,
-            start,
-            rows.turns,
-            at,
-            rows.change,
-            start,
-            lower,
-            upper,
-            floats,
-            GO_ON,
-        )
+
+    return pass_along
+
+
+_go_on, _end = _passing(GO_ON), _passing(END)
 
 
 @exact_jit
@@ -166,7 +156,7 @@ def _step(
 ) -> None:
     """Take one step with every row of a batch; the last one leaves no gradient."""
     stride, size = block.other.shape[1], given.size
-    kind = END if step == given.steps - 1 else GO_ON
+    ends = step == given.steps - 1
     _turn(given, rows, slopes, stride)
     clear(rows.change)
     for lane in range(LANES):
@@ -179,10 +169,13 @@ def _step(
         # there and back: what the last pass read last is still in the cache
         lane = place if step % 2 else LANES - 1 - place
         if rows.upper[lane] > rows.lower[lane]:
-            _pass_along(block, given, rows, lane, lane * stride, kind)
+            if ends:
+                _end(block, given, rows, lane, lane * stride)
+            else:
+                _go_on(block, given, rows, lane, lane * stride)
             _go(block, given, rows, lane, lane * stride)
     add_multiples(rows.lengths, rows.along, rows.place, size)
-    if kind == END:
+    if ends:
         return
     batch_product(given.into, rows.mixed, changes, size, panels_of(size))
     if given.shared > 0.0:

@@ -11,23 +11,21 @@ Takács, Pilászy and Tikk (2011) take three without it, as the library implicit
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 
 from daskals.errors import DataError
 from daskals.kernels.half_step.batch import LANES, row_status
-from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, make_input, make_output
+from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, make_input, make_output, outcome
 from daskals.kernels.half_step.curvature import Curvature
 from daskals.kernels.half_step.gradient_batches import improve_rows
 from daskals.kernels.half_step.gradient_row_batches import LEAST_BEND, GradientInput
 from daskals.kernels.half_step.side_by_side_lanes import PANEL_COLUMNS
-from daskals.kernels.half_step.status import OK, raise_first
-from daskals.kernels.half_step.threads import work_cuts
+from daskals.kernels.half_step.status import OK
+from daskals.kernels.half_step.threads import run_strips
 from daskals.kernels.half_step.weighted import Weighting, check_weighting, weighted_gram, weighted_squares
 from daskals.kernels.toolkit.jit import PLAIN
-from daskals.kernels.toolkit.layout import aligned_rows, row_stride
 from daskals.types import BlockStats, FactorRows, Float32, Float64, RatingsBlock, Ridge
 
 STEPS = 2
@@ -164,19 +162,12 @@ def improve_by_gradients(
     RowError
         If a row holds an index out of range, or its solution is not finite.
     """
-    if current.shape != (block.n_rows, row_stride(rank)):
-        raise DataError(
-            f"current rows have shape {current.shape}", expected=f"{(block.n_rows, row_stride(rank))}"
-        )
     biased = weighting is None or weighting.biased
     if len(curvature.scales) != rank + int(biased):
         raise DataError(
             f"a curvature of {len(curvature.scales)} unknowns", expected=f"{rank + int(biased)} of each row"
         )
-    shown = make_input(block, other, rank, mean, ridge, summed=SUMMED)
-    shown = shown._replace(current=frozen(aligned_rows(current, rank), np.float32))
-    if prior is not None:
-        shown = shown._replace(priors=frozen(prior, np.float32))
+    shown = make_input(block, other, rank, mean, ridge, prior=prior, current=current, summed=SUMMED)
     given = _gradient_input(block, shown, weighting, curvature, share, steps)
     output = make_output(shown)
     if PLAIN:
@@ -188,22 +179,15 @@ def improve_by_gradients(
         # of all ways to hold ratings one is compiled
         none = frozen(np.empty(0), np.float32)
         shown = shown._replace(values=none, table=none)
-        if threads == 1:
-            improve_rows(shown, given, output, 0, block.n_rows)
-        else:
-            cuts = work_cuts(block.indptr, rank, threads).tolist()
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(partial(improve_rows, shown, given, output), cuts[:-1], cuts[1:]))
-    raise_first(output.status, block.start)
-    sse, penalty = np.add.accumulate(output.stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
-    return output.rows, BlockStats(float(sse), float(penalty))
+        run_strips(partial(improve_rows, shown, given, output), block.indptr, rank, threads)
+    return outcome(output, block.start)
 
 
 def _dense(curvature: Curvature) -> Float64:
     """Return the pooled curvature as a matrix, float64, shape (unknowns, unknowns)."""
     beside = curvature.beside[:-1].astype(np.float64)
     middle = np.diag(curvature.diagonal.astype(np.float64)) + np.diag(beside, 1) + np.diag(beside, -1)
-    rotation = curvature.rotation.astype(np.float64) * 1.0
+    rotation = curvature.rotation.astype(np.float64)
     return np.outer(curvature.scales, curvature.scales) * (rotation @ middle @ rotation.T)
 
 

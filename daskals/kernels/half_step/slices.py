@@ -10,22 +10,20 @@ find (iALS++, Rendle et al. 2021). A rating costs K(width/2 + 4) multiply-adds i
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 
-from daskals.errors import ConfigError, DataError
+from daskals.errors import ConfigError
 from daskals.kernels.half_step.batch import row_status
-from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, make_input, make_output
+from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, make_input, make_output, outcome
 from daskals.kernels.half_step.plain import factorise, substitute
 from daskals.kernels.half_step.slice_batches import slice_solver
 from daskals.kernels.half_step.slice_row_batches import SliceInput
-from daskals.kernels.half_step.status import OK, raise_first
-from daskals.kernels.half_step.threads import work_cuts
+from daskals.kernels.half_step.status import OK
+from daskals.kernels.half_step.threads import run_strips
 from daskals.kernels.half_step.weighted import Weighting, check_weighting, weighted_gram, weighted_squares
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
-from daskals.kernels.toolkit.layout import aligned_rows, row_stride
 from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
 WIDTH = 32
@@ -172,14 +170,7 @@ def solve_slices(
         not finite.
     """
     starts = slice_starts(rank, width)
-    if current.shape != (block.n_rows, row_stride(rank)):
-        raise DataError(
-            f"current rows have shape {current.shape}", expected=f"{(block.n_rows, row_stride(rank))}"
-        )
-    given = make_input(block, other, rank, mean, ridge, summed=width)
-    given = given._replace(current=frozen(aligned_rows(current, rank), np.float32))
-    if prior is not None:
-        given = given._replace(priors=frozen(prior, np.float32))
+    given = make_input(block, other, rank, mean, ridge, prior=prior, current=current, summed=width)
     slices = _slice_input(block, weighting, starts, rank, sweeps)
     biased = weighting is None or weighting.biased
     output = make_output(given)
@@ -192,15 +183,8 @@ def solve_slices(
         residuals = np.array(known, np.float32)
         # of all ways to hold ratings one is compiled
         given = given._replace(values=frozen(residuals, np.float32), table=frozen(np.empty(0), np.float32))
-        if threads == 1:
-            kernel(given, slices, output, residuals, 0, block.n_rows)
-        else:
-            cuts = work_cuts(block.indptr, rank, threads).tolist()
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(partial(kernel, given, slices, output, residuals), cuts[:-1], cuts[1:]))
-    raise_first(output.status, block.start)
-    sse, penalty = np.add.accumulate(output.stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
-    return output.rows, BlockStats(float(sse), float(penalty))
+        run_strips(partial(kernel, given, slices, output, residuals), block.indptr, rank, threads)
+    return outcome(output, block.start)
 
 
 def _slice_input(

@@ -6,13 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from daskals.errors import ConfigError, DataError
+from daskals.errors import ConfigError
 from daskals.kernels.half_step import plain, solve_batches
-from daskals.kernels.half_step.block import frozen, make_input, make_output
-from daskals.kernels.half_step.status import raise_first
+from daskals.kernels.half_step.block import frozen, make_input, make_output, outcome
 from daskals.kernels.half_step.threads import heavy_segments, numba_threads, work_cuts
 from daskals.kernels.toolkit.jit import PLAIN
-from daskals.kernels.toolkit.layout import aligned_rows, row_stride
 from daskals.types import BlockStats, FactorRows, Float32, RatingsBlock, Ridge
 
 MAX_RANK = 1024
@@ -69,15 +67,12 @@ def solve_rows(
         If a row holds an index out of range, its equations are not positive definite, or its solution is
         not finite.
     """
-    _check_start(block, rank, prior, current)
+    if not 0 <= rank <= MAX_RANK:
+        raise ConfigError(f"rank is {rank}", expected=f"0 to {MAX_RANK}", remedy="Choose a smaller rank")
     coordinate = solver == "coordinate"
     if coordinate and current is None:
         raise ConfigError("the coordinate solver has no current rows", expected="the block's present factors")
-    given = make_input(block, other, rank, mean, ridge)
-    if prior is not None:
-        given = given._replace(priors=frozen(prior, np.float32))
-    if current is not None:
-        given = given._replace(current=frozen(aligned_rows(current, rank), np.float32))
+    given = make_input(block, other, rank, mean, ridge, prior=prior, current=current)
     if threads > 1:
         given = given._replace(segments=frozen(heavy_segments(block.indptr), np.int64))
     output = make_output(given)
@@ -90,19 +85,4 @@ def solve_rows(
             solve_strips(given, output, work_cuts(block.indptr, rank, threads))
     else:
         solve_batches.strip_solver(rank, coordinate=coordinate)(given, output, 0, block.n_rows)
-    raise_first(output.status, block.start)
-    sse, penalty = np.add.accumulate(output.stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
-    return output.rows, BlockStats(float(sse), float(penalty))
-
-
-def _check_start(block: RatingsBlock, rank: int, prior: Float32 | None, current: FactorRows | None) -> None:
-    if not 0 <= rank <= MAX_RANK:
-        raise ConfigError(f"rank is {rank}", expected=f"0 to {MAX_RANK}", remedy="Choose a smaller rank")
-    if prior is not None and prior.shape != (block.n_rows, rank + 1):
-        raise DataError(
-            f"the prior has shape {prior.shape}", expected=f"{(block.n_rows, rank + 1)}, one mean per row"
-        )
-    if current is not None and current.shape != (block.n_rows, row_stride(rank)):
-        raise DataError(
-            f"current rows have shape {current.shape}", expected=f"{(block.n_rows, row_stride(rank))}"
-        )
+    return outcome(output, block.start)

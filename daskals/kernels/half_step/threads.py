@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numba
@@ -38,6 +39,26 @@ def work_cuts(indptr: Int64, rank: int, threads: int) -> Int64:
     cuts = np.searchsorted(work, np.linspace(0.0, work[-1], threads + 1)).astype(np.int64)
     cuts[0], cuts[-1] = 0, len(ratings)
     return cuts
+
+
+def run_strips(solve: Callable[[int, int], None], indptr: Int64, rank: int, threads: int) -> None:
+    """Solve the rows first, …, stop − 1 of a block, by a kernel that lets others run, on some threads.
+
+    Parameters
+    ----------
+    solve
+        Called with first and stop.
+    indptr, rank
+        Where the rows' ratings start, shape (rows + 1,); number of factors.
+    threads
+        How many; one strip of rows each.
+    """
+    if threads == 1:
+        solve(0, len(indptr) - 1)
+        return
+    cuts = work_cuts(indptr, rank, threads).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(solve, cuts[:-1], cuts[1:]))
 
 
 @contextmanager

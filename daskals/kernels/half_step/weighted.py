@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from daskals.errors import DataError
-from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, make_input, make_output
+from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, make_input, make_output, outcome
 from daskals.kernels.half_step.plain import factorise, residual_at, substitute
-from daskals.kernels.half_step.status import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK, raise_first
+from daskals.kernels.half_step.status import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK
 from daskals.kernels.half_step.weighted_batches import WeightedInput, weighted_solver
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.types import BlockStats, FactorRows, Float32, Float64, RatingsBlock, Ridge
@@ -229,18 +229,14 @@ def solve_weighted(
         not finite.
     """
     weighted = pack_weighting(block, weighting, rank)
-    given = make_input(block, other, rank, mean, ridge)
-    if prior is not None:
-        given = given._replace(priors=frozen(prior, np.float32))
+    given = make_input(block, other, rank, mean, ridge, prior=prior)
     output = make_output(given)
     if PLAIN:
         with np.errstate(all="ignore"):  # what is not finite is found by status, as in compiled code
             _solve_plainly(given, weighted, output, rank + int(weighting.biased))
     else:
         weighted_solver(rank, biased=weighting.biased)(given, weighted, output)
-    raise_first(output.status, block.start)
-    sse, penalty = np.add.accumulate(output.stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
-    return output.rows, BlockStats(float(sse), float(penalty))
+    return outcome(output, block.start)
 
 
 def pack_weighting(block: RatingsBlock, weighting: Weighting, rank: int) -> WeightedInput:
