@@ -14,7 +14,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -117,8 +117,14 @@ def _swap(temporary: Path, target: Path) -> None:
 
 
 def _clean_up(temporary: Path, made: list[Path]) -> None:
-    """Remove the unfinished directory and the parents made for it, as far as nothing else uses them."""
-    shutil.rmtree(temporary, ignore_errors=True)
+    """Remove the unfinished directory and the parents made for it, as far as nothing else uses them.
+
+    Tasks that still write into it would fill what is being emptied: under another name they do not find it.
+    """
+    doomed = temporary.with_suffix(".old")
+    with suppress(OSError):
+        temporary.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
     for folder in made:
         try:
             folder.rmdir()

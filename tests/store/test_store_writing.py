@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -127,6 +129,32 @@ def test_ctrl_c_leaves_no_trace(tmp_path, monkeypatch, moment) -> None:
         write_store(NEW, tmp_path / "made" / "store")
     time.sleep(0.05)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tasks_that_still_write_leave_no_trace(tmp_path) -> None:
+    """As the lists' tasks do while their command is interrupted: they cannot be stopped, nor waited for."""
+    writing = threading.Event()
+
+    def write(folder: Path) -> None:
+        with contextlib.suppress(OSError):
+            for number in range(5_000):
+                (folder / f"part-{number}").touch()
+                writing.set()
+
+    def fail() -> None:
+        with atomic_folder.staged_directory(tmp_path / "lists", existing="refuse") as folder:
+            threads.append(threading.Thread(target=write, args=(folder,)))
+            threads[-1].start()
+            writing.wait()
+            raise KeyboardInterrupt
+
+    threads: list[threading.Thread] = []
+    for _ in range(5):
+        writing.clear()
+        with pytest.raises(KeyboardInterrupt):
+            fail()
+        threads[-1].join()
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stopped_store_takes_no_more(tmp_path) -> None:
