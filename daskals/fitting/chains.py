@@ -64,7 +64,7 @@ One that ends early is kept for fewer sweeps in proportion: what a mean over n s
 BEATEN = 2e-3
 """How much worse than the best chain after as many sweeps, a share, a later one is given up."""
 
-MANY_AT_ENDS = 0.2
+MANY_AT_ENDS = 0.1
 """Share of ratings at the ends of the scale from which a chain is judged that looks beyond them."""
 
 FEWEST_PLACES = 3
@@ -211,16 +211,16 @@ class Chains:
                 users = validating_users(self._store, self._split)
                 chain = chain._replace(gain=gain_of(chain.squares, rival.squares, users))
             judged.append(chain)
-            left -= pair[0] * seconds  # as if all had been taken
+            left -= len(chain.history) * seconds
         return judged
 
     def _candidates(self, judged: Sequence[Chain]) -> Iterator[TrainConfig]:
         yield self._chain_config()
+        if self._censors:  # by the plain chain, which is the cheapest
+            yield self._chain_config(censored=True)
         if self._widens:
-            yield self._chain_config(implicit=True)
-        if self._censors and judged:
-            wide = self._widens and is_wide(_best(judged).config)
-            yield self._chain_config(implicit=wide, censored=True)
+            censored = self._censors and bool(judged) and is_censored(_best(judged).config)
+            yield self._chain_config(implicit=True, censored=censored)
         if self._dates and judged:
             best = _best(judged).config
             wide, censored = self._widens and is_wide(best), self._censors and is_censored(best)

@@ -17,6 +17,7 @@ from daskals.fitting.choice import Point, chosen_before, learns
 from daskals.fitting.fit import _compare_forecast, fit
 from daskals.ingest import ingest
 from daskals.training.events import Notice
+from daskals.training.run import NO_OPTIONS
 from tests.cases.planted import planted
 
 pytestmark = pytest.mark.usefixtures("no_baseline")
@@ -133,6 +134,35 @@ def test_a_chain_looks_beyond_the_ends_where_many_ratings_are_there(client, monk
     assert model.report["config"]["likelihood"] == "censored"
     assert any(line.startswith("auto takes bayes: beyond the ends of the scale, validation") for line in told)
     assert any("judging a chain beyond the ends of the scale of up to" in line for line in told)
+
+
+@pytest.mark.parametrize(("beyond", "judged_last"), [(0.7, "censored"), (0.9, "gaussian")])
+def test_a_chain_begins_from_the_best_before_it_and_leaves_what_it_did_not_take(
+    beyond, judged_last, tmp_path, monkeypatch
+):
+    given: list[tuple[TrainConfig, int, float]] = []
+
+    def judged(of, config, kept, rival):
+        rmse = {"gaussian": 0.8, "censored": beyond}[config.likelihood]
+        given.append((config, kept, len(rival)))
+        return Chain(config, rmse, 1.0, [None] * 10, np.empty(0))
+
+    monkeypatch.setattr(chains.Chains, "_judge", judged)
+    monkeypatch.setattr(chains.Chains, "_sweep_seconds", lambda *_: 1.0)
+    monkeypatch.setattr(chains, "CHAINS", ((20, 20), (5, 5)))
+    of_five_stars().to_csv(tmp_path / "ratings.csv", index=False)
+    store = ingest(tmp_path / "ratings.csv", tmp_path / "store")
+    kinds = Kinds(widens=True, censors=True, dates=False)
+    chosen = chains.Chains(
+        None, store, None, TrainConfig.parse({}), NO_OPTIONS, print, kinds, is_mirrored=True
+    )
+    # each took ten of its twenty sweeps: the seconds left fit a third one of twenty
+    assert len(chosen.judge(60.0)) == 3
+    assert [config.likelihood for config, _, _ in given] == ["gaussian", "censored", judged_last]
+    assert [chains.is_wide(config) for config, _, _ in given] == [False, False, True]
+    assert [(config.sweeps, kept, rival) for config, kept, rival in given] == [
+        (20, 20, 0), (20, 20, 10), (20, 20, 10),
+    ]  # fmt: skip
 
 
 def test_who_names_a_likelihood_a_transform_or_time_decides_it(client):
