@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from daskals.analysis.counting import Histogram, Moments, item_sums, rating_histogram, ratings_per_year
+from daskals.analysis.dates import NO_TIMESTAMPS, deviations_in_time
 from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.powerlaw import fit_power_law
 from daskals.store.genres import Genres
@@ -22,7 +23,6 @@ TOP_TAGS = 200
 NO_CATALOGUE = "the ratings came without a catalogue of their items"
 NO_YEARS = "the catalogue has no release years"
 NO_GENRES = "the catalogue has no genres"
-NO_TIMESTAMPS = "the ratings have no timestamps"
 NO_TAGS = "the ratings came without tags"
 
 
@@ -31,7 +31,8 @@ def explore(store: RatingsStore) -> Numbers:
 
     They are `table` (paper 1, Table 1); `rating_histogram`, `top_users`, `degrees` (paper 1, Fig. 1 to 3);
     `releases_per_year`, `ratings_per_year`, `mean_by_release_year`, `genres` and `tags` (paper 2, Fig. 2 to
-    4). A section that the data do not have says so under `missing`. Raises StoreError if the store is
+    4); `dates`, by how much ratings deviate from their biases as time goes. A section that the data do not
+    have says so under `missing`. Raises StoreError if the store is
     damaged.
     """
     histogram, moments = rating_histogram(store)
@@ -47,6 +48,7 @@ def explore(store: RatingsStore) -> Numbers:
         "top_users": _top_users(store, degrees["users"]),
         "degrees": {name: _degrees(counts) for name, counts in degrees.items()},
         "ratings_per_year": _ratings_per_year(store),
+        "dates": deviations_in_time(store),
         **_release_years(store, degrees["items"], sums),
         "genres": _genres(store, degrees["items"], sums),
         "tags": _tags(store),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from daskals.analysis.dates import date_biases
 from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.search import grid_facets, rank_curve
 from daskals.errors import DataError, StoreError
@@ -30,13 +31,16 @@ def describe_run(
     """Return all numbers of the training report, ready for JSON.
 
     They are `summary`, `history`, `accuracy` (by bucket of training ratings), `rank_curve`, `grid` (from the
-    trials of a search) and `speed` (from what `jobs.bench` measured).
+    trials of a search) and `speed` (from what `jobs.bench` measured); of a model with a third side of time
+    also `dates`, its b_t.
     """
+    dates = date_biases(model)
     no_search = missing("no search was named with --search")
     return {
         "summary": _summary(report),
         "history": _history(report),
         "accuracy": accuracy_by_bucket(model),
+        **({} if dates is None else {"dates": dates}),
         "rank_curve": no_search if trials is None else rank_curve(trials),
         "grid": no_search if trials is None else grid_facets(trials),
         "speed": missing("no measurement was named with --bench") if speeds is None else _speed(speeds),

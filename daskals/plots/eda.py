@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from daskals.analysis.missing import Numbers, is_missing
 from daskals.analysis.powerlaw import power_law_counts
+from daskals.plots.dates import deviations_caption, draw_deviations
 from daskals.plots.report_folder import Draw, ReportFolder
 from daskals.plots.style import (
     BLUE,
@@ -212,7 +214,7 @@ def draw_tag_cloud(numbers: Numbers) -> Figure:
     return draw_tags(numbers["tags"], numbers["counts"])
 
 
-FIGURES: tuple[tuple[str, str, str, Draw], ...] = (
+FIGURES: tuple[tuple[str, str, Callable[[Numbers], str] | str, Draw], ...] = (
     (
         "rating_histogram",
         "Rating values",
@@ -232,6 +234,7 @@ FIGURES: tuple[tuple[str, str, str, Draw], ...] = (
         "Ratings given in each calendar year, UTC (paper 2, Fig. 2b).",
         _years("Ratings given per year", "ratings", "year"),
     ),
+    ("dates", "Ratings above their biases", deviations_caption, draw_deviations),
     (
         "releases_per_year",
         "Releases per year",

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from daskals.analysis.missing import Numbers
+from daskals.plots.dates import biases_of_dates
 from daskals.plots.report_folder import ReportFolder
 from daskals.plots.style import (
     BLUE,
@@ -61,6 +62,7 @@ def write_training(numbers: Numbers, folder: Path, name: str) -> None:
             columns=("Side", "Training ratings", "Test ratings", "RMSE", "MAE"),
             rows=_accuracy_rows,
         ),
+        *([biases_of_dates(report, numbers["dates"])] if "dates" in numbers else []),
         report.section(
             "RMSE by K",
             numbers["rank_curve"],

@@ -27,6 +27,7 @@ FIGURES = [
     "most-active-users",
     "degree-distributions",
     "ratings-per-year",
+    "ratings-above-their-biases",
     "releases-per-year",
     "mean-rating-by-release-year",
     "genre-means-and-shares",

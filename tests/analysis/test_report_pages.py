@@ -79,6 +79,7 @@ def test_nights_are_whole_numbers(monkeypatch, tmp_path):
 class Bare:
     """A model without held-out ratings, of which the report is all that is read."""
 
+    times = None
     report = {  # noqa: RUF012
         "data": {"n_test": 0, "store": "gone", "content_hash": "0" * 64, "split": {"kind": "none"}}
     }
