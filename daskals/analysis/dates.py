@@ -11,14 +11,12 @@ from daskals.analysis.level import smooth_level
 from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.periods import days_of, first_days, shown_periods
 from daskals.model.fitted import Model
-from daskals.model.times import TimeRows
 from daskals.store.reader import RatingsStore
 from daskals.store.timing import DAY_SECONDS
 from daskals.types import Float64, Int64
 
 NO_TIMESTAMPS = "the ratings have no timestamps"
 ONE_DAY = "all ratings were made on one day"
-NO_BIASES = "an older version trained the model with --time-bins, and kept no biases of dates"
 
 
 class _DaySums(NamedTuple):
@@ -95,8 +93,6 @@ def date_biases(model: Model) -> Numbers | None:
     if model.times is None:
         return None
     drawn = _drawn(model)
-    if drawn is None:
-        return missing(NO_BIASES)
     timing = model.times.timing
     counts = timing.counts.astype(np.float64)
     periods = shown_periods(days_of(timing.bins, timing.unit), timing.unit)
@@ -119,15 +115,14 @@ def date_biases(model: Model) -> Numbers | None:
     }
 
 
-def _drawn(model: Model) -> Float64 | None:
+def _drawn(model: Model) -> Float64:
     """Return b_t of each date, float64, shape (dates, samples); one column without samples."""
     assert model.times is not None, "a model with dates"
-    if model.samples is not None:
-        times = model.samples.moved(-1).times
-        assert times is not None, "its samples have dates"
-        return times[:-1, :, -1].astype(np.float64)
-    base: TimeRows = model.times.moved(-1)
-    return None if base.biases is None else base.biases[:-1, None].astype(np.float64)
+    if model.samples is None:
+        return model.times.moved(-1).as_seen_by("item").biases[:-1, None].astype(np.float64)
+    times = model.samples.moved(-1).times
+    assert times is not None, "its samples have dates"
+    return times[:-1, :, -1].astype(np.float64)
 
 
 def _told(drawn: Float64) -> Numbers:

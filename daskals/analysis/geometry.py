@@ -11,6 +11,7 @@ import numpy as np
 
 from daskals.analysis.density import joint_density
 from daskals.analysis.missing import Numbers, missing
+from daskals.analysis.movement import describe_movement
 from daskals.analysis.projection import ItemMap, genre_matrix, map_items
 from daskals.analysis.separation import NO_GENRES, genre_means, neighbour_agreement, paper_claims, silhouette
 from daskals.model.fitted import Model
@@ -22,7 +23,9 @@ HIGHLIGHTED = ("Horror", "Children", "Documentary")
 """The genres that paper 1 colours."""
 
 
-def describe_geometry(model: Model, labels: Sequence[str] = (), min_ratings: int | None = None) -> Numbers:
+def describe_geometry(
+    model: Model, labels: Sequence[str] = (), min_ratings: int | None = None, *, over_time: bool = False
+) -> Numbers:
     """Return all numbers of the geometry, ready for JSON.
 
     Parameters
@@ -34,18 +37,24 @@ def describe_geometry(model: Model, labels: Sequence[str] = (), min_ratings: int
     min_ratings
         Training ratings an item needs to be ranked by polarity. Default: paper 1's 1,000, or, where that
         leaves fewer than 50 items, what leaves the most rated tenth.
+    over_time
+        Also tell how genres and titles move; see `movement`.
 
     Returns
     -------
     Numbers
-        `map`, `genre_means`, `claims`, `neighbours`, `silhouette`, `polarity`, `density`.
+        `map`, `genre_means`, `claims`, `neighbours`, `silhouette`, `polarity`, `density`, and `movement` if
+        that is asked for.
 
     Raises
     ------
+    ConfigError
+        If a model that knows no dates is asked how things move.
     DataError
         If a label names no item.
     """
     named = [model.find_item(label) for label in labels]
+    movement = {"movement": describe_movement(model, named)} if over_time else {}
     found = map_items(model, named)
     result: Numbers = {"config": {name: model.report["config"].get(name) for name in ("model", "rank")}}
     if isinstance(found, str):
@@ -58,7 +67,7 @@ def describe_geometry(model: Model, labels: Sequence[str] = (), min_ratings: int
         "users": joint_density(model.user_factors[model.user_counts > 0].astype(np.float64)),
         "items": joint_density(model.item_factors[model.item_counts > 0].astype(np.float64)),
     }
-    return result
+    return {**result, **movement}
 
 
 def _of_map(model: Model, found: ItemMap, named: list[int]) -> Numbers:

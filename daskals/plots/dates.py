@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -104,6 +106,11 @@ def _dots(axes: Axes, days: np.ndarray, values: list[float], counts: list[int], 
 def _line(axes: Axes, days: np.ndarray, drawn: tuple[list[float], list[float] | None], label: str) -> None:
     values, deviations = np.array(drawn[0]), drawn[1]
     axes.plot(days, values, color=BLUE, linewidth=1.4, label=label)
+    shade(axes, days, values, deviations)
+
+
+def shade(axes: Axes, days: np.ndarray, values: Any, deviations: list[float] | None) -> None:
+    """Shade the 90 % interval about values, shape (days,); nothing where there are no deviations."""
     if deviations is not None:
         width = WIDTH_90 * np.array(deviations)
         axes.fill_between(days, values - width, values + width, color=BLUE, alpha=0.18, linewidth=0)

@@ -14,6 +14,7 @@ from scipy import stats
 from daskals.analysis.density import LEVELS
 from daskals.analysis.missing import Numbers, is_missing
 from daskals.analysis.separation import LEVEL
+from daskals.plots.movement import movement_sections
 from daskals.plots.report_folder import ReportFolder
 from daskals.plots.scatter_page import write_scatter_page
 from daskals.plots.style import BLUE, COLOURS, GREY, PALE, RED, label_points, new_figure, plain
@@ -76,6 +77,7 @@ def write_geometry(numbers: Numbers, folder: Path, name: str) -> None:
             )
             for side, part in numbers["density"].items()
         ),
+        *(movement_sections(report, numbers["movement"]) if "movement" in numbers else ()),
     ]
     trained = numbers["config"]
     introduction = (

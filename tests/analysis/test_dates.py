@@ -125,8 +125,6 @@ def test_b_t_of_a_model_is_the_level(timed, planted):
     for other in (timed.as_of("2001-09-20"), replace(timed, samples=None)):
         assert date_biases(other)["biases"] == pytest.approx(found["biases"], abs=0.1)
     assert date_biases(replace(timed, samples=None))["deviations"] is None
-    bare = replace(timed.times, user_factors=None, biases=None)
-    assert "kept no biases" in date_biases(replace(timed, samples=None, times=bare))["missing"]
 
 
 def test_periods_of_a_model_are_means_by_ratings(timed, monkeypatch):
@@ -139,6 +137,7 @@ def test_periods_of_a_model_are_means_by_ratings(timed, monkeypatch):
     assert max(line["deviations"]) < max(found["deviations"])
 
 
+@pytest.mark.long
 def test_report_shows_b_t_of_a_model_that_has_one(timed, tmp_path):
     timed.save(tmp_path / "run" / "model")
     (tmp_path / "run" / "report.json").write_text(json.dumps(timed.report))
