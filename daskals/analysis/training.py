@@ -31,8 +31,8 @@ def describe_run(
     """Return all numbers of the training report, ready for JSON.
 
     They are `summary`, `history`, `accuracy` (by bucket of training ratings), `rank_curve`, `grid` (from the
-    trials of a search) and `speed` (from what `jobs.bench` measured); of a model with a third side of time
-    also `dates`, its b_t.
+    trials of a search) and `speed` (from what `jobs.bench` measured); of a sampler also `mixing`, of a model
+    with a third side of time `dates`, its b_t.
     """
     dates = date_biases(model)
     no_search = missing("no search was named with --search")
@@ -40,6 +40,7 @@ def describe_run(
         "summary": _summary(report),
         "history": _history(report),
         "accuracy": accuracy_by_bucket(model),
+        **({"mixing": _mixing(report)} if report.get("mixing") else {}),
         **({} if dates is None else {"dates": dates}),
         "rank_curve": no_search if trials is None else rank_curve(trials),
         "grid": no_search if trials is None else grid_facets(trials),
@@ -77,6 +78,20 @@ def _history(report: dict[str, Any]) -> Numbers:
     levels = {"test": report.get("test_rmse"), "biases": (report.get("baseline") or {}).get("test_rmse")}
     columns["levels"] = {name: value for name, value in levels.items() if value is not None}
     return columns
+
+
+def _mixing(report: dict[str, Any]) -> Numbers:
+    """Return how well a sampler has mixed, and the noise of each chain by sweep as deviation of a rating."""
+    told = report["mixing"]
+    chains = report.get("chains") or [{"noise_precision": [r["noise_precision"] for r in report["history"]]}]
+    return {
+        "burn_in": report["config"]["burn_in"],
+        "noise": [[precision**-0.5 for precision in chain["noise_precision"]] for chain in chains],
+        "quantities": {name: found for name, found in told.items() if isinstance(found, dict)},
+        "chains": [
+            {name: chain[name] for name in ("seed", "test_rmse_chain")} for chain in report.get("chains", ())
+        ],
+    }
 
 
 def accuracy_by_bucket(model: Model) -> Numbers:

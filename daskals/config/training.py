@@ -183,13 +183,15 @@ class ModelConfig(Section):
     keep_samples: int = Field(
         100, ge=1, description="Samples saved with a Bayesian model, evenly thinned after the burn-in."
     )
+    chains: int = Field(
+        1, ge=1, description="Chains of the Gibbs sampler, from seeds of their own; the samples are of all."
+    )
     likelihood: Literal["gaussian", "censored"] = Field(
         "gaussian",
         description="What the Gibbs sampler takes a rating for: the liking and noise, or that cut off at the "
         "ends of the scale, where the highest rating stands for all above it.",
     )
     warm_start: int = Field(10, ge=1, description="ALS epochs that the Gibbs sampler starts from.")
-
     confidence: Literal["linear", "log"] = Field(
         "linear",
         description="What an observation counts as in ials: c = 1 + α·count, or 1 + α·log(1 + count/ε).",
@@ -256,13 +258,12 @@ class ModelConfig(Section):
             raise ValueError("solver: coordinate serves the models without features; add --model=als")
         if self.model in ("bias", "als") and (self.item_features or self.user_features):
             raise ValueError(f"model: {self.model} has no features; add --model=hierarchical")
-        if self.likelihood == "censored" and self.model != "bayes":
-            raise ValueError("likelihood: censored serves the Gibbs sampler; add --model=bayes")
-        if self.time_bins != "none" and self.model != "bayes":
-            raise ValueError(
-                f"time_bins: {self.time_bins} serves the Gibbs sampler; found model {self.model}; "
-                "add --model=bayes"
-            )
+        for name, plain in (("likelihood", "gaussian"), ("time_bins", "none"), ("chains", 1)):
+            if (found := getattr(self, name)) != plain and self.model != "bayes":
+                what = f"{name}: {found} serves the Gibbs sampler; found model {self.model}"
+                raise ValueError(f"{what}; add --model=bayes")
+        if self.chains > self.keep_samples:
+            raise ValueError(f"chains: found {self.chains}; expected at most the {self.keep_samples} samples")
         self.check_weighable(weighed=self.half_life is not None)
         if self.burn_in >= self.sweeps:
             raise ValueError(f"burn_in: found {self.burn_in}; expected fewer than the {self.sweeps} sweeps")

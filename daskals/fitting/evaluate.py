@@ -92,6 +92,7 @@ def selector_of(report: Mapping[str, Any]) -> TrainConfig:
         model="auto" if options["model"] == "bayes" else options["model"],
         likelihood="gaussian",
         time_bins="none",
+        chains=1,
         epochs=min(int(options["epochs"]), SELECTOR_EPOCHS),
         split_seed=report["data"]["split"]["seed"],
         validation_fraction=VALIDATION_FRACTION,

@@ -216,9 +216,9 @@ def _fit_store(
         if config.likelihood == "censored":
             ends_of(store.scale, rating_limits(store))  # which tells where there are none
         tell(Notice("all training ratings are the same: there is no posterior but that one rating"))
-        biases = {"model": "bias", "likelihood": "gaussian", "item_features": (), "user_features": ()}
-        biases["time_bins"] = "none"
-        config = config.model_copy(update=biases)
+        plain: dict[str, Any] = dict.fromkeys(("item_features", "user_features"), ())
+        plain |= {"model": "bias", "likelihood": "gaussian", "time_bins": "none", "chains": 1}
+        config = config.model_copy(update=plain)
     # before the training, which goes on though the store be lost once its ratings are in memory
     baseline = baseline_section(cluster, store, split_spec(config, store), config, run)
     model = train_split(cluster, store, split_spec(config, store), config, callbacks, run)
@@ -365,7 +365,7 @@ def train_split(
         model.report.update(evaluate_split(model, store, split))
         model.report.update(posterior_section(posterior, samples, is_curved=problem.curve is not None))
         counts = split.train_counts("user"), split.train_counts("item")
-        model.report.update(mixing_section(trained, samples, config.burn_in, counts))
+        model.report.update(mixing_section(posterior, samples, config.burn_in, counts))
     model.report["factors_sha256"] = model.factors_sha256()
     return add_order(model, store, split, config)
 

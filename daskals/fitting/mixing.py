@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from daskals.model.samples import Samples
 from daskals.training.events import EpochFinished
 from daskals.training.gibbs.mixing import Mixing, mixing_of
-from daskals.training.outcome import TrainedFactors
+from daskals.training.gibbs.step import Posterior
 from daskals.types import Float64, Int64
 
 MOST_R_HAT = 1.1
@@ -27,14 +28,14 @@ N_PAIRS = 24
 
 
 def mixing_section(
-    trained: TrainedFactors, samples: Samples, burn_in: int, counts: tuple[Int64, Int64]
+    posterior: Posterior, samples: Samples, burn_in: int, counts: tuple[Int64, Int64]
 ) -> dict[str, Any]:
     """Judge the sweeps after the burn-in, and the kept samples' predictions of some pairs.
 
     Parameters
     ----------
-    trained, samples
-        The run with its history, and the kept samples.
+    posterior, samples
+        What the chain, or several, left, and the kept samples.
     burn_in
         Sweeps that count for nothing.
     counts
@@ -43,17 +44,22 @@ def mixing_section(
     Returns
     -------
     For each quantity `r_hat`, `ess_bulk`, `ess_tail` and `draws`, or None where there is nothing to judge; of
-    the sweeps' also `shift`, by how much its mean over the second half is above that over the first, a share
-    of that; of the predictions the median figures, and of all quantities the highest R-hat as `worst_r_hat`.
+    the sweeps' also `shift`, by how much its mean over the second half is above that over the first, or of
+    several chains the most that halves differ by, a share of that; of the predictions the median figures, and
+    of all quantities the highest R-hat as `worst_r_hat`. Of several chains R-hat compares the halves of all,
+    and `chains` is how many there are.
     """
-    kept = trained.history[burn_in:]
+    histories = [chain.history for chain in posterior.chains] or [posterior.trained.history]
     found: dict[str, Any] = {}
-    for name, trace in _traces(kept).items():
+    for name, trace in _traces([history[burn_in:] for history in histories]).items():
         described = _described(mixing_of(trace))
-        found[name] = None if described is None else {**described, "shift": shift_of(trace[0])}
-    found["predictions"] = _typical([mixing_of(trace[None]) for trace in _predictions(samples, counts)])
+        found[name] = None if described is None else {**described, "shift": shift_of(trace)}
+    predicted = _predictions(samples, counts)
+    by_chain = predicted.reshape(len(predicted), len(histories), -1)
+    found["predictions"] = _typical([mixing_of(trace) for trace in by_chain])
     judged = [told["r_hat"] for told in found.values() if told is not None]
-    return {"mixing": {**found, "worst_r_hat": max(judged) if judged else None}}
+    several = {"chains": len(histories)} if posterior.chains else {}
+    return {"mixing": {**found, "worst_r_hat": max(judged) if judged else None, **several}}
 
 
 def mixing_notes(report: dict[str, Any]) -> list[str]:
@@ -69,16 +75,19 @@ def mixing_notes(report: dict[str, Any]) -> list[str]:
     if not slow:
         return []
     named = ", ".join(f"{value:.2f} of {name.replace('_', ' ')}" for name, value in slow.items())
+    whose, still, have, halves = "the chain", "wanders", "has", "its halves"
+    if "chains" in told:
+        whose, still, have, halves = f"the {told['chains']} chains", "wander", "have", "their halves"
     predictions = told["predictions"]
     if predictions is not None and all(_matters_little(name, told[name]) for name in slow):
         shifts = [told[name]["shift"] for name in slow if "shift" in told[name]]
-        by = f", by {100 * max(map(abs, shifts)):.1f} % at most between its halves" if shifts else ""
+        by = f", by {100 * max(map(abs, shifts)):.1f} % at most between {halves}" if shifts else ""
         return [
-            f"the chain still wanders a little{by} (R-hat {named}; settled: at most {MOST_R_HAT}); "
+            f"{whose} still {still} a little{by} (R-hat {named}; settled: at most {MOST_R_HAT}); "
             f"predictions have settled ({predictions['r_hat']:.2f})"
         ]
     return [
-        f"the chain has not mixed: R-hat is {named} (mixed: at most {MOST_R_HAT}); more --sweeps and a "
+        f"{whose} {have} not mixed: R-hat is {named} (mixed: at most {MOST_R_HAT}); more --sweeps and a "
         "longer --burn-in may change its figures"
     ]
 
@@ -88,7 +97,8 @@ def mixing_lines(report: dict[str, Any]) -> list[str]:
     told = report.get("mixing")
     if told is None or told["worst_r_hat"] is None:
         return []
-    line = f"R-hat at most {told['worst_r_hat']:.2f}"
+    over = f" over {told['chains']} chains" if "chains" in told else ""
+    line = f"R-hat at most {told['worst_r_hat']:.2f}{over}"
     for name, what in (("noise", "sweeps"), ("predictions", "samples")):
         if told[name] is not None:
             line += f"; of {name}, {told[name]['draws']} {what} are worth {told[name]['ess_bulk']:.0f}"
@@ -102,27 +112,33 @@ def _matters_little(name: str, figures: dict[str, Any]) -> bool:
     return name.endswith("eta") or abs(figures.get("shift", 1.0)) <= MOST_SHIFT
 
 
-def shift_of(trace: Float64) -> float:
+def shift_of(traces: Float64) -> float:
     """Return by how much the mean over a trace's second half is above that over its first, a share of it.
 
     Parameters
     ----------
-    trace
-        One number a sweep, float64, shape (sweeps,).
+    traces
+        One number a sweep of each chain, float64, shape (chains, sweeps). Of several chains it is the most
+        that the means of two halves, of whichever chain, are apart.
     """
-    half = len(trace) // 2
-    first, second = float(trace[:half].mean()), float(trace[-half:].mean())
-    return (second - first) / max(abs(first), 1e-300)
+    half = traces.shape[1] // 2
+    first, second = traces[:, :half].mean(axis=1), traces[:, -half:].mean(axis=1)
+    apart = second[0] - first[0] if len(traces) == 1 else np.ptp(np.concatenate([first, second]))
+    return float(apart) / max(abs(float(first[0])), 1e-300)
 
 
-def _traces(kept: tuple[EpochFinished, ...]) -> dict[str, Float64]:
-    noise = [1.0 / record.noise_precision for record in kept if record.noise_precision]
-    traces = {"noise": noise, "objective": [record.objective for record in kept]}
+def _traces(kept: Sequence[tuple[EpochFinished, ...]]) -> dict[str, Float64]:
+    """Return what each chain recorded of each quantity, shape (chains, sweeps)."""
+    noise = [[1.0 / record.noise_precision for record in own if record.noise_precision] for own in kept]
+    traces = {"noise": noise, "objective": [[record.objective for record in own] for own in kept]}
     for side in ("user", "item"):
-        values = [record.eta[side] for record in kept if record.eta is not None and side in record.eta]
-        if len(values) == len(kept):
+        values = [
+            [record.eta[side] for record in own if record.eta is not None and side in record.eta]
+            for own in kept
+        ]
+        if len(values[0]) == len(kept[0]):
             traces[f"{side}_eta"] = values
-    return {name: np.array([values]) for name, values in traces.items()}
+    return {name: np.array(values) for name, values in traces.items()}
 
 
 def _predictions(samples: Samples, counts: tuple[Int64, Int64]) -> Float64:

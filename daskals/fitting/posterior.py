@@ -22,7 +22,7 @@ from daskals.model.times import TimeRows, move
 from daskals.store.splits import Split
 from daskals.store.timing import Timing
 from daskals.training.gibbs.state import Sample
-from daskals.training.gibbs.step import Posterior
+from daskals.training.gibbs.step import Alone, Posterior
 from daskals.training.outcome import TrainedFactors
 from daskals.types import Float32, Float64, Side
 
@@ -185,6 +185,21 @@ def posterior_section(posterior: Posterior, samples: Samples, *, is_curved: bool
         "coverage": None if covered is None else {str(k): v for k, v in covered.coverage.items()},
         "noise_variance": posterior.noise_variance,
         "samples": {"kept": samples.n_samples, "bytes": samples.n_bytes},
+        **(
+            {"chains": [_of_one(chain, is_curved=is_curved) for chain in posterior.chains]}
+            if posterior.chains
+            else {}
+        ),
+    }
+
+
+def _of_one(chain: Alone, *, is_curved: bool) -> dict[str, Any]:
+    """Tell what one of several chains found by itself."""
+    return {
+        "seed": chain.seed,
+        "noise_variance": chain.noise_variance,
+        "test_rmse_chain": None if is_curved else chain.rmse,
+        "noise_precision": [record.noise_precision for record in chain.history],
     }
 
 

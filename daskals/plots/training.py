@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from daskals.analysis.missing import Numbers
 from daskals.plots.dates import biases_of_dates
+from daskals.plots.mixing import mixing_section
 from daskals.plots.report_folder import ReportFolder
 from daskals.plots.style import (
     BLUE,
@@ -62,6 +63,7 @@ def write_training(numbers: Numbers, folder: Path, name: str) -> None:
             columns=("Side", "Training ratings", "Test ratings", "RMSE", "MAE"),
             rows=_accuracy_rows,
         ),
+        *([mixing_section(report, numbers["mixing"])] if "mixing" in numbers else []),
         *([biases_of_dates(report, numbers["dates"])] if "dates" in numbers else []),
         report.section(
             "RMSE by K",

@@ -162,7 +162,10 @@ def test_hierarchical_without_features(store):
     [
         ({"model": "als", "item_features": "genres"}, "als has no features; add --model hierarchical"),
         ({"model": "hierarchical", "solver": "coordinate"}, "coordinate serves the models without features"),
-        ({"model": "als", "likelihood": "censored"}, "censored serves the Gibbs sampler; add --model bayes"),
+        (
+            {"model": "als", "likelihood": "censored"},
+            "censored serves the Gibbs sampler; found model als; add --model bayes",
+        ),
         ({"burn_in": 400}, "--burn-in: found 400; expected fewer than the 400 sweeps"),
         ({"patience": 3}, "--patience: no ratings to validate on; add --validation-fraction"),
         (

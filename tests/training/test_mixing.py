@@ -71,8 +71,8 @@ def test_draws_against_each_other_count_for_more_but_not_for_any_number():
 
 
 def test_a_shift_is_a_share_of_the_first_half():
-    assert shift_of(np.array([2.0, 2.0, 9.0, 3.0, 3.0])) == pytest.approx(0.5)
-    assert shift_of(np.array([-2.0, -2.0, -1.0, -1.0])) == pytest.approx(0.5)
+    assert shift_of(np.array([[2.0, 2.0, 9.0, 3.0, 3.0]])) == pytest.approx(0.5)
+    assert shift_of(np.array([[-2.0, -2.0, -1.0, -1.0]])) == pytest.approx(0.5)
 
 
 def test_a_note_names_what_has_not_mixed_and_what_to_do():

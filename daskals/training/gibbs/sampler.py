@@ -1,7 +1,8 @@
-"""The Gibbs sampler: a short ALS, then the chain; what comes before and after the loop."""
+"""The Gibbs sampler: a short ALS, then the chain, or several; what comes before and after the loop."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,10 +14,10 @@ from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.compiling import prepare_workers
 from daskals.training.events import Callback, EpochFinished, Event
-from daskals.training.gibbs.state import GibbsState
+from daskals.training.gibbs.side_by_side import SideBySide, chain_configs, stored_state
 from daskals.training.gibbs.step import GibbsStep, Posterior, Until
 from daskals.training.gibbs.weights import has_many
-from daskals.training.loop import Loop, teller
+from daskals.training.loop import Loop, Step, teller
 from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem
 from daskals.training.run import NO_OPTIONS, RunOptions
@@ -74,15 +75,22 @@ class GibbsSampler:
     def _run(self) -> Posterior:
         problem, options = self._problem, self._options
         checkpoints, resumed = options.checkpoints, None
+        configs = chain_configs(problem.config)
+        alone = [problem] if len(configs) == 1 else [replace(problem, config=config) for config in configs]
         if checkpoints is not None:
-            resumed = checkpoints.open(problem.config, problem.store, problem.split, GibbsState.from_stored)
+            resumed = checkpoints.open(problem.config, problem.store, problem.split, stored_state)
         is_censored = problem.config.likelihood == "censored"
         ends = ends_of(problem.scale, problem.limits) if is_censored else None
         compile_seconds = prepare_workers(problem, options.numba_threads, self._tell, ends=ends)
-        warm = self._short_als() if resumed is None else None
+        warm = [self._short_als(one) for one in alone] if resumed is None else []
+        steps = [
+            GibbsStep(one, ends, start, options.ratings_memory, self._judged, self._until)
+            for one, start in itertools.zip_longest(alone, warm)
+        ]
+        step: Step[Any, Any, Posterior] = steps[0] if len(steps) == 1 else SideBySide(problem, steps)
         ran = Loop(
             problem.cluster,
-            GibbsStep(problem, ends, warm, options.ratings_memory, self._judged, self._until),
+            step,
             problem.store.path,
             tell=self._tell,
             checkpoints=checkpoints,
@@ -90,21 +98,21 @@ class GibbsSampler:
         ).run()
         trained = replace(
             ran.result.trained,
-            compile_seconds=compile_seconds + (0.0 if warm is None else warm.compile_seconds),
-            workers_lost=(*(() if warm is None else warm.workers_lost), *ran.workers_lost),
-            bytes_moved=ran.bytes_moved + (0 if warm is None else warm.bytes_moved),
+            compile_seconds=compile_seconds + sum(one.compile_seconds for one in warm),
+            workers_lost=(*(loss for one in warm for loss in one.workers_lost), *ran.workers_lost),
+            bytes_moved=ran.bytes_moved + sum(one.bytes_moved for one in warm),
             resumed_from=None if resumed is None else resumed.sweep,
         )
         return replace(ran.result, trained=trained)
 
-    def _short_als(self) -> TrainedFactors:
-        problem = self._problem
+    def _short_als(self, problem: Problem) -> TrainedFactors:
         config = problem.config
         update: dict[str, Any] = {
             "model": "hierarchical" if problem.features else "als",
             "epochs": config.warm_start,
             "monitor_test": False,
             "time_bins": "none",
+            "chains": 1,
         }
         if any(has_many(spec) for spec in problem.features.values()):
             # the first sweep draws W of many features from rows that know none; to solve for it takes longer

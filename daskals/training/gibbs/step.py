@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,6 +57,15 @@ Until = Callable[[Sequence[EpochFinished]], bool]
 """Tells from a history, some of whose sweeps have a validation error, whether a chain has gone far enough."""
 
 
+class Alone(NamedTuple):
+    """One of several chains: its seed, its sweeps, its mean of 1/α, and the RMSE of its mean prediction."""
+
+    seed: int
+    history: tuple[EpochFinished, ...]
+    noise_variance: float
+    rmse: float | None
+
+
 @dataclass(frozen=True)
 class Posterior:
     """What a chain leaves.
@@ -73,6 +83,9 @@ class Posterior:
         Of the rating scale, where ratings count as cut off there.
     unit
         What the chain measured ratings in, which samples are rounded in.
+    chains
+        Of several chains what each was alone, else none; then samples are theirs one after another, and
+        the history and the figures of all.
     """
 
     trained: TrainedFactors
@@ -81,6 +94,7 @@ class Posterior:
     predictive: PredictiveFigures | None
     ends: Ends | None
     unit: float
+    chains: tuple[Alone, ...] = ()
 
 
 class GibbsStep:
@@ -137,6 +151,10 @@ class GibbsStep:
             self._sides[side] = prepare_side(cluster, data, features, key)
         if not again:
             self._ratings.wait(cluster)
+
+    def share(self, other: GibbsStep) -> None:
+        """Take the ratings and features as another chain placed them."""
+        self._ratings, self._sides = other._ratings, other._sides
 
     def init(self, key: str) -> tuple[Chain, GibbsState]:
         """Take the short ALS as the state before the first sweep.
@@ -250,12 +268,13 @@ class GibbsStep:
         return None if figures is None else figures.rmse
 
     def _present_figures(self, chain: Chain, done: int, noise_total: float) -> PredictiveFigures | None:
-        return self._figures(fetch_tally(self._problem.cluster, chain), done, noise_total)
+        n = done - self._problem.config.burn_in
+        return self.figures(fetch_tally(self._problem.cluster, chain), n, noise_total)
 
-    def _figures(self, tally: Tally | None, done: int, noise_total: float) -> PredictiveFigures | None:
+    def figures(self, tally: Tally | None, n: int, noise_total: float) -> PredictiveFigures | None:
+        """Compare predictions added up over n sweeps with the ratings, as they are measured."""
         if tally is None:
             return None
-        n = done - self._problem.config.burn_in
         return predictive_figures(self._test_ratings, tally, n, noise_total / n, self._ends)
 
     def take_home(self, position: Chain, state: GibbsState, key: str) -> GibbsState:
@@ -264,7 +283,7 @@ class GibbsStep:
 
     def conclude(self, end: End[Chain, GibbsState]) -> Posterior:
         """Return samples and figures."""
-        state = end.state
+        state, n = end.state, self.epochs - self._problem.config.burn_in
         trained = TrainedFactors(
             user_rows=state.rows["user"],
             item_rows=state.rows["item"],
@@ -275,8 +294,8 @@ class GibbsStep:
             test=NO_ERRORS,
         )
         store, standard = self._problem.store, self._problem.standard
-        noise_variance = state.noise_total / (self.epochs - self._problem.config.burn_in)
-        predictive = self._figures(state.tally, self.epochs, state.noise_total)
+        noise_variance = state.noise_total / n
+        predictive = self.figures(state.tally, n, state.noise_total)
         return Posterior(
             trained,
             [sample.as_rated(standard) for sample in state.samples],
