@@ -1,4 +1,4 @@
-"""`python -m jobs.bench epoch|profile|scaling|solvers|lists|ingest|evaluate|topk|service|…`: tables."""
+"""`python -m jobs.bench epoch|profile|scaling|solvers|sweep|lists|ingest|evaluate|topk|…`: tables."""
 
 from __future__ import annotations
 
@@ -182,6 +182,30 @@ def solvers(*, implicit: bool, peers: bool, **options: Any) -> None:
     report = bench.report(measure_solvers(bench, implicit=implicit, peers=peers))
     print_race(report)
     outputs.save(report)
+
+
+@main.command()
+@click.option("--peers", is_flag=True, help="Also measure myFM, in turn (extra [bench]).")
+@field_options(BenchConfig, (*OPTIONS, "item_features", "user_features"))
+@shared_options(json_file="File for machine, data and results.")
+def sweep(*, peers: bool, **options: Any) -> None:
+    """Time a sweep of the Gibbs sampler, on one thread unless --threads says otherwise.
+
+    Without --item-features it has the genres, where there are any. --epochs are sweeps here, 20 of each of
+    three chains unless named.
+    """
+    from daskals.bench.systems import SWEEPS
+
+    if peers:
+        SWEEPS["myfm"].require()
+
+    def measure(bench: Bench) -> list[Result]:
+        from daskals.bench.sweeps import measure_sweeps
+
+        return measure_sweeps(bench, peers=peers)
+
+    usual = {"model": "bayes", "threads": 1, "epochs": 20}
+    run_bench("sweep", {**usual, **given(options), "json_file": options["json_file"]}, measure)
 
 
 @main.command()

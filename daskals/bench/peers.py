@@ -1,4 +1,4 @@
-"""Comparable systems on the same matrix at the same K: implicit, cmfrec and Spark, each if installed.
+"""Comparable systems on the same matrix at the same K: implicit, cmfrec, Spark and myFM, each if installed.
 
 None is asked to do what it does not offer: what its model lacks is said in its note.
 """
@@ -17,10 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse
 
+from daskals.bench.clock import Laps
 from daskals.bench.contract import Assignment, Outcome
 from daskals.bench.data import BenchData, rows_of
 from daskals.bench.memory import peak_memory_bytes
-from daskals.types import Float32, RatingsBlock
+from daskals.config import TrainConfig
+from daskals.training.features import load_features, side_features
+from daskals.types import Float32, Int32, RatingsBlock, Side
 
 SPARK_MEMORY_SHARE = 0.6
 
@@ -172,6 +175,53 @@ def _spark_frame(session: Any, block: RatingsBlock, mean: float, path: Path) -> 
     columns = {"user": rows_of(block), "item": block.indices, "rating": block.ratings - np.float32(mean)}
     pq.write_table(pa.table(columns), path)
     return session.read.parquet(str(path))
+
+
+class MyFMSweeps:
+    """Sweeps of myFM's Gibbs sampler over the features that daskals' own has; one thread, as it is written.
+
+    A rating is the product of two rows of relation blocks: who, and what is known of them, and the same of
+    the item. Users, items and each side's features are groups of their own.
+
+    Parameters
+    ----------
+    data, config
+        The ratings; rank, seed and the features of each side.
+    """
+
+    def __init__(self, data: BenchData, config: TrainConfig) -> None:
+        from myfm import MyFMRegressor, RelationBlock
+
+        self._regressor, self._config = MyFMRegressor, config
+        self._ratings = data.users.ratings.astype(np.float64)
+        self._blocks: list[Any] = []
+        self._groups: list[int] = []
+        specs = side_features(data.store, config)
+        named: dict[Side, Int32] = {"user": rows_of(data.users), "item": data.users.indices}
+        for side, rows in named.items():
+            own = data.side(side)
+            parts = [scipy.sparse.identity(own.n_rows, np.float64, format="csr")]
+            if side in specs:
+                known = load_features(data.store.path, specs[side], 0, own.n_rows, own)
+                shape, values = (own.n_rows, known.n_features), known.values.astype(np.float64)
+                parts.append(scipy.sparse.csr_matrix((values, known.indices, known.indptr), shape=shape))
+            self._groups += [part.shape[1] for part in parts]
+            matrix = scipy.sparse.hstack(parts, format="csr")
+            self._blocks.append(RelationBlock(rows.tolist(), scipy.sparse.csr_matrix(matrix)))
+
+    def run(self, n_sweeps: int) -> Laps:
+        """Begin a chain; return the times of its sweeps, one more having gone before."""
+        marks = Laps()
+
+        def mark(*_: Any) -> tuple[bool, None]:
+            marks.seconds.append(time.perf_counter())
+            marks.cpu_seconds.append(time.process_time())
+            return False, None
+
+        model = self._regressor(rank=self._config.rank, random_seed=self._config.seed)
+        groups = {"group_shapes": self._groups, "X_rel": self._blocks}
+        model.fit(None, self._ratings, n_iter=n_sweeps + 1, n_kept_samples=1, callback=mark, **groups)
+        return Laps(*(np.diff(times).tolist() for times in (marks.seconds, marks.cpu_seconds)))
 
 
 def _by_difference(fit: Any, epochs: int) -> tuple[Any, float, float]:

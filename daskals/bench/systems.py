@@ -50,6 +50,13 @@ class System:
                 return f"{program} is not on the path"
         return None
 
+    def require(self) -> None:
+        """Raise ConfigError if something keeps this peer from running here."""
+        if (missing := self.missing()) is not None:
+            raise ConfigError(
+                missing, where="--peers", remedy="Install it with: pip install 'daskals[bench]'"
+            )
+
     def load(self) -> Callable[[BenchData, Assignment], Outcome]:
         """Import the system's function."""
         module, _, function = self.home.partition(":")
@@ -98,6 +105,15 @@ SELECTIONS: dict[str, System] = {
     )
 }
 """What finds everybody's best items; measured like a system, with a pass over all pairs for an epoch."""
+
+SWEEPS: dict[str, System] = {
+    system.name: system
+    for system in (
+        System("daskals-bayes", "daskals", "daskals.bench.sweeps:OwnSweeps"),
+        System("myfm", "peer", "daskals.bench.peers:MyFMSweeps", ("myfm",)),
+    )
+}
+"""What draws sweeps of a Gibbs sampler, side by side; each is made of (BenchData, TrainConfig)."""
 
 INGESTION = System("daskals-ingest", "daskals", "daskals.bench.ingestion:time_ingestion")
 

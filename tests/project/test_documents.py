@@ -285,7 +285,7 @@ def test_the_checker_finds_nothing_wrong_with_what_is_right() -> None:
         (
             "`jobs.bench nothing`",
             "jobs.bench nothing: it has defaults, epoch, evaluate, ingest, lists, profile, scaling, service, "
-            "solvers, topk",
+            "solvers, sweep, topk",
         ),
         ("`jobs.bench ingest --peers`", "jobs.bench ingest --peers: it has no --peers"),
         ("`daskals nothing --rank 3`", "daskals.nothing --rank 3: there is no jobs.nothing"),
