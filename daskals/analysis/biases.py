@@ -12,8 +12,8 @@ from daskals.fitting.baseline import RIDGE
 from daskals.store.reader import RatingsStore
 from daskals.types import SIDES, Float64, Int64, Side
 
-PASSES = 6
-"""Over both sides: by then biases move by less than a figure shows."""
+MOST_PASSES, SETTLED = 60, 1e-3
+"""Passes over both sides; share of the ratings' deviation by which items' biases may move at the end."""
 
 
 class Slice(NamedTuple):
@@ -44,27 +44,36 @@ class Biases(NamedTuple):
 
 def fit_biases(store: RatingsStore) -> Biases:
     """Fit biases by ridge means in turn (paper 1, Eq. 4-5). Raises StoreError if the store is damaged."""
-    mean = sum(float(piece.ratings.sum()) for piece in slices(store, "user")) / store.n_ratings
-    found: dict[Side, Float64] = {"user": np.zeros(store.n_users), "item": np.zeros(store.n_items)}
-    for _ in range(PASSES):
+    total = squares = 0.0
+    for piece in slices(store, "user"):
+        total += float(piece.ratings.sum())
+        squares += float(np.sum(piece.ratings**2))
+    mean, n = total / store.n_ratings, store.n_ratings
+    settled = SETTLED**2 * max(squares / n - mean**2, 0.0)
+    counts: dict[Side, Int64] = {side: np.diff(store.indptr(side)) for side in SIDES}
+    found: dict[Side, Float64] = {side: np.zeros(len(counts[side])) for side in SIDES}
+    for _ in range(MOST_PASSES):
+        before = found["item"]
         for side in SIDES:
-            sums, counts = np.zeros(store.n_rows(side)), np.diff(store.indptr(side))
             theirs = found["item" if side == "user" else "user"]
+            sums = np.zeros(len(counts[side]))
             for piece in slices(store, side):
                 sums += np.bincount(piece.own, piece.ratings - mean - theirs[piece.other], len(sums))
-            found[side] = sums / (counts + RIDGE)
+            found[side] = sums / (counts[side] + RIDGE)
+        if counts["item"] @ (found["item"] - before) ** 2 <= settled * n:
+            break
     return Biases(mean, found["user"], found["item"])
 
 
 def slices(store: RatingsStore, side: Side) -> Iterator[Slice]:
     """Go through a side's ratings, some millions at a time."""
-    indptr = store.indptr(side)
+    indptr, rows = store.indptr(side), np.arange(store.n_rows(side))
     for first in range(0, store.n_ratings, RATINGS_AT_ONCE):
         last = min(first + RATINGS_AT_ONCE, store.n_ratings)
         yield Slice(
             first,
             last,
-            np.searchsorted(indptr, np.arange(first, last), side="right") - 1,
+            np.repeat(rows, np.diff(indptr.clip(first, last))),
             store.read_column(side, "indices", first, last).astype(np.int64),
             ratings_of(store.read_column(side, "values", first, last), store.scale),
         )

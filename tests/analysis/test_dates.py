@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from daskals.analysis.biases import fit_biases
+from daskals.analysis.biases import fit_biases, slices
 from daskals.analysis.dates import date_biases, deviations_in_time
 from daskals.analysis.level import smooth_level
 from daskals.analysis.periods import MOST_SHOWN, days_of, shown_periods
 from daskals.config import TrainConfig
+from daskals.fitting.baseline import RIDGE
 from daskals.fitting.fit import fit
 from daskals.ingest import ingest
 from daskals.model.fitted import Model
@@ -72,11 +73,17 @@ def test_level_of_ratings_is_found(planted):
 def test_biases_are_those_that_ridge_means_settle_at(planted, monkeypatch):
     store = planted[0]
     whole = fit_biases(store)
-    monkeypatch.setattr("daskals.analysis.biases.RATINGS_AT_ONCE", 400)
-    for part, one in zip(fit_biases(store), whole, strict=True):
-        np.testing.assert_allclose(part, one, atol=1e-9)
-    monkeypatch.setattr("daskals.analysis.biases.PASSES", 40)
-    np.testing.assert_allclose(fit_biases(store).item, whole.item, atol=2e-3)
+    with monkeypatch.context() as patch:
+        patch.setattr("daskals.analysis.biases.RATINGS_AT_ONCE", 400)
+        for part, one in zip(fit_biases(store), whole, strict=True):
+            np.testing.assert_allclose(part, one, atol=1e-9)
+    monkeypatch.setattr("daskals.analysis.biases.SETTLED", 0.0)
+    settled = fit_biases(store)
+    np.testing.assert_allclose(whole.item, settled.item, atol=0.01)
+    # where they settle, each is the ridge mean of what the others leave
+    (piece,) = slices(store, "item")
+    left = np.bincount(piece.own, piece.ratings - settled.mean - settled.user[piece.other])
+    np.testing.assert_allclose(settled.item, left / (np.bincount(piece.own) + RIDGE), atol=1e-5)
 
 
 @pytest.mark.parametrize(("walk", "scatter"), [(0.0, 0.3), (0.1, 0.0), (0.05, 0.2)])

@@ -36,6 +36,7 @@ STATIC = {
     "als": {"model": "als", "rank": 3, "epochs": 3},
     "bayes": {"model": "bayes", "rank": 2, "sweeps": 4, "burn_in": 1, "warm_start": 1, "keep_samples": 1},
 }
+STATIC["chains"] = {**STATIC["bayes"], "keep_samples": 2, "chains": 2}
 
 
 def config_of(model: str) -> TrainConfig:
@@ -102,7 +103,7 @@ def train_deserted(made: VanishingCluster, model: str, place: str | int) -> Mode
         ("als", 1),
         ("als", "load"),
         *(pytest.param(*one, marks=pytest.mark.slow) for one in (("als", "compile"), ("als", "evaluate"))),
-        pytest.param("bayes", 2, marks=pytest.mark.slow),
+        *(pytest.param(model, 2, marks=pytest.mark.slow) for model in ("bayes", "chains")),
     ],
 )
 def test_all_workers_vanish_and_others_come(reference, model: str, place: str | int) -> None:
