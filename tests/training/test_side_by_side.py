@@ -82,6 +82,8 @@ def test_report_tells_of_all_chains(two):
     assert told["mixing"]["noise"]["draws"] == 20
     assert told["samples"]["kept"] == 6
     assert len(told["history"]) == 14
+    for record in told["history"]:
+        assert record["ratings_per_second"] == pytest.approx(told["data"]["n_train"] / record["seconds"])
     assert mixing_lines(told)[0].startswith(
         f"R-hat at most {told['mixing']['worst_r_hat']:.2f} over 2 chains"
     )

@@ -145,7 +145,7 @@ class SideBySide:
             epochs=self.epochs,
             test_rmse=self._monitored(position, chains, epoch.number),
             seconds=seconds,
-            ratings_per_second=len(chains) * self._problem.split.n_train / seconds,
+            ratings_per_second=self._problem.split.n_train / seconds,
         )
         return ChainsState((*state.history, record), chains)
 
