@@ -85,16 +85,23 @@ def baseline_notes(model: Model) -> list[str]:
     own, theirs = report["test_rmse"], baseline["test_rmse"]
     if own is not None and theirs and own > theirs:
         notes.append(
-            f"the test RMSE, {own:.4f}, is above that of biases alone, {theirs:.4f}: raise --tau, or train "
-            "with --model auto"
+            f"the test RMSE, {own:.4f}, is above that of biases alone, {theirs:.4f}: "
+            + _remedy(report, "raise --tau, or train with --model auto")
         )
     share = taste_variance(model) / standard["deviation"] ** 2
     if model.rank and share < DUST:
         notes.append(
             f"the factors add nothing: what they say of a rating has {share:.1g} of the ratings' variance; "
-            "lower --tau, or train with --model auto"
+            + _remedy(report, "lower --tau, or train with --model auto")
         )
     return notes
+
+
+def _remedy(report: dict[str, Any], of_options: str) -> str:
+    """Return what to do about options that turned out badly, or where to see why `auto` chose them."""
+    if "taken" in (report.get("selection") or {}):
+        return "auto found nothing better on its validation part; see selection in report.json"
+    return of_options
 
 
 def taste_variance(model: Model) -> float:

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daskals.evaluation.known_ratings import read_part
 from daskals.kernels.data.csr import count_part
+from daskals.kernels.scoring.score import predict_block
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.types import VALIDATION, Float64, Int64
+from daskals.types import VALIDATION, FactorRows, Float64, Int64
 
 SURE = 2.0
 """Standard errors by which a gain must lie above 0."""
@@ -52,3 +54,18 @@ def validating_users(store: RatingsStore, split: Split) -> Int64:
     """Return the user's row of each validation rating, int64, shape (ratings,), in the users' order."""
     counts = count_part(store.indptr("user"), split.parts("user", 0, store.n_ratings), VALIDATION)
     return np.repeat(np.arange(len(counts)), counts)
+
+
+class PointEstimate(NamedTuple):
+    """Factor rows of users and of items, shape (rows, stride), their rank, and the mean rating μ."""
+
+    user_rows: FactorRows
+    item_rows: FactorRows
+    rank: int
+    mean: float
+
+    def validation_squares(self, store: RatingsStore, split: Split) -> Float64:
+        """Return the squared error of each validation rating, float64, shape (ratings,), in users' order."""
+        held = read_part(store, split, VALIDATION)
+        found = predict_block(held.block(), self.user_rows, self.item_rows, rank=self.rank, mean=self.mean)
+        return (held.ratings.astype(np.float64) - found) ** 2

@@ -11,7 +11,7 @@ import pytest
 
 from daskals.config import TrainConfig
 from daskals.fitting import chains, selection
-from daskals.fitting.baseline import baseline_section, better_than_biases
+from daskals.fitting.baseline import baseline_notes, baseline_section, better_than_biases
 from daskals.fitting.chains import Chain, Kinds, share_at_ends
 from daskals.fitting.choice import Point, chosen_before, learns
 from daskals.fitting.fit import _compare_forecast, fit
@@ -247,6 +247,29 @@ def test_a_posterior_is_held_against_what_would_be_trained_instead():
     assert selection.Selection._is_worse(searched, Chain(config, 1.9090, 39.0, (), np.empty(0)), point)
 
 
+@pytest.mark.parametrize(("ratings_wrong", "taken"), [(10**6, "als"), (3, "bayes")])
+def test_a_posterior_gives_way_where_users_agree_that_it_is_worse(ratings_wrong, taken, client, monkeypatch):
+    def judge(of, left):
+        config = of._chain_config().model_copy(update={"sweeps": 24, "burn_in": 5})
+        users = chains.validating_users(of._store, of._split)
+        # either everybody's ratings or the first few, one user's, are far from what the chain predicts
+        squares = np.where(np.arange(len(users)) < ratings_wrong, 40.0, 0.0)
+        return [Chain(config, math.sqrt(squares.mean()), 1.0, (), squares)]
+
+    monkeypatch.setattr(chains.Chains, "judge", judge)
+    monkeypatch.setattr(selection, "BIAS_RIDGES", (4.0,))
+    monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
+    monkeypatch.setattr(selection, "EXPONENTS", (0.0,))
+    model, told = notices(dense(), client, order="rating")
+    chosen = model.report["selection"]
+    assert chosen["taken"] == taken
+    assert chosen["chain_validation_rmse"] > chosen["trials"][-1]["validation_rmse"]
+    gain = chosen["gain_over_chain"]
+    assert (gain["share"] > 2 * gain["standard_error"]) == (taken == "als")
+    said = "the posterior is worse" if taken == "als" else "by no more than users differ"
+    assert any(line.startswith(f"auto takes {taken}: ") and said in line for line in told)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["als", "bias", "bayes"])
 def test_three_ratings_give_a_model_within_the_scale(kind, client):
@@ -288,6 +311,17 @@ def test_dust_is_said(client):
     model, told = notices(frame, client, model="als", epochs=8, tau=100.0)
     note = next(line for line in told if "the factors add nothing" in line)
     assert note in model.report["notes"]
+
+
+def test_a_test_error_above_biases_is_said_with_what_can_be_done(client):
+    model, _ = notices(planted()[0], client, model="als", epochs=2, tau=100.0, test_fraction=0.2)
+    for selection_made, remedy in (
+        (None, "raise --tau, or train with --model auto"),
+        ({"taken": "als"}, "auto found nothing better on its validation part; see selection in report.json"),
+    ):
+        model.report.update(selection=selection_made, test_rmse=1.5, baseline={"test_rmse": 1.25})
+        line = f"the test RMSE, 1.5000, is above that of biases alone, 1.2500: {remedy}"
+        assert line in baseline_notes(model)
 
 
 @pytest.mark.long
