@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from daskals.config.cluster import ClusterConfig
 from daskals.config.job import JobConfig, read_config_file
+from daskals.config.reading import ReadConfig, SplitConfig
 from daskals.config.section import Bytes, Columns, Names, Section
 from daskals.config.training import (
     MAX_RANK,
     MAX_RANK_WITH_FEATURES,
     ModelConfig,
-    ReadConfig,
-    SplitConfig,
     TrainConfig,
 )
 

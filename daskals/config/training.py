@@ -1,4 +1,4 @@
-"""Options that shape what is trained: reading, split and model."""
+"""Options that shape what is trained: the model, and with `config.reading` all that `fit` takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from daskals.config.section import Columns, ItemColumns, Names, Section
+from daskals.config.reading import ReadConfig, SplitConfig
+from daskals.config.section import Names, Section
 
 if TYPE_CHECKING:
     from daskals.types import Ridge
@@ -41,62 +42,6 @@ Rank = Annotated[int, AfterValidator(_known_rank)]
 
 OF_RATINGS = frozenset({"lambda_", "gamma", "tau", "eta", "init_scale"})
 """Options that mean what the papers mean where they are named: rating points."""
-
-
-class ReadConfig(Section):
-    """How ratings files are read."""
-
-    columns: Columns | None = Field(
-        None,
-        description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]"
-        "[,weight=NAME], a rating of weight 2 counting in training as the rating twice; without rating=NAME "
-        "every row counts once for --model ials, or as its weight=NAME says, and rows of a pair add up.",
-    )
-    no_header: bool = Field(
-        default=False,
-        description="The first line is a rating; --columns then counts them, as 1,2,3 or user=2,….",
-    )
-    duplicates: Literal["last", "first", "mean", "error"] = Field(
-        "last",
-        description="What a (user, item) pair rated twice counts as: by time, else by place in the file.",
-    )
-    invalid: Literal["error", "drop"] = Field(
-        "error", description="Stop at a bad row, or drop bad rows and count them by reason."
-    )
-    catalogue: str | None = Field(
-        None, description="CSV or Parquet file of what the items are, instead of one beside the ratings."
-    )
-    catalogue_columns: ItemColumns | None = Field(
-        None, description="Its columns: item=NAME[,title=NAME][,genres=NAME][,year=NAME]."
-    )
-
-
-class SplitConfig(Section):
-    """Which ratings train, validate and test."""
-
-    split: Literal["random", "per-user", "last", "time", "kfold", "none", "predefined", "users"] = Field(
-        "random",
-        description="Test ratings: a random share of all (paper 1), of every user's (paper 2), every user's "
-        "latest, the latest of all, one fold of --folds, none, or the source's own (u1.base with u1.test; "
-        "then the default); users: a share of the users does not train, 80 % of each folds in, 20 % tests.",
-    )
-    test_fraction: float = Field(0.1, gt=0, lt=1, description="Share of the ratings held out for the test.")
-    validation_fraction: float = Field(
-        0.0, ge=0, lt=1, description="Share of the remaining training ratings held out for validation."
-    )
-    folds: int = Field(10, ge=2, description="Number of folds for --split kfold.")
-    fold: int | None = Field(
-        None, ge=0, description="Fold that tests, from 0; without it all folds are run in turn."
-    )
-    split_seed: int | None = Field(None, ge=0, lt=2**32, description="Seed of the split; default: --seed.")
-
-    @model_validator(mode="after")
-    def _fold_exists(self) -> Self:
-        if self.fold is not None and self.fold >= self.folds:
-            raise ValueError(
-                f"fold: found {self.fold}; expected at most {self.folds - 1} with {self.folds} folds"
-            )
-        return self
 
 
 class ModelConfig(Section):
