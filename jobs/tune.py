@@ -124,7 +124,7 @@ def _search(
     *,
     quiet: bool,
 ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
-    from daskals.experiments.search_space import DEFAULT_AXES, IMPLICIT_AXES, parse_axes
+    from daskals.experiments.search_space import DEFAULT_AXES, IMPLICIT_AXES, TIMES_AXES, parse_axes
     from daskals.experiments.tuning import Search, best_config, best_of
 
     def tell(record: Mapping[str, Any]) -> None:
@@ -135,6 +135,7 @@ def _search(
     search = Search(cluster, store, base, out, tell, metric, own["patience"])
     if grid is None:
         usual = IMPLICIT_AXES if base.model == "ials" else DEFAULT_AXES
+        usual += TIMES_AXES if base.time_bins != "none" else ()
         axes = parse_axes(own["search"]) or usual
         records = search.run_optuna(axes, own["trials"], base.seed)
         best = best_of(records, metric)

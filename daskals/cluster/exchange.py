@@ -80,11 +80,43 @@ class Generation:
         return self.replicas.get(worker) or self.gathered
 
 
+class Around(NamedTuple):
+    """What a side's ratings are of: the rows that a block's `indices` name, and its `thirds` if any."""
+
+    other: Generation
+    third: Generation | None = None
+
+    def third_near(self, worker: str) -> Task | None:
+        """Return the rows of `third` as `Generation.near` does."""
+        return None if self.third is None else self.third.near(worker)
+
+
 class Factors(NamedTuple):
-    """Both sides' factors on the cluster."""
+    """All sides' factors on the cluster; `times` of a third side, if there is one."""
 
     users: Generation
     items: Generation
+    times: Generation | None = None
+
+    @property
+    def generations(self) -> tuple[Generation, ...]:
+        """The sides there are, in the order in which they are solved."""
+        return (self.users, self.items) if self.times is None else (self.users, self.items, self.times)
+
+    def of(self, side: Side) -> Generation:
+        """Return a side's."""
+        return next(generation for generation in self.generations if generation.side == side)
+
+    def around(self, side: Side) -> Around:
+        """Return what the ratings of a side are of."""
+        if side == "time":
+            return Around(self.users, self.items)
+        return Around(self.items if side == "user" else self.users, self.times)
+
+    def put(self, solved: Generation) -> Factors:
+        """Return the factors with one side's as it was solved now."""
+        names: dict[Side, str] = {"user": "users", "item": "items", "time": "times"}
+        return self._replace(**{names[solved.side]: solved})
 
 
 class Whole(NamedTuple):

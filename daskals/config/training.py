@@ -25,6 +25,16 @@ BLOCK_FACTORS = 32
 IMPROVING = ("blocks", "gradients")
 """Solvers that begin from the rows as the last epoch left them."""
 
+DATED = ("als", "hierarchical", "bayes")
+"""Models that --time-bins gives a third side."""
+
+TIMES_TAU, TIMES_GAMMA = 20.0, 2.0
+"""How much harder the rows of a third side are held than others, unless it is named.
+
+Chosen on validation ratings of ml-latest-small: most days have few ratings, and a point estimate of their
+factors, which multiply those of users and items at once, fits the noise where a posterior would average.
+"""
+
 
 def _known_rank(rank: int) -> int:
     if rank > MAX_RANK:
@@ -40,7 +50,7 @@ Rank = Annotated[int, AfterValidator(_known_rank)]
 """Number of factors, K."""
 
 
-OF_RATINGS = frozenset({"lambda_", "gamma", "tau", "eta", "init_scale"})
+OF_RATINGS = frozenset({"lambda_", "gamma", "tau", "eta", "init_scale", "time_tau", "time_gamma"})
 """Options that mean what the papers mean where they are named: rating points."""
 
 
@@ -79,8 +89,8 @@ class ModelConfig(Section):
     )
     units: Literal["deviations", "ratings"] | None = Field(
         None,
-        description="What --tau, --gamma, --eta and --init-scale are relative to: the ratings' standard "
-        "deviation, so that nothing depends on the scale of the ratings, or rating points, as in the papers; "
+        description="What ridges and --init-scale are relative to: the ratings' standard deviation, so that "
+        "nothing depends on the scale of the ratings, or rating points, as in the papers; "
         "default: deviations, and ratings where one of these or --lambda is named.",
     )
     reg_exponent: float = Field(
@@ -107,8 +117,17 @@ class ModelConfig(Section):
     time_bins: Literal["none", "day", "week", "month"] = Field(
         "none",
         description="Give every day, week or month of the timestamps factors and a bias of its own, as users "
-        "and items have them; for --model bayes, and auto tries days where none is not named. Lists and "
-        "predictions are then as of the latest one of training unless another date is named.",
+        "and items have them; for als, hierarchical and bayes, and auto tries days where none is not named. "
+        "Lists and predictions are then as of the latest one of training unless another date is named.",
+    )
+    time_tau: float | None = Field(
+        None,
+        ge=0,
+        description=f"Regularisation of the factors of --time-bins, but for bayes, which learns its own; "
+        f"default: {TIMES_TAU:g}·τ.",
+    )
+    time_gamma: float | None = Field(
+        None, ge=0, description=f"The same of their biases; default: {TIMES_GAMMA:g}·γ."
     )
     epochs: int = Field(50, ge=1, description="Passes over the ratings: a user and an item half-step each.")
     tol: float = Field(
@@ -203,16 +222,40 @@ class ModelConfig(Section):
             raise ValueError("solver: coordinate serves the models without features; add --model=als")
         if self.model in ("bias", "als") and (self.item_features or self.user_features):
             raise ValueError(f"model: {self.model} has no features; add --model=hierarchical")
-        for name, plain in (("likelihood", "gaussian"), ("time_bins", "none"), ("chains", 1)):
+        for name, plain in (("likelihood", "gaussian"), ("chains", 1)):
             if (found := getattr(self, name)) != plain and self.model != "bayes":
                 what = f"{name}: {found} serves the Gibbs sampler; found model {self.model}"
                 raise ValueError(f"{what}; add --model=bayes")
+        self._check_dates()
         if self.chains > self.keep_samples:
             raise ValueError(f"chains: found {self.chains}; expected at most the {self.keep_samples} samples")
         self.check_weighable(weighed=self.half_life is not None)
         if self.burn_in >= self.sweeps:
             raise ValueError(f"burn_in: found {self.burn_in}; expected fewer than the {self.sweeps} sweeps")
         return self
+
+    def _check_dates(self) -> None:
+        named = [name for name in ("time_tau", "time_gamma") if getattr(self, name) is not None]
+        if named and (self.time_bins == "none" or self.model == "bayes"):
+            found = "no --time-bins" if self.time_bins == "none" else "bayes, which learns its own"
+            raise ValueError(f"{named[0]}: there are no such ridges with {found}; leave it out")
+        if self.time_bins == "none":
+            return
+        if self.model not in DATED:
+            raise ValueError(
+                f"time_bins: {self.time_bins} serves als, hierarchical and bayes; found model {self.model}; "
+                "add --model=bayes"
+            )
+        if self.solver not in (None, "joint"):
+            raise ValueError(
+                f"solver: {self.solver} serves two sides; rows with --time-bins are solved jointly; "
+                "leave it out"
+            )
+        if self.rank > MAX_RANK_WITH_FEATURES:
+            raise ValueError(
+                f"rank: found {self.rank}; expected at most {MAX_RANK_WITH_FEATURES} with --time-bins, whose "
+                "rows are solved jointly; leave those out, or choose a lower rank"
+            )
 
     def check_weighable(self, *, weighed: bool) -> None:
         """Refuse, with ValueError, what ratings that weigh cannot be trained with."""
@@ -240,7 +283,8 @@ class ModelConfig(Section):
         solver = self.solver or ("gradients" if self.rank > JOINT_RANK else "joint")
         # what a configuration is held against, biases or a chain, has no such form, nor have drawn rows
         drawn = self.model == "ials" and bool(self.item_features or self.user_features)
-        return "joint" if solver in IMPROVING and (drawn or self.model not in ("als", "ials")) else solver
+        drawn = drawn or self.model not in ("als", "ials") or self.time_bins != "none"
+        return "joint" if solver in IMPROVING and drawn else solver
 
     @property
     def taken_units(self) -> Literal["deviations", "ratings"]:
@@ -259,6 +303,13 @@ class ModelConfig(Section):
         if self.model == "ials":  # whose observations weigh c: nothing is relative to λ
             return Ridge(self.tau, 0.0, self.reg_exponent)
         return Ridge(self.tau / self.lambda_, self.gamma / self.lambda_, self.reg_exponent)
+
+    @property
+    def time_ridge(self) -> Ridge:
+        """Regularisation of the rows of a third side, as `ridge`."""
+        tau = TIMES_TAU * self.tau if self.time_tau is None else self.time_tau
+        gamma = TIMES_GAMMA * self.gamma if self.time_gamma is None else self.time_gamma
+        return self.ridge._replace(factors=tau / self.lambda_, bias=gamma / self.lambda_)
 
     def ridge_as_rated(self, deviation: float) -> Ridge:
         """Return the ridge in rating points, given the standard deviation of the training ratings."""

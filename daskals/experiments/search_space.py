@@ -16,6 +16,7 @@ Point: TypeAlias = Mapping[str, float]
 INTEGERS = frozenset({"rank", "epochs"})
 TUNABLE = (
     *("rank", "lambda", "gamma", "tau", "eta", "reg_exponent", "init_scale", "epochs"),
+    *("time_tau", "time_gamma"),
     *("unobserved_weight", "confidence_weight", "confidence_scale"),
 )
 
@@ -96,6 +97,9 @@ DEFAULT_AXES = (
 )
 """What matters most at a given rank, for the data weight λ that is set."""
 
+
+TIMES_AXES = (Axis("time_tau", 0.2, 20.0), Axis("time_gamma", 0.004, 0.2))
+"""What --time-bins adds to them."""
 
 IMPLICIT_AXES = (
     Axis("tau", 0.002, 0.3),

@@ -93,6 +93,8 @@ def selector_of(report: Mapping[str, Any]) -> TrainConfig:
         likelihood="gaussian",
         time_bins="none",
         chains=1,
+        time_tau=None,
+        time_gamma=None,
         epochs=min(int(options["epochs"]), SELECTOR_EPOCHS),
         split_seed=report["data"]["split"]["seed"],
         validation_fraction=VALIDATION_FRACTION,

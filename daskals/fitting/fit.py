@@ -19,6 +19,8 @@ from daskals.fitting.baseline import baseline_notes, baseline_section
 from daskals.fitting.carried import carried_ratings
 from daskals.fitting.chains import Kinds
 from daskals.fitting.choice import chosen_before, learns, why_nothing_is_learnt
+from daskals.fitting.dated import dated
+from daskals.fitting.epochs import choose_epochs
 from daskals.fitting.held_out_users import with_held_out_users
 from daskals.fitting.mixing import mixing_notes, mixing_section
 from daskals.fitting.order import add_order
@@ -27,7 +29,6 @@ from daskals.fitting.report import (
     add_costs,
     build_report,
     data_section,
-    history_section,
     standard_section,
     time_notes,
     time_section,
@@ -50,7 +51,6 @@ from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem, rating_limits
 from daskals.training.run import NO_OPTIONS, RunOptions
 from daskals.training.state import TrainingState
-from daskals.training.stopping import best_epoch, check_validation
 from daskals.training.trainer import Trainer
 
 
@@ -209,8 +209,9 @@ def _fit_store(
         kinds = Kinds.left_open(asked)
         config, selection = _learn(cluster, store, config, callbacks, run, before, kinds)
     elif config.patience is not None:
-        config, selection, before_it = _choose_epochs(
-            cluster, store, config, callbacks, run.part("selection")
+        split = ensure_split(store, split_spec(config, store))
+        config, selection, before_it = choose_epochs(
+            cluster, store, split, config, callbacks, run.part("selection")
         )
     if config.model == "bayes" and ensure_split(store, split_spec(config, store)).has_one_rating:
         if config.likelihood == "censored":
@@ -333,6 +334,8 @@ def train_split(
         trained, samples, times = to_be_saved(posterior, split, problem.timing)
     else:
         trained = Trainer(cluster, store, split, config, callbacks, run, start=start).train()
+        if problem.timing is not None:
+            trained, times = dated(trained, split, problem.timing)
     model = Model(
         rank=trained.spec.rank,
         mean=trained.spec.mean,
@@ -360,40 +363,12 @@ def train_split(
     model.report["notes"] += notes
     if split.n_fold_in:
         model = with_held_out_users(model, store, split)
-    if samples is not None:
-        # of the samples that are saved; the trainer's are those of the short ALS before the chain
+    elif samples is not None or times is not None:
+        # of what is saved: samples, not the short ALS before the chain; dates without training ratings
         model.report.update(evaluate_split(model, store, split))
+    if samples is not None:
         model.report.update(posterior_section(posterior, samples, is_curved=problem.curve is not None))
         counts = split.train_counts("user"), split.train_counts("item")
         model.report.update(mixing_section(posterior, samples, config.burn_in, counts))
     model.report["factors_sha256"] = model.factors_sha256()
     return add_order(model, store, split, config)
-
-
-def _choose_epochs(
-    cluster: Cluster,
-    store: RatingsStore,
-    config: TrainConfig,
-    callbacks: Sequence[Callback],
-    run: RunOptions,
-) -> tuple[TrainConfig, dict[str, Any], TrainedFactors]:
-    """Train until validation no longer improves.
-
-    Returns the configuration that trains on all of train, the report's section, and what was trained.
-    """
-    split = ensure_split(store, split_spec(config, store))
-    check_validation(store, split)
-    trained = Trainer(cluster, store, split, config, callbacks, run).train()
-    history = trained.history
-    best = best_epoch(history)
-    selection = {
-        "epochs": best,
-        "validation_rmse": history[best - 1].validation_rmse,
-        "validation_fraction": config.validation_fraction,
-        "patience": config.patience,
-        "history": history_section(history),
-    }
-    for callback in callbacks:
-        callback(Notice(f"validation is best after {best} epochs: training on all of train for as many"))
-    refit = {"epochs": best, "patience": None, "validation_fraction": 0.0, "tol": 0.0}
-    return config.model_copy(update=refit), selection, trained

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from daskals.evaluation.known_ratings import read_part
-from daskals.evaluation.prediction_error import evaluate_split
+from daskals.evaluation.prediction_error import evaluate_split, part_times
 from daskals.kernels.toolkit.layout import aligned_empty
 from daskals.model.fitted import Model
 from daskals.model.prior_mean import rating_parts
@@ -31,12 +31,18 @@ def with_held_out_users(model: Model, store: RatingsStore, split: Split) -> Mode
     folded = read_part(store, split, FOLD_IN)
     rows = aligned_empty(*model.user_rows.shape)
     rows[:] = model.user_rows
-    fold, nothing = model.fold("user"), np.zeros(model.rank + 1)
+    fold = model.fold("user")
+    dates = part_times(model, store, split, (0, store.n_users), FOLD_IN)
+    thirds = None if dates is None else dates.astype(np.int32)
     for user in np.flatnonzero(np.diff(folded.indptr)):
         own = slice(folded.indptr[user], folded.indptr[user + 1])
         items = folded.items[own].astype(np.int64)
-        priors = rating_parts(model.feature_groups["user"], items, model.catalogue, model.rank + 1)
-        rows[user] = fold.solve(items, folded.ratings[own], nothing, priors).row[0]
+        parts = rating_parts(model.feature_groups["user"], items, model.catalogue, model.rank + 1)
+        prior = parts.sum(axis=0).astype(np.float32)[None]
+        rated = (
+            folded.of_users(np.array([user])).block()._replace(thirds=None if thirds is None else thirds[own])
+        )
+        rows[user] = fold.rows(rated, prior)[0]
     model = replace(model, user_rows=rows)
     model.report.update(evaluate_split(model, store, split))
     model.report["data"].update(count_held_out(store, split))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from daskals.store.splits import Split
 from daskals.store.timing import Timing, load_time_block
-from daskals.training.gibbs.state import Sample
-from daskals.types import Float64, RatingsBlock
+from daskals.types import Float32, Float64, RatingsBlock
 
 MOST_RATINGS = 1 << 20
 """Training ratings that the mean is taken over, evenly spread by time: more change no digit that counts."""
@@ -24,7 +24,23 @@ _BIN_RATINGS = 1 << 22
 """Ratings that are read at a time."""
 
 
-def expected_of_dates(split: Split, timing: Timing, samples: Sequence[Sample]) -> Float64:
+class ThreeSides(Protocol):
+    """[Factors, bias] of the rows of three sides, float32, shape (rows, rank + 1): a sample has them."""
+
+    @property
+    def users(self) -> Float32:
+        """Those of users, shape (users, rank + 1)."""
+
+    @property
+    def items(self) -> Float32:
+        """Those of items, shape (items, rank + 1)."""
+
+    @property
+    def times(self) -> Float32 | None:
+        """Those of times, shape (times, rank + 1)."""
+
+
+def expected_of_dates(split: Split, timing: Timing, samples: Sequence[ThreeSides]) -> Float64:
     """Return for each sample what a date adds to a training rating in the mean, float64, shape (samples,).
 
     Parameters
@@ -32,7 +48,7 @@ def expected_of_dates(split: Split, timing: Timing, samples: Sequence[Sample]) -
     split, timing
         Which ratings train, and their dates.
     samples
-        Of the chain, with a row for each date.
+        Of the chain, or factors and biases alone, with a row for each date.
     """
     totals, n = np.zeros(len(samples)), 0
     step = max(1, -(-split.n_train // MOST_RATINGS))
@@ -54,7 +70,7 @@ def _pieces(timing: Timing) -> list[tuple[int, int]]:
     return [(first, last) for first, last in itertools.pairwise(bounds) if last > first]
 
 
-def _added(sample: Sample, block: RatingsBlock, chosen: np.ndarray, bins: np.ndarray) -> float:
+def _added(sample: ThreeSides, block: RatingsBlock, chosen: np.ndarray, bins: np.ndarray) -> float:
     """Add up b_t + p·d_t + q·d_t over some ratings."""
     assert sample.times is not None, "there is a third side"
     assert block.thirds is not None, "blocks of dates name users and items"

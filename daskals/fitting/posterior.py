@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from daskals.fitting.dated import as_of_latest
 from daskals.fitting.other_dates import expected_of_dates
 from daskals.kernels.scoring.samples import collect, project
 from daskals.kernels.toolkit.dense import product, solve_positive, symmetric_eigen
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.samples import Samples, rounded_in
-from daskals.model.times import TimeRows, move
+from daskals.model.times import TimeRows
 from daskals.store.splits import Split
 from daskals.store.timing import Timing
 from daskals.training.gibbs.state import Sample
@@ -52,7 +53,9 @@ def to_be_saved(posterior: Posterior, split: Split, timing: Timing | None) -> To
     """
     if timing is not None:
         expected = expected_of_dates(split, timing, posterior.samples)
-        moved = [as_of_latest(*both) for both in zip(posterior.samples, expected.tolist(), strict=True)]
+        moved = [
+            sample_as_of_latest(*both) for both in zip(posterior.samples, expected.tolist(), strict=True)
+        ]
         posterior = replace(posterior, samples=moved)
     samples = gather_samples(posterior)
     trained, of_times = summarised(posterior, samples)
@@ -62,21 +65,18 @@ def to_be_saved(posterior: Posterior, split: Split, timing: Timing | None) -> To
     return ToBeSaved(trained, samples, TimeRows(timing, of_times.factors, latest, *of_times[1:]))
 
 
-def as_of_latest(sample: Sample, expected: float) -> Sample:
-    """Return a sample with a third side as a model saves it: as of its latest time. See `model.times`.
+def sample_as_of_latest(sample: Sample, expected: float) -> Sample:
+    """Return a sample with a third side as a model saves it; see `fitting.dated`.
 
-    A row is appended to the times: that of those without training ratings. The prior mean of its factors is
-    zero, its bias what is `expected` of any time.
+    Parameters
+    ----------
+    sample, expected
+        The sample, and what times add to a training rating by it, in the mean.
     """
     assert sample.times is not None, "there is a third side"
-    times = np.concatenate([sample.times, np.zeros_like(sample.times[:1])])
-    times[-1, -1] = expected
-    moved = move(sample.items[:, None], times[:, None], sample.mean, len(times) - 2)
-    latest, weights = times[-2, :-1].astype(np.float64), sample.item_weights.copy()
-    weights[:, -1] += np.sum(weights[:, :-1] * latest, axis=1).astype(np.float32)
-    return sample._replace(
-        items=moved.items[:, 0], times=moved.times[:, 0], mean=moved.means, item_weights=weights
-    )
+    found = as_of_latest(sample.items, sample.times, sample.mean, sample.item_weights, expected)
+    weights = found.item_weights.astype(np.float32)
+    return sample._replace(items=found.items, times=found.times, mean=found.mean, item_weights=weights)
 
 
 def gather_samples(posterior: Posterior) -> Samples:

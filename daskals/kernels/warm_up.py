@@ -9,6 +9,7 @@ import numpy as np
 
 from daskals.kernels.half_step.curvature import side_curvature
 from daskals.kernels.half_step.gradients import improve_by_gradients
+from daskals.kernels.half_step.joined import joined_pieces
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.solve_rows import solve_rows
@@ -17,7 +18,7 @@ from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
 from daskals.kernels.prior.prior_system import lower_triangle, sum_system
-from daskals.kernels.scoring.score import score_block
+from daskals.kernels.scoring.score import predict_block, score_block
 from daskals.kernels.toolkit.dense import solve_positive
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import fill_normals
@@ -25,7 +26,13 @@ from daskals.types import FactorRows, RatingsBlock, Ridge
 
 
 def timed_warm_up(
-    rank: int, scale_size: int, *, features: bool = False, weighted: bool = False, solver: str = "joint"
+    rank: int,
+    scale_size: int,
+    *,
+    features: bool = False,
+    weighted: bool = False,
+    timed: bool = False,
+    solver: str = "joint",
 ) -> float:
     """Run every training kernel once on two ratings; return the seconds it took.
 
@@ -33,13 +40,16 @@ def timed_warm_up(
     ----------
     rank, scale_size
         Number of factors, and of distinct ratings, 0 where they are stored as float32.
-    features, weighted
-        Whether rows are drawn to their features, and ratings weigh.
+    features, weighted, timed
+        Whether rows are drawn to their features, ratings weigh, and there is a third side.
     solver
         How rows are solved; see `SolveSpec`.
     """
     started = time.perf_counter()
     block, other = _two_ratings(rank, scale_size)
+    if timed:
+        block = block._replace(thirds=np.zeros(2, np.int32))
+        block, other = next(joined_pieces(block, other, other, rank))
     given: dict[str, Any] = {"rank": rank, "mean": 0.0, "ridge": Ridge(1.0, 1.0)}
     weighting = Weighting(np.ones(2, np.float32), np.ones(2)) if weighted else None
     if solver == "blocks":
@@ -52,6 +62,8 @@ def timed_warm_up(
     if weighting is not None and solver == "joint":
         rows, _ = solve_weighted(block, other, weighting, **given)
     score_block(block, rows, other, rank=rank, mean=0.0, limits=(0.0, 5.0))
+    if timed:
+        predict_block(block, rows, other, rank=rank, mean=0.0)
     if features:
         _warm_up_features(block, other, rank)
     return time.perf_counter() - started

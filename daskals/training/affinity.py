@@ -138,13 +138,13 @@ class AffinityStep:
 
     def take_home(self, position: Factors, state: TrainingState, key: str) -> TrainingState:
         """Fetch the items, for which the users are solved, and the users where that starts from them."""
-        needed = position if self._spec.is_improved else (position.items,)
+        needed = position.generations if self._spec.is_improved else (position.items,)
         return replace(state, rows={one.side: fetch_rows(self._cluster, one, key) for one in needed})
 
     def conclude(self, end: End[Factors, TrainingState]) -> Affinity:
         """Solve the users for the final items, and bring both home."""
-        (users, items), rank = end.position, self._spec.rank
-        users = self._submit_half_step(items, users, end.key, CLOSING_SWEEPS)
+        items, rank = end.position.items, self._spec.rank
+        users = self._submit_half_step(items, end.position.users, end.key, CLOSING_SWEEPS)
         rows = (fetch_rows(self._cluster, generation, end.key) for generation in (users, items))
         return Affinity(*(found[:, :rank].copy() for found in rows))
 

@@ -11,9 +11,10 @@ from daskals.cluster.exchange import Factors, Generation, fetch_rows
 from daskals.cluster.workers import Task
 from daskals.errors import NumericalError, RowError
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums
+from daskals.store.timing import first_day
 from daskals.training.data.placed import PlacedRatings, RatingsPlan
 from daskals.training.events import EpochFinished
-from daskals.training.half_step import HalfStep, SolveSpec, initialise
+from daskals.training.half_step import HalfStep, SolveSpec, initialise, initialise_times
 from daskals.training.hand_over import fetch_weights, hand_out, take_home
 from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
@@ -70,7 +71,7 @@ class AlsStep:
         self.is_small = problem.is_small
         self.tol, self.patience = problem.config.tol, problem.config.patience
         self.plan = plan or RatingsPlan(
-            problem.store, problem.split, spec.rank, problem.standard, problem.weighing
+            problem.store, problem.split, spec.rank, problem.standard, problem.weighing, problem.timing
         )
         self.ratings: PlacedRatings
         self.priors: dict[Side, Prior] = {}
@@ -93,32 +94,22 @@ class AlsStep:
         return self.problem.config.relative_eta
 
     def init(self, key: str) -> tuple[AlsPosition, TrainingState]:
-        """Start with random factors."""
-        config = self.problem.config
-        users, items = (
-            initialise(
-                self.problem.cluster,
-                self.ratings.sides[side],
-                self.spec.rank,
-                config.seed,
-                config.initial_deviation,
-                key,
-            )
-            for side in SIDES
-        )
-        return AlsPosition(Factors(users, items)), TrainingState((), {})
+        """Start with random factors, of times with zeros."""
+        cluster, config, rank = self.problem.cluster, self.problem.config, self.spec.rank
+        sides, deviation = self.ratings.sides, config.initial_deviation
+        users, items = (initialise(cluster, sides[side], rank, config.seed, deviation, key) for side in SIDES)
+        times = initialise_times(cluster, sides["time"], rank, key) if "time" in sides else None
+        return AlsPosition(Factors(users, items, times)), TrainingState((), {})
 
     def hand_out(self, state: TrainingState, key: str) -> AlsPosition:
         """Put a state on the cluster."""
         return AlsPosition(hand_out(self.problem.cluster, state, self.plan.starts, key))
 
     def submit(self, position: AlsPosition, epoch: Epoch) -> AlsPosition:
-        """Start both half-steps, and the errors that are watched."""
-        key = epoch.key
-        users, items = position.factors
-        users = self._submit_half_step(items, users, key)
-        items = self._submit_half_step(users, items, key)
-        factors = Factors(users, items)
+        """Start the half-steps of all sides, and the errors that are watched."""
+        key, factors = epoch.key, position.factors
+        for generation in factors.generations:
+            factors = factors.put(self._submit_half_step(generation.side, factors, key))
         validation = self._submit_errors(self.ratings.validation, factors, key)
         monitored = self.ratings.test if self.problem.config.monitor_test else None
         test = self._submit_errors(monitored, factors, key)
@@ -130,8 +121,7 @@ class AlsStep:
         if self.keeps_rows:
             return factors
         # no solve starts from the rows as they are
-        users, items = factors
-        return Factors(replace(users, replicas={}), items)
+        return factors.put(replace(factors.users, replicas={}))
 
     def finish(self, position: AlsPosition, state: AlsStateT, epoch: Epoch, started: float) -> AlsStateT:
         """Await an epoch and add its record."""
@@ -160,14 +150,15 @@ class AlsStep:
     def conclude(self, end: End[AlsPosition, TrainingState]) -> TrainedFactors:
         """Solve the users for the final items, bring the factors home, and sum their errors."""
         cluster, key = self.problem.cluster, end.key
-        users, items = end.position.factors
-        factors = Factors(self._submit_half_step(items, users, key, self.spec.closing), items)
+        factors = end.position.factors
+        factors = factors.put(self._submit_half_step("user", factors, key, self.spec.closing))
         self._wait(submit_sums(cluster, factors, key))
-        user_rows, item_rows = (fetch_rows(cluster, generation, key) for generation in factors)
+        rows = {one.side: fetch_rows(cluster, one, key) for one in factors.generations}
         train = HeldOut("train", self.ratings.sides["user"].blocks)
         trained = TrainedFactors(
-            user_rows=user_rows,
-            item_rows=item_rows,
+            user_rows=rows["user"],
+            item_rows=rows["item"],
+            time_rows=rows.get("time"),
             spec=self.spec,
             history=end.state.history,
             train=self._errors(train, factors, key),
@@ -178,12 +169,12 @@ class AlsStep:
         return trained if self._as_measured else factors_as_rated(trained, self.problem.standard)
 
     def _submit_half_step(
-        self, other: Generation, current: Generation, key: str, spec: SolveSpec | None = None
+        self, side: Side, factors: Factors, key: str, spec: SolveSpec | None = None
     ) -> Generation:
-        side, spec = current.side, spec or self.spec
+        spec = self.problem.solve_spec_of_times() if side == "time" else spec or self.spec
         data, prior = self.ratings.sides[side], self.priors.get(side)
         half = HalfStep(data, spec) if prior is None else PriorHalfStep(data, spec, prior)
-        return half.submit(self.problem.cluster, other, current, key)
+        return half.submit(self.problem.cluster, factors.around(side), factors.of(side), key)
 
     def _submit_errors(self, held_out: HeldOut | None, factors: Factors, key: str) -> Task | None:
         if held_out is None:
@@ -209,16 +200,20 @@ class AlsStep:
             sums: Sums = self.problem.cluster.result(task)
         except RowError as error:
             raise self._named(error) from None
-        for side, stats in zip(SIDES, (sums.users, sums.items), strict=True):
+        for side, stats in sums.by_side.items():
             if not math.isfinite(stats.sse + stats.penalty):
                 raise NumericalError(f"the {side} half-step's objective is not finite", where="training")
         return sums
 
     def _named(self, error: RowError) -> NumericalError:
-        store, side = self.problem.store, error.side
-        ids = store.user_ids if side == "user" else store.item_ids
+        store, side, timing = self.problem.store, error.side, self.problem.timing
+        if side == "time" and timing is not None:
+            name = f"the {timing.unit} of {first_day(int(timing.bins[error.row]), timing.unit)}"
+        else:
+            ids = store.user_ids if side == "user" else store.item_ids
+            name = f"{side} {ids[error.row].as_py()!r}"
         return NumericalError(
             error.found,
-            where=f"{side} {ids[error.row].as_py()!r} (row {error.row})",
+            where=f"{name} (row {error.row})",
             remedy="Raise --tau and --gamma, or look at this row's ratings",
         )

@@ -46,6 +46,7 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
         scale_size,
         features=bool(problem.features),
         weighted=problem.weighing is not None,
+        timed=problem.timing is not None,
         solver=config.taken_solver,
     )
     if config.model == "ials":

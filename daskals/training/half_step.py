@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from daskals.cluster.exchange import Gathered, Generation, Slab, Whole, submit_slabs
+from daskals.cluster.exchange import Around, Gathered, Generation, Slab, Whole, submit_slabs
 from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Cluster, Share, Task, worker_folder
 from daskals.kernels.half_step.curvature import Curvature, side_curvature
 from daskals.kernels.half_step.gradients import STEPS, improve_by_gradients
+from daskals.kernels.half_step.joined import joined_pieces
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
-from daskals.kernels.scoring.score import score_block
+from daskals.kernels.scoring.score import predict_block, score_block
 from daskals.kernels.toolkit.layout import empty_rows, row_stride
 from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
@@ -46,6 +47,8 @@ class SolveSpec:
         Numba threads inside a block; they change nothing but the time.
     sweeps
         How far rows are improved by `blocks` and `gradients`: times all slices, or some steps.
+    of_times
+        Whether the rows are a third side's: then it is summed what they add to ratings.
     """
 
     rank: int
@@ -55,6 +58,7 @@ class SolveSpec:
     damping: float
     threads: int = 1
     sweeps: int = 1
+    of_times: bool = False
 
     @property
     def needs_current(self) -> bool:
@@ -66,6 +70,17 @@ class SolveSpec:
         """How the last half-step is solved, whose rows are what fold-ins of the same ratings find."""
         improves = self.solver in ("blocks", "gradients")
         return replace(self, sweeps=CLOSING_SWEEPS) if improves else self
+
+
+class AddedToRatings(NamedTuple):
+    """What times add to some ratings, b_t + p·d_t + q·d_t, in all, and how many ratings these are."""
+
+    total: float
+    n: int
+
+    def plus(self, other: AddedToRatings) -> AddedToRatings:
+        """Return the sums over both."""
+        return AddedToRatings(self.total + other.total, self.n + other.n)
 
 
 @dataclass(frozen=True)
@@ -90,21 +105,21 @@ class SideData:
 
 @dataclass(frozen=True)
 class HalfStep:
-    """All rows of one side, solved for the other side's factors."""
+    """All rows of one side, solved for the other sides' factors."""
 
     data: SideData
     spec: SolveSpec
 
-    def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
+    def submit(self, cluster: Cluster, around: Around, current: Generation, key: str) -> Generation:
         """Start the solves of all blocks and their gathering; return the new factors, still to come."""
-        spec, curvature = self.spec, None
+        spec, curvature, other = self.spec, None, around.other
         if spec.solver == "gradients":
             name = f"curvature-{other.side}s-{key}"
             curvature = cluster.submit(curvature_of, other.gathered, spec.rank, spec.ridge, key=name)
 
         def shared(share: Share) -> tuple[Any, ...]:
             near = current.near(share.worker) if spec.needs_current else None
-            return other.near(share.worker), near, spec, curvature
+            return other.near(share.worker), near, spec, curvature, around.third_near(share.worker)
 
         call = BlockCall(solve_slab, [(block,) for block in self.data.blocks], shared, self.data.order)
         return submit_slabs(
@@ -192,6 +207,13 @@ def initialise(
     return submit_slabs(cluster, data.whole(rank), BlockCall(random_slab, own), key=f"{key}-start", name=name)
 
 
+def initialise_times(cluster: Cluster, data: SideData, rank: int, key: str) -> Generation:
+    """Start a third side with zeros."""
+    own = [(bounds, rank) for bounds in data.ranges]
+    name = "initialise-times"
+    return submit_slabs(cluster, data.whole(rank), BlockCall(zero_slab, own), key=f"{key}-start", name=name)
+
+
 def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation: float) -> Slab:
     """Draw the initial rows [start, stop) of a side: factors N(0, deviation²), biases 0.
 
@@ -211,6 +233,12 @@ def random_slab(side: Side, bounds: BlockRange, rank: int, seed: int, deviation:
     return Slab(start, rows, BlockStats(0.0, 0.0))
 
 
+def zero_slab(bounds: BlockRange, rank: int) -> Slab:
+    """Return the rows [start, stop) of times as they begin: zero, so that two sides begin as without them."""
+    start, stop = bounds
+    return Slab(start, empty_rows(stop - start, rank), BlockStats(0.0, 0.0))
+
+
 def curvature_of(gathered: Gathered, rank: int, ridge: Ridge) -> Curvature:
     """Return the pooled curvature of a side, for rows with a bias and this ridge."""
     return side_curvature(gathered.rows, rank, ridge)
@@ -222,6 +250,7 @@ def solve_slab(
     current: Gathered | None,
     spec: SolveSpec,
     curvature: Curvature | None = None,
+    third: Gathered | None = None,
 ) -> Slab:
     """Solve the rows of one block; what every half-step does.
 
@@ -233,14 +262,42 @@ def solve_slab(
         The side's rows as they are; what shapes the solve.
     curvature
         Of the other side, for `gradients`.
+    third
+        The third side, if there is one.
     """
-    block = block_of(block)
+    ratings = block_of(block)
+    if third is None:
+        present = None if current is None else current.of(ratings)
+        return Slab(ratings.start, *_solved(ratings, other.rows, present, spec, curvature))
+    rows, sse, penalty, added = empty_rows(ratings.n_rows, spec.rank), 0.0, 0.0, 0.0
+    for piece, joined in joined_pieces(ratings, other.rows, third.rows, spec.rank):
+        present = None if current is None else current.of(piece)
+        here = slice(piece.start - ratings.start, piece.start - ratings.start + piece.n_rows)
+        rows[here], stats = _solved(piece, joined, present, spec, curvature)
+        sse, penalty = sse + stats.sse, penalty + stats.penalty
+        if spec.of_times:
+            added += _added(piece, joined, rows[here], spec.rank)
+    moments = AddedToRatings(added, len(ratings.indices)) if spec.of_times else None
+    return Slab(ratings.start, rows, BlockStats(sse, penalty), moments)
+
+
+def _added(block: RatingsBlock, other: FactorRows, rows: FactorRows, rank: int) -> float:
+    predicted = predict_block(block, rows, other, rank=rank, mean=0.0)
+    return float(np.sum(predicted, dtype=np.float64) - np.sum(other[:, rank + 1], dtype=np.float64))
+
+
+def _solved(
+    block: RatingsBlock,
+    other: FactorRows,
+    present: FactorRows | None,
+    spec: SolveSpec,
+    curvature: Curvature | None,
+) -> tuple[FactorRows, BlockStats]:
     weighting = None if block.weights is None else Weighting(block.weights, block.row_weights)
-    present = None if current is None else current.of(block)
     if curvature is not None and present is not None:
-        rows, stats = improve_by_gradients(
+        return improve_by_gradients(
             block,
-            other.rows,
+            other,
             present,
             curvature,
             rank=spec.rank,
@@ -250,11 +307,10 @@ def solve_slab(
             steps=STEPS * spec.sweeps,
             threads=spec.threads,
         )
-        return Slab(block.start, rows, stats)
     if spec.solver == "blocks" and present is not None:
-        rows, stats = solve_slices(
+        return solve_slices(
             block,
-            other.rows,
+            other,
             present,
             rank=spec.rank,
             mean=spec.mean,
@@ -263,15 +319,11 @@ def solve_slab(
             sweeps=spec.sweeps,
             threads=spec.threads,
         )
-        return Slab(block.start, rows, stats)
     if weighting is not None:
-        rows, stats = solve_weighted(
-            block, other.rows, weighting, rank=spec.rank, mean=spec.mean, ridge=spec.ridge
-        )
-        return Slab(block.start, rows, stats)
+        return solve_weighted(block, other, weighting, rank=spec.rank, mean=spec.mean, ridge=spec.ridge)
     rows, stats = solve_rows(
         block,
-        other.rows,
+        other,
         rank=spec.rank,
         mean=spec.mean,
         ridge=spec.ridge,
@@ -280,8 +332,8 @@ def solve_slab(
         threads=spec.threads,
     )
     if spec.damping < 1 and present is not None:
-        rows, stats = _damp(block, other.rows, present, rows, spec)
-    return Slab(block.start, rows, stats)
+        return _damp(block, other, present, rows, spec)
+    return rows, stats
 
 
 def _damp(

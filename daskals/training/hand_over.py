@@ -11,7 +11,7 @@ from daskals.cluster.workers import Cluster
 from daskals.training.half_step import SolveSpec
 from daskals.training.prior.gradients import Weights
 from daskals.training.state import TrainingState
-from daskals.types import SIDES, FactorRows, Float64, Side
+from daskals.types import FactorRows, Float64, Side
 
 
 class Fetched(NamedTuple):
@@ -23,16 +23,16 @@ class Fetched(NamedTuple):
 
 def take_home(cluster: Cluster, factors: Factors, spec: SolveSpec, key: str) -> Fetched:
     """Fetch what the next epoch depends on."""
-    needed = factors if spec.needs_current else (factors.items,)
+    needed = factors.generations if spec.needs_current else factors.generations[1:]
     rows = {generation.side: fetch_rows(cluster, generation, key) for generation in needed}
     return Fetched(rows, fetch_weights(cluster, factors))
 
 
-def fetch_weights(cluster: Cluster, factors: Sequence[Generation]) -> dict[Side, Float64]:
+def fetch_weights(cluster: Cluster, factors: Factors) -> dict[Side, Float64]:
     """Fetch W of the sides that have features."""
     found: dict[Side, Weights] = {
         generation.side: cluster.result(generation.prior)
-        for generation in factors
+        for generation in factors.generations
         if generation.prior is not None
     }
     return {side: weights.values for side, weights in found.items()}
@@ -54,8 +54,8 @@ def hand_out(
     key
         Makes the names of these tasks unique.
     """
-    found = {}
-    for side in SIDES:
+    found: dict[Side, Generation] = {}
+    for side in starts:
         generation = Generation(side, {})  # no solve depends on its rows
         if side in state.rows:
             generation = scatter_rows(cluster, side, starts[side], state.rows[side], key)
@@ -63,4 +63,4 @@ def hand_out(
             weights = cluster.scatter([Weights(state.weights[side], 0.0)])[0]
             generation = replace(generation, prior=weights)
         found[side] = generation
-    return Factors(found["user"], found["item"])
+    return Factors(found["user"], found["item"], found.get("time"))

@@ -35,7 +35,7 @@ from daskals.training.prior.half_step import PriorHalfStep
 from daskals.training.problem import Problem
 from daskals.training.state import TrainingState
 from daskals.training.sums import submit_sums
-from daskals.types import FactorRows, Float64, Side
+from daskals.types import SIDES, FactorRows, Float64, Side
 
 
 class IalsStep(AlsStep):
@@ -60,9 +60,9 @@ class IalsStep(AlsStep):
 
     def submit(self, position: AlsPosition, epoch: Epoch) -> AlsPosition:
         """Start both half-steps."""
-        users, items = position.factors
-        users = self._submit_half_step(items, users, epoch.key)
-        factors = Factors(users, self._submit_half_step(users, items, epoch.key))
+        factors = position.factors
+        for side in SIDES:
+            factors = factors.put(self._submit_half_step(side, factors, epoch.key))
         return AlsPosition(self._held(factors), submit_sums(self.problem.cluster, factors, epoch.key))
 
     def finish(self, position: AlsPosition, state: AlsStateT, epoch: Epoch, started: float) -> AlsStateT:
@@ -84,12 +84,12 @@ class IalsStep(AlsStep):
     def conclude(self, end: End[AlsPosition, TrainingState]) -> TrainedFactors:
         """Solve the users for the final items, and bring both home."""
         cluster, key = self.problem.cluster, end.key
-        users, items = end.position.factors
-        factors = Factors(self._submit_half_step(items, users, key, self.spec.closing), items)
+        factors = end.position.factors
+        factors = factors.put(self._submit_half_step("user", factors, key, self.spec.closing))
         stats = self._wait(submit_sums(cluster, factors, key)).users
         weights = fetch_weights(cluster, factors)
-        user_rows, item_rows = (fetch_rows(cluster, generation, key) for generation in factors)
-        penalty = self._item_penalty(item_rows, items.prior, key)
+        user_rows, item_rows = (fetch_rows(cluster, generation, key) for generation in factors.generations)
+        penalty = self._item_penalty(item_rows, factors.items.prior, key)
         return TrainedFactors(
             user_rows=user_rows,
             item_rows=item_rows,
@@ -131,10 +131,11 @@ class IalsStep(AlsStep):
         return self._implicit.ridge_of_weights(self.problem.config.eta, n_other)
 
     def _submit_half_step(
-        self, other: Generation, current: Generation, key: str, spec: SolveSpec | None = None
+        self, side: Side, factors: Factors, key: str, spec: SolveSpec | None = None
     ) -> Generation:
-        cluster, side, spec = self.problem.cluster, current.side, spec or self.spec
-        improves = spec.solver == "gradients"
+        cluster, spec = self.problem.cluster, spec or self.spec
+        around, current = factors.around(side), factors.of(side)
+        other, improves = around.other, spec.solver == "gradients"
         pooled = cluster.submit(
             curvature_of if improves else side_gram_of,
             other.gathered,
@@ -144,7 +145,7 @@ class IalsStep(AlsStep):
         prior = self.priors.get(side)
         if prior is not None:
             half = PriorHalfStep(self.ratings.sides[side], self._implicit, prior, pooled)
-            return half.submit(cluster, other, current, key)
+            return half.submit(cluster, around, current, key)
 
         def shared(share: Share) -> tuple[Any, ...]:
             near = current.near(share.worker) if spec.needs_current else None

@@ -34,6 +34,8 @@ class TrainedFactors:
         Epoch of the checkpoint that the run began with, or None.
     objective
         Of these factors, where no predicted rating has an error: of implicit feedback.
+    time_rows
+        Factor rows of a third side, if there is one.
     """
 
     user_rows: FactorRows
@@ -49,3 +51,4 @@ class TrainedFactors:
     bytes_moved: int = 0
     resumed_from: int | None = None
     objective: float | None = None
+    time_rows: FactorRows | None = None

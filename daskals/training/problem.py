@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from daskals.cluster.bundles import is_small
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
+from daskals.config.training import DATED
 from daskals.errors import ConfigError
 from daskals.store.curves import curve_of, curved_standard
 from daskals.store.reader import RatingsStore
@@ -54,12 +55,12 @@ class Problem:
 
     @cached_property
     def found_timing(self) -> FoundTiming:
-        """The third side of a chain that is asked for one, and what is to be told of it.
+        """The third side of a training that is asked for one, and what is to be told of it.
 
         Raises DataError where the ratings have no timestamps.
         """
         unit = self.config.time_bins
-        if unit == "none" or self.config.model != "bayes":
+        if unit == "none" or self.config.model not in DATED:
             return FoundTiming(None, None)
         return timing_of(self.store, self.split, unit)
 
@@ -145,6 +146,10 @@ class Problem:
         return SolveSpec(
             config.effective_rank, self.mean, config.ridge, config.taken_solver, config.damping, threads
         )
+
+    def solve_spec_of_times(self) -> SolveSpec:
+        """Return what shapes the solve of a third side."""
+        return replace(self.solve_spec(), ridge=self.config.time_ridge, of_times=True)
 
     def scoring(self) -> Scoring:
         """Return what shapes a prediction of ratings as they are measured."""

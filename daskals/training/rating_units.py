@@ -29,6 +29,7 @@ def factors_as_rated(trained: TrainedFactors, standard: Standard) -> TrainedFact
         trained,
         user_rows=scale_rows(trained.user_rows, rank, sigma),
         item_rows=scale_rows(trained.item_rows, rank, sigma),
+        time_rows=None if trained.time_rows is None else scale_rows(trained.time_rows, rank, sigma),
         spec=replace(spec, mean=standard.centre + sigma * spec.mean, ridge=ridge_as_rated(spec.ridge, sigma)),
         weights={side: weights * column_units(rank, sigma) for side, weights in trained.weights.items()},
     )

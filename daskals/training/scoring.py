@@ -12,11 +12,13 @@ import numpy as np
 from daskals.cluster.exchange import Factors, Gathered
 from daskals.cluster.parts import BlockCall, submit_fold
 from daskals.cluster.workers import Cluster, Share, Task
+from daskals.kernels.half_step.joined import joined_pieces
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, predict_block, score_block
+from daskals.kernels.toolkit.layout import empty_rows
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
-from daskals.training.half_step import submit_load
+from daskals.training.half_step import AddedToRatings, submit_load
 from daskals.training.rating_units import AsRated, block_as_rated, scale_rows
-from daskals.types import Float64, RatingsBlock
+from daskals.types import FactorRows, Float64, RatingsBlock
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,11 @@ def submit_errors(
     target
         How ratings and factors come back to rating units; None where they are scored as they are measured.
     """
-    users, items = factors
+    around = factors.around("user")
 
     def shared(share: Share) -> tuple[Any, ...]:
-        return users.near(share.worker), items.near(share.worker), scoring, target
+        near = factors.users.near(share.worker), around.other.near(share.worker)
+        return *near, scoring, target, around.third_near(share.worker)
 
     call = BlockCall(score_slab, [(block,) for block in held_out.blocks], shared)
     return submit_fold(
@@ -99,7 +102,12 @@ def submit_errors(
 
 
 def score_slab(
-    block: AnyBlock, users: Gathered, items: Gathered, scoring: Scoring, target: AsRated | None = None
+    block: AnyBlock,
+    users: Gathered,
+    items: Gathered,
+    scoring: Scoring,
+    target: AsRated | None = None,
+    third: Gathered | None = None,
 ) -> ErrorSums:
     """Compare one user block's held-out ratings with the model.
 
@@ -109,13 +117,38 @@ def score_slab(
         The ratings, and the factors of both sides.
     scoring, target
         As for `submit_errors`.
+    third
+        The third side, if there is one; a rating of a time that has no row counts as of any time.
     """
-    block = block_of(block)
-    own = users.of(block)
+    ratings = block_of(block)
+    own = users.of(ratings)
+    if third is None:
+        return _scored(ratings, own, items.rows, scoring, target)
+    total, known = NO_ERRORS, with_unseen(third, scoring.rank)
+    for piece, joined in joined_pieces(ratings, items.rows, known, scoring.rank):
+        total = total.plus(_scored(piece, users.of(piece), joined, scoring, target))
+    return total
+
+
+def with_unseen(times: Gathered, rank: int) -> FactorRows:
+    """Return the rows of a third side and one of any time, shape (rows + 1, stride).
+
+    Its factors are zero, and its bias is what times add to training ratings in the mean.
+    """
+    known = empty_rows(len(times.rows) + 1, rank)
+    known[:-1] = times.rows
+    added: AddedToRatings | None = times.moments
+    known[-1, rank + 1] = 0.0 if added is None else added.total / added.n
+    return known
+
+
+def _scored(
+    block: RatingsBlock, own: FactorRows, other: FactorRows, scoring: Scoring, target: AsRated | None
+) -> ErrorSums:
     if target is None:
-        return score_block(block, own, items.rows, **scoring._asdict())
+        return score_block(block, own, other, **scoring._asdict())
     ratings, sigma = block_as_rated(block, target), target.standard.deviation
-    user_rows, item_rows = (scale_rows(rows, scoring.rank, sigma) for rows in (own, items.rows))
+    user_rows, item_rows = (scale_rows(rows, scoring.rank, sigma) for rows in (own, other))
     curve = target.standard.curve
     if curve is not None:
         seen = predict_block(ratings, user_rows, item_rows, rank=scoring.rank, mean=scoring.mean)

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.training.events import EpochFinished
-from daskals.types import Side
+from daskals.types import SIDES, Side
 
 
 @dataclass(frozen=True)
 class TrainingState:
     """What an epoch leaves to the next.
 
-    `history`: the epochs so far; `rows`: factor rows of the sides whose next half-step depends on them: the
-    items', and the users' where a solve starts from the rows as they are; `weights`: W of the sides that
-    have features, float64, shape (features, rank + 1).
+    `history`: the epochs so far; `rows`: factor rows of the sides that the next epoch depends on: the items',
+    those of times, and the users' where a solve starts from the rows as they are; `weights`: W of the sides
+    that have features, float64, shape (features, rank + 1).
     """
 
     history: tuple[EpochFinished, ...]
@@ -43,7 +43,7 @@ class TrainingState:
     @classmethod
     def from_stored(cls, attributes: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Build a state from what a checkpoint stored; raise KeyError where that lacks something."""
-        sides: tuple[Side, Side] = ("user", "item")
+        sides: tuple[Side, ...] = (*SIDES, "time")
         rows = {side: arrays[f"{side}s/rows"] for side in sides if f"{side}s/rows" in arrays}
         return cls(
             history=tuple(EpochFinished(**record) for record in attributes["history"]),

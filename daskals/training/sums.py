@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from daskals.cluster.exchange import Factors, Gathered, Generation
+from daskals.cluster.exchange import Factors, Gathered
 from daskals.cluster.workers import Cluster, Task
 from daskals.training.prior.gradients import Weights
-from daskals.types import BlockStats
+from daskals.types import BlockStats, Side
 
 
 class Sums(NamedTuple):
@@ -22,14 +22,20 @@ class Sums(NamedTuple):
         """Those of the side that was drawn or solved last, whose errors are of all rows as they are."""
         return self.items if self.times is None else self.times
 
+    @property
+    def by_side(self) -> dict[Side, BlockStats]:
+        """Those of each side there is."""
+        both: dict[Side, BlockStats] = {"user": self.users, "item": self.items}
+        return both if self.times is None else {**both, "time": self.times}
+
     def objective(self, weight: float = 1.0) -> float:
         """Return the squared errors, times `weight`, and the penalties of all sides."""
         found = weight * self.last.sse + self.users.penalty + self.items.penalty
         return found if self.times is None else found + self.times.penalty
 
 
-def submit_sums(cluster: Cluster, factors: Factors, key: str, times: Generation | None = None) -> Task:
-    """Start reading the sums of an epoch, in one task where both sides' rows are.
+def submit_sums(cluster: Cluster, factors: Factors, key: str) -> Task:
+    """Start reading the sums of an epoch, in one task where all sides' rows are.
 
     Parameters
     ----------
@@ -37,11 +43,9 @@ def submit_sums(cluster: Cluster, factors: Factors, key: str, times: Generation 
         Where the tasks run, and what the epoch left.
     key
         Tells tasks apart.
-    times
-        The third side's rows, if there is one.
     """
     home = cluster.homes[0]
-    users, items = factors
+    users, items, times = factors
     return cluster.submit(
         read_sums,
         *(

@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import NamedTuple
 
+import numpy as np
+
 from daskals.cluster.exchange import Factors, fetch_rows
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import DataError
+from daskals.kernels.half_step.joined import join_rows
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.als import STATE_EPOCHS, AlsPosition, AlsStep
@@ -55,7 +58,8 @@ class SharedData:
     store, split
         The ratings; the split must have a validation part.
     configs
-        Resolved configurations that cover the ranks and features of all trials, in the same units.
+        Resolved configurations that cover the ranks and features of all trials, in the same units, and of
+        the same times.
 
     Raises
     ------
@@ -77,7 +81,7 @@ class SharedData:
         self.split = split
         problem = Problem(cluster, store, split, configs[0])
         rank = max(config.effective_rank for config in configs)
-        self.plan = RatingsPlan(store, split, rank, problem.standard, problem.weighing)
+        self.plan = RatingsPlan(store, split, rank, problem.standard, problem.weighing, problem.timing)
         self._cluster = cluster
         specs = (spec for config in configs for spec in side_features(store, config).values())
         self._specs = tuple(dict.fromkeys(specs))
@@ -119,7 +123,7 @@ class TrialResult:
     validation_rmse, train_rmse
         After it; of implicit feedback NaN and None.
     user_rows, item_rows
-        Factors after it, of ratings as they were measured.
+        Factors after it, of ratings as they were measured; with a third side, as of its latest date.
     epoch_seconds
         Median over all epochs.
     """
@@ -228,9 +232,7 @@ class TrialStep:
     def _judged(self, judge: Judge, position: AlsPosition, state: TrialState, epoch: Epoch) -> TrialState:
         """Judge an epoch; let it be the last where none was better for as long as patience lasts."""
         record, best, patience = state.history[-1], state.best, self._judged_patience
-        rows = tuple(
-            fetch_rows(self._problem.cluster, side, f"{epoch.key}-judged") for side in position.factors
-        )
+        rows = self._fetch(position.factors, f"{epoch.key}-judged")
         score = judge(*rows)
         if best is None or best.score is None or score > best.score:
             return replace(state, best=BestEpoch(record, None, rows, score))
@@ -243,8 +245,16 @@ class TrialStep:
         state, best = self._als.take_home(position, state, key), state.best
         if best is None or best.factors is None:
             return state
-        rows = (fetch_rows(self._problem.cluster, side, f"{key}-best") for side in best.factors)
-        return replace(state, best=BestEpoch(best.record, None, tuple(rows)))
+        rows = self._fetch(best.factors, f"{key}-best")
+        return replace(state, best=BestEpoch(best.record, None, rows))
+
+    def _fetch(self, factors: Factors, key: str) -> tuple[FactorRows, ...]:
+        """Fetch the rows of both sides, items of a third side's latest date."""
+        users, items, *times = (fetch_rows(self._problem.cluster, one, key) for one in factors.generations)
+        for dates in times:
+            each, latest = np.arange(len(items), dtype=np.int32), len(dates) - 1
+            items = join_rows(each, np.full_like(each, latest), items, dates, self._als.spec.rank)
+        return users, items
 
     def conclude(self, end: End[AlsPosition, TrialState]) -> TrialResult:
         """Return the best epoch."""

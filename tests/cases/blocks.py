@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from daskals.kernels.prior.features import FeatureRows, number_patterns
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.types import RatingsBlock
 
@@ -35,3 +36,20 @@ def make_case(counts, n_other, rank, *, coded=True, seed=0, start=0):
     )
     factors = rng.normal(0, 0.3, (n_other, rank)).astype(np.float32)
     return block, pack_rows(factors, rng.normal(0, 0.3, n_other).astype(np.float32))
+
+
+def make_features(n_rows: int, n_features: int, seed: int = 0) -> FeatureRows:
+    """Rows with one to three features scaled to sum 1, several of them alike."""
+    rng = np.random.default_rng(seed)
+    kinds = [np.sort(rng.choice(n_features, rng.integers(1, 4), replace=False)) for _ in range(4)]
+    chosen = [kinds[k] for k in rng.integers(0, 4, n_rows)]
+    lengths = np.array([len(kind) for kind in chosen])
+    return number_patterns(
+        FeatureRows(
+            np.concatenate([[0], np.cumsum(lengths)]),
+            np.concatenate(chosen).astype(np.int32),
+            np.repeat(1 / lengths, lengths).astype(np.float32),
+            n_features,
+            np.empty(0, np.int64),
+        )
+    )

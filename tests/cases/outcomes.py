@@ -19,6 +19,7 @@ MODELS = {
     "blocks": {"model": "als", "rank": 33, "solver": "blocks"},
     "gradients": {"model": "als", "rank": 3, "solver": "gradients"},
     "hierarchical": {"model": "hierarchical", "rank": 3},
+    "dated": {"model": "hierarchical", "rank": 3, "time_bins": "week"},
     "ials": {"model": "ials", "rank": 3, "item_features": "genres"},
 }
 

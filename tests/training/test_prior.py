@@ -17,7 +17,7 @@ from daskals.ingest import resolve_store
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.eliminated import Eliminated
-from daskals.kernels.prior.features import FeatureRows, number_patterns
+from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
 from daskals.kernels.prior.prior_system import WSystem, add_systems, lower_triangle, sum_system
 from daskals.kernels.prior.schur import apply_schur, right_rows, schur_diagonals
@@ -32,29 +32,12 @@ from daskals.training.prior.elimination import EliminatedPart, eliminate_and_sum
 from daskals.training.prior.gradients import SolveContext, Weights, solve_by_gradients
 from daskals.training.prior.half_step import add_lists, solve_system, sum_systems
 from daskals.types import SIDES, TRAIN, BlockStats, Ridge
-from tests.cases.blocks import make_case
+from tests.cases.blocks import make_case, make_features
 
 pytestmark = pytest.mark.usefixtures("no_baseline")
 
 RANK, MEAN, RIDGE = 4, 3.4, Ridge(2.0, 0.5, 0.4)
 COUNTS = [3, 0, 1, 40, 7, 120, 2, 5, 0, 9]
-
-
-def make_features(n_rows: int, n_features: int, seed: int = 0) -> FeatureRows:
-    """Rows with one to three features scaled to sum 1, several of them alike."""
-    rng = np.random.default_rng(seed)
-    kinds = [np.sort(rng.choice(n_features, rng.integers(1, 4), replace=False)) for _ in range(4)]
-    chosen = [kinds[k] for k in rng.integers(0, 4, n_rows)]
-    lengths = np.array([len(kind) for kind in chosen])
-    return number_patterns(
-        FeatureRows(
-            np.concatenate([[0], np.cumsum(lengths)]),
-            np.concatenate(chosen).astype(np.int32),
-            np.repeat(1 / lengths, lengths).astype(np.float32),
-            n_features,
-            np.empty(0, np.int64),
-        )
-    )
 
 
 def dense(features: FeatureRows) -> np.ndarray:

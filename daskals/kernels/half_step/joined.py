@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daskals.errors import DataError
 from daskals.kernels.half_step.block import check_rows
@@ -88,6 +89,7 @@ def joined_pieces(
     second: FactorRows,
     rank: int,
     piece_ratings: int = PIECE_RATINGS,
+    wanted: NDArray[np.bool_] | None = None,
 ) -> Iterator[Joined]:
     """Cut a block into pieces of whole rows, and make the rows of their ratings; raises as `join_rows` does.
 
@@ -99,6 +101,8 @@ def joined_pieces(
         Factor rows of the sides of `indices` and of `thirds`, shape (rows, stride); number of factors.
     piece_ratings
         Ratings of a piece at most, but for one of a single row.
+    wanted
+        Which rows' ratings are looked at, shape (rows,); a piece without any has no `other`. All if None.
     """
     assert block.thirds is not None, "there is a third side"
     start = 0
@@ -114,5 +118,8 @@ def joined_pieces(
             block.scale,
             None if block.weights is None else block.weights[here],
         )
-        yield Joined(piece, join_rows(block.indices[here], block.thirds[here], first, second, rank))
+        if wanted is not None and not wanted[start:stop].any():
+            yield Joined(piece, aligned_empty(0, row_stride(rank)))
+        else:
+            yield Joined(piece, join_rows(block.indices[here], block.thirds[here], first, second, rank))
         start = stop

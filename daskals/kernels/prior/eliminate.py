@@ -19,6 +19,7 @@ import numpy as np
 from daskals.errors import DataError
 from daskals.kernels.half_step.batch import LANES
 from daskals.kernels.half_step.block import BlockInput, frozen, make_input, make_output
+from daskals.kernels.half_step.joined import joined_pieces
 from daskals.kernels.half_step.plain import factorise, row_gram
 from daskals.kernels.half_step.status import BAD_PIVOT, NOT_FINITE, OK, raise_first
 from daskals.kernels.half_step.weighted import (
@@ -30,7 +31,7 @@ from daskals.kernels.half_step.weighted import (
 )
 from daskals.kernels.half_step.weighted_batches import WeightedInput
 from daskals.kernels.prior.eliminate_batches import elimination_kernel
-from daskals.kernels.prior.eliminated import Eliminated
+from daskals.kernels.prior.eliminated import Eliminated, put_together
 from daskals.kernels.prior.unbiased_batches import unbiased_elimination
 from daskals.kernels.prior.whiten import most_whitened, whiten_plain
 from daskals.kernels.prior.whiten_batches import whitening_kernel
@@ -120,6 +121,7 @@ def eliminate_rows(
     mean: float,
     ridge: Ridge,
     weighting: Weighting | None = None,
+    third: FactorRows | None = None,
 ) -> Eliminated:
     """Solve every row of a block for a prior mean of zero, keeping what another needs.
 
@@ -134,6 +136,8 @@ def eliminate_rows(
     weighting
         Of implicit feedback, without a bias: what its observations weigh and all rows share. Rows without
         observations then count as well.
+    third
+        Factor rows of a third side, shape (rows, stride), if there is one: the ratings are of both.
 
     Raises
     ------
@@ -149,6 +153,9 @@ def eliminate_rows(
     """
     if weighting is not None:
         return _eliminate_unbiased(block, other, weighting, rank, ridge)
+    if third is not None:
+        pieces = joined_pieces(block, other, third, rank)
+        return put_together([eliminate_rows(*piece, rank=rank, mean=mean, ridge=ridge) for piece in pieces])
     given = make_input(block, other, rank, mean, ridge)
     counts = np.diff(given.indptr)
     weights, weighted = weights_of(block), block.weights is not None

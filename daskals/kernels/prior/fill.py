@@ -10,6 +10,7 @@ import numpy as np
 from daskals.kernels.half_step.batch import DIRECT_BELOW, LANES
 from daskals.kernels.half_step.block import BlockInput, make_input
 from daskals.kernels.half_step.inverse import multiply_interleaved
+from daskals.kernels.half_step.joined import joined_pieces
 from daskals.kernels.half_step.plain import direct_sse
 from daskals.kernels.half_step.weighted import (
     Weighting,
@@ -175,6 +176,7 @@ def fill_rows(
     rank: int,
     mean: float,
     weighting: Weighting | None = None,
+    third: FactorRows | None = None,
 ) -> tuple[FactorRows, BlockStats]:
     """Move the rows of a block from a prior mean of zero to F·W.
 
@@ -192,6 +194,8 @@ def fill_rows(
         Number of factors; the global mean μ.
     weighting
         Of implicit feedback, as `eliminate_rows` took it.
+    third
+        Factor rows of a third side, shape (rows, stride), as `eliminate_rows` took them.
 
     Returns
     -------
@@ -203,8 +207,15 @@ def fill_rows(
     means, places = kinds_times(features, weights)
     _fill_solved(eliminated, means, places, solved, stats)
     _filling_whitened(rank)(eliminated, means, places, solved, stats)
-    given = make_input(block, other, rank, mean, Ridge(0.0, 0.0))
-    weighs = weights_of(block) if weighting is None else pack_weighting(block, weighting, rank)
-    _finish(given, weighs, means, places, solved, stats)
+    if third is None:
+        given = make_input(block, other, rank, mean, Ridge(0.0, 0.0))
+        weighs = weights_of(block) if weighting is None else pack_weighting(block, weighting, rank)
+        _finish(given, weighs, means, places, solved, stats)
+    else:
+        compared = stats[:, 0] - stats[:, 1] < DIRECT_BELOW * np.abs(stats[:, 0])
+        for piece, joined in joined_pieces(block, other, third, rank, wanted=compared):
+            here = slice(piece.start - block.start, piece.start - block.start + piece.n_rows)
+            given = make_input(piece, joined, rank, mean, Ridge(0.0, 0.0))
+            _finish(given, weights_of(piece), means, places[here], solved[here], stats[here])
     sse, penalty = np.add.accumulate(stats, axis=0)[-1] if block.n_rows else (0.0, 0.0)
     return solved, BlockStats(float(sse), float(penalty))

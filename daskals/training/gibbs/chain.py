@@ -105,7 +105,7 @@ def submit_sweep(
         for side, own in sides.items()
         if own.features is not None
     }
-    sums = submit_sums(cluster, Factors(users, items), key, times)
+    sums = submit_sums(cluster, Factors(users, items, times), key)
     return Chain(users, items, priors, alpha, chain.tallies, etas, sums, times)
 
 

@@ -38,7 +38,11 @@ class EliminatedPart(NamedTuple):
 
 
 def eliminate_slab(
-    block: AnyBlock, other: Gathered, spec: AnySpec, gram: Float64 | None = None
+    block: AnyBlock,
+    other: Gathered,
+    spec: AnySpec,
+    gram: Float64 | None = None,
+    third: Gathered | None = None,
 ) -> Eliminated:
     """Eliminate the rows of one block.
 
@@ -50,15 +54,25 @@ def eliminate_slab(
         What shapes the solve.
     gram
         Of implicit feedback: `side_gram` of the other side, float64, shape (rank, rank).
+    third
+        The third side's rows, if there is one.
     """
     if isinstance(spec, ImplicitSpec):
         assert gram is not None, "rows of implicit feedback share a matrix"
         return spec.eliminate(block_of(block), other.rows, gram)
-    return eliminate_rows(block_of(block), other.rows, rank=spec.rank, mean=spec.mean, ridge=spec.ridge)
+    further = None if third is None else third.rows
+    return eliminate_rows(
+        block_of(block), other.rows, rank=spec.rank, mean=spec.mean, ridge=spec.ridge, third=further
+    )
 
 
 def eliminate_and_sum(
-    features: FeatureRows, block: AnyBlock, other: Gathered, spec: AnySpec, gram: Float64 | None = None
+    features: FeatureRows,
+    block: AnyBlock,
+    other: Gathered,
+    spec: AnySpec,
+    gram: Float64 | None = None,
+    third: Gathered | None = None,
 ) -> EliminatedPart:
     """Eliminate the rows of a block, sum what they add to W's equations, and keep them where its ratings are.
 
@@ -69,10 +83,10 @@ def eliminate_and_sum(
     ----------
     features
         F of these rows.
-    block, other, spec, gram
+    block, other, spec, gram, third
         As `eliminate_slab` takes them, `gram` of shape (rank, rank).
     """
-    rows = eliminate_slab(block, other, spec, gram)
+    rows = eliminate_slab(block, other, spec, gram, third)
     system = sum_system(rows, features)
     if isinstance(block, BlockSource):
         return EliminatedPart(None, system)
@@ -86,6 +100,7 @@ def eliminated_rows(
     other: Gathered,
     spec: AnySpec,
     gram: Float64 | None = None,
+    third: Gathered | None = None,
 ) -> Eliminated:
     """Return a block's eliminated rows, wherever they are.
 
@@ -93,13 +108,13 @@ def eliminated_rows(
     ----------
     found
         The rows, or what says where they are.
-    block, other, spec, gram
+    block, other, spec, gram, third
         As `eliminate_slab` takes them, `gram` of shape (rank, rank).
     """
     kept = found.rows if isinstance(found, EliminatedPart) else found
     if isinstance(kept, OnDisk):
         return kept.read()
-    return eliminate_slab(block, other, spec, gram) if kept is None else kept
+    return eliminate_slab(block, other, spec, gram, third) if kept is None else kept
 
 
 def fill_slab(
@@ -111,6 +126,7 @@ def fill_slab(
     other: Gathered,
     spec: AnySpec,
     gram: Float64 | None = None,
+    third: Gathered | None = None,
 ) -> Slab:
     """Finish the rows of one block; what ends a half-step with features.
 
@@ -120,16 +136,17 @@ def fill_slab(
         The block's, its rows' features, and its ratings.
     part, weights
         The eliminated rows of its worker's blocks by number, wherever they are; W as solved.
-    other, spec, gram
+    other, spec, gram, third
         As `eliminate_slab` takes them, `gram` of shape (rank, rank).
     """
     block = block_of(block)
-    rows = eliminated_rows(part[number], block, other, spec, gram)
+    rows = eliminated_rows(part[number], block, other, spec, gram, third)
     if isinstance(spec, ImplicitSpec):
         assert gram is not None, "rows of implicit feedback share a matrix"
         solved, stats = spec.fill(rows, features, weights.values, block, other.rows, gram)
         return Slab(block.start, solved, stats)
+    further = None if third is None else third.rows
     solved, stats = fill_rows(
-        rows, features, weights.values, block, other.rows, rank=spec.rank, mean=spec.mean
+        rows, features, weights.values, block, other.rows, rank=spec.rank, mean=spec.mean, third=further
     )
     return Slab(block.start, solved, stats)

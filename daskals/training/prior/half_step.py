@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from daskals.cluster.exchange import Generation, submit_slabs
+from daskals.cluster.exchange import Around, Generation, submit_slabs
 from daskals.cluster.parts import BlockCall, Parts, submit_parts
 from daskals.cluster.workers import Cluster, Share, Task
 from daskals.kernels.prior.prior_system import WSystem, add_systems, lower_triangle
@@ -56,7 +56,7 @@ class Prior:
 
 @dataclass(frozen=True)
 class PriorHalfStep:
-    """All rows of one side and the W they are drawn to, solved for the other side's factors.
+    """All rows of one side and the W they are drawn to, solved for the other sides' factors.
 
     `gram` is the task of what rows of implicit feedback share, `side_gram` of the other side.
     """
@@ -66,13 +66,14 @@ class PriorHalfStep:
     prior: Prior
     gram: Task | None = None
 
-    def submit(self, cluster: Cluster, other: Generation, current: Generation, key: str) -> Generation:
+    def submit(self, cluster: Cluster, around: Around, current: Generation, key: str) -> Generation:
         """Start the tasks of all blocks, the reduction to W, and the gathering; as `HalfStep.submit`."""
         data, prior, side = self.data, self.prior, self.data.side
         shares, order = cluster.shares(len(data.blocks)), self._starting_order()
 
         def given(share: Share) -> tuple[Any, ...]:
-            return other.near(share.worker), self.spec, self.gram
+            near = around.other.near(share.worker)
+            return near, self.spec, self.gram, around.third_near(share.worker)
 
         eliminate = BlockCall(eliminate_slab, [(block,) for block in data.blocks], given, order, side)
         if prior.is_direct(self.spec.rank):

@@ -22,7 +22,7 @@ def processes():
         yield cluster
 
 
-@pytest.mark.parametrize("model", some_of_them("als", "hierarchical", "blocks"))
+@pytest.mark.parametrize("model", some_of_them("als", "hierarchical", "dated", "blocks"))
 def test_two_processes(reference, processes: Cluster, model: str) -> None:
     found = train(processes, model)
     assert outcome(found) == reference[model]
