@@ -74,18 +74,19 @@ def mixing_notes(report: dict[str, Any]) -> list[str]:
     }
     if not slow:
         return []
-    named = ", ".join(f"{value:.2f} of {name.replace('_', ' ')}" for name, value in slow.items())
-    whose, still, have, halves = "the chain", "wanders", "has", "its halves"
+    whose, have, halves = "the chain", "has", "its halves"
     if "chains" in told:
-        whose, still, have, halves = f"the {told['chains']} chains", "wander", "have", "their halves"
+        whose, have, halves = f"the {told['chains']} chains", "have", "their halves"
     predictions = told["predictions"]
     if predictions is not None and all(_matters_little(name, told[name]) for name in slow):
         shifts = [told[name]["shift"] for name in slow if "shift" in told[name]]
         by = f", by {100 * max(map(abs, shifts)):.1f} % at most between {halves}" if shifts else ""
+        named = ", ".join(f"{name.replace('_', ' ')} ({value:.2f})" for name, value in slow.items())
         return [
-            f"{whose} still {still} a little{by} (R-hat {named}; settled: at most {MOST_R_HAT}); "
-            f"predictions have settled ({predictions['r_hat']:.2f})"
+            f"predictions have settled (R-hat {predictions['r_hat']:.2f}); {named} of {whose} not "
+            f"yet{by}, which they hardly show"
         ]
+    named = ", ".join(f"{value:.2f} of {name.replace('_', ' ')}" for name, value in slow.items())
     return [
         f"{whose} {have} not mixed: R-hat is {named} (mixed: at most {MOST_R_HAT}); more --sweeps and a "
         "longer --burn-in may change its figures"

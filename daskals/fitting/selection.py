@@ -57,6 +57,10 @@ CHANCE, MOST_CHANCE = 0.5, 0.01
 """What of the standard error of a validation RMSE, and at most which share of it, counts as chance: the least
 error of many trials is low by luck as well."""
 
+MOST_RISK = 0.05
+"""Share by which a chain's error may be higher and yet be chance between users: where squared errors have
+long tails, as of counts over decades, standard errors hide any loss."""
+
 
 class Selection:
     """One choice.
@@ -227,7 +231,7 @@ class Selection:
         if self._is_worse(chain, point):
             gain = self._gain(chain, point, data)
             figures["gain_over_chain"] = gain._asdict()
-            if gain.is_sure:
+            if gain.is_sure or chain.rmse > (1.0 + MOST_RISK) * point.rmse:
                 return self._taken(self._refit(point), f"the posterior is worse ({compared})", figures)
             compared += ", by no more than users differ"
         figures["forecast_seconds"] = chain.seconds

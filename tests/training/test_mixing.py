@@ -86,13 +86,12 @@ def test_a_note_names_what_has_not_mixed_and_what_to_do():
     assert mixing_lines({}) == []
     wanders = {**figures, "r_hat": 1.437}
     assert mixing_notes({"mixing": {**mixed, "user_eta": wanders}}) == [
-        "the chain still wanders a little (R-hat 1.44 of user eta; settled: at most 1.1); predictions have "
-        "settled (1.02)"
+        "predictions have settled (R-hat 1.02); user eta (1.44) of the chain not yet, which they hardly show"
     ]
     hardly = {**wanders, "shift": -0.0021}
     assert mixing_notes({"mixing": {**mixed, "noise": hardly}}) == [
-        "the chain still wanders a little, by 0.2 % at most between its halves (R-hat 1.44 of noise; "
-        "settled: at most 1.1); predictions have settled (1.02)"
+        "predictions have settled (R-hat 1.02); noise (1.44) of the chain not yet, by 0.2 % at most between "
+        "its halves, which they hardly show"
     ]
     for slow in (
         {"noise": wanders},

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from daskals.config import TrainConfig
-from daskals.fitting import chains, selection
+from daskals.fitting import chains, gain, selection
 from daskals.fitting.baseline import baseline_notes, baseline_section, better_than_biases
 from daskals.fitting.chains import Chain, Kinds, share_at_ends
 from daskals.fitting.choice import Point, chosen_before, learns
@@ -247,14 +247,40 @@ def test_a_posterior_is_held_against_what_would_be_trained_instead():
     assert selection.Selection._is_worse(searched, Chain(config, 1.9090, 39.0, (), np.empty(0)), point)
 
 
-@pytest.mark.parametrize(("ratings_wrong", "taken"), [(10**6, "als"), (3, "bayes")])
-def test_a_posterior_gives_way_where_users_agree_that_it_is_worse(ratings_wrong, taken, client, monkeypatch):
+@pytest.mark.parametrize(
+    ("by_one_user", "share", "taken"), [(False, 1.03, "als"), (True, 1.03, "bayes"), (True, 1.1, "als")]
+)
+def test_a_posterior_gives_way_where_users_agree_or_it_is_far_worse(
+    by_one_user, share, taken, client, monkeypatch
+):
+    estimates: list[np.ndarray] = []
+    measured = gain.PointEstimate.validation_squares
+
+    def squares_of(estimate, store, split):
+        found = measured(estimate, store, split)
+        # the same array that the chain was judged by, now that the estimate's own errors are known
+        total = found.sum() * (share**2 - 1.0)
+        worse = found * share**2
+        if by_one_user:
+            worse = found.copy()
+            worse[0] += total
+        estimates[0][:] = worse
+        return found
+
     def judge(of, left):
         config = of._chain_config().model_copy(update={"sweeps": 24, "burn_in": 5})
-        users = chains.validating_users(of._store, of._split)
-        # either everybody's ratings or the first few, one user's, are far from what the chain predicts
-        squares = np.where(np.arange(len(users)) < ratings_wrong, 40.0, 0.0)
-        return [Chain(config, math.sqrt(squares.mean()), 1.0, (), squares)]
+        estimates.append(np.empty(of._split.n_validation))
+        return [Chain(config, share * trials[-1], 1.0, (), estimates[0])]
+
+    def trial(*arguments):
+        found = run_trial(*arguments)
+        trials.append(found.validation_rmse)
+        return found
+
+    trials: list[float] = []
+    run_trial = selection.run_trial
+    monkeypatch.setattr(selection, "run_trial", trial)
+    monkeypatch.setattr(gain.PointEstimate, "validation_squares", squares_of)
 
     monkeypatch.setattr(chains.Chains, "judge", judge)
     monkeypatch.setattr(selection, "BIAS_RIDGES", (4.0,))
@@ -264,8 +290,9 @@ def test_a_posterior_gives_way_where_users_agree_that_it_is_worse(ratings_wrong,
     chosen = model.report["selection"]
     assert chosen["taken"] == taken
     assert chosen["chain_validation_rmse"] > chosen["trials"][-1]["validation_rmse"]
-    gain = chosen["gain_over_chain"]
-    assert (gain["share"] > 2 * gain["standard_error"]) == (taken == "als")
+    over = chosen["gain_over_chain"]
+    assert over["share"] == pytest.approx(1 - share**-2)
+    assert (over["share"] > 2 * over["standard_error"]) == (not by_one_user)
     said = "the posterior is worse" if taken == "als" else "by no more than users differ"
     assert any(line.startswith(f"auto takes {taken}: ") and said in line for line in told)
 
