@@ -101,3 +101,27 @@ def test_without_drift_time_costs_little(client):
         for bins in ("none", "day")
     ]
     assert errors[1] <= 1.001 * errors[0]
+
+
+SQUARES = {
+    "model": "als", "rank": 4, "test_fraction": 0.2, "epochs": 40, "order": "rating", "units": "deviations",
+    "lambda": 1.0, "tau": 10.0, "gamma": 7.5,
+}  # fmt: skip
+
+
+def test_planted_drift_is_recovered_by_least_squares(client):
+    frame, season, added = drifting(120, 0.3, 0.6)
+    model = fit(frame, TrainConfig.parse({**SQUARES, "time_bins": "day", "time_tau": 20.0}), client)
+    found = model.as_of("2100-01-01").times.biases[:-1]
+    assert np.corrcoef(found, season)[0, 1] >= 0.95
+    oracle = fit(frame.assign(rating=frame["rating"] - added), TrainConfig.parse(SQUARES), client)
+    assert model.report["test_rmse"] <= 1.02 * oracle.report["test_rmse"]
+
+
+def test_without_drift_time_costs_least_squares_little(client):
+    frame = drifting(120, 0.0, 0.0).ratings
+    errors = [
+        fit(frame, TrainConfig.parse({**SQUARES, "tau": 25.0, "time_bins": bins}), client).report["test_rmse"]
+        for bins in ("none", "day")
+    ]
+    assert errors[1] <= 1.002 * errors[0]
