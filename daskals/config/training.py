@@ -244,7 +244,7 @@ class ModelConfig(Section):
         if self.model not in DATED:
             raise ValueError(
                 f"time_bins: {self.time_bins} serves als, hierarchical and bayes; found model {self.model}; "
-                "add --model=bayes"
+                "add --model=als, hierarchical or bayes"
             )
         if self.solver not in (None, "joint"):
             raise ValueError(

@@ -186,7 +186,7 @@ class FactorModel:
     def _in_time(self, users: Int64, items: Int64, times: Int64) -> tuple[Float32, Float32 | None]:
         """Return rating and predictive deviation of rows of users, items and times."""
         if self.samples is None:
-            base = self._dateless  # from where no date has a say: there an unknown row is zero
+            base = self.dateless  # from where no date has a say: there an unknown row is zero
             of_users, of_items = base._with_unknown
             found = base._dates.predicted(of_users[users], of_items[items], times)
             return self.as_rating(found + np.float32(base.mean)), None
@@ -196,7 +196,8 @@ class FactorModel:
         return self.as_rating(values), self.curve.deviation_back(values, deviations)
 
     @cached_property
-    def _dateless(self) -> Self:
+    def dateless(self) -> Self:
+        """The model as of a date without training ratings, where its rows are as training leaves them."""
         return self._at(-1)
 
     @property

@@ -86,10 +86,6 @@ class RetrainConfig(Limits, ModelConfig, ClusterConfig):
             raise ValueError("model: found ials, whose nights nothing here judges; expected a rating model")
         if self.model == "bayes":
             raise ValueError("model: found bayes, which has no factors to start from; expected another")
-        if self.time_bins != "none":
-            raise ValueError(
-                f"time_bins: found {self.time_bins}; nights judge models without dates; leave it out"
-            )
         return self
 
     @property

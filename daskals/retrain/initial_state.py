@@ -9,10 +9,11 @@ import scipy.sparse
 
 from daskals.config import TrainConfig
 from daskals.kernels.half_step.solve_rows import solve_rows
-from daskals.kernels.toolkit.layout import aligned_empty, row_stride
+from daskals.kernels.toolkit.layout import aligned_empty, empty_rows, row_stride
 from daskals.model.fitted import Model
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
+from daskals.store.timing import Timing, timing_of
 from daskals.training.data.plan import plan_blocks
 from daskals.training.features import IMPLICIT, FeatureSpec, features_section, load_features, side_features
 from daskals.training.state import TrainingState
@@ -49,6 +50,12 @@ class Target:
         """The global mean."""
         return 0.0 if self.config.no_global_mean else self.split.mean
 
+    @property
+    def timing(self) -> Timing | None:
+        """The third side that is trained; None where there are two."""
+        unit = self.config.time_bins
+        return None if unit == "none" else timing_of(self.store, self.split, unit).timing
+
     def blocks(self, side: Side) -> list[tuple[int, int]]:
         """Cut a side into ranges of rows."""
         return [(start, stop) for start, stop in plan_blocks(self.split.train_counts(side), self.config.rank)]
@@ -83,14 +90,32 @@ def initial_state(model: Model, target: Target) -> TrainingState:
     """Return the state that training starts from.
 
     Users that the model does not know are folded in by their training ratings against its items, then items
-    it does not know by those of all users; both drawn to the model's own prior.
+    it does not know by those of all users; both drawn to the model's own prior. Dates that it does not know
+    begin at zero.
     """
+    timing = target.timing
+    if timing is not None and model.times is not None:
+        model = model.dateless
     starting = starting_rows(model, target)
     for side in SIDES:
         fold_in_rows(starting, target, side, ~starting.known[side])
     needs_users = target.config.taken_solver != "joint" or target.config.damping < 1
     rows = {side: starting.rows[side] for side in SIDES if side == "item" or needs_users}
+    if timing is not None:
+        rows["time"] = _starting_times(model, timing)
     return TrainingState((), rows, starting.weights)
+
+
+def _starting_times(model: Model, timing: Timing) -> FactorRows:
+    """Bring the dates of a model, measured from where none has a say, to those of a store."""
+    rank, dates = model.rank, model.times
+    rows = empty_rows(len(timing.bins), rank)
+    if dates is None or dates.biases is None or dates.timing.unit != timing.unit:
+        return rows
+    known = dates.rows_at(timing.bins.astype(np.int32))  # −1 is a date without ratings, which adds nothing
+    rows[:, :rank] = dates.factors[known]
+    rows[:, rank + 1] = dates.biases[known]
+    return rows
 
 
 def fold_in_rows(

@@ -20,6 +20,7 @@ from daskals.kernels.scoring.score import predict_pairs
 from daskals.model.fitted import Model
 from daskals.model.order.learnt import Order
 from daskals.model.order.scoring import OrderScorer, RatingParts
+from daskals.ratings.dates import last_moment
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.initial_state import Target, fold_in_rows, starting_rows
 from daskals.retrain.night import Check, at_least, at_most
@@ -79,8 +80,10 @@ def read_held_out(target: Target) -> HeldOut:
     return HeldOut(users, block.indices.astype(np.int64), ratings.astype(np.float64))
 
 
-def contender_of(model: Model) -> Contender:
-    """Return a model that was trained in the rows of the store."""
+def contender_of(model: Model, as_of: str) -> Contender:
+    """Return a model that was trained in the rows of the store, where it knows dates as of a night's."""
+    if model.times is not None:
+        model = model.as_of(last_moment(as_of))
     return Contender(model.rank, model.mean, model.user_rows, model.item_rows)
 
 
@@ -107,7 +110,7 @@ def check_promotion(
         return {"n_held_out": len(held_out.ratings), "challenger": nothing}, [finite]
     cold = target.split.train_counts("item")[held_out.items] < config.cold_ratings
     task, known = _ranking_task(config, target), read_known(target.store, target.split)
-    contenders = {"challenger": contender_of(challenger)}
+    contenders = {"challenger": contender_of(challenger, config.as_of)}
     if champion is not None:
         contenders["champion"] = champion_of(champion, target, held_out)
     errors = {name: contender.errors(held_out) for name, contender in contenders.items()}

@@ -30,6 +30,7 @@ from daskals.fitting.evaluate import served_order
 from daskals.fitting.fit import fit, train_split
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.model.fitted import Model
+from daskals.ratings.dates import last_moment
 from daskals.ratings.split import SplitSpec
 from daskals.registry.registry import Registry
 from daskals.registry.run_versions import publish_run
@@ -273,16 +274,17 @@ def test_only_what_was_appended_since_judges(tmp_path) -> None:
 # --- where training starts from ----------------------------------------------------------------------------
 
 
-def grown_target(tmp_path: Path, **options: object) -> tuple[Model, Target]:
-    """A model of the first day, and the ratings of two."""
-    write_store(table_of(ratings_of_day(1)), tmp_path / "s")
+def grown_target(tmp_path: Path, n_days: int = 1, **options: object) -> tuple[Model, Target]:
+    """A model of the first days, and the ratings of one more."""
+    first = pd.concat([ratings_of_day(day + 1) for day in range(n_days)])
+    write_store(table_of(first), tmp_path / "s")
     config = TrainConfig.parse(
         {"rank": 2, "epochs": 6, "lambda": 1.0, "tau": 2.0, "gamma": 1.0, "split": "none", **options}
     )
     with connect(config_of(tmp_path, 1)) as cluster:
         store = open_store(tmp_path / "s")
         model = train_split(cluster, store, SplitSpec(method="none"), resolve_model(store, config))
-    later = append(tmp_path / "s", table_of(ratings_of_day(2)))
+    later = append(tmp_path / "s", table_of(ratings_of_day(n_days + 1)))
     return model, Target(later, ensure_split(later, SplitSpec(method="none")), resolve_model(later, config))
 
 
@@ -369,6 +371,59 @@ def test_the_prior_of_new_genres_and_items_is_carried_by_name(tmp_path) -> None:
             cluster, later, SplitSpec(method="none"), target.config, start=initial_state(model, target)
         )
     assert warm.report["train_rmse"] < 1.0
+
+
+def test_dates_start_as_the_model_has_them_and_new_ones_from_zero(tmp_path) -> None:
+    model, target = grown_target(tmp_path, 2, time_bins="day", model="als")
+    state = initial_state(model, target)
+    assert list(state.rows) == ["item", "time"]
+    n_old = len(model.times.timing.bins)
+    assert len(target.timing.bins) == len(state.rows["time"]) > n_old > 1
+    assert np.abs(state.rows["time"][:n_old, [0, 1, 3]]).min() > 0
+    assert not state.rows["time"][n_old:, [0, 1, 3]].any()
+    # items as training has them: what a known day adds to them is what the model says of that day
+    then = model.as_of(model.times.latest)
+    day = state.rows["time"][n_old - 1]
+    old = state.rows["item"][: len(model.item_ids)]
+    np.testing.assert_allclose(old[:, :2] + day[:2], then.item_factors, atol=1e-5)
+    np.testing.assert_allclose(old[:, 3] + old[:, :2] @ day[:2], then.item_biases, atol=1e-5)
+    # of another unit, or of a model that knows none, all begin at zero
+    weeks = replace(model.times, timing=replace(model.times.timing, unit="week"))
+    for other in (replace(model, times=weeks), replace(model, times=None)):
+        assert not initial_state(other, target).rows["time"][:, [0, 1, 3]].any()
+    with connect(config_of(tmp_path, 1)) as cluster:
+        spec, once = SplitSpec(method="none"), target.config.model_copy(update={"epochs": 1})
+        warm, cold = (
+            train_split(cluster, target.store, spec, once, start=start).report["history"][0]["objective"]
+            for start in (state, None)
+        )
+    assert warm < cold
+
+
+@pytest.mark.long
+def test_a_night_trains_and_judges_models_that_know_dates(home, monkeypatch) -> None:
+    shutil.rmtree(home)
+    judged, lenient = [], {"max_rmse_loss": 9.0, "max_ndcg_loss": 1.0}
+
+    def noted(model, as_of):
+        found = contender_of(model, as_of)
+        if model.times is not None:  # not of the first day, which is one
+            then = model.as_of(last_moment(as_of))
+            np.testing.assert_array_equal(found.item_rows, then.item_rows)
+            assert found.mean == then.mean
+            judged.append(then.times.row)
+        return found
+
+    contender_of = promotion.contender_of
+    monkeypatch.setattr(promotion, "contender_of", noted)
+    for day in (1, 2, 3):
+        deliver(home.parent / "incoming", day)
+        outcome, _ = run_night(config_of(home, day, model="als", time_bins="day", **lenient))
+        assert outcome.code == 0, outcome.summary
+    assert outcome.figures["challenger_training"]["epochs"] == 2  # from the champion's
+    champion = registry_of(home).load("champion")
+    assert champion.times.timing.unit == "day"
+    assert len(judged) == 2
 
 
 @pytest.mark.long

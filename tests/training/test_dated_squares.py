@@ -22,7 +22,6 @@ from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.fill import fill_rows
 from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
-from daskals.retrain.config import RetrainConfig
 from daskals.store.reader import open_store
 from daskals.store.scratch import OnDisk
 from daskals.store.splits import ensure_split, load_block
@@ -399,9 +398,3 @@ def test_a_date_that_cannot_be_solved_is_named(client, store, monkeypatch):
     monkeypatch.setattr(half_step, "solve_rows", wrong)
     with pytest.raises(NumericalError, match=r"the day of 2001-09-10 \(row 1\): its equations are not"):
         fit(store, TrainConfig.parse(DATED), client)
-
-
-def test_nights_take_no_dates():
-    asked = {"as_of": "2001-09-12", "data": "x", "model": "hierarchical", "time_bins": "day"}
-    with pytest.raises(ConfigError, match="time_bins: found day; nights judge models without dates"):
-        RetrainConfig.parse(asked)
