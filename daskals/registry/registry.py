@@ -234,7 +234,14 @@ class Registry:
         moment. `note` says why, for the history. Raises RegistryError if the version is missing or damaged,
         or the alias was moved by somebody else.
         """
-        return self._promote(self.resolve(ref), alias, "promote", note, expected)
+        while True:
+            version = self.resolve(ref)
+            try:
+                return self._promote(version, alias, "promote", note, expected)
+            except RegistryError:
+                if not self._went(version) or ref == version or self.resolve(ref) == version:
+                    raise
+            # collected between the two: what was named has moved on
 
     def rollback(self, alias: str = CHAMPION, to: str | None = None, *, note: str = "") -> Entry:
         """Point an alias back at its former version, or at the version `to`.
@@ -247,14 +254,24 @@ class Registry:
         last = latest(self.storage)
         present = set(self.ids())
         for version in last.former.get(alias, []):
-            if version in present:
+            if version not in present:
+                continue
+            try:
                 return self._promote(version, alias, "rollback", note, last.aliases.get(alias))
+            except RegistryError:
+                if not self._went(version):
+                    raise
+            # collected between the two: the one before it
         raise RegistryError(
             f"{alias} has no former version that is still there",
             where=self.storage.url,
             expected="a version to go back to",
             remedy="Name one with --to",
         )
+
+    def _went(self, version: str) -> bool:
+        """Tell whether somebody has removed a version."""
+        return version not in self.ids()
 
     def _promote(self, version: str, alias: str, action: Action, note: str, expected: str | None) -> Entry:
         _check_alias(alias)

@@ -153,6 +153,49 @@ def test_promoting_on_a_condition(registry, tmp_path) -> None:
     assert registry.resolve("champion") == two
 
 
+def collecting(registry: Registry, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Let somebody collect all that is former right after a version was chosen by the method `at`."""
+    choose = getattr(Registry, at)
+
+    def chosen(self, *arguments):
+        found = choose(self, *arguments)
+        monkeypatch.setattr(Registry, at, choose)
+        for version in self.ids():
+            if version not in self.aliases().values():
+                self.storage.delete(f"versions/{version}.json")
+        return found
+
+    monkeypatch.setattr(Registry, at, chosen)
+
+
+def test_rollback_goes_past_what_is_collected_meanwhile(registry, tmp_path, monkeypatch) -> None:
+    one, two, three = (publish(registry, tmp_path, n).id for n in (1, 2, 3))
+    for version in (one, two, three):
+        registry.promote(version)
+    registry.promote(one, "challenger")
+    collecting(registry, monkeypatch, "ids")
+    assert registry.rollback().aliases["champion"] == one
+    assert registry.ids() == sorted([one, three])
+
+
+def test_what_an_alias_named_may_be_collected_as_it_moves(registry, tmp_path, monkeypatch) -> None:
+    one, two = (publish(registry, tmp_path, n).id for n in (1, 2))
+    registry.promote(one, "challenger")
+    resolve = Registry.resolve
+
+    def moved(self, ref):
+        found = resolve(self, ref)
+        monkeypatch.setattr(Registry, "resolve", resolve)
+        self.promote(two, "challenger")
+        self.storage.delete(f"versions/{one}.json")
+        return found
+
+    monkeypatch.setattr(Registry, "resolve", moved)
+    assert registry.promote("challenger").aliases == {"challenger": two, "champion": two}
+    with pytest.raises(RegistryError, match="there is no version"):
+        registry.promote(one)
+
+
 def test_rollback_takes_less_than_a_second_and_readers_go_on(registry, tmp_path) -> None:
     one, two = (publish(registry, tmp_path, n).id for n in (1, 2))
     registry.promote(one)

@@ -34,11 +34,17 @@ def stress(url: str, folder: Path, rounds: int, processes: int = 8) -> dict[str,
         for seed in range(processes)
     ]
     total: dict[str, int] = {}
-    for worker in workers:
-        out, err = worker.communicate(timeout=1500)
-        assert worker.returncode == 0, err
-        for name, count in json.loads(out).items():
-            total[name] = total.get(name, 0) + count
+    try:
+        for worker in workers:
+            out, err = worker.communicate(timeout=1500)
+            assert worker.returncode == 0, err
+            for name, count in json.loads(out).items():
+                total[name] = total.get(name, 0) + count
+    finally:
+        for worker in workers:
+            if worker.returncode is None:
+                worker.kill()
+                worker.communicate()
     registry = Registry(url)
     numbers = [entry.number for entry in registry.history()]
     assert numbers == list(range(1, len(numbers) + 1))
