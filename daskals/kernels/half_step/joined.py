@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from daskals.errors import DataError
 from daskals.kernels.half_step.block import check_rows
 from daskals.kernels.toolkit.jit import jit
-from daskals.kernels.toolkit.layout import aligned_empty, row_stride
+from daskals.kernels.toolkit.layout import LINE_FLOATS, aligned_empty, row_stride
 from daskals.types import FactorRows, Int32, RatingsBlock
 
 PIECE_RATINGS = 1 << 17
@@ -38,19 +38,20 @@ def _join(
     indices: Int32, thirds: Int32, first: FactorRows, second: FactorRows, rank: int, out: FactorRows
 ) -> int:
     """Write x and c of each rating; return the place of the first whose rows are none, or −1."""
+    lines = out.shape[1] // LINE_FLOATS
     for j in range(len(indices)):
-        a, b = indices[j], thirds[j]
-        if a < 0 or a >= len(first) or b < 0 or b >= len(second):
+        # without a sign nothing need be counted from the end
+        a, b = np.uint32(indices[j]), np.uint32(thirds[j])
+        if a >= len(first) or b >= len(second):
             return j
         one, two, row = first[a], second[b], out[j]
+        for k in range(lines * LINE_FLOATS):  # padding and all, by whole vectors
+            row[k] = one[k] + two[k]
         product = np.float32(0.0)
         for k in range(rank):
             product += one[k] * two[k]
-            row[k] = one[k] + two[k]
         row[rank] = np.float32(1.0)
         row[rank + 1] = one[rank + 1] + two[rank + 1] + product
-        for k in range(rank + 2, len(row)):
-            row[k] = np.float32(0.0)
     return -1
 
 
