@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ from daskals.training.data.plan import BlockRange
 from daskals.training.half_step import random_slab
 from daskals.training.run import RunOptions
 from daskals.types import FOLD_IN, RatingsBlock, Ridge
-from jobs import predict
+from jobs import predict, tune
 from tests.cases.commands import run
 from tests.cases.twin_three import ThreeSidedTwin
 from tests.cases.vanishing import vanishing
@@ -276,7 +277,6 @@ def test_trials_are_judged_with_their_times(cluster, client, store, tmp_path):
         config = TrainConfig.parse({**options, **record["point"], "epochs": record["epochs"]})
         history = fit(store, config, client).report["history"]
         assert record["validation_rmse"] == pytest.approx(history[-1]["validation_rmse"], rel=1e-4)
-    assert {axis.name for axis in TIMES_AXES} == {"time_tau", "time_gamma"}
 
 
 def test_days_to_come_are_judged_at_the_level_of_training(client, store):
@@ -290,6 +290,16 @@ def test_days_to_come_are_judged_at_the_level_of_training(client, store):
 def test_lists_are_judged_by_a_model_without_dates(timed):
     chosen = selector_of(timed.report)
     assert (chosen.model, chosen.time_bins, chosen.time_tau) == ("hierarchical", "none", None)
+
+
+@pytest.mark.long
+def test_a_search_looks_for_the_ridges_of_dates(tmp_path):
+    moving().to_csv(tmp_path / "ratings.csv", index=False)
+    asked = ["--model", "als", "--rank", 2, "--epochs", 1, "--trials", 1, "--time-bins", "day"]
+    done = run(tune, "--data", tmp_path / "ratings.csv", *asked, "--out", tmp_path / "out", "--quiet")
+    assert done.exit_code == 0, done.output
+    point = json.loads((tmp_path / "out" / "trials.json").read_text())["trials"][0]["point"]
+    assert {axis.name for axis in TIMES_AXES} == {"time_tau", "time_gamma"} <= set(point)
 
 
 # --- bad input --------------------------------------------------------------------------------------------
