@@ -188,7 +188,7 @@ class FactorModel:
         if self.samples is None:
             base = self.dateless  # from where no date has a say: there an unknown row is zero
             of_users, of_items = base._with_unknown
-            found = base._dates.predicted(of_users[users], of_items[items], times)
+            found = base._dates.predicted(of_users, of_items, users, items, times)
             return self.as_rating(found + np.float32(base.mean)), None
         values, deviations = self.samples.as_recorded(*self.samples.in_time(users, items, times))
         if self.curve is None:

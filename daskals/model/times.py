@@ -141,22 +141,27 @@ class TimeRows:
         mean += float(biases[row]) - float(np.sum(unseen * multiplied[row]))
         return FromDate(mean, pack_rows(factors + gained[row], of_items))
 
-    def predicted(self, users: FactorRows, items: FactorRows, dates: Int64) -> Float32:
+    def predicted(
+        self, user_rows: FactorRows, item_rows: FactorRows, users: Int64, items: Int64, dates: Int64
+    ) -> Float32:
         """Return what factors predict beside the mean, float32, shape (pairs,).
 
         Parameters
         ----------
-        users, items
-            The rows of each pair, shape (pairs, stride).
-        dates
-            Rows of dates, shape (pairs,).
+        user_rows, item_rows
+            Factor rows, shape (rows, stride).
+        users, items, dates
+            Which rows, and rows of dates, shape (pairs,).
         """
         gained, multiplied, biases = self.as_seen_by("user")
-        rank = gained.shape[1]
-        p, q = users[:, :rank], items[:, :rank]
-        found = biases[dates] + users[:, rank + 1] + items[:, rank + 1]
-        found += np.sum(p * (q + gained[dates]) + q * multiplied[dates], axis=1)
-        return np.asarray(found, np.float32)
+        rank, found = gained.shape[1], np.empty(len(users), np.float32)
+        for start in range(0, len(users), PIECE_RATINGS):  # what is taken out of the rows stays small
+            here = slice(start, start + PIECE_RATINGS)
+            of_users, of_items, of_dates = user_rows[users[here]], item_rows[items[here]], dates[here]
+            p, q = of_users[:, :rank], of_items[:, :rank]
+            added = np.sum(p * (q + gained[of_dates]) + q * multiplied[of_dates], axis=1)
+            found[here] = biases[of_dates] + of_users[:, rank + 1] + of_items[:, rank + 1] + added
+        return found
 
     def joined_pieces(self, block: RatingsBlock, other: FactorRows, side: Side) -> Iterator[Joined]:
         """Cut a block into pieces of whole rows, and make the other side's row of each rating as of its date.

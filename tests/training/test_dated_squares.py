@@ -18,6 +18,7 @@ from daskals.experiments.tuning import Search
 from daskals.fitting.evaluate import selector_of
 from daskals.fitting.fit import fit
 from daskals.ingest import ingest
+from daskals.model import times
 from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import open_store
@@ -217,6 +218,14 @@ def test_a_date_is_the_same_whichever_way_it_is_asked(timed, tmp_path):
     figures = evaluate(loaded, None, ReadConfig())
     for name in ("train_rmse", "test_rmse", "test_mae", "test_rmse_clipped"):
         assert figures[name] == timed.report[name]
+
+
+def test_many_pairs_are_predicted_some_at_a_time(timed, monkeypatch):
+    users, items = np.divmod(np.arange(N_USERS * N_ITEMS), N_ITEMS)
+    dates = np.arange(len(users)) % (N_DAYS - 1) - 1
+    whole = timed.predict_rows(users, items, dates)
+    monkeypatch.setattr(times, "PIECE_RATINGS", 7)
+    np.testing.assert_array_equal(timed.predict_rows(users, items, dates), whole)
 
 
 def test_pairs_are_predicted_as_of_a_date(timed, tmp_path):
