@@ -36,8 +36,9 @@ def test_numba_threads_want_one_dask_thread(cluster: Cluster) -> None:
         train(cluster, "als", RunOptions(numba_threads=2))
 
 
-LITTLE = {"blocks": 650_000}
-"""Bytes that hold some blocks and not all, where 450,000 hold too few: large ranks have fewer blocks."""
+LITTLE = {"blocks": 650_000, "dated": 800_000}
+"""Bytes that hold some blocks and not all, where 450,000 hold too few: large ranks have fewer
+blocks, and those of dated ratings are larger."""
 
 
 @pytest.mark.long
