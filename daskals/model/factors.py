@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from daskals.errors import ConfigError, DataError
 from daskals.kernels.scoring.score import predict_pairs
 from daskals.kernels.toolkit.layout import aligned_empty, pack_rows, unpack_rows
+from daskals.model.digest import digest_of
 from daskals.model.order.learnt import Order
 from daskals.model.predictions import Predictions
 from daskals.model.samples import Samples, Scored
@@ -307,19 +307,8 @@ class FactorModel:
         return _append_unknown(scored.user_rows), _append_unknown(scored.item_rows)
 
     def factors_sha256(self) -> str:
-        """Return the SHA-256 of user factors, user biases, item factors, item biases, float32, row order.
-
-        Samples follow, where there are some, those of a third side last.
-        """
-        digest = hashlib.sha256()
-        for rows in (self.user_rows, self.item_rows):
-            for part in unpack_rows(rows, self.rank):
-                digest.update(part.astype("<f4", copy=False).tobytes())
-        samples = self.samples
-        arrays = () if samples is None else (samples.users, samples.items)
-        for array in arrays if samples is None or samples.times is None else (*arrays, samples.times):
-            digest.update(array.astype("<f4", copy=False).tobytes())
-        return digest.hexdigest()
+        """Return the SHA-256 of all factors and biases: `model.digest`."""
+        return digest_of((self.user_rows, self.item_rows), self.rank, self.samples, self.times)
 
     def save(self, path: str | Path, *, existing: Existing = "refuse") -> None:
         """Write the model to a folder that appears whole or not at all."""

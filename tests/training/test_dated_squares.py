@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -134,6 +135,13 @@ def assert_same(one: Model, two: Model) -> None:
     assert [r["objective"] for r in one.report["history"]] == [r["objective"] for r in two.report["history"]]
     for name, array in one.times.arrays().items():
         np.testing.assert_array_equal(array, two.times.arrays()[name])
+
+
+def test_the_digest_is_of_dates_as_well(timed):
+    times = timed.times
+    for name in ("factors", "user_factors", "biases"):
+        moved = replace(timed, times=replace(times, **{name: getattr(times, name) + np.float32(1)}))
+        assert moved.factors_sha256() != timed.factors_sha256() == timed.report["factors_sha256"]
 
 
 @pytest.mark.long
