@@ -26,6 +26,7 @@ from daskals.store.copying import copy_store
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.splits import ensure_split, load_block
 from daskals.store.writer import write_store
+from daskals.training.checkpoint import Checkpoints
 from daskals.training.run import RunOptions
 from daskals.types import TEST, TRAIN
 from jobs import ingest as ingest_job
@@ -374,7 +375,7 @@ def test_workers_that_cannot_reach_it_are_named(cluster: Cluster, url: str) -> N
 
 
 @pytest.mark.slow
-def test_an_address_that_loses_a_chunk_in_mid_run(trained_url: str, url: str, monkeypatch) -> None:
+def test_an_address_that_loses_a_chunk_in_mid_run(trained_url: str, url: str, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("daskals.store.blocks.lay_aside", lambda *_: None)  # blocks are read each time
     copy = copy_store(resolve_store("synthetic-100k"), url)
     config = TrainConfig.parse({"seed": 1, "rank": 3, "epochs": 5, "model": "als", "order": "rating"})
@@ -388,5 +389,6 @@ def test_an_address_that_loses_a_chunk_in_mid_run(trained_url: str, url: str, mo
             config,
             cluster.client,
             [lambda event: bucket().rm_file(key) if getattr(event, "epoch", 0) == 1 else None],
-            RunOptions(ratings_memory=450_000),
+            # with a state after every epoch, no more than one of them is on its way
+            RunOptions(Checkpoints(tmp_path, 1), ratings_memory=450_000),
         )
