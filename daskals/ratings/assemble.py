@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -212,8 +213,20 @@ def _row_error(raw: RawRatings, positions: Int64) -> DataError:
         f"{fault.reason}: found {fault.found}{others}",
         where=f"{where}, column '{fault.column}'" if fault.column else where,
         expected=fault.expected,
-        remedy="Correct the row, or leave out all such rows with --invalid=drop",
+        remedy=_remedy_of(fault, most=2 * n_bad > len(raw.values)),
     )
+
+
+def _remedy_of(fault: Fault, *, most: bool) -> str:
+    """Say what to do about rows at fault; `most`: about a column, for most rows are."""
+    if re.fullmatch(r"'[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?'", fault.found):
+        return "Write numbers without marks of thousands: pandas.read_csv(FILE, thousands=',').to_csv(FILE)"
+    if re.fullmatch(r"'[+-]?[0-9.]*,[0-9]+'", fault.found):
+        return "Write numbers with a point: pandas.read_csv(FILE, sep=';', decimal=',').to_csv(FILE)"
+    drop = "leave out all such rows with --invalid=drop"
+    if most and fault.reason == "timestamp is no time":
+        return f"Write such times, {drop}, or read none: --columns=user=…,item=…,rating=…"
+    return f"Correct the row, or {drop}"
 
 
 def _duplicate_error(raw: RawRatings, repeated: Repeated, rows: _Rows) -> DataError:

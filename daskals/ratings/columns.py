@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from daskals.errors import ConfigError, DataError
+from daskals.ratings.missing_columns import remedy_of
 
 REQUIRED = ("user", "item", "rating")
 ROLES = (*REQUIRED, "timestamp", "weight")
@@ -18,18 +19,20 @@ ROLES = (*REQUIRED, "timestamp", "weight")
 KNOWN_NAMES: dict[str, tuple[str, ...]] = {
     "user": (
         "userId", "user", "user_id", "userid", "reviewerID", "customer_id", "member_id", "account_id", "uid",
+        "visitor_id", "username", "user_name", "profile_name",
     ),
     "item": (
         "movieId", "item", "itemId", "item_id", "itemid", "movie_id", "movieid", "book_id", "isbn",
         "parent_asin", "asin", "business_id", "game_id", "track_id", "song_id", "artist_id", "product_id",
-        "anime_id", "recipe_id", "joke_id", "iid",
+        "anime_id", "recipe_id", "joke_id", "iid", "article_id", "app_id", "video_id", "news_id",
+        "content_id", "venue_id", "poi_id", "place_id", "beer_id", "wine_id", "course_id", "show_id", "sku",
     ),
     "rating": ("rating", "score", "stars", "overall", "book_rating", "user_rating"),
     "timestamp": ("timestamp", "ts", "unixReviewTime", "rating_timestamp"),
     "weight": (),
 }  # fmt: skip
-"""Names that are understood without being told, in order of preference, in whatever case and with `_`, `-`,
-blanks or nothing between their words."""
+"""Names that are understood without being told, in order of preference, in whatever case, with `_`, `-`,
+blanks or nothing between their words, and with a type behind a colon, as in RecBole's `user_id:token`."""
 
 LIKELY_TIMES = (
     "time", "date", "datetime", "date_time", "unix_time", "unix_timestamp", "epoch", "timestamps",
@@ -46,7 +49,7 @@ LIKELY_COUNTS = (
 )  # fmt: skip
 """Names of a column that may say how often somebody did what a row records: told, never taken unasked."""
 
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+_TYPE = re.compile(r":(token|float)(_seq)?$")
 
 
 class ColumnNames(NamedTuple):
@@ -97,15 +100,16 @@ def find_column(found: Sequence[str], role: str) -> str | None:
 
     A name in its usual spelling goes before one that only reads the same, as `USER ID` for `user_id`.
     """
-    return _first_known(found, KNOWN_NAMES.get(role, (role,)))
+    return first_known(found, KNOWN_NAMES.get(role, (role,)))
 
 
 def find_likely_times(found: Sequence[str]) -> str | None:
     """Return the column that holds the times if all of it are times; None where there is none."""
-    return _first_known(found, LIKELY_TIMES)
+    return first_known(found, LIKELY_TIMES)
 
 
-def _first_known(found: Sequence[str], known: Sequence[str]) -> str | None:
+def first_known(found: Sequence[str], known: Sequence[str]) -> str | None:
+    """Return the first of some known names that the columns have, as the input spells it; None: none."""
     exact = next((name for name in known if name in found), None)
     if exact is not None:
         return exact
@@ -114,7 +118,7 @@ def _first_known(found: Sequence[str], known: Sequence[str]) -> str | None:
 
 
 def _plain(name: str) -> str:
-    return "".join(c for c in name.casefold() if c not in "_- .")
+    return "".join(c for c in _TYPE.sub("", name).casefold() if c not in "_- .")
 
 
 def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, where: str) -> ColumnNames:
@@ -149,9 +153,13 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
                 f"the column for the {role} is missing; columns found: {_listed(found)}",
                 where=where,
                 expected=expected,
-                remedy=_remedy_of_clicks(found, chosen)
-                if role == "rating" and wanted is None
-                else _remedy(found),
+                remedy=remedy_of(
+                    found,
+                    role if wanted is None else "named",
+                    chosen,
+                    counts=first_known(found, LIKELY_COUNTS),
+                    times=find_column(found, "timestamp"),
+                ),
             )
         if list(found).count(name or "") > 1:
             raise DataError(
@@ -164,25 +172,6 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
     user, item = str(chosen["user"]), str(chosen["item"])
     more = (chosen["rating"], chosen["timestamp"], chosen["weight"])
     return ColumnNames(user, item, *more, perhaps_times=likely is not None)
-
-
-def _remedy(found: Sequence[str]) -> str:
-    if any(_NUMBER.fullmatch(name) for name in found):
-        return (
-            "That looks like a rating and not like names: "
-            "count the columns with --no-header --columns=user=1,item=2,rating=3"
-        )
-    return "Name the columns with --columns=user=…,item=…,rating=…, and timestamp=…, weight=… where there are"
-
-
-def _remedy_of_clicks(found: Sequence[str], chosen: Mapping[str, str | None]) -> str:
-    """Say how rows that are no ratings are trained on, by the columns that were found of them."""
-    counts = _first_known(found, LIKELY_COUNTS)
-    named = f"user={chosen['user']},item={chosen['item']}" + (f",weight={counts}" if counts else "")
-    return (
-        f"If its rows are clicks or plays, train with --model=ials --columns={named}; "
-        f"else name the rating with --columns=user={chosen['user']},item={chosen['item']},rating=…"
-    )
 
 
 def _listed(found: Sequence[str]) -> str:

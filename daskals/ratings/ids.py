@@ -13,6 +13,9 @@ from daskals.errors import DataError
 from daskals.ratings.exact_ids import INTEGER_TEXT
 from daskals.types import Int32
 
+_POWER_TEXT = r"^-?[0-9]\.[0-9]{3,}[eE][+-][0-9]{2,3}$"
+"""A number as NumPy and MATLAB write all of a column; `451E6083` is a text."""
+
 
 class NumberedIds(NamedTuple):
     """Ids of one side and the number of each row's id.
@@ -90,13 +93,19 @@ def as_integers_if_all(ids: pa.Array) -> pa.Array:
     """Return strings that are all plain 64-bit integers as int64, and anything else as it is.
 
     A number that would be written differently (`007`, `+5`) is a string, and so are then all. Where all are
-    whole floats, as a table with gaps writes them (`29.0`), all are the integers.
+    whole floats, as a table with gaps writes them (`29.0`) or NumPy and MATLAB do (`2.9000000e+01`), all are
+    the integers.
     """
     if pa.types.is_integer(ids.type):
         return ids
     trimmed = pc.utf8_trim_whitespace(ids)
     if pc.all(pc.match_substring_regex(trimmed, r"\.0$"), min_count=0).as_py():
         trimmed = pc.replace_substring_regex(trimmed, r"\.0$", "")
+    elif pc.all(pc.match_substring_regex(trimmed, _POWER_TEXT), min_count=0).as_py():
+        numbers = trimmed.cast(pa.float64())
+        whole = pc.and_(pc.equal(numbers, pc.floor(numbers)), pc.less_equal(pc.abs(numbers), 2.0**53))
+        if pc.all(whole, min_count=0).as_py():
+            trimmed = numbers.cast(pa.int64()).cast(pa.string())
     if not pc.all(pc.match_substring_regex(trimmed, INTEGER_TEXT), min_count=0).as_py():
         return ids
     try:

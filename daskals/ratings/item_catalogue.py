@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from daskals.errors import ConfigError, DataError
 from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, years_of_titles
-from daskals.ratings.columns import KNOWN_NAMES
+from daskals.ratings.columns import KNOWN_NAMES, first_known
 from daskals.ratings.json_records import is_json, read_fields
 from daskals.ratings.tables import Table
 
@@ -95,13 +95,8 @@ def _choose(found: list[str], columns: Mapping[str, str] | None, where: str) -> 
             )
         chosen = dict(columns)
     else:
-        lower = {name.lower(): name for name in reversed(found)}
-        chosen = {
-            role: lower[name]
-            for role, names in NAMES.items()
-            for name in [next((name.lower() for name in names if name.lower() in lower), "")]
-            if name
-        }
+        known = {role: first_known(found, names) for role, names in NAMES.items()}
+        chosen = {role: name for role, name in known.items() if name is not None}
     missing = [name for name in chosen.values() if name not in found]
     if missing or "item" not in chosen:
         lacking = f"the column '{missing[0]}'" if missing else "a column of item ids"

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from daskals.errors import DataError
+from daskals.ratings.columns import find_column
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unpacked_name, unreadable
 
 _HEAD_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 24
+_ROW_NAMES = "row.names"
+
+N_LINES = 20
+"""Lines that are looked at."""
+
 DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", ":": "colon", " ": "blank"}
+
+_REMARK = re.compile(r"\s*$|[#%](\s.*)?$|sep=.$")
+"""A line before the first row that is none: blank, a remark as KONECT and SNAP write, Excel's `sep=;`."""
+
+_MARKS = "#% "
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,8 @@ class Layout:
     header
         Names of all columns where the file does not bring them, else empty.
     step
-        Columns the parser sees for each field: 2 for `::`, read as `:` with an empty column between.
+        Columns the parser sees for each field: 2 for `::` and two tabs, read as `:` and a tab with an empty
+        column between.
     quoted
         Whether a field may stand in quotes, with delimiters and line ends in it.
     """
@@ -71,8 +85,8 @@ def read_head(path: Path, layout: Layout) -> Head:
         Where the file is empty, cannot be read, holds a header only, or has one column only.
     """
     lines = first_lines(path)
-    index = next((index for index, line in enumerate(lines) if line.strip()), None)
-    if index is None:
+    index = n_remarks(lines)
+    if index == len(lines):
         raise DataError(
             "the file is empty",
             where=str(path),
@@ -83,7 +97,7 @@ def read_head(path: Path, layout: Layout) -> Head:
     if len(fields) == 1:
         raise _one_column(path, index + 1, lines[index], layout)
     if layout.header:
-        return Head(layout.header, 0)
+        return Head(layout.header, index)
     if not any(line.strip() for line in lines[index + 1 :]):
         raise DataError(
             "a header but no ratings",
@@ -92,18 +106,42 @@ def read_head(path: Path, layout: Layout) -> Head:
             remedy="Check that the file is complete",
         )
     names = [field.strip() for field in fields]
+    names[0] = names[0].lstrip(_MARKS)
     if layout.step == 2:  # of `a::b` the parser sees a, nothing, b
         names = [name or f"_{place}" for place, name in enumerate(names)]
+    elif has_row_names(lines[index:], layout):
+        names = [_ROW_NAMES, *names]
     return Head(tuple(names), index + 1)
 
 
 def split_line(line: str, layout: Layout) -> list[str]:
     """Return the fields of a line as the parser sees them, blanks around them included."""
     if layout.delimiter == " ":
-        return line.split()
+        line = " ".join(line.split())
     if not layout.quoted:
         return line.split(layout.delimiter)
     return next(csv.reader([line], delimiter=layout.delimiter))
+
+
+def n_remarks(lines: Sequence[str]) -> int:
+    """Count the lines before the header, or before the first row; NumPy writes headers as remarks."""
+    return next((index for index, line in enumerate(lines) if not _is_remark(line)), len(lines))
+
+
+def _is_remark(line: str) -> bool:
+    if not _REMARK.match(line):
+        return False
+    names = re.split(r"[,;|\t ]+", line.lstrip(_MARKS).strip())
+    return find_column(names, "user") is None or find_column(names, "item") is None
+
+
+def has_row_names(lines: Sequence[str], layout: Layout) -> bool:
+    """Tell whether rows begin with a name in quotes that the header lacks, as R's `write.table` writes."""
+    rows = [line for line in lines[1:N_LINES] if line.strip()]
+    if not layout.quoted or not rows or not all(row.startswith('"') for row in [lines[0], *rows]):
+        return False
+    n_names = len(split_line(lines[0], layout))
+    return all(len(split_line(row, layout)) == n_names + 1 for row in rows)
 
 
 def first_lines(path: Path) -> list[str]:
@@ -152,7 +190,7 @@ def _one_column(path: Path, line_number: int, line: str, layout: Layout) -> Data
     others = {sign: name for sign, name in DELIMITER_NAMES.items() if sign not in (layout.delimiter, " ")}
     present = [name for sign, name in others.items() if sign in line]
     seen = f", though it holds a {present[0]}" if present else ""
-    wanted = "double colon" if layout.step == 2 else DELIMITER_NAMES[layout.delimiter]
+    wanted = f"{'double ' if layout.step == 2 else ''}{DELIMITER_NAMES[layout.delimiter]}"
     return DataError(
         f"only one column found, '{shortened(line)}'{seen}",
         where=f"{path}, line {line_number}",

@@ -10,14 +10,23 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from daskals.ratings.columns import ROLES, find_column
-from daskals.ratings.layout import DELIMITER_NAMES, Head, Layout, first_lines, layout_of, split_line
+from daskals.ratings.item_numbers import are_item_numbers
+from daskals.ratings.layout import (
+    DELIMITER_NAMES,
+    N_LINES,
+    Head,
+    Layout,
+    first_lines,
+    has_row_names,
+    layout_of,
+    n_remarks,
+    split_line,
+)
+from daskals.ratings.missing_columns import is_time
 from daskals.ratings.packing import unreadable
 
 Header: TypeAlias = Literal["find", "none"]
 """Whether the first line may name the columns: it tells itself, or it does not."""
-
-N_LINES = 20
-"""Lines that are looked at."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
@@ -40,17 +49,24 @@ def find_layout(path: Path, wanted: Mapping[str, str] | None, header: Header = "
         Whether the first line may name the columns.
     """
     named = layout_of(path)
-    lines = [line for line in first_lines(path) if line.strip()][:N_LINES]
+    lines = first_lines(path)
+    lines = [line for line in lines[n_remarks(lines) :] if line.strip()][:N_LINES]
     if not lines:
         return named
     layout = _parted(lines, named)
     fields = _fields(lines[0], layout)
-    said = [] if layout.delimiter == named.delimiter else [f"separated by {_words(layout)}"]
+    said = (
+        []
+        if (layout.delimiter, layout.step) == (named.delimiter, named.step)
+        else [f"separated by {_words(layout)}"]
+    )
     if layout.header:
         if header == "none" and wanted is not None:
             layout = _headless(layout, len(fields), wanted)
     elif header == "none" or _is_first_rating(fields, wanted):
         layout = _headless(layout, len(fields), wanted)
+        if wanted is None:
+            layout = _items_first(layout, lines)
         said.append(f"no header: its columns are {', '.join(layout.header[:: layout.step])}")
     if said:
         _log.warning("%s: %s", path, "; ".join(said))
@@ -60,10 +76,11 @@ def find_layout(path: Path, wanted: Mapping[str, str] | None, header: Header = "
 def table_head(path: Path) -> tuple[Layout, Head]:
     """Return the layout and the head of a small table, which may have one column only."""
     lines = first_lines(path)
-    index = next((index for index, line in enumerate(lines) if line.strip()), None)
-    if index is None:
+    index = n_remarks(lines)
+    if index == len(lines):
         raise unreadable(path, "it is empty")
-    layout = replace(_parted([line for line in lines if line.strip()][:N_LINES], layout_of(path)), header=())
+    parted = _parted([line for line in lines[index:] if line.strip()][:N_LINES], layout_of(path))
+    layout = replace(parted, header=())
     if layout.step > 1:
         layout = Layout(",")
     return layout, Head(tuple(field.strip() for field in split_line(lines[index], layout)), index + 1)
@@ -77,6 +94,8 @@ def looks_like_rating(fields: Sequence[str]) -> bool:
     if any(find_column([field], role) for field in fields for role in ROLES):
         return False
     if fields == [str(place) for place in range(len(fields))]:  # pandas' names of columns without any
+        return False
+    if len(fields) == 3 and is_time(fields[2]):  # somebody, something and when
         return False
     timed = len(fields) == 3 or _NUMBER.fullmatch(fields[3]) or _DATE.fullmatch(fields[3])
     return bool(_NUMBER.fullmatch(fields[2]) and timed)
@@ -99,21 +118,39 @@ def _headless(layout: Layout, n_fields: int, wanted: Mapping[str, str] | None) -
     return replace(layout, header=tuple(between[:-1]))
 
 
+def _items_first(layout: Layout, lines: Sequence[str]) -> Layout:
+    """Exchange user and item where the first column holds what books and goods are numbered by.
+
+    Amazon's ratings of 2018 come like that, those of 2014 with the user first.
+    """
+    first, second = zip(*(_fields(line, layout)[:2] for line in lines), strict=True)
+    if not are_item_numbers(first) or are_item_numbers(second):
+        return layout
+    exchanged = {"user": "item", "item": "user"}
+    return replace(layout, header=tuple(exchanged.get(name, name) for name in layout.header))
+
+
 def _parted(lines: Sequence[str], named: Layout) -> Layout:
     """Return the layout of the file's name where it fits, else the first that parts all lines alike."""
+    doubled = Layout("\t", step=2, quoted=False)
+    rows = [_fields(line, doubled) for line in lines]
+    if {len(row) for row in rows} in ({3}, {4}) and not any("\t" in field for row in rows for field in row):
+        return doubled
     if len(_fields(lines[0], named)) > 1:
         return named
     for sign in _PARTED:
-        layout = Layout(":", step=2, quoted=False) if sign == "::" else Layout(sign, quoted=sign != " ")
+        # between blanks, quotes are part of an id unless the header has them too
+        quoted = sign != " " or lines[0].startswith('"')
+        layout = Layout(":", step=2, quoted=False) if sign == "::" else Layout(sign, quoted=quoted)
         counts = {len(_fields(line, layout)) for line in lines}
-        if len(counts) == 1 and counts.pop() >= 3:
+        if (len(counts) == 1 or has_row_names(lines, layout)) and min(counts) >= 3:
             return layout
     return named
 
 
 def _fields(line: str, layout: Layout) -> list[str]:
-    return line.split("::") if layout.step == 2 else split_line(line, layout)
+    return line.split(2 * layout.delimiter) if layout.step == 2 else split_line(line, layout)
 
 
 def _words(layout: Layout) -> str:
-    return "double colons" if layout.step == 2 else f"{DELIMITER_NAMES[layout.delimiter]}s"
+    return f"{'double ' if layout.step == 2 else ''}{DELIMITER_NAMES[layout.delimiter]}s"

@@ -12,16 +12,13 @@ import pyarrow as pa
 from daskals.errors import DataError
 from daskals.ratings.columns import ColumnNames
 from daskals.ratings.numbers import plain_column
-from daskals.ratings.times import A_TIME, convert_timestamps
+from daskals.ratings.times import A_TIME, LIKELY_FIRST, LIKELY_LAST, convert_timestamps
 
 N_ROWS = 20
 """Rows that are looked at."""
 
 FRAME = "frame"
 """What a table in memory is called: whoever hands one over reads of Python's arguments, not of options."""
-
-EARLIEST, LATEST = 788_918_400, 2_208_988_800
-"""1995 and 2040: numbers between them are taken for times, as few others are."""
 
 _ID = re.compile(r"(?i)id$|id_|number|phone|isbn|asin")
 
@@ -93,7 +90,7 @@ def looks_like_times(name: str, values: pa.Array) -> bool:
         times = _converted(column)
     except (DataError, pa.ArrowException):
         return False
-    return times is not None and bool(np.all((times >= EARLIEST) & (times < LATEST)))
+    return times is not None and bool(np.all((times >= LIKELY_FIRST) & (times < LIKELY_LAST)))
 
 
 def _converted(column: pa.ChunkedArray) -> np.ndarray | None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from daskals.ratings.calendar_numbers import calendar_seconds, clock_of
 from daskals.ratings.numbers import blank_of, fault_of, is_number, is_text, mask_of, plain_column, type_error
 from daskals.ratings.raw import Fault
 from daskals.types import Int64
@@ -22,14 +23,28 @@ UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 """The first second of the year 1 and the last of 9999: what is outside is no time."""
 
+LIKELY_FIRST, LIKELY_LAST = 788_918_400, 2_208_988_800
+"""1995 and 2040: numbers between them are taken for times, as few others are."""
+
 _MOST_SECONDS = 100_000_000_000
 """In the year 5138; as milliseconds it is in 1973, before anything was rated."""
 
 _NUMBER_TEXT = r"^-?([0-9]{1,18}|[1-8][0-9]{18})(\.[0-9]*)?$"
+_POWER_TEXT = r"^-?[0-9](\.[0-9]*)?[eE]\+?(0?[0-9]|1[0-8])$"
+"""As NumPy, MATLAB and spreadsheets write large numbers: 1.24689269e+09."""
+
 _DATE_TEXT = (
     r"^(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[ T](?P<time>[0-9]{2}:[0-9]{2})(?P<second>:[0-9]{2})?(?:[.,][0-9]+)?)?"
     r" ?(?P<zone>Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?$"
+)
+
+_MOST_DAYS = 1_000_000
+"""In the year 2737 as MATLAB counts days, from the year 0; spreadsheets begin with 1900."""
+
+_PERHAPS_DAYS = (
+    "read as seconds since 1970, fractions left out; if they are days, as spreadsheets and MATLAB count "
+    "them, write dates like 2015-03-01 12:00:00"
 )
 
 _log = logging.getLogger("daskals.ratings")
@@ -47,6 +62,7 @@ def convert_timestamps(column: pa.ChunkedArray, *, where: str, name: str) -> Tim
 
     Numbers may be seconds, milli-, micro- or nanoseconds: the unit that most rows are in is taken, with a
     note where it is not seconds, and a row in another is at fault. Fractions of a second are left out.
+    Where all are dates in figures, as 20150301 or 20150301235959, that is what they are read as.
 
     Raises
     ------
@@ -67,12 +83,22 @@ def convert_timestamps(column: pa.ChunkedArray, *, where: str, name: str) -> Tim
         raise type_error(column, where, name, A_TIME)
     other = np.empty(0, np.int64)
     unit = 0
+    if dates is not None and dates.null_count == len(dates):
+        dates = None
     if counted is not None:
-        counted, unit, other = _in_seconds(counted)
-        if unit:
-            _log.warning("%s, column '%s': read as %s since 1970", where, name, UNITS[unit])
+        days = None if dates is not None else _in_days(counted)
+        said = ""
+        if days is not None:
+            counted, said = days, "read as dates"
+        elif dates is None and _may_be_days(column, counted):
+            said = _PERHAPS_DAYS
+        else:
+            counted, unit, other = _in_seconds(counted)
+            said = f"read as {UNITS[unit]} since 1970" if unit else ""
+        if said:
+            _log.warning("%s, column '%s': %s", where, name, said)
     both = [part for part in (counted, dates) if part is not None]
-    numbers = both[0] if len(both) == 1 else pc.coalesce(*both)
+    numbers = pc.coalesce(*both) if both else pa.chunked_array([pa.nulls(len(column), pa.int64())])
     faults = _absent(column, numbers, name)
     values = numbers.fill_null(0).to_numpy().astype(np.int64, copy=False)
     outside = (values < EARLIEST) | (values > LATEST) if len(values) else np.zeros(0, np.bool_)
@@ -92,6 +118,29 @@ def _absent(column: pa.ChunkedArray, numbers: pa.ChunkedArray, name: str) -> tup
     absent, blank = mask_of(pc.is_null(numbers)), blank_of(column)
     faults = fault_of("timestamp is empty", column, blank, name, A_TIME)
     return faults + fault_of("timestamp is no time", column, absent & ~blank, name, A_TIME)
+
+
+def _may_be_days(column: pa.ChunkedArray, counted: pa.ChunkedArray) -> bool:
+    """Tell whether numbers may be days: whether they are as small, and have fractions."""
+    if counted.null_count == len(counted) or pc.max(counted).as_py() >= _MOST_DAYS:
+        return False
+    if is_text(column.type):
+        return bool(pc.any(pc.match_substring_regex(column, r"\.[0-9]*[1-9]")).as_py())
+    numbers = column.cast(pa.float64(), safe=False)
+    return bool(pc.any(pc.not_equal(numbers, pc.floor(numbers))).as_py())
+
+
+def _in_days(numbers: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return numbers that are all dates in figures, as 20150301, in seconds; else None."""
+    least, most = pc.min_max(numbers).as_py().values()
+    clock = None if least is None else clock_of(least, most)
+    seconds = None if clock is None else calendar_seconds(numbers.drop_null().to_numpy(), clock)
+    if seconds is None:
+        return None
+    null = mask_of(pc.is_null(numbers))
+    values = np.zeros(len(numbers), np.int64)
+    values[~null] = seconds
+    return pa.chunked_array([pa.array(values, mask=null)])
 
 
 def _in_seconds(numbers: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int, Int64]:
@@ -124,6 +173,9 @@ def _parse(texts: pa.ChunkedArray) -> tuple[pa.ChunkedArray | None, pa.ChunkedAr
         trimmed = pc.utf8_trim_whitespace(texts)
     plain = pc.if_else(pc.match_substring_regex(trimmed, _NUMBER_TEXT), trimmed, None)
     numbers = pc.replace_substring_regex(plain, r"\..*$", "").cast(pa.int64())
+    powers = pc.if_else(pc.match_substring_regex(trimmed, _POWER_TEXT), trimmed, None)
+    if powers.null_count < len(powers):
+        numbers = pc.coalesce(numbers, pc.floor(powers.cast(pa.float64())).cast(pa.int64()))
     return numbers if numbers.null_count < len(numbers) else None, _parse_dates(trimmed)
 
 

@@ -46,7 +46,6 @@ TIME = "whole seconds since 1970 or a date like 2015-03-01 12:00:00"
 
 BAD_ROWS = {
     "word": ("7,10,abc,5", "rating", "rating is no number", "'abc'", NUMBER),
-    "comma": ('7,10,"3,5",5', "rating", "rating is no number", "'3,5'", NUMBER),
     "nan": ("7,10,nan,5", "rating", "rating is not finite", "'nan'", NUMBER),
     "NaN": ("7,10,NaN,5", "rating", "rating is not finite", "'NaN'", NUMBER),
     "infinite": ("7,10,-inf,5", "rating", "rating is not finite", "'-inf'", NUMBER),

@@ -1,0 +1,91 @@
+"""What to do about a file in which a column is not found: told by what its first line holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from daskals.ratings.times import LIKELY_FIRST, LIKELY_LAST
+
+_VALUE = re.compile(
+    r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?"
+    r"|\d{4}-\d{2}-\d{2}([ T].*)?"
+    r"|[0-9a-f]{32,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+)
+"""A number, a date, a hash or a UUID: what stands in rows and seldom names a column."""
+
+_TIME = re.compile(r"\d{9,10}|\d{12,13}")
+
+_MOST_FIELDS = 12
+"""Fields a row of ratings has; more of them are a matrix, with a column for each item."""
+
+_SEEN = "That looks like a rating and not like names"
+
+
+def remedy_of(
+    found: Sequence[str],
+    role: str,
+    chosen: Mapping[str, str | None],
+    *,
+    counts: str | None,
+    times: str | None,
+) -> str:
+    """Say what to do where the column of a role is not found.
+
+    Parameters
+    ----------
+    found
+        Names of the columns.
+    role
+        What has no column; `named` where it has none of the name that was given.
+    chosen
+        Role → column of those found before.
+    counts, times
+        Columns that may say how often somebody did what a row records, and when.
+    """
+    if any(_VALUE.fullmatch(name.strip()) for name in found):
+        return _remedy_without_header(found)
+    if role == "rating":
+        named = f"user={chosen['user']},item={chosen['item']}"
+        clicks = named + (f",timestamp={times}" if times else "") + (f",weight={counts}" if counts else "")
+        return (
+            f"If its rows are clicks or plays, train with --model=ials --columns={clicks}; "
+            f"else name the rating with --columns={named},rating=…"
+        )
+    told = "Name the columns with --columns=user=…,item=…,rating=…, and timestamp=…, weight=… where there are"
+    others = [name for name in found if name != chosen.get("user")]
+    if role == "item" and len(others) > 1 and not any(name.lower().endswith("id") for name in others):
+        return f"{told}; where each column is an item, {_melted(str(chosen['user']))}"
+    return told
+
+
+def is_time(text: str) -> bool:
+    """Tell whether a text is a time in seconds or milliseconds of the years 1995 to 2040."""
+    text = text.strip()
+    if not _TIME.fullmatch(text):
+        return False
+    return LIKELY_FIRST <= int(text) // (1 if len(text) <= 10 else 1000) < LIKELY_LAST
+
+
+def _remedy_without_header(found: Sequence[str]) -> str:
+    """Say how to count columns, by as many as there are."""
+    if len(found) > _MOST_FIELDS:
+        return f"Where each column is an item, {_melted('user')}"
+    if len(found) == 2:
+        return "That looks like a click and not like names: --model=ials --no-header --columns=user=1,item=2"
+    if len(found) == 3 and is_time(found[2]):
+        clicks = "--model=ials --no-header --columns=user=1,item=2,timestamp=3"
+        return f"Its last column looks like times; where its rows are clicks, train with {clicks}"
+    if len(found) <= 4 and _VALUE.fullmatch(found[2].strip()):
+        return f"{_SEEN}: count the columns with --no-header --columns=user=1,item=2,rating=3"
+    return (
+        f"{_SEEN}: tell by numbers which column is which, with --no-header --columns=user=…,item=…,rating=…, "
+        "or of clicks and plays with --model=ials --no-header --columns=user=…,item=…, and weight=… of counts"
+    )
+
+
+def _melted(user: str) -> str:
+    return (
+        "write a row for each rating, in pandas by "
+        f"`frame.melt(id_vars='{user}', var_name='item', value_name='rating').dropna()`"
+    )

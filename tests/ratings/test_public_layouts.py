@@ -1,0 +1,205 @@
+"""Layouts of public data sets and of the tools that write ratings, made here and read as they are meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from daskals.errors import DataError
+from daskals.ratings.item_catalogue import read_items
+from daskals.ratings.item_numbers import are_item_numbers
+from daskals.ratings.source import read_ratings
+from daskals.ratings.times import convert_timestamps
+from tests.cases.four_ratings import NAMES, ROWS, assert_is_the_example
+
+
+def convert(values) -> list[int]:
+    found = convert_timestamps(pa.chunked_array([pa.array(values)]), where="x", name="time")
+    return found.values.tolist()
+
+
+def write(path: Path, content: str) -> Path:
+    path.write_bytes(content.encode())
+    return path
+
+
+def lines(sign: str, rows=ROWS) -> str:
+    return "".join(sign.join(row) + "\n" for row in rows)
+
+
+def refusal(path: Path, **how) -> str:
+    with pytest.raises(DataError) as caught:
+        read_ratings(path, **how)
+    return caught.value.for_command()
+
+
+# --- who wrote the file ------------------------------------------------------------------------------------
+
+
+def test_recbole_names_a_type_with_each_column(tmp_path):
+    types = ("user_id:token", "item_id:token", "rating:float", "timestamp:float")
+    assert_is_the_example(read_ratings(write(tmp_path / "r.inter", lines("\t", [types, *ROWS]))))
+    items = write(tmp_path / "r.item", "item_id:token\ttitle:token_seq\tgenre:token_seq\n30\tA\tX|Y\n")
+    table = read_ratings(tmp_path / "r.inter", catalogue=read_items(items))
+    assert table.catalogue is not None
+    assert table.catalogue["title"].to_pylist() == ["A", None, None]
+
+
+@pytest.mark.parametrize("sign", [",", " ", "\t"])
+def test_r_writes_no_name_over_the_names_of_rows(tmp_path, sign):
+    header = sign.join(f'"{name}"' for name in NAMES)
+    rows = "".join(f'"{place}"{sign}{sign.join(row)}\n' for place, row in enumerate(ROWS, 1))
+    assert_is_the_example(read_ratings(write(tmp_path / "r.csv", f"{header}\n{rows}")))
+
+
+def test_rows_with_one_field_more__have_names_in_quotes_or_are_wrong(tmp_path):
+    path = write(tmp_path / "r.csv", "userId,movieId,rating\n1,10,4,5\n2,10,3,5\n")
+    assert "wrong number of fields: found 4 in '1,10,4,5' (the first of 2 bad rows)" in refusal(path)
+
+
+@pytest.mark.parametrize("remark", ["% bip weighted\n% 4 2 3\n", "# from somewhere\n\n#\n", "sep=;\n"])
+@pytest.mark.parametrize("header", [True, False])
+def test_remarks_before_the_first_row(tmp_path, remark, header):
+    sign = ";" if "sep" in remark else " "
+    content = remark + lines(sign, [NAMES, *ROWS] if header else ROWS)
+    assert_is_the_example(read_ratings(write(tmp_path / "r.txt", content)))
+    bad = content + sign.join(["7", "99", "x", "5"]) + "\n"
+    assert "row 5, column 'rating': rating is no number" in refusal(write(tmp_path / "bad.txt", bad))
+    more = lines(sign, [(str(user), "30", "1.0", "104") for user in range(100, 120)])
+    short = content + more + sign.join(["7", "99"]) + "\n"
+    assert "row 25: wrong number of fields" in refusal(write(tmp_path / "bad.txt", short))
+
+
+def test_ids_that_begin_with_a_mark__are_no_remarks(tmp_path):
+    rows = [("#7", "30", "4.0", "100"), ("%5", "10", "3.5", "101")]
+    assert read_ratings(write(tmp_path / "r.txt", lines(" ", rows))).user_ids.to_pylist() == ["#7", "%5"]
+
+
+def test_numpy_writes_powers_of_ten(tmp_path):
+    values = np.array([[float(field) for field in row] for row in ROWS])
+    np.savetxt(tmp_path / "r.txt", values)
+    assert_is_the_example(read_ratings(tmp_path / "r.txt"))
+    named = values[:, [1, 0, 2, 3]]  # in another order, so that the names matter
+    np.savetxt(tmp_path / "r.csv", named, delimiter=",", header="movieId,userId,rating,timestamp")
+    assert_is_the_example(read_ratings(tmp_path / "r.csv"))
+    rows = [("1.0E5", "a", "3"), ("2.0E5", "b", "4")]
+    table = read_ratings(write(tmp_path / "ids.csv", lines(",", [("user", "item", "rating"), *rows])))
+    assert table.user_ids.to_pylist() == ["1.0E5", "2.0E5"]
+    halves = [("1.5000000e+00", "a", "3"), ("2.0000000e+00", "b", "4")]
+    table = read_ratings(write(tmp_path / "ids.csv", lines(",", [("user", "item", "rating"), *halves])))
+    assert table.user_ids.to_pylist() == ["1.5000000e+00", "2.0000000e+00"]
+
+
+def test_jester_parts_fields_by_two_tabs(tmp_path, caplog):
+    assert_is_the_example(read_ratings(write(tmp_path / "r.dat", lines("\t\t"))))
+    assert "separated by double tabs; no header: its columns are user, item, rating, timestamp" in caplog.text
+    caplog.clear()
+    assert_is_the_example(read_ratings(write(tmp_path / "r.tsv", lines("\t\t", [NAMES, *ROWS]))))
+    gaps = "userId\tnote\tmovieId\trating\n7\t\t30\t4\n5\t\t20\t3\n"
+    assert read_ratings(write(tmp_path / "r.tsv", gaps)).item_ids.to_pylist() == [30, 20]
+
+
+# --- without a header --------------------------------------------------------------------------------------
+
+ISBNS = ["0140449132", "B000002L6A", "043942089X", "0439064872", "B00004CQZ9", "0747532745"]
+
+
+def test_item_numbers_in_front__are_the_items(tmp_path, caplog):
+    rows = [(isbn, f"A{place}USER", "4.0", "1500000000") for place, isbn in enumerate(ISBNS)]
+    table = read_ratings(write(tmp_path / "r.csv", lines(",", rows)))
+    assert table.item_ids.to_pylist() == ISBNS
+    assert "no header: its columns are item, user, rating, timestamp" in caplog.text
+    both = [(isbn, isbn, "4.0", "1500000000") for isbn in ISBNS]
+    assert read_ratings(write(tmp_path / "r.csv", lines(",", both))).user_ids.to_pylist() == ISBNS
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [(ISBNS, True), (ISBNS[:4], False), ([*ISBNS, "0140449133"], False), ([*ISBNS, "B0000"], False),
+     ([str(1_000_000_000 + k) for k in range(6)], False)],
+)  # fmt: skip
+def test_are_item_numbers(texts, expected):
+    assert are_item_numbers(texts) == expected
+
+
+CLICKS = "--model ials --no-header --columns user=1,item=2"
+
+
+@pytest.mark.parametrize(
+    ("row", "remedy"),
+    [("17,4", f"looks like a click and not like names: {CLICKS}."),
+     ("17,4,1246892691", f"last column looks like times; where its rows are clicks, train with {CLICKS},t"),
+     ("17,4,1246892691000", f"where its rows are clicks, train with {CLICKS},timestamp=3."),
+     ("1,2,3,x", "count the columns with --no-header --columns user=1,item=2,rating=3."),
+     (f"{'a' * 40},x,b,12", "tell by numbers which column is which, with --no-header --columns user=…"),
+     ("9,102,3,5,4,2014-11-05", "or of clicks and plays with --model ials --no-header --columns user=…"),
+     ("u1,2002-07-06T18:25:37Z,a,b,,c", "tell by numbers which column is which"),
+     (",".join(["99"] * 41), "each column is an item, write a row for each rating, in pandas by `frame.mel")],
+)  # fmt: skip
+def test_what_a_file_without_names_is_told(tmp_path, row, remedy):
+    assert remedy in refusal(write(tmp_path / "r.csv", f"{row}\n{row}\n"))
+
+
+def test_what_a_matrix_with_names_is_told(tmp_path):
+    wide = refusal(write(tmp_path / "r.csv", "user,Heat,Speed,Alien\n1,3,,4\n2,,5,\n"))
+    assert "frame.melt(id_vars='user', var_name='item', value_name='rating').dropna()" in wide
+    ids = refusal(write(tmp_path / "r.csv", "user,thing_id,price\n1,3,4\n"))
+    assert "melt" not in ids
+
+
+def test_clicks_with_times__are_told_with_them(tmp_path):
+    path = write(tmp_path / "r.csv", "timestamp,visitorid,event,itemid\n1500000000,1,view,2\n")
+    assert "--model ials --columns user=visitorid,item=itemid,timestamp=timestamp; else" in refusal(path)
+
+
+# --- numbers and dates -------------------------------------------------------------------------------------
+
+JULY = 1_246_838_400
+"""6 July 2009."""
+
+
+def test_dates_in_figures(caplog):
+    assert convert([20090706, 20091231]) == [JULY, 1_262_217_600]
+    assert convert(["20090706.0", "20080229.0"]) == [JULY, 1_204_243_200]
+    assert convert([20090706150451, 19700101000000]) == [JULY + 54_291, 0]
+    assert convert([20090706, None][:1]) == [JULY]
+    assert caplog.text.count("read as dates") == 4
+    for none in ([20090706, 20090231], [20091306, 20090706], [20090706, 5], [20090706250000]):
+        assert convert(none) != [JULY] * len(none)
+    assert caplog.text.count("read as dates") == 4
+
+
+def test_times_by_powers_of_ten():
+    assert convert(["1.246838400000000000e+09", "1.246838401e9"]) == [JULY, JULY + 1]
+
+
+@pytest.mark.parametrize("days", [[40_000.63, 40_001.5], ["40000.63", "40001.5"], ["733959.628", "733960"]])
+def test_days_as_spreadsheets_count_them__are_said(caplog, days):
+    convert(days)
+    assert "read as seconds since 1970, fractions left out; if they are days, as spreadsheets" in caplog.text
+    caplog.clear()
+    convert([1_246_838_400.5])
+    convert([5.0, 7.0])
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("rating", "remedy"),
+    [("3,5", "Write numbers with a point: pandas.read_csv(FILE, sep=';', decimal=',').to_csv(FILE)."),
+     ("1,500", "Write numbers without marks of thousands: pandas.read_csv(FILE, thousands=',').to_csv("),
+     ("x", "Correct the row, or leave out all such rows with --invalid drop.")],
+)  # fmt: skip
+def test_numbers_with_commas__are_told_how_to_lose_them(tmp_path, rating, remedy):
+    rows = [("user", "item", "rating"), ("1", "2", rating), ("2", "2", rating)]
+    assert remedy in refusal(write(tmp_path / "r.csv", lines(";", rows)))
+
+
+def test_times_that_are_none__may_be_left_out(tmp_path):
+    rows = [NAMES, *((user, item, rating, "07/06/2009") for user, item, rating, _ in ROWS)]
+    told = refusal(write(tmp_path / "r.csv", lines(",", rows)))
+    assert told.endswith("or read none: --columns user=…,item=…,rating=….")
+    columns = {"user": "userId", "item": "movieId", "rating": "rating"}
+    assert read_ratings(tmp_path / "r.csv", columns=columns).n_ratings == 4
