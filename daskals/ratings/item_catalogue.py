@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from daskals.errors import ConfigError, DataError
 from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, years_of_titles
 from daskals.ratings.columns import KNOWN_NAMES, first_known
+from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.json_records import is_json, read_fields
 from daskals.ratings.tables import Table
 
@@ -110,6 +111,8 @@ def _choose(found: list[str], columns: Mapping[str, str] | None, where: str) -> 
 
 
 def _read_file(path: Path, columns: Mapping[str, str] | None) -> pa.Table:
+    if path.is_file():
+        refuse_foreign(path)
     try:
         if path.suffix in {".parquet", ".pq"}:
             return pq.read_table(path)

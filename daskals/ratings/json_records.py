@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from daskals.errors import DataError
-from daskals.ratings.columns import ColumnNames, choose_columns
+from daskals.ratings.columns import ColumnNames, choose_columns, find_column
 from daskals.ratings.convert import convert_table
 from daskals.ratings.layout import shortened
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
@@ -151,6 +151,9 @@ def _names(path: Path, records: Sequence[Record], wanted: Mapping[str, str] | No
             remedy="Check that it is complete",
         )
     found = list({name: None for record in records for name in record})
+    nested = all(isinstance(value, list | dict) for value in records[0].values())
+    if len(records) == 1 and nested and find_column(found, "user") is None:
+        raise _no_record(str(path), f"one object of {', '.join(map(repr, found[:5]))} that holds all")
     names = choose_columns(found, wanted, where=str(path))
     if names.perhaps_times and any(
         isinstance(record.get(str(names.timestamp)), bool | list | dict) for record in records

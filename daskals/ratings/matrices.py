@@ -18,24 +18,12 @@ from daskals.ratings.packing import first_bytes
 from daskals.ratings.raw import Origin, RawRatings
 
 _MATRIX_MARKET = b"%%MatrixMarket"
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _NAMES = ColumnNames("row", "column", "value", None)
 
 
 def is_matrix(path: Path) -> bool:
     """Tell whether a file holds a sparse matrix, by its first bytes."""
     return first_bytes(path).startswith(_MATRIX_MARKET) or _is_npz(path)
-
-
-def refuse_hdf5(path: Path) -> None:
-    """Refuse AnnData's `.h5ad`, MATLAB's `.mat` of today and their like; raise DataError."""
-    if first_bytes(path).startswith(_HDF5):
-        raise DataError(
-            "an HDF5 file, as AnnData's .h5ad",
-            where=str(path),
-            expected="a text, JSON or Parquet file, a sparse matrix, or AnnData in a Zarr folder",
-            remedy="Convert it: anndata.read_h5ad(FILE).write_zarr(FOLDER)",
-        )
 
 
 def read_matrix(path: Path) -> RawRatings:

@@ -17,9 +17,10 @@ from daskals.ratings.columns import check_columns
 from daskals.ratings.delimited import read_delimited
 from daskals.ratings.duplicates import Duplicates
 from daskals.ratings.folders import data_files, refuse_table
+from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.headed import is_headed, read_headed
 from daskals.ratings.json_records import is_json, read_json
-from daskals.ratings.matrices import is_matrix, read_matrix, refuse_hdf5
+from daskals.ratings.matrices import is_matrix, read_matrix
 from daskals.ratings.movielens import RATINGS_FILES, catalogue_files, read_catalogue
 from daskals.ratings.packing import is_parquet, unpacked_name
 from daskals.ratings.parquet import read_parquet
@@ -181,7 +182,7 @@ def read_files(
 def _read_raw(inputs: InputFiles, columns: Mapping[str, str] | None) -> RawRatings:
     """Read files by what they are, not by what they are called."""
     files = inputs.paths
-    refuse_hdf5(files[0])
+    refuse_foreign(files[0])
     if files[0].suffix == ".parquet" or is_parquet(files[0]):
         return read_parquet(files, columns, inputs.root)
     if len(files) == 1 and is_matrix(files[0]):

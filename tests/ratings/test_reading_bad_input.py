@@ -154,7 +154,8 @@ UNREADABLE = {
         "byte 0xff in line 3 is no UTF-8",
     ),
     "half a character": ("r.csv", (HEADER + "x,1,1,1\n").encode() + "é".encode()[:1], "byte 0xc3 in line 3"),
-    "utf-16": ("r.csv", HEADER.encode("utf-16"), "FILE: cannot be read (its first line holds zero bytes"),
+    "utf-16": ("r.csv", HEADER.encode("utf-16"), "FILE: a text in UTF-16; expected a text"),
+    "utf-16 without a mark": ("r.csv", HEADER.encode("utf-16-le"), "(its first line holds zero bytes"),
     "cut gzip": (
         "r.csv.gz",
         GZIP[:100],
