@@ -21,7 +21,9 @@ _CHUNK_BYTES = 1 << 24
 _BLOCK_BYTES = 1 << 24
 _HEADING = re.compile(rb"^([0-9]+):\r?\n", re.MULTILINE)
 _FIRST = re.compile(r"[0-9]+:")
-_ROW = re.compile(r"[^,:]+,[^,:]+(,[^,]+)?")
+_ROW = re.compile(r"[^,:]+,(?![0-9]{4}-[0-9]{2}-[0-9]{2}$)[^,]+(,[^,]+)?")
+"""Not a user and a date: of the Netflix Prize's questions, whose ratings were not given away."""
+
 _FIELDS = ("user", "rating", "timestamp")
 _IDS = pa.dictionary(pa.int32(), pa.string())
 _FAST = {"user": _IDS, "rating": pa.float32()}

@@ -101,6 +101,11 @@ def read_fields(path: Path, names: Collection[str]) -> pa.Table:
     return pa.table({name: _uniform(values) for name, values in found.items()})
 
 
+def field_names(path: Path) -> list[str]:
+    """Return the fields of a file's first record; raise DataError where it holds none."""
+    return list(next(iter(_records(path))).record)
+
+
 def _uniform(values: Sequence[Any]) -> pa.Array:
     """Return texts as they are; where one is a list, all as lists."""
     if not any(isinstance(value, list) for value in values):

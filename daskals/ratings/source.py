@@ -10,19 +10,18 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from daskals.errors import DataError
 from daskals.ratings.assemble import assemble
 from daskals.ratings.catalogue import Catalogue
 from daskals.ratings.columns import check_columns
 from daskals.ratings.delimited import read_delimited
 from daskals.ratings.duplicates import Duplicates
-from daskals.ratings.folders import data_files, refuse_table
+from daskals.ratings.finding import ratings_files, require_file
 from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.headed import is_headed, read_headed
 from daskals.ratings.json_records import is_json, read_json
 from daskals.ratings.matrices import is_matrix, read_matrix
-from daskals.ratings.movielens import RATINGS_FILES, catalogue_files, read_catalogue
-from daskals.ratings.packing import is_parquet, unpacked_name
+from daskals.ratings.movielens import catalogue_files, read_catalogue
+from daskals.ratings.packing import is_parquet
 from daskals.ratings.parquet import read_parquet
 from daskals.ratings.raw import Invalid, RawRatings
 from daskals.ratings.sniff import Header, find_layout
@@ -76,7 +75,7 @@ def read_ratings(
         inputs = InputFiles([path, path.with_suffix(".test")], n_base=1, header=header)
     else:
         root = path if path.is_dir() else None
-        inputs = InputFiles(ratings_files(path), root=root, header=header)
+        inputs = InputFiles(ratings_files(path, columns), root=root, header=header)
     return read_files(
         inputs,
         columns=columns,
@@ -112,7 +111,7 @@ def read_predefined(
         As `read_ratings`.
     """
     for path in (Path(base), Path(test)):
-        _require_file(path)
+        require_file(path)
     inputs = InputFiles([Path(base), Path(test)], n_base=1)
     return read_files(inputs, columns=columns, duplicates=duplicates, invalid=invalid)
 
@@ -192,47 +191,6 @@ def _read_raw(inputs: InputFiles, columns: Mapping[str, str] | None) -> RawRatin
     if is_headed(files[0]):
         return read_headed(files, columns)
     return read_delimited(files, find_layout(files[0], columns, inputs.header), columns)
-
-
-def ratings_files(path: Path) -> list[Path]:
-    """Find the files that hold the ratings of a path; raise DataError where there are none."""
-    if not path.is_dir():
-        _require_file(path)
-        return [path]
-    refuse_table(path)
-    for name in RATINGS_FILES:
-        if (path / name).is_file():
-            return [path / name]
-    files = data_files(path)
-    parts = [part for part in files if part.suffix == ".parquet"] or _numbered_parts(files)
-    if parts:
-        return parts
-    inside = sorted(entry.name for entry in path.iterdir())
-    shown = ", ".join(inside[:10]) + (f" and {len(inside) - 10} more" if len(inside) > 10 else "")
-    raise DataError(
-        f"a folder without ratings; it holds {shown or 'nothing'}",
-        where=str(path),
-        expected=f"one of {', '.join(RATINGS_FILES)}, Parquet files, or files part-…",
-        remedy="Name the file that holds the ratings",
-    )
-
-
-def _numbered_parts(files: Sequence[Path]) -> list[Path]:
-    """Return the parts of one text that Spark, Hive or Flink wrote, if a folder holds nothing else."""
-    alike = len({Path(unpacked_name(file)).suffix for file in files}) == 1
-    parts = [file for file in files if file.name.startswith("part-")]
-    # a part without rows may be a file without a byte
-    return [part for part in parts if part.stat().st_size] if alike and len(parts) == len(files) else []
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise DataError(
-            "no such file or folder",
-            where=str(path),
-            expected="a MovieLens folder, a CSV, TSV, JSON or Parquet file, or a directory of Parquet files",
-            remedy="Check the path",
-        )
 
 
 def _fingerprints(paths: Sequence[Path]) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from daskals.errors import DataError
-from daskals.ratings.source import ratings_files, read_ratings
+from daskals.ratings.finding import ratings_files
+from daskals.ratings.source import read_ratings
 from daskals.retrain.new_ratings import incoming_files
 
 GOOD = pd.DataFrame({"user": [1, 2, 1], "item": [10, 20, 20], "rating": [1.0, 2.0, 3.0]})
@@ -76,3 +77,65 @@ def test_a_file_named_itself__has_no_partitions(tmp_path):
     folder.mkdir()
     GOOD.to_parquet(folder / "r.parquet")
     assert read_ratings(folder / "r.parquet").user_ids.to_pylist() == [1, 2]
+
+
+# --- files among others ------------------------------------------------------------------------------------
+
+CSV = GOOD.to_csv(index=False)
+BESIDE = {
+    "Books.csv": "item,title,rating\n10,A,4.5\n",
+    "README.txt": "Ratings of users.\n",
+    "a.xlsx": "PK\3\4",
+    "empty.csv": "",
+    "plot.png": "\x89PNG",
+    "tags.json": '{"user": 1, "tag": "x"}',
+    "users.csv": "user\n1\n",
+}
+
+
+def folder_of(folder: Path, contents: dict[str, str]) -> Path:
+    for name, content in contents.items():
+        (folder / name).write_text(content, encoding="latin-1")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["Ratings.csv", "interactions.json", "r.txt"])
+def test_the_one_file_that_holds_ratings(tmp_path, caplog, name):
+    content = GOOD.to_json(orient="records", lines=True) if name.endswith("json") else CSV
+    table = read_ratings(folder_of(tmp_path, BESIDE | {name: content}))
+    assert table.values.tolist() == [1, 2, 3]
+    assert [record.getMessage() for record in caplog.records] == [f"{tmp_path}: its ratings are in {name}"]
+
+
+def test_the_one_file_that_has_the_columns_named(tmp_path):
+    frame = GOOD.rename(columns={"user": "who", "item": "what", "rating": "stars"})
+    folder_of(tmp_path, BESIDE | {"log.csv": frame.to_csv(index=False)})
+    columns = {"user": "who", "item": "what", "rating": "stars"}
+    assert read_ratings(tmp_path, columns=columns).n_ratings == 3
+    with pytest.raises(DataError, match=r"a folder without ratings; it holds Books.csv, README.txt, a.xlsx"):
+        read_ratings(tmp_path)
+
+
+def test_the_only_file_needs_no_names(tmp_path):
+    folder_of(tmp_path, {"log.tsv": "1\t10\t3\n2\t20\t4\n", ".DS_Store": "x"})
+    assert read_ratings(tmp_path).user_ids.to_pylist() == [1, 2]
+
+
+def test_files_whose_names_differ_by_numbers__are_one_input(tmp_path):
+    months = {f"2020-{month:02}.csv": f"user,item,rating\n{month},{month},{month}\n" for month in (1, 2, 11)}
+    assert read_ratings(folder_of(tmp_path, BESIDE | months)).values.tolist() == [1, 2, 11]
+
+
+def test_files_under_headings__are_one_input(tmp_path):
+    beside = {"qualifying.txt": "1:\n7,2005-12-19\n", "movie_titles.csv": "1,2003,Dinosaur Planet\n"}
+    parts = {"combined_data_1.txt": "1:\n7,3,2005-09-06\n5,4,2005-09-07\n",
+             "combined_data_2.txt": "2:\n7,5,2005-09-08\n"}  # fmt: skip
+    table = read_ratings(folder_of(tmp_path, beside | parts))
+    assert (table.user_ids.to_pylist(), table.item_ids.to_pylist()) == ([7, 5], [1, 2])
+    assert table.values.tolist() == [3, 4, 5]
+
+
+def test_several_files_of_ratings__are_refused(tmp_path):
+    folder_of(tmp_path, BESIDE | {"train.csv": CSV, "test.csv": CSV})
+    with pytest.raises(DataError, match=r"several files of ratings, test.csv, train.csv; expected one"):
+        read_ratings(tmp_path)

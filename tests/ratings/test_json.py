@@ -191,5 +191,5 @@ def test_parts_of_json(tmp_path):
 def test_parts_beside_other_files__are_not_guessed_at(tmp_path):
     write(tmp_path / "part-0.json", lines(RECORDS))
     write(tmp_path / "books.json", lines(RECORDS))
-    with pytest.raises(DataError, match=r"a folder without ratings; it holds books.json, part-0.json"):
+    with pytest.raises(DataError, match=r"several files of ratings, books.json, part-0.json; expected one"):
         read_ratings(tmp_path)

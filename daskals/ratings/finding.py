@@ -1,0 +1,117 @@
+"""Which files of a folder hold the ratings: by usual names, else by the columns that they have."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pyarrow import parquet
+
+from daskals.errors import DataError
+from daskals.ratings.columns import REQUIRED, find_column
+from daskals.ratings.folders import data_files, refuse_table
+from daskals.ratings.foreign import refuse_foreign
+from daskals.ratings.headed import is_headed
+from daskals.ratings.json_records import field_names, is_json
+from daskals.ratings.movielens import RATINGS_FILES
+from daskals.ratings.packing import STREAM_ERRORS, is_parquet, unpacked_name
+from daskals.ratings.sniff import table_head
+
+_log = logging.getLogger("daskals.ratings")
+
+
+def ratings_files(path: Path, wanted: Mapping[str, str] | None = None) -> list[Path]:
+    """Find the files that hold the ratings of a path.
+
+    Parameters
+    ----------
+    path
+        A file, or a folder: of MovieLens, of Parquet, of parts as Spark writes them, of one file, or of
+        several of which one has the columns of ratings, or some whose names differ by their numbers alone.
+    wanted
+        Role → name of the column, or None for the usual names.
+
+    Raises
+    ------
+    DataError
+        Where there are none, or several that need not belong together.
+    """
+    if not path.is_dir():
+        require_file(path)
+        return [path]
+    refuse_table(path)
+    for name in RATINGS_FILES:
+        if (path / name).is_file():
+            return [path / name]
+    files = data_files(path)
+    parts = [part for part in files if part.suffix == ".parquet"] or _numbered_parts(files)
+    if parts:
+        return parts
+    holding = files if len(files) == 1 else [file for file in files if _holds_ratings(file, wanted)]
+    if not holding:
+        raise _without_ratings(path)
+    if len({re.sub(r"\d+", "0", file.name) for file in holding}) > 1:
+        raise DataError(
+            f"several files of ratings, {_listed([file.name for file in holding])}",
+            where=str(path),
+            expected="one, or parts of one whose names differ by their numbers alone",
+            remedy="Name one of them, or put those that belong together into a folder, as part-1, part-2 …",
+        )
+    if len(files) > 1:
+        _log.warning("%s: its ratings are in %s", path, _listed([file.name for file in holding]))
+    return holding
+
+
+def require_file(path: Path) -> None:
+    """Raise DataError where a path is no file."""
+    if not path.is_file():
+        raise DataError(
+            "no such file or folder",
+            where=str(path),
+            expected="a MovieLens folder, a CSV, TSV, JSON or Parquet file, or a directory of Parquet files",
+            remedy="Check the path",
+        )
+
+
+def _numbered_parts(files: Sequence[Path]) -> list[Path]:
+    """Return the parts of one text that Spark, Hive or Flink wrote, if a folder holds nothing else."""
+    alike = len({Path(unpacked_name(file)).suffix for file in files}) == 1
+    parts = [file for file in files if file.name.startswith("part-")]
+    # a part without rows may be a file without a byte
+    return [part for part in parts if part.stat().st_size] if alike and len(parts) == len(files) else []
+
+
+def _holds_ratings(path: Path, wanted: Mapping[str, str] | None) -> bool:
+    """Tell whether a file has the columns of ratings; one without names for them has not."""
+    try:
+        found = _column_names(path)
+    except (DataError, *STREAM_ERRORS):  # what is no data is beside it
+        return False
+    if wanted is not None:
+        return set(wanted.values()) <= set(found)
+    return all(find_column(found, role) is not None for role in REQUIRED)
+
+
+def _column_names(path: Path) -> Sequence[str]:
+    refuse_foreign(path)
+    if is_parquet(path):
+        return list(parquet.read_schema(str(path)).names)
+    if is_json(path):
+        return field_names(path)
+    return REQUIRED if is_headed(path) else table_head(path)[1].names
+
+
+def _without_ratings(path: Path) -> DataError:
+    return DataError(
+        f"a folder without ratings; it holds {_listed(sorted(entry.name for entry in path.iterdir()))}",
+        where=str(path),
+        expected=f"one of {', '.join(RATINGS_FILES)}, Parquet files, files part-…, or one file that names "
+        "columns of users, items and ratings",
+        remedy="Name the file that holds the ratings",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return (", ".join(names[:10]) or "nothing") + (f" and {len(names) - 10} more" if len(names) > 10 else "")
