@@ -8,7 +8,7 @@ import pytest
 
 from daskals.config import ReadConfig
 from daskals.ingest import ingest
-from daskals.ratings.apart import apart
+from daskals.ratings.apart import apart, is_mostly_none
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,23 @@ def test_a_rating_that_is_none__is_said(tmp_path, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "the rating -1 stands apart from all others, which go from 7 to 10: where it says that nothing was "
         "rated, leave its rows out of the file first"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scale", "n_lowest", "expected"),
+    [([0, 1, 2, 3, 10], 30, True), ([0, 1, 2, 3, 10], 10, False), ([0, 0.5, 1, 2, 3], 30, False),
+     ([0, 1], 60, False), ([1, 2, 3, 4], 60, False), ([], 60, False)],
+)  # fmt: skip
+def test_where_0_is_the_rating_of_many(scale, n_lowest, expected):
+    assert is_mostly_none(np.array(scale, np.float32), n_lowest, 100) == expected
+
+
+def test_a_0_that_is_no_rating__is_said(tmp_path, caplog):
+    frame = pd.DataFrame({"user": [1, 1, 2, 2, 3], "item": [1, 2, 1, 3, 2], "rating": [0, 0, 8, 9, 10]})
+    frame.to_csv(tmp_path / "r.csv", index=False)
+    ingest(tmp_path / "r.csv", tmp_path / "store", ReadConfig())
+    assert [record.getMessage() for record in caplog.records] == [
+        "the rating 0 is 40 % of all, beside others from 8 to 10: where it says that nothing was rated, "
+        "leave its rows out of the file first"
     ]
