@@ -60,7 +60,9 @@ def draw_person(model: Model, user: Any) -> None:
     with rated:
         st.markdown("##### Rated best")
         for item in list(ratings)[:N_BEST]:
-            _told(model, item, in_stars(ratings[item]))
+            _told(
+                model, item, in_stars(ratings[item]) if model.implicit is None else f"{ratings[item]:g} times"
+            )
         st.button(
             "Take these ratings as mine", key="take-person", icon=":material/content_copy:",
             on_click=replace_ratings, args=(ratings,),
@@ -69,10 +71,12 @@ def draw_person(model: Model, user: Any) -> None:
         st.markdown("##### Recommended")
         table = model.recommend(user, min(N_LISTED, len(model.item_ids)))
         for found in table.to_dict("records"):
-            _told(model, found["item"], in_stars(found["stars"], found.get("stars_deviation")))
+            stars = in_stars(found["stars"], found.get("stars_deviation"))
+            _told(model, found["item"], stars if model.implicit is None else "")
 
 
 def _told(model: Model, item: Any, stars: str) -> None:
     row = model.find_item_by_id(item)
     whole = stars.replace(" ", "\N{NO-BREAK SPACE}")
-    st.markdown(f"**{in_markdown(model.item_name(row))}** · {whole}  \n:small[:gray[{describe(model, row)}]]")
+    beside = f" · {whole}" if whole else ""
+    st.markdown(f"**{in_markdown(model.item_name(row))}**{beside}  \n:small[:gray[{describe(model, row)}]]")

@@ -222,9 +222,10 @@ def suggestion(
     item, error = found["item"], typical_error(model)
     row = model.find_item_by_id(item)
     with st.container(border=True, key=f"suggested-{rank}", gap=None):
-        about = f"you would give it about **{found['stars']:.1f}**" + (f" ± {error:.1f}" if error else "")
+        about = "" if model.implicit is not None else f" · you would give it about **{found['stars']:.1f}**"
+        about += f" ± {error:.1f}" if error else ""
         st.markdown(
-            f"**{in_markdown(model.item_name(row))}**  \n:small[:gray[{describe(model, row)} ·] {about}]"
+            f"**{in_markdown(model.item_name(row))}**  \n:small[:gray[{describe(model, row)}]{about}]"
         )
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             stars(model, "suggested", item)

@@ -167,7 +167,7 @@ def _for_one(
             diversity=options["diversity"],
             include_seen=options["leave_out"] == "none",
         )
-    print_items(table, "score")
+    print_items(table, "score", stars=model.implicit is None)
     if options["json_file"] is not None:
         content = {
             "ratings": [{"title": title, "rating": rating} for title, rating in taken],
@@ -245,7 +245,7 @@ def _print_lists(model: Model, folder: Path) -> None:
             catalogue=model.catalogue,
             beside={"stars": own["stars"].to_numpy(np.float32)},
         )
-        print_items(as_output(table, "pandas"), "score")
+        print_items(as_output(table, "pandas"), "score", stars=model.implicit is None)
 
 
 if __name__ == "__main__":
