@@ -34,7 +34,7 @@ OUT = Path("recommendations")
               help="Folder of Parquet parts to write: user, rank, item, score, stars; default: none for "
               "--user, else recommendations.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
-@click.option("-n", "n", type=int, default=10, show_default=True, help="Length of a list.")
+@click.option("-n", "--n", "n", type=int, default=10, show_default=True, help="Length of a list.")
 @click.option("--users", type=click.Path(path_type=Path),
               help="File of users to list (CSV or Parquet, column user); default: all.")  # fmt: skip
 @click.option("--user", "single", multiple=True, help="A user to list; may be repeated.")

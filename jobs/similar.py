@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), default="similar", show_default=True,
               help="Folder of Parquet parts to write: item, rank, similar_item, similarity.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
-@click.option("-n", "n", type=int, default=10, show_default=True, help="Length of a list.")
+@click.option("-n", "--n", "n", type=int, default=10, show_default=True, help="Length of a list.")
 @click.option("--min-ratings", type=int, default=0, help="Training ratings a neighbour must have.")
 @field_options(ClusterConfig)
 @shared_options(json_file="Write an item's table as JSON too.")

@@ -141,7 +141,7 @@ def test_job__all_users_and_over_again(folder, tmp_path):
     again = run(recommend, folder, "--out", tmp_path / "r", *LOCAL)
     assert again.exit_code == 1
     assert "already exists; expected a name that is free" in again.output
-    assert run(recommend, folder, "--out", tmp_path / "r", "--overwrite", "-n", 2, *LOCAL).exit_code == 0
+    assert run(recommend, folder, "--out", tmp_path / "r", "--overwrite", "--n", 2, *LOCAL).exit_code == 0
     assert len(pq.read_table(tmp_path / "r")) == 2 * N_USERS
 
 
