@@ -154,7 +154,8 @@ def _pairs(rng: np.random.Generator, counts: Int64, n_items: int, skew: float) -
     chosen = []
     for n in counts:  # the n largest with Gumbel noise are a weighted draw without replacement
         keys = log_weights + rng.gumbel(size=n_items)
-        chosen.append(np.argpartition(-keys, n - 1)[:n])
+        # in order: how a partition leaves its parts depends on the CPU that NumPy finds
+        chosen.append(np.sort(np.argpartition(-keys, n - 1)[:n]))
     return np.repeat(np.arange(len(counts)), counts), np.concatenate(chosen)
 
 
