@@ -44,7 +44,7 @@ def remedy_of(
         Columns that may say how often somebody did what a row records, and when.
     """
     if any(_VALUE.fullmatch(name.strip()) for name in found):
-        return _remedy_without_header(found)
+        return _remedy_without_header(found, chosen.get("user"))
     if role == "rating":
         named = f"user={chosen['user']},item={chosen['item']}"
         clicks = named + (f",timestamp={times}" if times else "") + (f",weight={counts}" if counts else "")
@@ -67,10 +67,12 @@ def is_time(text: str) -> bool:
     return LIKELY_FIRST <= int(text) // (1 if len(text) <= 10 else 1000) < LIKELY_LAST
 
 
-def _remedy_without_header(found: Sequence[str]) -> str:
-    """Say how to count columns, by as many as there are."""
+def _remedy_without_header(found: Sequence[str], user: str | None) -> str:
+    """Say how to count columns, by as many as there are; `user` is the one found of users."""
     if len(found) > _MOST_FIELDS:
-        return f"Where each column is an item, {_melted('user')}"
+        return f"Where each column is an item, {_melted(user or 'user')}"
+    if len(found) > 2 and list(found) == [str(place) for place in range(len(found))]:
+        return "Those are pandas' names for columns without any: --columns=user=0,item=1,rating=2"
     if len(found) == 2:
         return "That looks like a click and not like names: --model=ials --no-header --columns=user=1,item=2"
     if len(found) == 3 and is_time(found[2]):

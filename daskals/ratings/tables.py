@@ -54,6 +54,7 @@ class Table:
         self._source: Any = source
         self._first: pa.RecordBatch | None = None
         if isinstance(source, pd.DataFrame) or _is_dask(source):
+            self._source = source = _with_index(source)
             self.names = [str(name) for name in source.columns]
             return
         if isinstance(source, pa.Table):
@@ -116,7 +117,7 @@ class Table:
         place = self.names.index(name)
         try:
             if isinstance(self._source, pd.DataFrame):
-                return pa.array(self._source.iloc[:_N_FIRST, place], from_pandas=True)
+                return pa.array(_plain_series(self._source.iloc[:_N_FIRST, place]), from_pandas=True)
             if self._first is not None:
                 column = plain_column(pa.chunked_array([self._first.column(place).slice(0, _N_FIRST)]))
                 return column.combine_chunks()
@@ -132,7 +133,7 @@ class Table:
     def _pandas_column(self, frame: pd.DataFrame, place: int) -> pa.ChunkedArray:
         where = f"{self._where}, column '{frame.columns[place]}'"
         try:
-            array = pa.array(frame.iloc[:, place], from_pandas=True)
+            array = pa.array(_plain_series(frame.iloc[:, place]), from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DataError(
                 f"values of mixed types ({error})",
@@ -192,6 +193,20 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
         for chunk in column.chunks
     ]
     return pa.chunked_array(chunks, kind)
+
+
+def _with_index(frame: Any) -> Any:
+    """Return a frame of pandas or Dask whose index's names are columns too, as in a Parquet file of it."""
+    if not isinstance(frame, pd.DataFrame):
+        name = frame.index.name
+        return frame if name is None or name in frame.columns else frame.reset_index()
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(level=named) if named else frame
+
+
+def _plain_series(values: Any) -> Any:
+    """Return a column of pandas as what Arrow understands: of days and months it sees the numbers alone."""
+    return values.dt.to_timestamp() if isinstance(values.dtype, pd.PeriodDtype) else values
 
 
 def _is_dask(source: Any) -> bool:

@@ -6,6 +6,7 @@ import bz2
 import csv
 import gzip
 import io
+import json
 import lzma
 import zipfile
 from pathlib import Path
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from daskals.config import ReadConfig
 from daskals.errors import ConfigError, DataError
 from daskals.ingest import ingest
+from daskals.ratings.frames import from_frame
 from daskals.ratings.sniff import looks_like_rating
 from daskals.ratings.source import read_ratings
 from daskals.store.reader import RatingsStore
@@ -110,11 +112,12 @@ def test_looks_like_rating(line, expected):
 def test_numbers_as_names__are_names(tmp_path):
     frame = pd.DataFrame([[7, 30, 4.0], [5, 10, 3.0]])
     frame.to_csv(tmp_path / "r.csv", index=False)
-    with pytest.raises(
-        DataError, match=r"columns found: '0', '1', '2'.*That looks like a rating.*no_header=True"
-    ):
-        read_ratings(tmp_path / "r.csv")
     columns = {"user": "0", "item": "1", "rating": "2"}
+    for source in (read_ratings, lambda path: from_frame(pd.read_csv(path).rename(columns=int))):
+        with pytest.raises(DataError, match=r"columns found: '0', '1', '2'.*pandas' names") as caught:
+            source(tmp_path / "r.csv")
+        assert str(caught.value).endswith(f"columns={json.dumps(columns)}.")
+    assert from_frame(frame, columns=columns).user_ids.to_pylist() == [7, 5]
     assert read_ratings(tmp_path / "r.csv", columns=columns).user_ids.to_pylist() == [7, 5]
 
 

@@ -217,3 +217,39 @@ def test_polars_and_duckdb_themselves():
     for item in ("item", "item::ENUM('a', 'b', 'c')"):
         relation = duckdb.sql(f'SELECT "user"::HUGEINT AS "user", {item} AS item, rating FROM known')
         assert decoded(from_frame(relation)) == wanted
+
+
+@pytest.mark.parametrize("index", [["user", "item"], ["user"], ["timestamp"]])
+def test_an_index_with_names__is_columns_too(index):
+    frame = pd.DataFrame(
+        {"user": [7, 7, 5], "item": ["a", "b", "a"], "rating": [4.0, 3, 5], "timestamp": [1, 2, 3]}
+    )
+    table = from_frame(frame.set_index(index))
+    assert (table.user_ids.to_pylist(), table.item_ids.to_pylist()) == ([7, 5], ["a", "b"])
+    assert table.timestamps is not None
+    assert table.timestamps.tolist() == [1, 2, 3]
+
+
+def test_the_index_of_a_dask_frame__is_a_column_too():
+    frame = pd.DataFrame({"user": [5, 7, 7], "item": ["a", "b", "a"], "rating": [4.0, 3, 5]})
+    parted = dd.from_pandas(frame.set_index("user"), npartitions=2)
+    assert from_frame(parted).user_ids.to_pylist() == [5, 7]
+
+
+def test_periods_of_pandas__are_times():
+    frame = pd.DataFrame({"user": [7, 7, 5], "item": ["a", "b", "a"], "rating": [4.0, 3, 5]})
+    days = pd.PeriodIndex(["2015-03-01", "2015-03-02", "2015-03-03"], freq="D")
+    table = from_frame(frame.assign(timestamp=days))
+    assert table.timestamps is not None
+    assert table.timestamps.tolist() == [1_425_168_000 + 86_400 * day for day in range(3)]
+
+
+def test_a_pivoted_frame__is_told_how_to_melt(caplog):
+    frame = pd.DataFrame({"user": [7, 7, 5], "item": [1, 2, 1], "rating": [4.0, 3, 5]})
+    wide = frame.pivot(index="user", columns="item", values="rating")
+    wide = wide.reindex(columns=range(20))
+    for table in (wide, wide.reset_index()):
+        with pytest.raises(
+            DataError, match=r"frame.melt\(id_vars='user', var_name='item', value_name='rating'\)"
+        ):
+            from_frame(table)
