@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,11 +24,13 @@ ROLES = ("item", "title", "genres", "year")
 
 NAMES: dict[str, tuple[str, ...]] = {
     "item": (*KNOWN_NAMES["item"], "id"),
-    "title": ("title", "name"),
-    "genres": ("genres", "genre"),
-    "year": ("year", "release_year"),
+    "title": ("title", "name", "movie_title", "book_title", "item_name", "product_name"),
+    "genres": ("genres", "genre", "categories"),
+    "year": ("year", "release_year", "year_of_publication", "publication_year", "original_publication_year"),
 }
-"""Names that are understood without being told, in upper or lower case, in order of preference."""
+"""Names that are understood without being told, in order of preference, in any case."""
+
+_ENTITY = r"&(#[0-9]+|#x[0-9a-fA-F]+|amp|quot|apos|lt|gt);"
 
 SEPARATORS = "|;,"
 """What may stand between the genres of a text; the first that the column holds."""
@@ -68,7 +71,7 @@ def read_items(source: Any, columns: Mapping[str, str] | None = None) -> Catalog
     items: dict[str, pa.ChunkedArray] = {}
     if "title" in texts.column_names:
         title = pc.utf8_trim_whitespace(_as_texts(texts["title"]))
-        items["title"] = pc.if_else(pc.equal(title, ""), None, title)
+        items["title"] = _unescaped(pc.if_else(pc.equal(title, ""), None, title))
         items["year"] = years_of_titles(items["title"])
     if "year" in texts.column_names:
         digits = pc.struct_field(pc.extract_regex(_as_texts(texts["year"]), r"(?P<y>[0-9]{4})"), "y")
@@ -127,18 +130,37 @@ def _read_file(path: Path, columns: Mapping[str, str] | None) -> pa.Table:
             text = content.decode("latin-1")
         head = text.partition("\n")[0].rstrip("\r")
         delimiter = max(_DELIMITERS, key=head.count)
-        names = next(csv.reader([head], delimiter=delimiter), [])
-        return arrow_csv.read_csv(
-            pa.BufferReader(text.encode()),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-        )
+        try:
+            return _parsed(text, head, delimiter, escape=False)
+        except pa.ArrowInvalid:
+            if "\\" not in text:
+                raise
+            return _parsed(text, head, delimiter, escape="\\")
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"cannot be read ({error})",
             where=str(path),
             expected="a CSV file with a header, records of JSON, or a Parquet file",
         ) from None
+
+
+def _parsed(text: str, head: str, delimiter: str, *, escape: str | Literal[False]) -> pa.Table:
+    """Parse a text of comma-separated values; quotes in quotes are doubled, or are escaped."""
+    names = next(csv.reader([head], delimiter=delimiter), [])
+    return arrow_csv.read_csv(
+        pa.BufferReader(text.encode()),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, escape_char=escape
+        ),
+        convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+    )
+
+
+def _unescaped(titles: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return titles that were cut out of web pages, `&amp;` in them, as they read there."""
+    if not pc.any(pc.match_substring_regex(titles, _ENTITY)).as_py():
+        return titles
+    return pa.chunked_array([[None if one is None else html.unescape(one) for one in titles.to_pylist()]])
 
 
 def _as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -138,3 +138,28 @@ def test_catalogues_that_cannot_be_used(source, columns, error, message):
 def test_options_of_a_catalogue_are_checked():
     with pytest.raises(ConfigError, match=r"found 'item=a,stars=b'; expected item=NAME.,title=NAME"):
         ReadConfig.parse({"catalogue_columns": "item=a,stars=b"})
+
+
+def test_a_catalogue_that_escapes_quotes_by_a_backslash(tmp_path):
+    """As Book-Crossing's books: in Latin-1, between semicolons, out of web pages."""
+    lines = [
+        '"ISBN";"Book-Title";"Year-Of-Publication"',
+        r'"0195153448";"Peterman Rides \"Again\"; or, F\u00fcr Elise &amp; Co &#039;s";"2002"',
+        r'"0002005018";"C:\\Clara Callan";"2001"',
+    ]
+    content = "\r\n".join(lines).replace(r"\u00fc", "ü")
+    (tmp_path / "books.csv").write_bytes(content.encode("latin-1"))
+    items = read_items(tmp_path / "books.csv")
+    assert items.items["title"].to_pylist() == [
+        'Peterman Rides "Again"; or, Für Elise & Co \'s',
+        r"C:\Clara Callan",
+    ]
+    assert items.items["year"].to_pylist() == [2002, 2001]
+
+
+def test_backslashes_of_a_catalogue_without_escapes__stay(tmp_path):
+    (tmp_path / "items.csv").write_text('id,title\n1,"a\\b ""c"""\n')
+    assert read_items(tmp_path / "items.csv").items["title"].to_pylist() == ['a\\b "c"']
+    (tmp_path / "items.csv").write_text("id,title\n1,a,b\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_items(tmp_path / "items.csv")
