@@ -233,7 +233,7 @@ class Selection:
             figures["gain_over_chain"] = gain._asdict()
             if gain.is_sure or chain.rmse > (1.0 + MOST_RISK) * point.rmse:
                 return self._taken(self._refit(point), f"the posterior is worse ({compared})", figures)
-            compared += ", by no more than users differ"
+            compared += ", apart by no more than users differ"
         figures["forecast_seconds"] = chain.seconds
         why = f"{chain.told}{compared}; {chain.config.sweeps} sweeps, some {chain.seconds:,.0f} s"
         return self._taken(chain.config, why, figures)

@@ -293,7 +293,7 @@ def test_a_posterior_gives_way_where_users_agree_or_it_is_far_worse(
     over = chosen["gain_over_chain"]
     assert over["share"] == pytest.approx(1 - share**-2)
     assert (over["share"] > 2 * over["standard_error"]) == (not by_one_user)
-    said = "the posterior is worse" if taken == "als" else "by no more than users differ"
+    said = "the posterior is worse" if taken == "als" else "apart by no more than users differ"
     assert any(line.startswith(f"auto takes {taken}: ") and said in line for line in told)
 
 
