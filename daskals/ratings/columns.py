@@ -39,7 +39,8 @@ LIKELY_TIMES = (
     "timestamp_s", "timestamp_ms", "timestamp_us", "timestamp_ns", "rated_at", "rated_on", "rating_date",
     "rating_time", "date_rated", "review_date", "review_time", "reviewed_at", "created_at", "event_time",
     "watched_at", "watched_date", "time_rated", "listened_at", "played_at", "clicked_at", "viewed_at",
-    "purchased_at", "purchase_date", "ordered_at", "order_date",
+    "purchased_at", "purchase_date", "ordered_at", "order_date", "date_added", "date_updated",
+    "event_timestamp", "transaction_date", "purchase_time",
 )  # fmt: skip
 """Names of a column that holds the ratings' times where all of it are times; else it is something else."""
 

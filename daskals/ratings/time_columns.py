@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from daskals.errors import DataError
-from daskals.ratings.columns import ColumnNames
+from daskals.ratings.columns import ColumnNames, find_column
 from daskals.ratings.numbers import plain_column
 from daskals.ratings.times import A_TIME, LIKELY_FIRST, LIKELY_LAST, convert_timestamps
 
@@ -44,7 +44,8 @@ def note_unread_times(
     if names.timestamp is not None:
         return
     read = names.by_role()
-    for name in found:
+    usual = find_column(found, "timestamp")
+    for name in found if usual is None else [usual, *found]:
         if name in read.values() or not looks_like_times(name, sample(name)):
             continue
         said = ",".join(f"{role}={column}" for role, column in {**read, "timestamp": name}.items())

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daskals.ratings.calendar_numbers import calendar_seconds, clock_of
+from daskals.ratings.named_months import with_numbers
 from daskals.ratings.numbers import blank_of, fault_of, is_number, is_text, mask_of, plain_column, type_error
 from daskals.ratings.raw import Fault
 from daskals.types import Int64
@@ -176,7 +177,10 @@ def _parse(texts: pa.ChunkedArray) -> tuple[pa.ChunkedArray | None, pa.ChunkedAr
     powers = pc.if_else(pc.match_substring_regex(trimmed, _POWER_TEXT), trimmed, None)
     if powers.null_count < len(powers):
         numbers = pc.coalesce(numbers, pc.floor(powers.cast(pa.float64())).cast(pa.int64()))
-    return numbers if numbers.null_count < len(numbers) else None, _parse_dates(trimmed)
+    dates = _parse_dates(trimmed)
+    if numbers.null_count == len(numbers) == dates.null_count:
+        dates = _parse_dates(with_numbers(trimmed))
+    return numbers if numbers.null_count < len(numbers) else None, dates
 
 
 def _parse_dates(texts: pa.ChunkedArray) -> pa.ChunkedArray:

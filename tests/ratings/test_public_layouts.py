@@ -150,6 +150,14 @@ def test_what_a_matrix_with_names_is_told(tmp_path):
     assert "melt" not in ids
 
 
+def test_of_several_times_the_usual_one_is_named(tmp_path, caplog):
+    header = "who,what,stars,date,timestamp"
+    path = write(tmp_path / "r.csv", f"{header}\n1,2,3,2015-03-01,1425168000\n2,3,4,2015-03-01,1425168000\n")
+    columns = {"user": "who", "item": "what", "rating": "stars"}
+    assert read_ratings(path, columns=columns).timestamps is None
+    assert "though column 'timestamp' looks like them" in caplog.text
+
+
 def test_clicks_with_times__are_told_with_them(tmp_path):
     path = write(tmp_path / "r.csv", "timestamp,visitorid,event,itemid\n1500000000,1,view,2\n")
     assert "--model ials --columns user=visitorid,item=itemid,timestamp=timestamp; else" in refusal(path)
@@ -170,6 +178,19 @@ def test_dates_in_figures(caplog):
     for none in ([20090706, 20090231], [20091306, 20090706], [20090706, 5], [20090706250000]):
         assert convert(none) != [JULY] * len(none)
     assert caplog.text.count("read as dates") == 4
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [(["Mon Jul 06 15:04:51 -0700 2009", "Sun Jul  6 00:00:00 +0000 2008"], [JULY + 79_491, 1_215_302_400]),
+     (["July 6, 2009", "Feb 29, 2008"], [JULY, 1_204_243_200]),
+     (["Mon, 06 Jul 2009 15:04:51 GMT", "06 Jul 2009 15:04:51 +0200"], [JULY + 54_291, JULY + 47_091]),
+     (["6-Jul-2009", "06-JUL-2009"], [JULY, JULY]),
+     (["6 july 2009 15:04", "Jul. 6, 2009"], [JULY + 54_240, JULY]),
+     (["Feb 30, 2009", "Julian 6, 2009", "07/06/2009"], [0, 0, 0])],
+)  # fmt: skip
+def test_dates_with_names_of_months(texts, expected):
+    assert convert(texts) == expected
 
 
 def test_times_by_powers_of_ten():
