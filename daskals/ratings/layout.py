@@ -106,7 +106,7 @@ def read_head(path: Path, layout: Layout) -> Head:
             remedy="Check that the file is complete",
         )
     names = [field.strip() for field in fields]
-    names[0] = names[0].lstrip(_MARKS)
+    names[0] = re.sub(r"^[#%]\s+", "", names[0])
     if layout.step == 2:  # of `a::b` the parser sees a, nothing, b
         names = [name or f"_{place}" for place, name in enumerate(names)]
     elif has_row_names(lines[index:], layout):

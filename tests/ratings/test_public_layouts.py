@@ -78,6 +78,13 @@ def test_ids_that_begin_with_a_mark__are_no_remarks(tmp_path):
     assert read_ratings(write(tmp_path / "r.txt", lines(" ", rows))).user_ids.to_pylist() == ["#7", "%5"]
 
 
+def test_a_name_that_begins_with_a_mark__is_as_it_is(tmp_path):
+    rows = [("#id", "%item", "rating"), ("7", "30", "4"), ("5", "20", "3")]
+    path = write(tmp_path / "r.csv", lines(",", rows))
+    columns = {"user": "#id", "item": "%item", "rating": "rating"}
+    assert read_ratings(path, columns=columns).user_ids.to_pylist() == [7, 5]
+
+
 def test_numpy_writes_powers_of_ten(tmp_path):
     values = np.array([[float(field) for field in row] for row in ROWS])
     np.savetxt(tmp_path / "r.txt", values)
