@@ -1,0 +1,115 @@
+"""The row that two sides make of a rating, in vectors: what `half_step.joined` says in words, at speed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from daskals.kernels.toolkit.simd import FLOAT, INT, Context, Emitter, Value, data_pointer
+from daskals.kernels.toolkit.target import current_target
+
+
+def _folded(emit: Emitter, vector: Value) -> Value:
+    """Return the sum over a vector's lanes as a vector of one, folded in halves."""
+    width = vector.type.count
+    while width > 1:
+        width //= 2
+        low, high = (emit.shuffle(vector, vector, range(at, at + width)) for at in (0, width))
+        vector = emit.builder.fadd(low, high)
+    return vector
+
+
+def _inner_product(emit: Emitter, rank: int, one: Value, two: Value) -> Value:
+    """Return q·d, a vector of one number.
+
+    Its order is fixed, for joined rows are part of results: several sums of whole vectors side by side, then
+    one of half vectors, then the numbers left one by one; vectors of 4 lanes have two sums, and no halves.
+    """
+    builder, lanes = emit.builder, emit.lanes
+    single = Emitter(builder, 1)
+    stages = [(lanes, 4), (lanes // 2, 1), (1, 1)] if lanes > 4 else [(lanes, 2), (1, 1)]
+    total, done = single.constant(0.0), 0
+    for width, n_sums in stages:
+        part, step = Emitter(builder, width), width * n_sums
+        if rank - done < step:
+            continue
+        sums = [part.constant(0.0)] * n_sums
+        if n_sums == 1:
+            first = builder.extract_element(total, INT(0))
+            sums = [builder.insert_element(part.constant(0.0), first, INT(0))]
+        for start in range(done, rank - step + 1, step):
+            for s in range(n_sums):
+                at = start + s * width
+                sums[s] = part.multiply_add(part.load(one, at), part.load(two, at), sums[s])
+            done = start + step
+        while len(sums) > 1:
+            sums = [builder.fadd(b, a) for a, b in zip(sums[::2], sums[1::2], strict=True)]
+        total = _folded(part, sums[0])
+    return total
+
+
+def emit_joined(emit: Emitter, rank: int, one: Value, two: Value, vectors: int) -> tuple[list[Value], Value]:
+    """Return the first vectors of [q + d, 1, c], and c in every lane.
+
+    Parameters
+    ----------
+    emit, rank
+        What emits; number of factors.
+    one, two
+        Addresses of the rows [q, 1, b].
+    vectors
+        How many vectors; numbers behind c are those of the rows, added up.
+    """
+    builder, lanes = emit.builder, emit.lanes
+    joined = [builder.fadd(emit.load(one, v * lanes), emit.load(two, v * lanes)) for v in range(vectors)]
+    product = builder.extract_element(_inner_product(emit, rank, one, two), INT(0))
+    bias = builder.fadd(builder.fadd(emit.scalar(one, rank + 1), product), emit.scalar(two, rank + 1))
+    everywhere = emit.splat(bias)
+    for place, value in ((rank, emit.constant(1.0)), (rank + 1, everywhere)):
+        joined[place // lanes] = emit.insert_lane(joined[place // lanes], place % lanes, value)
+    return joined, everywhere
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def join_row(
+    _typing: Any,
+    first: Any,
+    _one: Any,
+    second: Any,
+    _two: Any,
+    out: Any,
+    _place: Any,
+    rank: Any,
+    vectors: Any,
+) -> Any:
+    """Write the first vectors of the row that two rows make.
+
+    Parameters
+    ----------
+    _typing
+        Numba's typing context.
+    first, _one, second, _two
+        float32 arrays, and the numbers in them at which the rows start.
+    out, _place
+        float32, and the number in it that is written first.
+    rank, vectors
+        Number of factors, and of vectors that are written, literals.
+    """
+    lanes = current_target().lanes
+    signature = types.void(first, types.int64, second, types.int64, out, types.int64, rank, vectors)
+
+    def codegen(context: Context, builder: ir.IRBuilder, signature: Any, args: list[Value]) -> Value:
+        emit = Emitter(builder, lanes)
+        one, two, target = (
+            emit.address(data_pointer(context, builder, signature.args[k], args[k]), args[k + 1], FLOAT)
+            for k in (0, 2, 4)
+        )
+        joined, _ = emit_joined(emit, rank.literal_value, one, two, vectors.literal_value)
+        for v, vector in enumerate(joined):
+            emit.store(vector, target, v * lanes)
+        return context.get_dummy_value()
+
+    return signature, codegen
