@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from daskals.kernels.half_step.added import added_by_rows
 from daskals.kernels.half_step.curvature import side_curvature
 from daskals.kernels.half_step.gradients import improve_by_gradients
-from daskals.kernels.half_step.joined import joined_pieces
+from daskals.kernels.half_step.joined import join_block
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.solve_rows import solve_rows
@@ -47,9 +48,10 @@ def timed_warm_up(
     """
     started = time.perf_counter()
     block, other = _two_ratings(rank, scale_size)
+    dated = block._replace(thirds=np.zeros(2, np.int32)) if timed else block
+    third = other if timed else None
     if timed:
-        block = block._replace(thirds=np.zeros(2, np.int32))
-        block, other = next(joined_pieces(block, other, other, rank))
+        block, other = join_block(dated, other, other, rank)
     given: dict[str, Any] = {"rank": rank, "mean": 0.0, "ridge": Ridge(1.0, 1.0)}
     weighting = Weighting(np.ones(2, np.float32), np.ones(2)) if weighted else None
     if solver == "blocks":
@@ -58,14 +60,15 @@ def timed_warm_up(
         curvature = side_curvature(other, rank, given["ridge"])
         rows, _ = improve_by_gradients(block, other, other, curvature, weighting=weighting, **given)
     else:
-        rows, _ = solve_rows(block, other, **given)
+        rows, _ = solve_rows(dated, other, third=third, **given)
     if weighting is not None and solver == "joint":
-        rows, _ = solve_weighted(block, other, weighting, **given)
+        rows, _ = solve_weighted(dated, other, weighting, third=third, **given)
     score_block(block, rows, other, rank=rank, mean=0.0, limits=(0.0, 5.0))
     if timed:
         predict_block(block, rows, other, rank=rank, mean=0.0)
+        added_by_rows(dated, other, other, rows, rank)
     if features:
-        _warm_up_features(block, other, rank)
+        _warm_up_features(dated, other, rank, third=third)
     return time.perf_counter() - started
 
 
@@ -113,12 +116,16 @@ def _two_ratings(rank: int, scale_size: int) -> tuple[RatingsBlock, FactorRows]:
 
 
 def _warm_up_features(
-    block: RatingsBlock, other: FactorRows, rank: int, weighting: Weighting | None = None
+    block: RatingsBlock,
+    other: FactorRows,
+    rank: int,
+    weighting: Weighting | None = None,
+    third: FactorRows | None = None,
 ) -> None:
     both = FeatureRows(
         np.array([0, 1, 2]), np.zeros(2, np.int32), np.ones(2, np.float32), 1, np.zeros(2, np.int64)
     )
-    given: dict[str, Any] = {"rank": rank, "mean": 0.0, "weighting": weighting}
+    given: dict[str, Any] = {"rank": rank, "mean": 0.0, "weighting": weighting, "third": third}
     eliminated = eliminate_rows(block, other, ridge=Ridge(1.0, 1.0), **given)
     system = sum_system(eliminated, both)
     solve_positive(lower_triangle(system) + np.eye(rank + 1), system.right, "the warm-up's weights")

@@ -11,13 +11,14 @@ import numpy as np
 from daskals.cluster.exchange import Around, Gathered, Generation, Slab, Whole, submit_slabs
 from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Cluster, Share, Task, worker_folder
+from daskals.kernels.half_step.added import added_by_rows
 from daskals.kernels.half_step.curvature import Curvature, side_curvature
 from daskals.kernels.half_step.gradients import STEPS, improve_by_gradients
-from daskals.kernels.half_step.joined import joined_pieces
+from daskals.kernels.half_step.joined import cut_block, join_block
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
-from daskals.kernels.scoring.score import predict_block, score_block
+from daskals.kernels.scoring.score import score_block
 from daskals.kernels.toolkit.layout import empty_rows, row_stride
 from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
@@ -270,20 +271,15 @@ def solve_slab(
         present = None if current is None else current.of(ratings)
         return Slab(ratings.start, *_solved(ratings, other.rows, present, spec, curvature))
     rows, sse, penalty, added = empty_rows(ratings.n_rows, spec.rank), 0.0, 0.0, 0.0
-    for piece, joined in joined_pieces(ratings, other.rows, third.rows, spec.rank):
+    for piece in cut_block(ratings):
         present = None if current is None else current.of(piece)
         here = slice(piece.start - ratings.start, piece.start - ratings.start + piece.n_rows)
-        rows[here], stats = _solved(piece, joined, present, spec, curvature)
+        rows[here], stats = _solved(piece, other.rows, present, spec, curvature, third.rows)
         sse, penalty = sse + stats.sse, penalty + stats.penalty
         if spec.of_times:
-            added += _added(piece, joined, rows[here], spec.rank)
+            added += added_by_rows(piece, other.rows, third.rows, rows[here], spec.rank)
     moments = AddedToRatings(added, len(ratings.indices)) if spec.of_times else None
     return Slab(ratings.start, rows, BlockStats(sse, penalty), moments)
-
-
-def _added(block: RatingsBlock, other: FactorRows, rows: FactorRows, rank: int) -> float:
-    predicted = predict_block(block, rows, other, rank=rank, mean=0.0)
-    return float(np.sum(predicted, dtype=np.float64) - np.sum(other[:, rank + 1], dtype=np.float64))
 
 
 def _solved(
@@ -292,7 +288,10 @@ def _solved(
     present: FactorRows | None,
     spec: SolveSpec,
     curvature: Curvature | None,
+    third: FactorRows | None = None,
 ) -> tuple[FactorRows, BlockStats]:
+    if third is not None and (spec.damping < 1 or spec.solver in ("blocks", "gradients")):
+        (block, other), third = join_block(block, other, third, spec.rank), None
     weighting = None if block.weights is None else Weighting(block.weights, block.row_weights)
     if curvature is not None and present is not None:
         return improve_by_gradients(
@@ -320,7 +319,9 @@ def _solved(
             threads=spec.threads,
         )
     if weighting is not None:
-        return solve_weighted(block, other, weighting, rank=spec.rank, mean=spec.mean, ridge=spec.ridge)
+        return solve_weighted(
+            block, other, weighting, rank=spec.rank, mean=spec.mean, ridge=spec.ridge, third=third
+        )
     rows, stats = solve_rows(
         block,
         other,
@@ -330,6 +331,7 @@ def _solved(
         solver="coordinate" if spec.solver == "coordinate" else "joint",
         current=present,
         threads=spec.threads,
+        third=third,
     )
     if spec.damping < 1 and present is not None:
         return _damp(block, other, present, rows, spec)

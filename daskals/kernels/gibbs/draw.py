@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from daskals.kernels.gibbs.draw_batches import Posterior, draw_kernel
 from daskals.kernels.gibbs.noise import Noise, RowNoise, row_noise
 from daskals.kernels.half_step.block import BlockInput, BlockOutput, make_input, make_output
+from daskals.kernels.half_step.joined import join_block
 from daskals.kernels.half_step.plain import factorise, row_gram, substitute_back, substitute_forward
 from daskals.kernels.half_step.status import BAD_PIVOT, NOT_FINITE, OK, raise_first
 from daskals.kernels.half_step.weighted import weighted_gram, weights_of
@@ -98,6 +99,7 @@ def draw_rows(
     precision: Float64,
     priors: Float64,
     noise: Noise | None,
+    third: FactorRows | None = None,
 ) -> tuple[FactorRows, float]:
     """Draw every row of a block from its conditional posterior.
 
@@ -115,6 +117,8 @@ def draw_rows(
         Prior mean [factors, bias] of each row, float64, shape (rows, rank + 1), or (1, rank + 1) for all.
     noise
         Random numbers; None for the mode of the posterior.
+    third
+        Factor rows of a third side, shape (rows, stride), if there is one: the ratings are of both.
 
     Returns
     -------
@@ -128,7 +132,9 @@ def draw_rows(
     RowError
         If a row's precision is not positive definite, or it holds an index or rating that is none.
     """
-    given = make_input(block, other, rank, mean, Ridge(0.0, 0.0))
+    if third is not None and PLAIN:
+        (block, other), third = join_block(block, other, third, rank), None
+    given = make_input(block, other, rank, mean, Ridge(0.0, 0.0), third=third)
     output, weights = make_output(given), weights_of(block)
     pulls = product(priors, np.tril(precision) + np.tril(precision, -1).T)
     own_noise = row_noise(noise, block.start)
@@ -139,7 +145,8 @@ def draw_rows(
     else:
         single = _of_rows(pulls.astype(np.float32), block.n_rows)
         posterior = Posterior(float(alpha), precision.astype(np.float32), single)
-        draw_kernel(rank, weighted=block.weights is not None)(given, weights, output, posterior, own_noise)
+        draw = draw_kernel(rank, weighted=block.weights is not None, sides=2 if third is None else 3)
+        draw(given, weights, output, posterior, own_noise)
     raise_first(output.status, block.start)
     return output.rows, float(np.add.accumulate(output.stats[:, 0])[-1]) if block.n_rows else 0.0
 

@@ -79,14 +79,14 @@ def _keep_drawn(rank: int, work: Workspace, fit: Fit, first: int, count: int, ou
 
 @lru_cache
 def draw_kernel(
-    rank: int, *, weighted: bool
+    rank: int, *, weighted: bool, sides: int = 2
 ) -> Callable[[BlockInput, WeightedInput, BlockOutput, Posterior, RowNoise], None]:
-    """Return the kernel behind `draw_rows`, made for a rank, for ratings with weights or without.
+    """Return the kernel behind `draw_rows`, for a rank, ratings with weights or without, 2 sides or 3.
 
     Λ and Λm are single precision.
     """
     size = rank + 1
-    sum_batch, sum_weighted = gram_batch(rank), weighted_gram_batch(rank)
+    sum_batch, sum_weighted = gram_batch(rank, sides), weighted_gram_batch(rank, sides)
 
     @exact_jit
     def draw_block(

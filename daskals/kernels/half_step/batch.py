@@ -17,9 +17,10 @@ from daskals.kernels.half_step.block import BlockInput, BlockOutput
 from daskals.kernels.half_step.fit import Fit
 from daskals.kernels.half_step.gram import PANEL_FLOATS, interleave_grams, row_gram
 from daskals.kernels.half_step.gram_tiles import plan_tiles
+from daskals.kernels.half_step.join_lanes import join_row
 from daskals.kernels.half_step.status import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK
 from daskals.kernels.toolkit.jit import exact_jit
-from daskals.kernels.toolkit.layout import LINE_FLOATS
+from daskals.kernels.toolkit.layout import LINE_FLOATS, row_stride
 from daskals.kernels.toolkit.target import current_target
 from daskals.types import Float32, Float64, Int32, Int64
 
@@ -198,6 +199,35 @@ def direct_sse_of_lane(block: BlockInput, lower: int, upper: int, x: Float32, la
     return sse
 
 
+@lru_cache
+def joined_sse(rank: int) -> Callable[[BlockInput, Float32, int, int, Float32, int], float]:
+    """Return the kernel of `direct_sse_of_lane` for ratings of two other sides, with weights or without.
+
+    It takes the block, √w of the ratings or nothing, the row's first and stop rating, the batch's solutions,
+    and the row's number in the batch.
+    """
+    stride, last = row_stride(rank), rank + 1
+    vectors = stride // LANES
+
+    @exact_jit
+    def sum_errors(block: BlockInput, roots: Float32, lower: int, upper: int, x: Float32, lane: int) -> float:
+        coded = len(block.table) > 0
+        row = np.empty(stride, np.float32)
+        sse = 0.0
+        for j in range(lower, upper):
+            one, two = block.indices[j] * stride, block.thirds[j] * stride
+            join_row(block.other, one, block.third, two, row, 0, rank, vectors)
+            rating = block.table[np.uint8(block.values[j])] if coded else block.values[j] - block.mean
+            error = np.float64(rating) - row[last]
+            for k in range(last):
+                error -= np.float64(x[k * LANES + lane]) * row[k]
+            root = np.float64(roots[j]) if len(roots) > 0 else 1.0
+            sse += root * root * error * error
+        return sse
+
+    return sum_errors
+
+
 @exact_jit
 def row_status(trace: float, positive: int, objective: float) -> int:
     """Judge a solved row by its Gram matrix's trace, its pivots (0 if not above zero), and its objective."""
@@ -221,11 +251,12 @@ def _add_segments(segments: Int64, segment_tiles: Float32, row: int, totals: Flo
 
 
 @lru_cache
-def gram_batch(rank: int) -> Callable[[BlockInput, Workspace, int, int, BlockOutput], None]:
+def gram_batch(rank: int, sides: int = 2) -> Callable[[BlockInput, Workspace, int, int, BlockOutput], None]:
     """Return the kernel that forms the packed Gram matrices of a batch of rows, made for a rank.
 
-    It takes the block, a workspace, the place of the batch's first row, how many rows it has, and the output,
-    whose partial sums it reads and whose status it sets.
+    With 3 sides a rating is of a row of each of two. It takes the block, a workspace, the place of the
+    batch's first row, how many rows it has, and the output, whose partial sums it reads and whose status it
+    sets.
     """
     tile_floats = len(plan_tiles(rank, current_target()).tiles) * LANES
 
@@ -244,7 +275,9 @@ def gram_batch(rank: int) -> Callable[[BlockInput, Workspace, int, int, BlockOut
             row = row_at(block, first + lane) if lane < count else 0
             lower = indptr[row] if lane < count else 0
             upper = indptr[row + 1] if lane < count else 0
-            if not indices_in_range(indices, lower, upper, n_others):
+            if not indices_in_range(indices, lower, upper, n_others) or (
+                sides == 3 and not indices_in_range(block.thirds, lower, upper, len(block.third))
+            ):
                 output.status[row] = BAD_INDEX
                 upper = lower
             in_segments = upper - lower > SEGMENT_RATINGS
@@ -253,7 +286,7 @@ def gram_batch(rank: int) -> Callable[[BlockInput, Workspace, int, int, BlockOut
                 if _add_segments(block.segments, output.segment_tiles, row, totals):
                     upper = lower
             for start in range(lower, max(upper, lower + 1), SEGMENT_RATINGS):
-                row_gram(block, tiles, offset, panel, start, min(start + SEGMENT_RATINGS, upper), rank)
+                row_gram(block, tiles, offset, panel, start, min(start + SEGMENT_RATINGS, upper), rank, sides)
                 if in_segments:
                     add_tiles(totals, tiles, offset)
             if in_segments:

@@ -43,6 +43,9 @@ class BlockInput(NamedTuple):
     order
         Rows in the order in which they are put into batches, without those that are left out; empty for all
         of them one after the other.
+    thirds, third
+        Where there is a third side: for each rating its row there, and the factor rows of that side, shape
+        (rows, stride). Both empty where there is none.
     segments
         Partial Gram sums that are formed on their own, before the rows: row, first and stop rating of each,
         shape (segments, 3), in order. Rows without segments are summed when their turn comes.
@@ -61,6 +64,8 @@ class BlockInput(NamedTuple):
     current: FactorRows
     order: Int64
     segments: Int64
+    thirds: Int32
+    third: FactorRows
     rank: int
     ridge_factors: float
     ridge_bias: float
@@ -91,6 +96,7 @@ def make_input(
     prior: Float32 | None = None,
     current: FactorRows | None = None,
     summed: int | None = None,
+    third: FactorRows | None = None,
 ) -> BlockInput:
     """Pack a block for a kernel, for all its rows.
 
@@ -108,6 +114,8 @@ def make_input(
         Present factor rows, shape (rows, stride), where solves start from them.
     summed
         Number of factors whose Gram matrix is formed at a time; all of them if None.
+    third
+        Factor rows of a third side, shape (rows, stride), which the block's `thirds` are rows of.
 
     Returns
     -------
@@ -121,6 +129,7 @@ def make_input(
     """
     check_rows(other, rank)
     _check_ratings(block)
+    thirds = np.empty(0, np.int32) if third is None else _thirds(block, third, rank)
     _check_start(block, rank, prior, current)
     table = np.full(SCALE_SIZE if len(block.scale) else 0, np.nan, np.float32)
     table[: len(block.scale)] = block.scale.astype(np.float32) - np.float32(mean)
@@ -136,6 +145,8 @@ def make_input(
         current=frozen(empty_rows(0, rank) if current is None else aligned_rows(current, rank), np.float32),
         order=frozen(np.empty(0), np.int64),
         segments=frozen(np.empty((0, 3)), np.int64),
+        thirds=frozen(thirds, np.int32),
+        third=frozen(empty_rows(0, rank) if third is None else aligned_rows(third, rank), np.float32),
         rank=rank,
         ridge_factors=float(ridge.factors),
         ridge_bias=float(ridge.bias),
@@ -178,6 +189,17 @@ def check_rows(rows: FactorRows, rank: int) -> None:
         raise DataError(
             f"factor rows have shape {rows.shape}", expected=f"(rows, {row_stride(rank)}) for rank {rank}"
         )
+
+
+def _thirds(block: RatingsBlock, third: FactorRows, rank: int) -> Int32:
+    check_rows(third, rank)
+    if block.thirds is None or len(block.thirds) != len(block.indices):
+        found = "none" if block.thirds is None else str(len(block.thirds))
+        raise DataError(
+            f"{len(block.indices)} ratings of a block have {found} rows of a third side",
+            expected="one for each rating",
+        )
+    return block.thirds
 
 
 def _check_start(block: RatingsBlock, rank: int, prior: Float32 | None, current: FactorRows | None) -> None:

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from daskals.kernels.half_step.gram import BlockFields
+from daskals.kernels.half_step.rating_lanes import BlockFields
 from daskals.kernels.toolkit.layout import LINE_FLOATS
 from daskals.kernels.toolkit.simd import DOUBLE, INT, INT32, Context, Emitter, Value, data_pointer
 from daskals.kernels.toolkit.target import current_target

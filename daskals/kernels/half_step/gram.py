@@ -3,13 +3,14 @@
 The formula is `half_step.plain.row_gram`; which products go where, `half_step.gram_tiles`
 says. Where all tiles fit into registers, the rows of the other side are read where they are, once, asking
 for the row of a later rating on the way. Otherwise some ratings' z are gathered into a small panel, which
-stays in the nearest caches while the tiles take turns in passing over it.
+stays in the nearest caches while the tiles take turns in passing over it. Where there are three sides, z is
+made of two rows in registers, while the products of the rating before are summed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -17,91 +18,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from daskals.kernels.half_step.gram_tiles import Pass, Plan, Shape, Tile, plan_tiles, rotation, tiles_of
-from daskals.kernels.toolkit.layout import row_stride
-from daskals.kernels.toolkit.simd import INT, INT32, Context, Emitter, Value, data_pointer
+from daskals.kernels.half_step.rating_lanes import BlockFields, JoinedRatings, Ratings
+from daskals.kernels.toolkit.simd import INT, Context, Emitter, Value, data_pointer
 from daskals.kernels.toolkit.target import current_target
-
-PREFETCH_RATINGS = 48
-"""How many ratings ahead a row is asked for: about the latency of main memory."""
 
 PANEL_FLOATS = 6144
 """Size of the panel of gathered z: with the sums, it fits into the nearest cache."""
-
-
-class BlockFields:
-    """A kernel's `half_step.block.BlockInput` while code is emitted: addresses of its arrays, its numbers."""
-
-    def __init__(self, context: Context, builder: ir.IRBuilder, kind: Any, block: Value) -> None:
-        for place, (name, field) in enumerate(zip(kind.fields, kind.types, strict=True)):
-            value = builder.extract_value(block, place)
-            if isinstance(field, types.Array):
-                value = cgutils.create_struct_proxy(field)(context, builder, value=value)
-            setattr(self, name, value)
-        self.coded = kind.types[kind.fields.index("values")].dtype == types.uint8
-
-
-class Rating(NamedTuple):
-    """One rating while code is emitted: its row's address, the vectors of z, y and the root of its weight.
-
-    Of a weighted rating, z and y are times the root, which stands in every lane as y does.
-    """
-
-    row: Value
-    z: list[Value]
-    y: Value
-    root: Value | None
-
-
-class Ratings:
-    """Emits the reading of one rating after the other: its row of the other side and its residual y."""
-
-    def __init__(self, emit: Emitter, plan: Plan, block: Any, roots: Value | None = None) -> None:
-        self.emit = emit
-        self.plan = plan
-        self.block = block
-        self.roots = roots
-        self.last = emit.builder.sub(block.indices.nitems, INT(1))
-        self.stride: Value = INT(row_stride(plan.size - 2))
-        self.floats = plan.size
-
-    def row(self, position: Value) -> Value:
-        """Return the address of what is read of the other side's row."""
-        index = self.emit.scalar(self.block.indices.data, position, INT32)
-        offset = self.emit.builder.mul(self.emit.builder.sext(index, INT), self.stride)
-        return self.emit.address(self.block.other.data, offset)
-
-    def prefetch(self, position: Value) -> None:
-        """Ask for the row that the rating some places on will need."""
-        builder = self.emit.builder
-        ahead = builder.add(position, INT(PREFETCH_RATINGS))
-        ahead = builder.select(builder.icmp_signed("<", ahead, self.last), ahead, self.last)
-        row = self.row(ahead)
-        for line in range(0, self.floats, 16):
-            self.emit.prefetch(self.emit.address(row, line))
-
-    def read(self, position: Value) -> Rating:
-        """Read one rating."""
-        emit, plan = self.emit, self.plan
-        row = self.row(position)
-        if self.block.coded:
-            code = emit.scalar(self.block.values.data, position, ir.IntType(8))
-            rating = emit.broadcast(self.block.table.data, emit.builder.zext(code, INT))
-        else:
-            rating = emit.broadcast(self.block.values.data, position)
-            rating = emit.builder.fsub(rating, emit.splat(self.block.mean))
-        y = emit.builder.fsub(rating, emit.broadcast(row, plan.size - 1))
-        z = [emit.load(row, v * plan.lanes) for v in range(plan.n_vectors)]
-        z[-1] = emit.insert_lane(z[-1], (plan.size - 1) % plan.lanes, y)
-        return self.weighed(Rating(row, z, y, None), position)
-
-    def weighed(self, rating: Rating, position: Value) -> Rating:
-        """Return a rating times the root of its weight, if it has one."""
-        if self.roots is None:
-            return rating
-        emit = self.emit
-        root = emit.broadcast(self.roots, position)
-        z = [emit.builder.fmul(part, root) for part in rating.z]
-        return Rating(rating.row, z, emit.builder.fmul(rating.y, root), root)
 
 
 class _Sums:
@@ -144,6 +66,30 @@ class _Sums:
             self.emit.store(self.emit.builder.load(place), memory, t * self.emit.lanes)
 
 
+def _emit_made(emit: Emitter, plan: Plan, ratings: Ratings, sums: _Sums, span: tuple[Value, Value]) -> None:
+    """Add up ratings whose z has to be made: one's is while the products of the one before are summed."""
+    builder = emit.builder
+    with builder.if_then(builder.icmp_signed("<", *span)):
+        first = ratings.read(span[0]).z
+        places = [emit.variable(part) for part in first]
+        with emit.loop(*span) as position:
+            ratings.prefetch(position)
+            z = [builder.load(place) for place in places]
+            following = builder.add(position, INT(1))
+            following = builder.select(builder.icmp_signed("<", following, span[1]), following, position)
+            for part, place in zip(ratings.read(following).z, places, strict=True):
+                builder.store(part, place)
+            one = plan.size - 2 if ratings.roots is None else None
+
+            def element(e: int) -> Value | None:
+                if e == one:
+                    return None
+                vector = z[e // plan.lanes]
+                return emit.shuffle(vector, vector, [e % plan.lanes] * plan.lanes)
+
+            sums.add(z, element)
+
+
 def _emit_direct(
     emit: Emitter, plan: Plan, ratings: Ratings, tiles: Value, span: tuple[Value, Value]
 ) -> None:
@@ -151,6 +97,10 @@ def _emit_direct(
     widths = [min(plan.lanes, plan.size - tile.vector * plan.lanes) for tile in plan.tiles]
     sums = _Sums(emit, list(plan.tiles), widths)
     sums.start(None)
+    if ratings.made:
+        _emit_made(emit, plan, ratings, sums, span)
+        sums.finish(tiles)
+        return
     with emit.loop(*span) as position:
         ratings.prefetch(position)
         row, z, y, root = ratings.read(position)
@@ -260,12 +210,17 @@ def emit_sums(
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def row_gram(
-    _typing: Any, block: Any, tiles: Any, offset: Any, panel: Any, lower: Any, upper: Any, rank: Any
+    _typing: Any,
+    block: Any,
+    tiles: Any,
+    offset: Any,
+    panel: Any,
+    lower: Any,
+    upper: Any,
+    rank: Any,
+    sides: Any,
 ) -> Any:
     """Sum zzᵀ over the ratings lower, …, upper − 1 of a block into the tiles that start at `offset`.
-
-    `block` is a `half_step.block.BlockInput` whose indices are in range; `rank` must be a literal, for it is
-    what the code is made for.
 
     Parameters
     ----------
@@ -277,15 +232,17 @@ def row_gram(
         float32, shape (PANEL_FLOATS,): room for gathered z.
     lower, upper
         First and stop rating.
-    rank
-        Number of factors, a literal: it is what the code is made for.
+    rank, sides
+        Number of factors, and of sides: 3 where a rating is of a row of `other` and one of `third`. Literals:
+        they are what the code is made for.
     """
     plan = plan_tiles(rank.literal_value, current_target())
-    signature = types.void(block, tiles, offset, panel, lower, upper, rank)
+    signature = types.void(block, tiles, offset, panel, lower, upper, rank, sides)
+    kind = JoinedRatings if sides.literal_value == 3 else Ratings
 
     def codegen(context: Context, builder: ir.IRBuilder, _signature: Any, args: list[Value]) -> Value:
         emit = Emitter(builder, plan.lanes)
-        ratings = Ratings(emit, plan, BlockFields(context, builder, block, args[0]))
+        ratings = kind(emit, plan, BlockFields(context, builder, block, args[0]))
         sums = emit.address(data_pointer(context, builder, tiles, args[1]), args[2])
         emit_sums(emit, plan, ratings, (sums, data_pointer(context, builder, panel, args[3])), args[4:6])
         return context.get_dummy_value()
@@ -304,6 +261,7 @@ def weighted_row_gram(
     lower: Any,
     upper: Any,
     rank: Any,
+    sides: Any,
 ) -> Any:
     """Sum w·zzᵀ as `row_gram` sums zzᵀ, w the weight of each rating.
 
@@ -313,16 +271,17 @@ def weighted_row_gram(
         As `row_gram` takes them.
     roots
         float32, shape (ratings,): √w of each rating.
-    tiles, offset, panel, lower, upper, rank
+    tiles, offset, panel, lower, upper, rank, sides
         As `row_gram` takes them.
     """
     plan = plan_tiles(rank.literal_value, current_target())
-    signature = types.void(block, roots, tiles, offset, panel, lower, upper, rank)
+    signature = types.void(block, roots, tiles, offset, panel, lower, upper, rank, sides)
+    kind = JoinedRatings if sides.literal_value == 3 else Ratings
 
     def codegen(context: Context, builder: ir.IRBuilder, _signature: Any, args: list[Value]) -> Value:
         emit = Emitter(builder, plan.lanes)
         own = data_pointer(context, builder, roots, args[1])
-        ratings = Ratings(emit, plan, BlockFields(context, builder, block, args[0]), own)
+        ratings = kind(emit, plan, BlockFields(context, builder, block, args[0]), own)
         sums = emit.address(data_pointer(context, builder, tiles, args[2]), args[3])
         emit_sums(emit, plan, ratings, (sums, data_pointer(context, builder, panel, args[4])), args[5:7])
         return context.get_dummy_value()

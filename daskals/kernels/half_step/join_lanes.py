@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from daskals.kernels.toolkit.simd import FLOAT, INT, Context, Emitter, Value, data_pointer
+from daskals.kernels.toolkit.simd import DOUBLE, FLOAT, INT32, Context, Emitter, Value, data_pointer
 from daskals.kernels.toolkit.target import current_target
 
 
@@ -22,33 +22,41 @@ def _folded(emit: Emitter, vector: Value) -> Value:
     return vector
 
 
-def _inner_product(emit: Emitter, rank: int, one: Value, two: Value) -> Value:
-    """Return q·d, a vector of one number.
+def _inner_product(emit: Emitter, rank: int, one: list[Value], two: list[Value]) -> Value:
+    """Return q·d, given the vectors that hold q and d.
 
     Its order is fixed, for joined rows are part of results: several sums of whole vectors side by side, then
     one of half vectors, then the numbers left one by one; vectors of 4 lanes have two sums, and no halves.
+    Parts are taken out of registers: LLVM does so in a dozen instructions if it is left to loads of them.
     """
     builder, lanes = emit.builder, emit.lanes
-    single = Emitter(builder, 1)
-    stages = [(lanes, 4), (lanes // 2, 1), (1, 1)] if lanes > 4 else [(lanes, 2), (1, 1)]
-    total, done = single.constant(0.0), 0
-    for width, n_sums in stages:
+    total, done = ir.Constant(FLOAT, 0.0), 0
+    for width, n_sums in [(lanes, 4), (lanes // 2, 1)] if lanes > 4 else [(lanes, 2)]:
         part, step = Emitter(builder, width), width * n_sums
         if rank - done < step:
             continue
         sums = [part.constant(0.0)] * n_sums
         if n_sums == 1:
-            first = builder.extract_element(total, INT(0))
-            sums = [builder.insert_element(part.constant(0.0), first, INT(0))]
+            sums = [builder.insert_element(part.constant(0.0), total, INT32(0))]
         for start in range(done, rank - step + 1, step):
             for s in range(n_sums):
-                at = start + s * width
-                sums[s] = part.multiply_add(part.load(one, at), part.load(two, at), sums[s])
+                ours, theirs = (_part(emit, of, start + s * width, width) for of in (one, two))
+                sums[s] = part.multiply_add(ours, theirs, sums[s])
             done = start + step
         while len(sums) > 1:
             sums = [builder.fadd(b, a) for a, b in zip(sums[::2], sums[1::2], strict=True)]
-        total = _folded(part, sums[0])
-    return total
+        total = builder.extract_element(_folded(part, sums[0]), INT32(0))
+    few = Emitter(builder, 4)
+    numbers = few.splat(total)
+    for k in range(done, rank):
+        ours, theirs = (emit.shuffle(of[k // lanes], of[k // lanes], [k % lanes] * 4) for of in (one, two))
+        numbers = few.multiply_add(ours, theirs, numbers)
+    return builder.extract_element(numbers, INT32(0))
+
+
+def _part(emit: Emitter, vectors: list[Value], start: int, width: int) -> Value:
+    vector, lane = vectors[start // emit.lanes], start % emit.lanes
+    return vector if width == emit.lanes else emit.shuffle(vector, vector, range(lane, lane + width))
 
 
 def emit_joined(emit: Emitter, rank: int, one: Value, two: Value, vectors: int) -> tuple[list[Value], Value]:
@@ -64,8 +72,9 @@ def emit_joined(emit: Emitter, rank: int, one: Value, two: Value, vectors: int) 
         How many vectors; numbers behind c are those of the rows, added up.
     """
     builder, lanes = emit.builder, emit.lanes
-    joined = [builder.fadd(emit.load(one, v * lanes), emit.load(two, v * lanes)) for v in range(vectors)]
-    product = builder.extract_element(_inner_product(emit, rank, one, two), INT(0))
+    ours, theirs = ([emit.load(row, v * lanes) for v in range(vectors)] for row in (one, two))
+    joined = [builder.fadd(a, b) for a, b in zip(ours, theirs, strict=True)]
+    product = _inner_product(emit, rank, ours, theirs)
     bias = builder.fadd(builder.fadd(emit.scalar(one, rank + 1), product), emit.scalar(two, rank + 1))
     everywhere = emit.splat(bias)
     for place, value in ((rank, emit.constant(1.0)), (rank + 1, everywhere)):
@@ -111,5 +120,48 @@ def join_row(
         for v, vector in enumerate(joined):
             emit.store(vector, target, v * lanes)
         return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def predict_joined(
+    _typing: Any,
+    first: Any,
+    _one: Any,
+    second: Any,
+    _two: Any,
+    rows: Any,
+    _row: Any,
+    rank: Any,
+) -> Any:
+    """Return b + c + p·x of a row [p, 1, b] and the row that two rows make, and c, both float32.
+
+    Parameters
+    ----------
+    _typing
+        Numba's typing context.
+    first, _one, second, _two, rows, _row
+        float32 arrays, and the numbers in them at which the three rows start.
+    rank
+        Number of factors, a literal.
+    """
+    lanes = current_target().lanes
+    pair = types.UniTuple(types.float32, 2)
+    signature = pair(first, types.int64, second, types.int64, rows, types.int64, rank)
+
+    def codegen(context: Context, builder: ir.IRBuilder, signature: Any, args: list[Value]) -> Value:
+        emit, size = Emitter(builder, lanes), rank.literal_value + 2
+        one, two, row = (
+            emit.address(data_pointer(context, builder, signature.args[k], args[k]), args[k + 1], FLOAT)
+            for k in (0, 2, 4)
+        )
+        joined, everywhere = emit_joined(emit, size - 2, one, two, -(-size // lanes))
+        own = [emit.load(row, v * lanes) for v in range(len(joined))]
+        constant = builder.extract_element(everywhere, INT32(0))
+        product = _inner_product(emit, size - 2, own, joined)
+        parts = [builder.fpext(part, DOUBLE) for part in (emit.scalar(row, size - 1), constant, product)]
+        predicted = builder.fadd(builder.fadd(parts[0], parts[1]), parts[2])
+        return context.make_tuple(builder, pair, [builder.fptrunc(predicted, FLOAT), constant])
 
     return signature, codegen

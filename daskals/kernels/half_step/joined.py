@@ -119,6 +119,40 @@ def join_rows(indices: Int32, thirds: Int32, first: FactorRows, second: FactorRo
     return out
 
 
+def join_block(block: RatingsBlock, first: FactorRows, second: FactorRows, rank: int) -> Joined:
+    """Make the rows of all ratings of a block; raises as `join_rows` does.
+
+    Parameters
+    ----------
+    block
+        Ratings that name rows of both other sides.
+    first, second, rank
+        Factor rows of the sides of `indices` and of `thirds`, shape (rows, stride); number of factors.
+    """
+    assert block.thirds is not None, "there is a third side"
+    each = block._replace(indices=np.arange(len(block.indices), dtype=np.int32), thirds=None)
+    return Joined(each, join_rows(block.indices, block.thirds, first, second, rank))
+
+
+def cut_block(block: RatingsBlock, piece_ratings: int = PIECE_RATINGS) -> Iterator[RatingsBlock]:
+    """Cut a block into pieces of whole rows, of no more ratings but where a single row has more."""
+    start = 0
+    while start < block.n_rows:
+        fitting = int(np.searchsorted(block.indptr, block.indptr[start] + piece_ratings, side="right")) - 1
+        stop = min(max(fitting, start + 1), block.n_rows)
+        here = slice(int(block.indptr[start]), int(block.indptr[stop]))
+        yield RatingsBlock(
+            block.start + start,
+            block.indptr[start : stop + 1] - block.indptr[start],
+            block.indices[here],
+            block.values[here],
+            block.scale,
+            None if block.weights is None else block.weights[here],
+            None if block.thirds is None else block.thirds[here],
+        )
+        start = stop
+
+
 def joined_pieces(
     block: RatingsBlock,
     first: FactorRows,
@@ -140,22 +174,9 @@ def joined_pieces(
     wanted
         Which rows' ratings are looked at, shape (rows,); a piece without any has no `other`. All if None.
     """
-    assert block.thirds is not None, "there is a third side"
-    start = 0
-    while start < block.n_rows:
-        fitting = int(np.searchsorted(block.indptr, block.indptr[start] + piece_ratings, side="right")) - 1
-        stop = min(max(fitting, start + 1), block.n_rows)
-        here = slice(int(block.indptr[start]), int(block.indptr[stop]))
-        piece = RatingsBlock(
-            block.start + start,
-            block.indptr[start : stop + 1] - block.indptr[start],
-            np.arange(here.stop - here.start, dtype=np.int32),
-            block.values[here],
-            block.scale,
-            None if block.weights is None else block.weights[here],
-        )
-        if wanted is not None and not wanted[start:stop].any():
+    for piece in cut_block(block, piece_ratings):
+        start = piece.start - block.start
+        if wanted is not None and not wanted[start : start + piece.n_rows].any():
             yield Joined(piece, aligned_empty(0, row_stride(rank)))
         else:
-            yield Joined(piece, join_rows(block.indices[here], block.thirds[here], first, second, rank))
-        start = stop
+            yield join_block(piece, first, second, rank)

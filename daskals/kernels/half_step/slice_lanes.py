@@ -14,8 +14,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from daskals.kernels.half_step.gram import BlockFields, Rating, Ratings, emit_sums
+from daskals.kernels.half_step.gram import emit_sums
 from daskals.kernels.half_step.gram_tiles import Plan, plan_tiles
+from daskals.kernels.half_step.rating_lanes import BlockFields, Rating, Ratings
 from daskals.kernels.toolkit.simd import FLOAT, INT32, Context, Emitter, Value, data_pointer
 from daskals.kernels.toolkit.target import current_target
 

@@ -20,6 +20,7 @@ from daskals.kernels.half_step.batch import (
     direct_sse_of_lane,
     gram_batch,
     indices_in_range,
+    joined_sse,
     make_fit,
     make_workspace,
     prior_lanes,
@@ -77,50 +78,61 @@ def _coordinate_systems(block: BlockInput, first: int, count: int, work: Workspa
             )
 
 
-@exact_jit
-def _finish(
-    block: BlockInput, work: Workspace, fit: Fit, first: int, count: int, output: BlockOutput
-) -> None:
-    """Take the batch's solutions apart into factor rows, and write each row's statistics and status.
+@lru_cache
+def _finishing(rank: int, sides: int) -> Callable[[BlockInput, Workspace, Fit, int, int, BlockOutput], None]:
+    """Return the kernel that takes a batch's solutions apart into factor rows, and judges each.
 
     Rows without ratings get their prior. Arrays are taken out of their tuples once, before the loops.
     """
-    rank = block.rank
-    indptr, rows, stats, status = block.indptr, output.rows, output.stats, output.status
-    x, priors, squares, errors, penalties = work.x, work.priors, fit.squares, fit.sse, fit.penalty
-    traces, positive = fit.trace, work.positive
-    for lane in range(count):
-        row = first + lane
-        source = x if indptr[row + 1] > indptr[row] else priors
-        for k in range(rank):
-            rows[row, k] = source[k * LANES + lane]
-        rows[row, rank + 1] = source[rank * LANES + lane]
-        if status[row] != OK or indptr[row + 1] == indptr[row]:
-            continue
-        sse = errors[lane]
-        if sse < DIRECT_BELOW * squares[lane]:
-            sse = direct_sse_of_lane(block, indptr[row], indptr[row + 1], x, lane)
-        stats[row, 0] = sse
-        stats[row, 1] = penalties[lane]
-        # the bias of coordinate updates has a pivot of its own
-        sound = 0 if np.isnan(x[rank * LANES + lane]) else positive[lane]
-        status[row] = row_status(traces[lane], sound, sse + penalties[lane])
+    sum_joined = joined_sse(rank)
+
+    @exact_jit
+    def finish(
+        block: BlockInput, work: Workspace, fit: Fit, first: int, count: int, output: BlockOutput
+    ) -> None:
+        indptr, rows, stats, status = block.indptr, output.rows, output.stats, output.status
+        x, priors, squares, errors, penalties = work.x, work.priors, fit.squares, fit.sse, fit.penalty
+        traces, positive = fit.trace, work.positive
+        for lane in range(count):
+            row = first + lane
+            source = x if indptr[row + 1] > indptr[row] else priors
+            for k in range(rank):
+                rows[row, k] = source[k * LANES + lane]
+            rows[row, rank + 1] = source[rank * LANES + lane]
+            if status[row] != OK or indptr[row + 1] == indptr[row]:
+                continue
+            sse = errors[lane]
+            if sse < DIRECT_BELOW * squares[lane]:
+                lower, upper = indptr[row], indptr[row + 1]
+                if sides == 3:
+                    sse = sum_joined(block, np.empty(0, np.float32), lower, upper, x, lane)
+                else:
+                    sse = direct_sse_of_lane(block, lower, upper, x, lane)
+            stats[row, 0] = sse
+            stats[row, 1] = penalties[lane]
+            # the bias of coordinate updates has a pivot of its own
+            sound = 0 if np.isnan(x[rank * LANES + lane]) else positive[lane]
+            status[row] = row_status(traces[lane], sound, sse + penalties[lane])
+
+    return finish
 
 
 @lru_cache
-def strip_solver(rank: int, *, coordinate: bool) -> Callable[[BlockInput, BlockOutput, int, int], None]:
+def strip_solver(
+    rank: int, *, coordinate: bool, sides: int = 2
+) -> Callable[[BlockInput, BlockOutput, int, int], None]:
     """Return the kernel that solves the rows first, …, stop − 1 of a block.
 
     Parameters
     ----------
     rank
         Number of factors.
-    coordinate
-        Whether bias and factors are solved in turn.
+    coordinate, sides
+        Whether bias and factors are solved in turn; 3 where a rating is of rows of two other sides.
     """
     unknowns = rank + 1
     size = rank if coordinate else unknowns
-    sum_batch = gram_batch(rank)
+    sum_batch, finish = gram_batch(rank, sides), _finishing(rank, sides)
 
     @exact_jit
     def solve_strip(block: BlockInput, output: BlockOutput, first: int, stop: int) -> None:
@@ -138,7 +150,7 @@ def strip_solver(rank: int, *, coordinate: bool) -> Callable[[BlockInput, BlockO
                 _joint_systems(rank, work)
             solve_interleaved(work.systems, work.x, work.positive, size)
             fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, unknowns)
-            _finish(given, work, fit, batch, count, found)
+            finish(given, work, fit, batch, count, found)
         memory.positive[0] = 0  # memory is alive until here
         fit_memory.sse[0] = 0.0
 
@@ -146,24 +158,28 @@ def strip_solver(rank: int, *, coordinate: bool) -> Callable[[BlockInput, BlockO
 
 
 @lru_cache
-def strips_solver(rank: int, *, coordinate: bool) -> Callable[[BlockInput, BlockOutput, Int64], None]:
+def strips_solver(
+    rank: int, *, coordinate: bool, sides: int = 2
+) -> Callable[[BlockInput, BlockOutput, Int64], None]:
     """Return the kernel that solves the strips of rows cuts[s], …, cuts[s + 1] − 1 of a block by threads.
 
     They share out the segments of heavy rows first, then the strips.
 
     Parameters
     ----------
-    rank, coordinate
+    rank, coordinate, sides
         As `strip_solver` takes them.
     """
-    solve_strip = strip_solver(rank, coordinate=coordinate)
+    solve_strip = strip_solver(rank, coordinate=coordinate, sides=sides)
 
     @exact_jit
     def sum_segment(block: BlockInput, output: BlockOutput, segment: int) -> None:
         _, lower, upper = block.segments[segment]
-        if indices_in_range(block.indices, lower, upper, len(block.other)):
+        if indices_in_range(block.indices, lower, upper, len(block.other)) and (
+            sides == 2 or indices_in_range(block.thirds, lower, upper, len(block.third))
+        ):
             panel = aligned_floats(PANEL_FLOATS)
-            row_gram(block, output.segment_tiles[segment], 0, panel, lower, upper, rank)
+            row_gram(block, output.segment_tiles[segment], 0, panel, lower, upper, rank, sides)
 
     @parallel_jit
     def solve_strips(block: BlockInput, output: BlockOutput, cuts: Int64) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from daskals.errors import ConfigError
 from daskals.kernels.half_step import plain, solve_batches
 from daskals.kernels.half_step.block import frozen, make_input, make_output, outcome
+from daskals.kernels.half_step.joined import join_block
 from daskals.kernels.half_step.threads import heavy_segments, numba_threads, work_cuts
 from daskals.kernels.toolkit.jit import PLAIN
 from daskals.types import BlockStats, FactorRows, Float32, RatingsBlock, Ridge
@@ -27,6 +28,7 @@ def solve_rows(
     current: FactorRows | None = None,
     prior: Float32 | None = None,
     threads: int = 1,
+    third: FactorRows | None = None,
 ) -> tuple[FactorRows, BlockStats]:
     """Solve the ridge equations of every row of a block (paper 1, Eq. 7-8).
 
@@ -50,6 +52,8 @@ def solve_rows(
     threads
         Numba threads inside the block; the result is the same to the bit. More than one needs a threading
         layer that lets several threads enter (omp or tbb), and a caller that is alone in its process.
+    third
+        Factor rows of a third side, shape (rows, stride), if there is one: the ratings are of both.
 
     Returns
     -------
@@ -72,7 +76,10 @@ def solve_rows(
     coordinate = solver == "coordinate"
     if coordinate and current is None:
         raise ConfigError("the coordinate solver has no current rows", expected="the block's present factors")
-    given = make_input(block, other, rank, mean, ridge, prior=prior, current=current)
+    if third is not None and PLAIN:
+        (block, other), third = join_block(block, other, third, rank), None
+    given = make_input(block, other, rank, mean, ridge, prior=prior, current=current, third=third)
+    sides = 2 if third is None else 3
     if threads > 1:
         given = given._replace(segments=frozen(heavy_segments(block.indptr), np.int64))
     output = make_output(given)
@@ -81,8 +88,9 @@ def solve_rows(
             plain.solve_block(given, output, coordinate)
     elif threads > 1:
         with numba_threads(threads):
-            solve_strips = solve_batches.strips_solver(rank, coordinate=coordinate)
+            solve_strips = solve_batches.strips_solver(rank, coordinate=coordinate, sides=sides)
             solve_strips(given, output, work_cuts(block.indptr, rank, threads))
     else:
-        solve_batches.strip_solver(rank, coordinate=coordinate)(given, output, 0, block.n_rows)
+        solve_strip = solve_batches.strip_solver(rank, coordinate=coordinate, sides=sides)
+        solve_strip(given, output, 0, block.n_rows)
     return outcome(output, block.start)

@@ -14,6 +14,7 @@ import numpy as np
 
 from daskals.errors import DataError
 from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, make_input, make_output, outcome
+from daskals.kernels.half_step.joined import join_block
 from daskals.kernels.half_step.plain import factorise, residual_at, substitute
 from daskals.kernels.half_step.status import BAD_INDEX, BAD_PIVOT, NOT_FINITE, OK
 from daskals.kernels.half_step.weighted_batches import WeightedInput, weighted_solver
@@ -198,6 +199,7 @@ def solve_weighted(
     mean: float,
     ridge: Ridge,
     prior: Float32 | None = None,
+    third: FactorRows | None = None,
 ) -> tuple[FactorRows, BlockStats]:
     """Solve every row of a block whose ratings have weights.
 
@@ -213,6 +215,8 @@ def solve_weighted(
         Number of factors; mean rating μ; regularisation of this side.
     prior
         Prior means [factors, bias], float32, shape (rows, rank + 1); zero if absent.
+    third
+        Factor rows of a third side, shape (rows, stride), if there is one: the ratings are of both.
 
     Returns
     -------
@@ -229,13 +233,16 @@ def solve_weighted(
         not finite.
     """
     weighted = pack_weighting(block, weighting, rank)
-    given = make_input(block, other, rank, mean, ridge, prior=prior)
+    if third is not None and PLAIN:
+        (block, other), third = join_block(block, other, third, rank), None
+    given = make_input(block, other, rank, mean, ridge, prior=prior, third=third)
     output = make_output(given)
     if PLAIN:
         with np.errstate(all="ignore"):  # what is not finite is found by status, as in compiled code
             _solve_plainly(given, weighted, output, rank + int(weighting.biased))
     else:
-        weighted_solver(rank, biased=weighting.biased)(given, weighted, output)
+        sides = 2 if third is None else 3
+        weighted_solver(rank, biased=weighting.biased, sides=sides)(given, weighted, output)
     return outcome(output, block.start)
 
 

@@ -19,6 +19,7 @@ from daskals.kernels.half_step.batch import (
     add_tiles,
     copy_systems,
     indices_in_range,
+    joined_sse,
     make_fit,
     make_workspace,
     prior_lanes,
@@ -160,32 +161,49 @@ def weighted_direct_sse(block: BlockInput, roots: Float32, row: int, x: Float32,
     return sse
 
 
-@exact_jit
-def _finish(
-    block: BlockInput, roots: Float32, work: Workspace, fit: Fit, first: int, count: int, output: BlockOutput
-) -> None:
-    """Take the batch's solutions apart into factor rows, and write each row's statistics and status."""
-    rank, indptr, status = block.rank, block.indptr, output.status
-    for lane in range(count):
-        row = first + lane
-        rated = indptr[row + 1] > indptr[row]
-        source = work.x if rated else work.priors
-        for k in range(rank):
-            output.rows[row, k] = source[k * LANES + lane]
-        output.rows[row, rank + 1] = source[rank * LANES + lane]
-        if status[row] != OK or not rated:
-            continue
-        sse = fit.sse[lane]
-        if sse < DIRECT_BELOW * fit.squares[lane]:
-            sse = weighted_direct_sse(block, roots, row, work.x, lane)
-        output.stats[row, 0] = sse
-        output.stats[row, 1] = fit.penalty[lane]
-        status[row] = row_status(fit.trace[lane], work.positive[lane], sse + fit.penalty[lane])
+@lru_cache
+def _finishing(
+    rank: int, sides: int
+) -> Callable[[BlockInput, Float32, Workspace, Fit, int, int, BlockOutput], None]:
+    """Return the kernel that takes a batch's solutions apart into factor rows, and judges each."""
+    sum_joined = joined_sse(rank)
+
+    @exact_jit
+    def finish(
+        block: BlockInput,
+        roots: Float32,
+        work: Workspace,
+        fit: Fit,
+        first: int,
+        count: int,
+        output: BlockOutput,
+    ) -> None:
+        indptr, status = block.indptr, output.status
+        for lane in range(count):
+            row = first + lane
+            rated = indptr[row + 1] > indptr[row]
+            source = work.x if rated else work.priors
+            for k in range(rank):
+                output.rows[row, k] = source[k * LANES + lane]
+            output.rows[row, rank + 1] = source[rank * LANES + lane]
+            if status[row] != OK or not rated:
+                continue
+            sse = fit.sse[lane]
+            if sse < DIRECT_BELOW * fit.squares[lane]:
+                if sides == 3:
+                    sse = sum_joined(block, roots, indptr[row], indptr[row + 1], work.x, lane)
+                else:
+                    sse = weighted_direct_sse(block, roots, row, work.x, lane)
+            output.stats[row, 0] = sse
+            output.stats[row, 1] = fit.penalty[lane]
+            status[row] = row_status(fit.trace[lane], work.positive[lane], sse + fit.penalty[lane])
+
+    return finish
 
 
 @lru_cache
 def weighted_gram_batch(
-    rank: int,
+    rank: int, sides: int = 2
 ) -> Callable[[BlockInput, Float32, Workspace, int, int, BlockOutput], None]:
     """Return the kernel that forms the packed matrices Σ w·zzᵀ of a batch, as `batch.gram_batch` does.
 
@@ -202,7 +220,9 @@ def weighted_gram_batch(
             row = row_at(block, first + lane) if lane < count else 0
             lower = block.indptr[row] if lane < count else 0
             upper = block.indptr[row + 1] if lane < count else 0
-            if not indices_in_range(block.indices, lower, upper, len(block.other)):
+            if not indices_in_range(block.indices, lower, upper, len(block.other)) or (
+                sides == 3 and not indices_in_range(block.thirds, lower, upper, len(block.third))
+            ):
                 output.status[row] = BAD_INDEX
                 upper = lower
             many = upper - lower > SEGMENT_RATINGS
@@ -210,7 +230,7 @@ def weighted_gram_batch(
                 work.totals[:] = 0.0
             for start in range(lower, max(upper, lower + 1), SEGMENT_RATINGS):
                 stop = min(start + SEGMENT_RATINGS, upper)
-                weighted_row_gram(block, roots, work.tiles, offset, work.panel, start, stop, rank)
+                weighted_row_gram(block, roots, work.tiles, offset, work.panel, start, stop, rank, sides)
                 if many:
                     add_tiles(work.totals, work.tiles, offset)
             if many:
@@ -221,19 +241,21 @@ def weighted_gram_batch(
 
 
 @lru_cache
-def weighted_solver(rank: int, *, biased: bool) -> Callable[[BlockInput, WeightedInput, BlockOutput], None]:
+def weighted_solver(
+    rank: int, *, biased: bool, sides: int = 2
+) -> Callable[[BlockInput, WeightedInput, BlockOutput], None]:
     """Return the kernel that solves the rows of a block whose ratings have weights.
 
     Parameters
     ----------
     rank
         Number of factors.
-    biased
-        Whether rows have a bias; else it is 0.
+    biased, sides
+        Whether rows have a bias, or else 0; 3 where a rating is of rows of two other sides.
     """
     unknowns = rank + 1
     size = unknowns if biased else rank
-    sum_batch = weighted_gram_batch(rank)
+    sum_batch, finish = weighted_gram_batch(rank, sides), _finishing(rank, sides)
 
     @exact_jit
     def solve_block(block: BlockInput, weighted: WeightedInput, output: BlockOutput) -> None:
@@ -251,7 +273,7 @@ def weighted_solver(rank: int, *, biased: bool) -> Callable[[BlockInput, Weighte
                 work.x[rank * LANES + lane] = 0.0
             solve_interleaved(work.systems, work.x, work.positive, size)
             fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, unknowns)
-            _finish(block, roots, work, fit, first, count, output)
+            finish(block, roots, work, fit, first, count, output)
             shared_products(shared, work.x, rank, sums, products)
             for lane in range(count):
                 if block.indptr[first + lane + 1] > block.indptr[first + lane]:

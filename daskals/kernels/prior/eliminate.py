@@ -19,7 +19,7 @@ import numpy as np
 from daskals.errors import DataError
 from daskals.kernels.half_step.batch import LANES
 from daskals.kernels.half_step.block import BlockInput, frozen, make_input, make_output
-from daskals.kernels.half_step.joined import joined_pieces
+from daskals.kernels.half_step.joined import join_block
 from daskals.kernels.half_step.plain import factorise, row_gram
 from daskals.kernels.half_step.status import BAD_PIVOT, NOT_FINITE, OK, raise_first
 from daskals.kernels.half_step.weighted import (
@@ -31,7 +31,7 @@ from daskals.kernels.half_step.weighted import (
 )
 from daskals.kernels.half_step.weighted_batches import WeightedInput
 from daskals.kernels.prior.eliminate_batches import elimination_kernel
-from daskals.kernels.prior.eliminated import Eliminated, put_together
+from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.unbiased_batches import unbiased_elimination
 from daskals.kernels.prior.whiten import most_whitened, whiten_plain
 from daskals.kernels.prior.whiten_batches import whitening_kernel
@@ -153,10 +153,10 @@ def eliminate_rows(
     """
     if weighting is not None:
         return _eliminate_unbiased(block, other, weighting, rank, ridge)
-    if third is not None:
-        pieces = joined_pieces(block, other, third, rank)
-        return put_together([eliminate_rows(*piece, rank=rank, mean=mean, ridge=ridge) for piece in pieces])
-    given = make_input(block, other, rank, mean, ridge)
+    if third is not None and PLAIN:
+        (block, other), third = join_block(block, other, third, rank), None
+    given = make_input(block, other, rank, mean, ridge, third=third)
+    sides = 2 if third is None else 3
     counts = np.diff(given.indptr)
     weights, weighted = weights_of(block), block.weights is not None
     # whitened ratings are as many as the rows': those that count otherwise go by their rows' equations
@@ -171,8 +171,8 @@ def eliminate_rows(
         whiten_plain(given, result, output.status)
     else:
         ordered = given._replace(order=frozen(order, np.int64))
-        elimination_kernel(rank, weighted=weighted)(ordered, weights, output, result)
-        whitening_kernel(rank)(given, few, result, output.status)
+        elimination_kernel(rank, weighted=weighted, sides=sides)(ordered, weights, output, result)
+        whitening_kernel(rank, sides)(given, few, result, output.status)
     raise_first(output.status, block.start)
     return result
 

@@ -14,6 +14,7 @@ from daskals.kernels.half_step.batch import (
     copy_systems,
     direct_sse_of_lane,
     gram_batch,
+    joined_sse,
     make_fit,
     make_workspace,
     row_status,
@@ -48,16 +49,36 @@ def ridge_systems(work: Workspace, size: int) -> None:
 
 
 @lru_cache
+def _comparing(
+    rank: int, *, weighted: bool, sides: int
+) -> Callable[[BlockInput, Float32, int, Float32, int], float]:
+    """Return the kernel that compares a row with its ratings one by one; it takes what others do."""
+    sum_joined = joined_sse(rank)
+
+    @exact_jit
+    def compare(block: BlockInput, roots: Float32, row: int, x: Float32, lane: int) -> float:
+        lower, upper = block.indptr[row], block.indptr[row + 1]
+        if sides == 3:
+            return sum_joined(block, roots, lower, upper, x, lane)
+        if weighted:
+            return weighted_direct_sse(block, roots, row, x, lane)
+        return direct_sse_of_lane(block, lower, upper, x, lane)
+
+    return compare
+
+
+@lru_cache
 def elimination_kernel(
-    rank: int, *, weighted: bool
+    rank: int, *, weighted: bool, sides: int = 2
 ) -> Callable[[BlockInput, WeightedInput, BlockOutput, Eliminated], None]:
-    """Return the kernel behind `eliminate_rows`, made for a rank and for ratings with weights or without.
+    """Return the kernel behind `eliminate_rows`: for a rank, ratings with weights or without, 2 sides or 3.
 
     It takes the block with the order of its rows, the ratings' weights, room for the rows' statuses, and room
     for what is kept of them.
     """
     size = rank + 1
-    sum_batch, sum_weighted = gram_batch(rank), weighted_gram_batch(rank)
+    sum_batch, sum_weighted = gram_batch(rank, sides), weighted_gram_batch(rank, sides)
+    compare = _comparing(rank, weighted=weighted, sides=sides)
 
     @exact_jit
     def keep(
@@ -78,10 +99,8 @@ def elimination_kernel(
                 continue
             status[row] = row_status(fit.trace[lane], work.positive[lane], fit.sse[lane])
             sse = fit.sse[lane]
-            if sse < DIRECT_BELOW * fit.squares[lane] and weighted:
-                sse = weighted_direct_sse(block, given.roots, row, work.x, lane)
-            elif sse < DIRECT_BELOW * fit.squares[lane]:
-                sse = direct_sse_of_lane(block, block.indptr[row], block.indptr[row + 1], work.x, lane)
+            if sse < DIRECT_BELOW * fit.squares[lane]:
+                sse = compare(block, given.roots, row, work.x, lane)
             result.objective[row] = sse + fit.penalty[lane]
             result.weights[row, 0] = work.weights[lane]
             result.weights[row, 1] = work.weights[rank * LANES + lane]

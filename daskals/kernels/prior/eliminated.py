@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from daskals.kernels.half_step.batch import LANES
 from daskals.types import FactorRows, Float32, Float64, Int64
 
 
@@ -44,41 +40,3 @@ class Eliminated(NamedTuple):
     objective: Float64
     starts: Int64
     whitened: FactorRows
-
-
-def put_together(parts: Sequence[Eliminated]) -> Eliminated:
-    """Return the rows of neighbouring parts of a block, in order, as if they had been eliminated as one."""
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    starts = np.cumsum([0, *(len(part.x0) for part in parts)])
-    whitened = np.cumsum([0, *(len(part.whitened) for part in parts)])
-    return Eliminated(
-        first.start,
-        np.concatenate([part.weights for part in parts]),
-        np.concatenate([part.order + start for part, start in zip(parts, starts[:-1], strict=True)]),
-        _put_batches_together(parts),
-        np.concatenate([part.x0 for part in parts]),
-        np.concatenate([part.objective for part in parts]),
-        np.concatenate(
-            [[0], *(part.starts[1:] + start for part, start in zip(parts, whitened[:-1], strict=True))]
-        ),
-        np.concatenate([part.whitened for part in parts]),
-    )
-
-
-def _put_batches_together(parts: Sequence[Eliminated]) -> Float32:
-    """Lay the inverses of all parts side by side anew: but for the last, no batch may have empty lanes."""
-    n_solved = sum(len(part.order) for part in parts)
-    found = np.zeros((-(-n_solved // LANES), *parts[0].inverse.shape[1:]), np.float32)
-    place = 0
-    for part in parts:
-        for batch, first in zip(part.inverse, range(0, len(part.order), LANES), strict=True):
-            left = min(LANES, len(part.order) - first)
-            done = 0
-            while done < left:
-                lane = place % LANES
-                taken = min(LANES - lane, left - done)
-                found[place // LANES, :, lane : lane + taken] = batch[:, done : done + taken]
-                place, done = place + taken, done + taken
-    return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from daskals.kernels.half_step.batch import LANES, row_status
 from daskals.kernels.half_step.block import BlockInput
+from daskals.kernels.half_step.join_lanes import join_row
 from daskals.kernels.half_step.status import BAD_INDEX, OK
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.whiten import FEW
@@ -28,7 +29,7 @@ def _vectors(rank: int) -> int:
 
 
 @lru_cache
-def _gathering(rank: int) -> Callable[[BlockInput, Int64, int, Float32, Int64], None]:
+def _gathering(rank: int, sides: int) -> Callable[[BlockInput, Int64, int, Float32, Int64], None]:
     """Return the kernel that lays [z, −y] of rows' ratings into a panel, and sets the rows' status."""
     vectors, stride, last = _vectors(rank), row_stride(rank), rank + 1
     width = vectors * LANES
@@ -36,6 +37,7 @@ def _gathering(rank: int) -> Callable[[BlockInput, Int64, int, Float32, Int64], 
     @exact_jit
     def gather(block: BlockInput, rows: Int64, count: int, panel: Float32, status: Int64) -> None:
         other, indices, values, table = block.other, block.indices, block.values, block.table
+        thirds, third = block.thirds, block.third
         coded = len(table) > 0
         for lane in range(len(rows)):
             row = rows[lane]
@@ -43,11 +45,15 @@ def _gathering(rank: int) -> Callable[[BlockInput, Int64, int, Float32, Int64], 
             status[row] = OK
             for j in range(count):
                 index = indices[first + j]
-                if index < 0 or index >= len(other):
+                also = thirds[first + j] if sides == 3 else 0
+                if index < 0 or index >= len(other) or (sides == 3 and (also < 0 or also >= len(third))):
                     status[row] = BAD_INDEX
                     break
                 target = (j * LANES + lane) * width
-                copy_vectors(other, index * stride, panel, target, vectors)
+                if sides == 3:
+                    join_row(other, index * stride, third, also * stride, panel, target, rank, vectors)
+                else:
+                    copy_vectors(other, index * stride, panel, target, vectors)
                 value = values[first + j]
                 panel[target + last] -= table[np.uint8(value)] if coded else np.float32(value) - block.mean
 
@@ -96,7 +102,7 @@ def _weighing(rank: int) -> Callable[[BlockInput, int, Float32], tuple[float, fl
 
 
 @lru_cache
-def _asking(rank: int) -> Callable[[BlockInput, Int64], None]:
+def _asking(rank: int, sides: int) -> Callable[[BlockInput, Int64], None]:
     """Return the kernel that asks for what the ratings of rows will need."""
     floats = rank + 2
 
@@ -106,6 +112,8 @@ def _asking(rank: int) -> Callable[[BlockInput, Int64], None]:
         for row in rows:
             for j in range(indptr[row], indptr[row + 1]):
                 prefetch_row(other, indices[j], floats)
+                if sides == 3:
+                    prefetch_row(block.third, block.thirds[j], floats)
 
     return ask_for
 
@@ -126,15 +134,16 @@ def _stop_of_batch(order: Int64, starts: Int64, first: int) -> int:
 
 
 @lru_cache
-def whitening_kernel(rank: int) -> Callable[[BlockInput, Int64, Eliminated, Int64], None]:
-    """Return the kernel that whitens rows' ratings, made for a rank.
+def whitening_kernel(rank: int, sides: int = 2) -> Callable[[BlockInput, Int64, Eliminated, Int64], None]:
+    """Return the kernel that whitens rows' ratings, made for a rank and 2 sides or 3.
 
     It takes the block, the rows by ascending number of ratings, room for what is kept of them, where each
     row's whitened ratings start already being known, and room for the status of all rows.
     """
     vectors = _vectors(rank)
     width = vectors * LANES
-    ask_for, gather, keep, weigh = _asking(rank), _gathering(rank), _keeping(rank), _weighing(rank)
+    ask_for, gather = _asking(rank, sides), _gathering(rank, sides)
+    keep, weigh = _keeping(rank), _weighing(rank)
 
     @exact_jit
     def whiten_block(block: BlockInput, order: Int64, result: Eliminated, status: Int64) -> None:

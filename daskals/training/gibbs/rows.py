@@ -13,7 +13,7 @@ from daskals.kernels.gibbs.censored import Ends, complete
 from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import prior_pull, sum_moments
 from daskals.kernels.gibbs.noise import Noise
-from daskals.kernels.half_step.joined import joined_pieces
+from daskals.kernels.half_step.joined import cut_block, join_block, joined_pieces
 from daskals.kernels.prior.features import FeatureRows, times
 from daskals.kernels.scoring.score import predict_block
 from daskals.kernels.toolkit.layout import empty_rows
@@ -111,12 +111,11 @@ def draw_slab(
         rows, sse = _drawn(ratings, other.rows, priors, present, drawing)
     else:
         rows, sse = empty_rows(ratings.n_rows, spec.rank), 0.0
-        for piece, joined in joined_pieces(ratings, other.rows, third.rows, spec.rank):
+        for piece in cut_block(ratings):
             here = slice(piece.start - ratings.start, piece.start - ratings.start + piece.n_rows)
             own = priors if len(priors) == 1 else priors[here]
-            rows[here], added = _drawn(
-                piece, joined, own, None if present is None else present[here], drawing
-            )
+            now = None if present is None else present[here]
+            rows[here], added = _drawn(piece, other.rows, own, now, drawing, third.rows)
             sse += added
     projected = None if side in spec.unprojected else features
     moments = sum_moments(rows, np.diff(ratings.indptr), projected, pulls, spec.rank)
@@ -139,10 +138,13 @@ def _drawn(
     priors: Float64,
     present: FactorRows | None,
     drawing: _Drawing,
+    third: FactorRows | None = None,
 ) -> tuple[FactorRows, float]:
     """Draw rows given the row that each rating is of, and before them what is cut off, given `present`."""
     side, precision, alpha, spec = drawing
     if spec.ends is not None and present is not None:
+        if third is not None:
+            (ratings, other), third = join_block(ratings, other, third, spec.rank), None
         ratings = complete(
             ratings,
             present,
@@ -162,6 +164,7 @@ def _drawn(
         precision=precision,
         priors=priors,
         noise=Noise(spec.seed, _ROWS[side], spec.sweep),
+        third=third,
     )
 
 
