@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-
 import numpy as np
 
 from daskals.kernels.half_step.block import frozen
-from daskals.kernels.half_step.join_lanes import predict_joined
-from daskals.kernels.half_step.joined import AHEAD, join_block
-from daskals.kernels.toolkit.jit import PLAIN, exact_jit
-from daskals.kernels.toolkit.layout import aligned_rows, row_stride
-from daskals.kernels.toolkit.simd import prefetch_row
-from daskals.types import FactorRows, Float32, Int32, Int64, RatingsBlock
-
-
-@lru_cache
-def _predicting(
-    rank: int,
-) -> Callable[[Int64, Int32, Int32, FactorRows, FactorRows, FactorRows, Float32, Float32], None]:
-    """Return the kernel that writes what each rating is predicted as less μ, and c of its joined row."""
-    stride, floats = row_stride(rank), rank + 2
-
-    @exact_jit
-    def predict(
-        indptr: Int64,
-        indices: Int32,
-        thirds: Int32,
-        first: FactorRows,
-        second: FactorRows,
-        rows: FactorRows,
-        predicted: Float32,
-        constants: Float32,
-    ) -> None:
-        last = len(indices) - 1
-        for row in range(len(indptr) - 1):
-            for j in range(indptr[row], indptr[row + 1]):
-                ahead = min(j + AHEAD, last)
-                prefetch_row(first, indices[ahead], floats)
-                prefetch_row(second, thirds[ahead], floats)
-                one, two = indices[j] * stride, thirds[j] * stride
-                predicted[j], constants[j] = predict_joined(first, one, second, two, rows, row * stride, rank)
-
-    return predict
+from daskals.kernels.half_step.join_batches import predicting_kernel
+from daskals.kernels.half_step.joined import join_block
+from daskals.kernels.toolkit.jit import PLAIN
+from daskals.kernels.toolkit.layout import aligned_rows
+from daskals.types import FactorRows, RatingsBlock
 
 
 def added_by_rows(
@@ -69,5 +35,6 @@ def added_by_rows(
     predicted, constants = np.empty(n_ratings, np.float32), np.empty(n_ratings, np.float32)
     one, two, own = (frozen(aligned_rows(side, rank), np.float32) for side in (first, second, rows))
     indices, thirds = frozen(block.indices, np.int32), frozen(block.thirds, np.int32)
-    _predicting(rank)(frozen(block.indptr, np.int64), indices, thirds, one, two, own, predicted, constants)
+    indptr = frozen(block.indptr, np.int64)
+    predicting_kernel(rank)(indptr, indices, thirds, one, two, own, predicted, constants)
     return float(np.sum(predicted, dtype=np.float64) - np.sum(constants, dtype=np.float64))

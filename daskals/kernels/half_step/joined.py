@@ -7,8 +7,7 @@ the rows of the two other sides. Whatever is done with a row's ratings is done w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,18 +15,13 @@ from numpy.typing import NDArray
 
 from daskals.errors import DataError
 from daskals.kernels.half_step.block import check_rows, frozen
-from daskals.kernels.half_step.join_lanes import join_row
+from daskals.kernels.half_step.join_batches import join_kernel
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.kernels.toolkit.layout import aligned_empty, aligned_rows, row_stride
-from daskals.kernels.toolkit.simd import prefetch_row
-from daskals.kernels.toolkit.target import current_target
 from daskals.types import FactorRows, Int32, RatingsBlock
 
 PIECE_RATINGS = 1 << 17
 """Ratings whose rows are made at a time: 17 MB at rank 20. A row of more is a piece of its own."""
-
-AHEAD = 16
-"""How many ratings ahead rows are asked for where they are joined."""
 
 
 class Joined(NamedTuple):
@@ -58,32 +52,6 @@ def _join_plainly(
         row[rank] = np.float32(1.0)
         row[rank + 1] = one[rank + 1] + product + two[rank + 1]
     return -1
-
-
-@lru_cache
-def join_kernel(rank: int) -> Callable[[Int32, Int32, FactorRows, FactorRows, FactorRows], int]:
-    """Return the kernel that writes x and c of each rating, made for a rank.
-
-    It returns the place of the first rating whose rows are none, or −1.
-    """
-    stride, floats = row_stride(rank), rank + 2
-    vectors = stride // current_target().lanes
-
-    @exact_jit
-    def join(indices: Int32, thirds: Int32, first: FactorRows, second: FactorRows, out: FactorRows) -> int:
-        last = len(indices) - 1
-        for j in range(len(indices)):
-            ahead = min(j + AHEAD, last)
-            prefetch_row(first, indices[ahead], floats)
-            prefetch_row(second, thirds[ahead], floats)
-            # without a sign nothing need be counted from the end
-            a, b = np.uint32(indices[j]), np.uint32(thirds[j])
-            if a >= len(first) or b >= len(second):
-                return j
-            join_row(first, a * stride, second, b * stride, out, j * stride, rank, vectors)
-        return -1
-
-    return join
 
 
 def join_rows(indices: Int32, thirds: Int32, first: FactorRows, second: FactorRows, rank: int) -> FactorRows:
