@@ -11,7 +11,8 @@ from daskals.kernels.data.csr import count_part
 from daskals.kernels.scoring.score import predict_block
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.types import VALIDATION, FactorRows, Float64, Int64
+from daskals.store.standard import standardised_ratings
+from daskals.types import VALIDATION, FactorRows, Float64, Int64, Standard
 
 SURE = 2.0
 """Standard errors by which a gain must lie above 0."""
@@ -57,15 +58,23 @@ def validating_users(store: RatingsStore, split: Split) -> Int64:
 
 
 class PointEstimate(NamedTuple):
-    """Factor rows of users and of items, shape (rows, stride), their rank, and the mean rating μ."""
+    """Factor rows of users and of items, shape (rows, stride), and their rank.
+
+    `standard`, `mean`: what training measured ratings from and in, and their global mean as it was measured.
+    """
 
     user_rows: FactorRows
     item_rows: FactorRows
     rank: int
+    standard: Standard
     mean: float
 
     def validation_squares(self, store: RatingsStore, split: Split) -> Float64:
-        """Return the squared error of each validation rating, float64, shape (ratings,), in users' order."""
+        """Return the squared error of each validation rating, float64, shape (ratings,), in users' order.
+
+        It is of ratings as training saw them, through a curve if there is one, in their units.
+        """
         held = read_part(store, split, VALIDATION)
+        measured = standardised_ratings(held.ratings, self.standard, has_scale=False).astype(np.float64)
         found = predict_block(held.block(), self.user_rows, self.item_rows, rank=self.rank, mean=self.mean)
-        return (held.ratings.astype(np.float64) - found) ** 2
+        return (self.standard.deviation * (measured - found)) ** 2

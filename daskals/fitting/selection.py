@@ -245,8 +245,9 @@ class Selection:
     def _gain(self, chain: Chain, point: Point, data: SharedData) -> Gain:
         """Compare a point estimate, trained once more as it was tried, with a chain, user by user."""
         found = run_trial(self._cluster, data, point.config)
-        mean = Problem(self._cluster, self._store, self._split, point.config).standard.centre
-        estimate = PointEstimate(found.user_rows, found.item_rows, point.config.effective_rank, mean)
+        problem = Problem(self._cluster, self._store, self._split, point.config)
+        rank, rows = point.config.effective_rank, (found.user_rows, found.item_rows)
+        estimate = PointEstimate(*rows, rank, problem.standard, problem.mean)
         squares = estimate.validation_squares(self._store, self._split)
         return gain_of(squares, chain.squares, validating_users(self._store, self._split))
 

@@ -248,22 +248,29 @@ def test_a_posterior_is_held_against_what_would_be_trained_instead():
 
 
 @pytest.mark.parametrize(
-    ("by_one_user", "share", "taken"), [(False, 1.03, "als"), (True, 1.03, "bayes"), (True, 1.1, "als")]
+    ("by_one_user", "share", "taken", "options"),
+    [
+        (False, 1.03, "als", {}),
+        (True, 1.03, "bayes", {}),
+        (True, 1.1, "als", {}),
+        (False, 1.03, "als", {"transform": "rank"}),
+    ],
 )
+@pytest.mark.parametrize("unit", [1.0, 50.0])
 def test_a_posterior_gives_way_where_users_agree_or_it_is_far_worse(
-    by_one_user, share, taken, client, monkeypatch
+    by_one_user, share, taken, options, unit, client, monkeypatch
 ):
     estimates: list[np.ndarray] = []
     measured = gain.PointEstimate.validation_squares
 
     def squares_of(estimate, store, split):
         found = measured(estimate, store, split)
+        assert math.sqrt(found.mean()) == pytest.approx(trials[-1], rel=1e-5)
         # the same array that the chain was judged by, now that the estimate's own errors are known
-        total = found.sum() * (share**2 - 1.0)
         worse = found * share**2
         if by_one_user:
             worse = found.copy()
-            worse[0] += total
+            worse[0] += found.sum() * (share**2 - 1.0)
         estimates[0][:] = worse
         return found
 
@@ -286,7 +293,8 @@ def test_a_posterior_gives_way_where_users_agree_or_it_is_far_worse(
     monkeypatch.setattr(selection, "BIAS_RIDGES", (4.0,))
     monkeypatch.setattr(selection, "FACTOR_RIDGES", (8.0,))
     monkeypatch.setattr(selection, "EXPONENTS", (0.0,))
-    model, told = notices(dense(), client, order="rating")
+    frame = dense()
+    model, told = notices(frame.assign(rating=unit * frame["rating"]), client, order="rating", **options)
     chosen = model.report["selection"]
     assert chosen["taken"] == taken
     assert chosen["chain_validation_rmse"] > chosen["trials"][-1]["validation_rmse"]
