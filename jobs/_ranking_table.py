@@ -67,6 +67,21 @@ def print_buckets(console: Console, by_count: Mapping[str, Any]) -> None:
     console.print(table)
 
 
+def print_similar(console: Console, similar: Mapping[str, Any]) -> None:
+    """Print how often neighbours of one thing liked are liked too."""
+    console.print(
+        f"{similar['users']:,} users, each known by one liked item at a time; lists are of its "
+        f"{similar['k']} neighbours; relevant is {similar['relevant_from']:.4g} and more"
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("neighbours")
+    for title in ("NDCG", "recall"):
+        table.add_column(title, justify="right")
+    for name, figures in similar["scores"].items():
+        table.add_row(name, f"{figures['ndcg']:.4f}", f"{figures['recall']:.4f}")
+    console.print(table)
+
+
 def print_ranking(console: Console, ranking: Mapping[str, Any]) -> None:
     """Print a table for each length of list, the best order first."""
     console.print(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--users", default=3000, show_default=True, help="Most test users that --ranking scores.")
 @click.option("--skip-neighbours", is_flag=True, help="Leave item-kNN and EASE out, slow with many items.")
 @click.option("--ranking-seed", default=42, show_default=True, help="Seed of their sample.")
+@click.option("--similar", is_flag=True, help="Also whether the neighbours of one thing liked are liked.")
 @shared_options(json_file="Also write the figures to a file.")
 def main(
     model: str,
@@ -42,6 +43,7 @@ def main(
     *,
     buckets: bool,
     ranking: bool,
+    similar: bool,
     k: str,
     relevant: float | None,
     users: int,
@@ -57,19 +59,22 @@ def main(
     --ranking lists each test user's K best items among all but those of their training ratings (paper 2):
     by predicted rating, by the papers' blends, by affinity, and by baselines: popularity, most liked, biases,
     item neighbourhoods and EASE. It prints a table for each K, the best first.
+
+    --similar knows each of up to 500 test users by one liked training item at a time, and looks for their
+    held-out likings among its ten neighbours: as listed, and by taste alone.
     """
     config, lengths = ReadConfig.parse(given(options)), list_lengths(k)
     from daskals.evaluation.prediction_error import evaluate
     from daskals.evaluation.ranking_scores import Lists
     from daskals.registry.open_model import load_model
     from jobs._json_file import write_json
-    from jobs._ranking_table import PLAIN_WIDTH, print_buckets, print_errors, print_ranking
+    from jobs._ranking_table import PLAIN_WIDTH, print_buckets, print_errors, print_ranking, print_similar
 
     loaded = load_model(model)
     figures = evaluate(loaded, data, config)
-    if buckets or ranking:
-        lists = Lists(lengths, users, ranking_seed, relevant, not skip_neighbours) if ranking else None
-        figures |= _judge(loaded, data, config, buckets=buckets, lists=lists)
+    if buckets or ranking or similar:
+        lists = Lists(lengths, users, ranking_seed, relevant, not skip_neighbours)
+        figures |= _judge(loaded, data, config, lists, buckets=buckets, ranking=ranking, similar=similar)
     if json_file is not None:
         write_json(json_file, figures)
     console = make_console(plain_width=PLAIN_WIDTH)
@@ -78,26 +83,33 @@ def main(
         print_buckets(console, figures["by_training_ratings"])
     if ranking:
         print_ranking(console, figures["ranking"])
+    if similar:
+        print_similar(console, figures["similar"])
 
 
 def _judge(
     model: Model,
     data: str | None,
     config: ReadConfig,
+    lists: Lists,
     *,
     buckets: bool,
-    lists: Lists | None,
+    ranking: bool,
+    similar: bool,
 ) -> dict[str, Any]:
     from daskals.cluster.connect import connect
     from daskals.config import ClusterConfig
     from daskals.evaluation.error_by_count import error_by_count
+    from daskals.evaluation.similar_lists import judge_similar
     from daskals.fitting.evaluate import evaluate_ranking, own_ratings
 
     found: dict[str, Any] = {}
     with own_ratings(model, data, config) as (store, split):
         if buckets:
             found["by_training_ratings"] = error_by_count(model, store, split)
-        if lists is not None:
+        if similar:
+            found["similar"] = judge_similar(model, store, split, lists.relevant)
+        if ranking:
             with connect(ClusterConfig(dashboard_address=None)) as cluster:
                 found["ranking"] = evaluate_ranking(model, store, cluster, lists=lists, tell=say)
     return found

@@ -13,8 +13,16 @@ from daskals.analysis.density import joint_density
 from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.movement import describe_movement
 from daskals.analysis.projection import ItemMap, genre_matrix, map_items
-from daskals.analysis.separation import NO_GENRES, genre_means, neighbour_agreement, paper_claims, silhouette
+from daskals.analysis.separation import (
+    NEIGHBOURS,
+    NO_GENRES,
+    genre_means,
+    neighbour_agreement,
+    paper_claims,
+    silhouette,
+)
 from daskals.model.fitted import Model
+from daskals.types import Float64, Int64
 
 POLARITY_ROWS = 10
 PAPER_MIN_RATINGS = 1_000
@@ -79,7 +87,6 @@ def _of_map(model: Model, found: ItemMap, named: list[int]) -> Numbers:
     coloured = [name for name in HIGHLIGHTED if name in names]
     coloured += [names[genre] for genre in common if names[genre] not in coloured][: 3 - len(coloured)]
     no_genres = missing(NO_GENRES)
-    compared = model.compared_items[found.rows].astype(np.float64)
     return {
         "map": {
             "axes": list(found.axes),
@@ -93,9 +100,23 @@ def _of_map(model: Model, found: ItemMap, named: list[int]) -> Numbers:
         },
         "genre_means": genre_means(found.places, genres, names) if names else no_genres,
         "claims": paper_claims(found.places, genres, names) if names else no_genres,
-        "neighbours": neighbour_agreement(compared, genres, popularity) if names else no_genres,
+        "neighbours": _agreement(model, found.rows, genres) if names else no_genres,
         "silhouette": silhouette(found.factors, genres) if names else no_genres,
     }
+
+
+def _agreement(model: Model, rows: Int64, genres: Float64) -> Numbers:
+    """Tell how often the neighbours that the model lists, among the items of the map, share a genre."""
+    lengths = np.linalg.norm(model.compared_items[rows], axis=1)
+    kept = np.flatnonzero(genres.any(axis=1) & (lengths > 0))
+    if len(kept) <= NEIGHBOURS:
+        return missing(NO_GENRES if not genres.any() else f"fewer than {NEIGHBOURS + 1} items have genres")
+    allowed = np.zeros(len(model.item_ids), bool)
+    allowed[rows[kept]] = True
+    found = model.neighbours.nearest(rows[kept], NEIGHBOURS, allowed, model.neighbours.packed(allowed))
+    places = np.full(len(allowed), -1, np.int64)
+    places[rows[kept]] = np.arange(len(kept))
+    return neighbour_agreement(places[found.items], genres[kept], model.item_counts[rows[kept]])
 
 
 def polarity(model: Model, min_ratings: int | None = None) -> Numbers:

@@ -91,15 +91,15 @@ def paper_claims(places: Float64, genres: Float64, names: list[str]) -> Numbers:
     }
 
 
-def neighbour_agreement(factors: Float64, genres: Float64, popularity: Int64, seed: int = 0) -> Numbers:
+def neighbour_agreement(neighbours: Int64, genres: Float64, popularity: Int64, seed: int = 0) -> Numbers:
     """Return how often items' nearest neighbours share a genre with them, against permuted genres.
 
     Parameters
     ----------
-    factors
-        The items' factors, shape (items, rank); neighbours are nearest by cosine.
+    neighbours
+        Places of each item's neighbours among the items, int64, shape (items, neighbours).
     genres
-        0 or 1, shape (items, genres).
+        0 or 1, shape (items, genres), of each item at least one.
     popularity
         Training ratings of each item: a second permutation stays among items of like popularity, so that
         genres that are popular together are no evidence.
@@ -112,23 +112,19 @@ def neighbour_agreement(factors: Float64, genres: Float64, popularity: Int64, se
         `agreement`, the share of (item, neighbour) pairs with a genre in common; `chance` and `p_value`
         under permutation of all items, `chance_like_popularity` and `p_value_like_popularity` within tenths.
     """
-    listed = np.flatnonzero(genres.any(axis=1) & (np.linalg.norm(factors, axis=1) > 0))
-    if len(listed) <= NEIGHBOURS:
-        return missing(NO_GENRES if not genres.any() else f"fewer than {NEIGHBOURS + 1} items have genres")
-    own, ranked = genres[listed], np.argsort(np.argsort(-popularity[listed], kind="stable"), kind="stable")
-    neighbours = _neighbours(factors[listed])
+    ranked = np.argsort(np.argsort(-popularity, kind="stable"), kind="stable")
     # genres as bits: more than 63 do not occur in practice, and the most common ones decide
-    common = np.argsort(-own.sum(axis=0), kind="stable")[:63]
-    bits = (own[:, common].astype(np.int64) << np.arange(len(common))).sum(axis=1)
+    common = np.argsort(-genres.sum(axis=0), kind="stable")[:63]
+    bits = (genres[:, common].astype(np.int64) << np.arange(len(common))).sum(axis=1)
 
     def agreement(masks: Int64) -> float:
         return float(np.mean((masks[neighbours] & masks[:, None]) != 0))
 
     rng = np.random.default_rng(seed)
-    strata = ranked * _STRATA // len(listed)
+    strata = ranked * _STRATA // len(genres)
 
     def within_strata() -> Int64:
-        mixed = np.arange(len(listed))
+        mixed = np.arange(len(genres))
         for stratum in range(_STRATA):
             members = np.flatnonzero(strata == stratum)
             mixed[members] = rng.permutation(members)
@@ -138,8 +134,8 @@ def neighbour_agreement(factors: Float64, genres: Float64, popularity: Int64, se
     chance, p_value = _permuted(observed, lambda: agreement(bits[rng.permutation(len(bits))]))
     like, like_p = _permuted(observed, lambda: agreement(bits[within_strata()]))
     return {
-        "neighbours": NEIGHBOURS,
-        "items": len(listed),
+        "neighbours": neighbours.shape[1],
+        "items": len(genres),
         "agreement": observed,
         "chance": chance,
         "p_value": p_value,
@@ -147,13 +143,6 @@ def neighbour_agreement(factors: Float64, genres: Float64, popularity: Int64, se
         "p_value_like_popularity": like_p,
         "permutations": _PERMUTATIONS,
     }
-
-
-def _neighbours(factors: Float64) -> Int64:
-    units = factors / np.linalg.norm(factors, axis=1, keepdims=True)
-    cosines = units @ units.T
-    np.fill_diagonal(cosines, -np.inf)
-    return np.argsort(-cosines, axis=1, kind="stable")[:, :NEIGHBOURS].astype(np.int64)
 
 
 def _permuted(observed: float, draw: Callable[[], float]) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from daskals.config import TrainConfig
 from daskals.fitting.order_choice import OrderChoice, choose_settings, hold_out
 from daskals.kernels.toolkit.dense import backward, cholesky, forward
 from daskals.model.fitted import Model
+from daskals.model.order.companions import find_companions
 from daskals.model.order.learnt import Order, OrderSettings, interactions
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
@@ -100,7 +101,8 @@ def learn_order(data: OrderData, settings: OrderSettings, work: float) -> Order:
     else:
         products, variances = _by_items(x, by_genre, settings.ridge)
         scale = np.empty(0, np.float32)
-    return Order(settings, items, products, scale, popularity.astype(np.float32), variances)
+    companions = find_companions(x, items)
+    return Order(settings, items, products, scale, popularity.astype(np.float32), variances, companions)
 
 
 def is_dual(data: OrderData, n_items: int) -> bool:

@@ -21,7 +21,7 @@ from daskals.model.ordered import ListOrder
 from daskals.model.people import PeopleModel, Person
 from daskals.model.profile import Explanation, Profile, explain
 from daskals.model.tables import Frame, Output, as_output, item_table
-from daskals.model.top_items import best_rows, best_scores, unit_rows
+from daskals.model.top_items import best_rows, best_scores, check_wanted, unit_rows
 from daskals.model.update import kept_ratings, read_new_ratings, updated
 from daskals.types import SIDES, Float32, Int64, Side
 
@@ -271,22 +271,26 @@ class Model(PeopleModel):
     def similar_items(
         self, item: Any, n: int = 10, *, filters: Filters = NO_FILTERS, output: Output = "pandas"
     ) -> Frame:
-        """List the n items nearest to one in taste: by the cosine of factors, or of a posterior's samples.
+        """List the n items nearest to one in taste and in who chose them; see `daskals.model.neighbours`.
 
-        `item` is an id, a title, or the profile of an item folded in. Columns as `recommend` gives them,
-        with `similarity` in place of the score. Items whose factors say nothing are nobody's neighbours:
-        raises DataError for such an item, and where all are.
+        `item` is an id, a title, or the profile of an item folded in, compared by taste alone. Columns as
+        `recommend` gives them, with `similarity` in place of the score. Items whose factors say
+        nothing are nobody's neighbours: raises DataError for such an item, and where all are.
         """
         allowed = self.allowed(filters) & ~self._dust["item"]
         if isinstance(item, Profile):
-            panels, own = self._unit_items, item.row[:, : self.rank]
-        else:
-            row = self.find_item(item)
-            self._refuse_dust("item", row)
-            allowed[row] = False
-            panels, own = self._compared_units, self.compared_items[row : row + 1]
-        rows, cosines = best_rows(panels, unit_rows(own)[0], n, allowed, "items")
-        return self._listed(rows, "similarity", cosines, output)
+            own = unit_rows(item.row[:, : self.rank])[0]
+            rows, figures = best_rows(self._unit_items, own, n, allowed, "items")
+            return self._listed(rows, "similarity", figures, output)
+        row = self.find_item(item)
+        self._refuse_dust("item", row)
+        allowed[row] = False
+        check_wanted(n, allowed, "items")
+        found = self.neighbours.nearest(np.array([row]), n, allowed)
+        count = min(n, int(allowed.sum()))
+        return self._listed(
+            found.items[0, :count].astype(np.int64), "similarity", found.scores[0, :count], output
+        )
 
     def similar_users(self, user: Person, n: int = 10, *, output: Output = "pandas") -> Frame:
         """List the n users nearest to one in taste: `user`, `similarity` (cosine), `n_ratings`.

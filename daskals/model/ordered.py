@@ -16,7 +16,7 @@ from daskals.errors import ConfigError
 from daskals.kernels.scoring.topk import ItemPanels
 from daskals.model.list_order import Scoring
 from daskals.model.lookup import LookupModel
-from daskals.model.neighbours import compared_rows
+from daskals.model.neighbours import Neighbours, compared_rows
 from daskals.model.order.scoring import OrderScorer, RatingParts
 from daskals.model.profile import Profile
 from daskals.model.top_items import DUST, pack_units, pack_with_bias
@@ -175,8 +175,9 @@ class OrderedModel(LookupModel):
         return compared_rows(self.samples, self.user_counts)
 
     @cached_property
-    def _compared_units(self) -> ItemPanels:
-        return pack_units(self.compared_items)
+    def neighbours(self) -> Neighbours:
+        """What finds the items nearest to one."""
+        return Neighbours(self.compared_items, self.order)
 
     @cached_property
     def _unit_items(self) -> ItemPanels:

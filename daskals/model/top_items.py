@@ -57,7 +57,7 @@ def best_rows(
     DataError
         If nothing is allowed.
     """
-    _check_wanted(n, allowed, what)
+    check_wanted(n, allowed, what)
     left_out = np.flatnonzero(~allowed).astype(np.int32)
     seen = SeenItems(np.array([0, len(left_out)], np.int64), left_out)
     found = top_items(panels, vector[None], n, seen)
@@ -71,12 +71,30 @@ def best_scores(scores: Float32, n: int, allowed: NDArray[np.bool_]) -> tuple[In
     `scores` are float32, shape (items,), `allowed` bool, the same. Returns rows, int64, and their scores,
     float32, both of shape (found,). Raises as `best_rows` does.
     """
-    _check_wanted(n, allowed, "items")
+    check_wanted(n, allowed, "items")
     rows = best_of(scores, allowed, n)
     return rows, scores[rows]
 
 
-def _check_wanted(n: int, allowed: NDArray[np.bool_], what: str) -> None:
+def check_wanted(n: int, allowed: NDArray[np.bool_], what: str) -> None:
+    """Refuse a list's length and filters that cannot be met.
+
+    Parameters
+    ----------
+    n
+        Items to find.
+    allowed
+        Which are, bool, shape (rows,).
+    what
+        Names them in messages, in the plural.
+
+    Raises
+    ------
+    ConfigError
+        If n is below 1 or above the number of rows.
+    DataError
+        If nothing is allowed.
+    """
     if not 1 <= n <= len(allowed):
         raise ConfigError(
             f"found {n}", where="n", expected=f"1 to {len(allowed)}, as many as there are {what}"

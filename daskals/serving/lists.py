@@ -27,7 +27,6 @@ from daskals.model.fitted import NO_FILTERS, Model
 from daskals.model.list_order import Scoring
 from daskals.model.order.diversity import check_diversity, diverse
 from daskals.model.ordered import ListOrder
-from daskals.model.top_items import unit_rows
 from daskals.model.training_ratings import History, starts_of
 from daskals.store.atomic_folder import Existing, staged_directory
 from daskals.types import Float32, Int64
@@ -205,7 +204,7 @@ def _pack(request: ListRequest) -> ItemPanels:
     allowed = model.allowed(request.filters)
     if request.neighbours:
         told = allowed & ~model.is_dust("item")
-        return pack_items(unit_rows(model.compared_items), np.zeros(len(model.item_ids), np.float32), told)
+        return model.neighbours.packed(told)
     offsets = np.float32(request.scoring.item_weight) * model.item_biases
     return pack_items(np.ascontiguousarray(model.item_factors), offsets, allowed)
 
@@ -304,8 +303,10 @@ def _by_affinity(request: ListRequest, model: Model, rows: Int64, seen: SeenItem
 
 def _lists(request: ListRequest, model: Model, panels: ItemPanels, rows: Int64, seen: SeenItems) -> pa.Table:
     if request.neighbours:
-        found = top_items(panels, unit_rows(model.compared_items[rows]), request.n, seen)
-        found.items[model.is_dust("item")[rows]] = NOTHING
+        dust = model.is_dust("item")
+        told = model.allowed(request.filters) & ~dust
+        found = model.neighbours.nearest(rows, request.n, told, panels)
+        found.items[dust[rows]] = NOTHING
         return _table(model, request, rows, found)
     if request.order == "affinity":
         return _table(model, request, rows, _by_affinity(request, model, rows, seen))

@@ -60,6 +60,8 @@ FORMS = {
     "order/scale": Form(("float32",), ("",)),
     "order/variances": Form(("float32",), ("",)),
     "order/popularity": Form(("float32",), ("items",)),
+    "order/companions": Form(("int32",), ("core", "companions")),
+    "order/correlations": Form(("float32",), ("core", "companions")),
 }
 """Arrays of a model's folder that this daskals knows; those of a later one it leaves alone."""
 
@@ -67,6 +69,7 @@ _BOUNDS = {
     "order/popularity": Bounds(least=0.0, most=1e12),
     "order/scale": Bounds(above=0.0),
     "order/variances": Bounds(above=0.0),
+    "order/correlations": Bounds(least=0.0, most=1.0),
     "ratings/weights": WEIGHTS,
 }
 """Where code takes roots and powers of numbers, or divides by them."""
@@ -82,6 +85,7 @@ _TOGETHER = (
     ("ratings/indptr", "ratings/items", "ratings/values"),
     ("held_out/indptr", "held_out/items"),
     ("order/items", "order/products", "order/scale", "order/popularity"),
+    ("order/companions", "order/correlations"),
 )
 """Arrays that are there all together or not at all; the first always."""
 
@@ -91,6 +95,7 @@ _NEEDED = (
     ("times/biases", "times/bins"),
     ("ratings/dates", "times/bins"),
     ("ratings/dates", "ratings/indptr"),
+    ("order/companions", "order/items"),
 )
 """Arrays, and another that each of them cannot do without."""
 
@@ -167,8 +172,7 @@ def check_numbers(arrays: Mapping[str, NDArray[Any]], where: str) -> None:
     if "ratings/values" in arrays:
         _check_codes(arrays["ratings/values"], arrays.get("ratings/scale"), where)
     if "order/items" in arrays:
-        check_below(arrays["order/items"], n_items, name="order/items", where=where)
-        _check_order(arrays, where)
+        _check_order(arrays, n_items, where)
 
 
 def _check_codes(values: NDArray[Any], scale: NDArray[Any] | None, where: str) -> None:
@@ -183,7 +187,10 @@ def _check_codes(values: NDArray[Any], scale: NDArray[Any] | None, where: str) -
         check_below(values, len(scale), name="ratings/values", where=where)
 
 
-def _check_order(arrays: Mapping[str, NDArray[Any]], where: str) -> None:
+def _check_order(arrays: Mapping[str, NDArray[Any]], n_items: int, where: str) -> None:
+    for name in ("order/items", "order/companions"):
+        if name in arrays:
+            check_below(arrays[name], n_items, name=name, where=where)
     core = len(arrays["order/items"])
     lengths = {
         name: len(arrays[f"order/{name}"]) for name in ("scale", "variances") if f"order/{name}" in arrays

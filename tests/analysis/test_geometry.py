@@ -18,6 +18,7 @@ from daskals.config import TrainConfig
 from daskals.fitting.fit import fit
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.fitted import Model
+from daskals.model.neighbours import Neighbours
 from daskals.plots.scatter_page import script_json
 from jobs import geometry
 from tests.cases.insight_cases import HOSTILE, bare_table, check_page, hostile_table, planted_genres, stored
@@ -54,11 +55,18 @@ def make_model(
     )
 
 
+def nearest(factors: np.ndarray) -> np.ndarray:
+    """Return the places of each item's ten nearest by cosine."""
+    rows = np.arange(len(factors))
+    everything = np.ones(len(factors), bool)
+    return Neighbours(factors.astype(np.float32), None).nearest(rows, 10, everything).items.astype(np.int64)
+
+
 def test_separated_genres_are_found_and_mixed_ones_are_not() -> None:
     counts = np.arange(300)
     for apart, found in ((3.0, True), (0.0, False)):
         factors, genres = planted_genres(apart=apart)
-        near = neighbour_agreement(factors, genres, counts)
+        near = neighbour_agreement(nearest(factors), genres, counts)
         assert (near["p_value"] < 0.01) == found
         assert (near["p_value_like_popularity"] < 0.01) == found
         assert near["chance"] == pytest.approx(99 / 299, abs=0.02)
@@ -76,7 +84,7 @@ def test_agreement_by_popularity_alone_is_no_evidence() -> None:
     # popular items share a genre, and lie near each other only because they are popular
     genres = np.eye(2)[(popularity > 200).astype(int)]
     factors = np.stack([popularity > 200, popularity <= 200], axis=1) + rng.normal(0, 0.1, (400, 2))
-    near = neighbour_agreement(factors, genres, popularity)
+    near = neighbour_agreement(nearest(factors), genres, popularity)
     assert near["p_value"] < 0.01
     assert near["p_value_like_popularity"] > 0.01
 

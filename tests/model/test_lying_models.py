@@ -42,6 +42,8 @@ def folder(whole: Path, tmp_path: Path) -> Path:
         ("order/popularity", -0.5, r"finite numbers from 0 up to 1e\+12"),
         ("order/popularity", 3e38, r"finite numbers from 0 up to 1e\+12"),
         ("order/popularity", np.nan, "finite numbers"),
+        ("order/correlations", 1.5, "finite numbers from 0 up to 1"),
+        ("order/companions", 10**6, "numbers from 0 to "),
         ("order/scale", 0.0, "finite numbers above 0"),
         ("items/factors", np.inf, "finite numbers"),
     ],

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from daskals.errors import ModelError
+from daskals.model.order.companions import Companions
 from daskals.ratings.liking import liked_from
 from daskals.store.checked import checked
 from daskals.types import Float32, Int64
@@ -90,6 +91,8 @@ class Order:
         float32, shape (items,): mean interaction of an item over all users.
     variances
         float32: the diagonal of (ZᵀZ + λ)⁻¹, shape (core,), beside B; empty with A, which tells it.
+    companions
+        What the raters of each item of the core chose beside it; of no items in models that kept none.
     """
 
     settings: OrderSettings
@@ -98,6 +101,7 @@ class Order:
     scale: Float32
     popularity: Float32
     variances: Float32 = field(default_factory=lambda: np.empty(0, np.float32))
+    companions: Companions = field(default_factory=Companions.none)
 
     @property
     def n_bytes(self) -> int:
@@ -118,7 +122,15 @@ class Order:
         popularity = np.zeros(len(rows), np.float32)
         popularity[known] = self.popularity[rows[known]]
         scale, variances = (array[kept] if len(array) else array for array in (self.scale, self.variances))
-        return Order(self.settings, items[kept], np.ascontiguousarray(products), scale, popularity, variances)
+        return Order(
+            self.settings,
+            items[kept],
+            np.ascontiguousarray(products),
+            scale,
+            popularity,
+            variances,
+            self.companions.in_rows(self.items, kept, places),
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name, as a model folder holds them."""
@@ -128,6 +140,7 @@ class Order:
             "order/scale": self.scale,
             "order/popularity": self.popularity,
             **({"order/variances": self.variances} if len(self.variances) else {}),
+            **self.companions.arrays(),
         }
 
     def attributes(self) -> dict[str, Any]:
@@ -156,4 +169,5 @@ class Order:
             scale=arrays["order/scale"],
             popularity=arrays["order/popularity"],
             variances=arrays.get("order/variances", np.empty(0, np.float32)),
+            companions=Companions.from_stored(arrays),
         )
