@@ -7,9 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from daskals.kernels.gibbs import draw
+from daskals.kernels.gibbs import draw, moments
 from daskals.kernels.prior import eliminate, pattern_sums, whitened_product
 from daskals.kernels.prior.whiten import most_whitened
+from daskals.kernels.toolkit.layout import pack_rows
 from daskals.kernels.toolkit.random import STREAM_GIBBS_USER
 from daskals.types import Ridge
 from tests.cases.blocks import make_case
@@ -113,3 +114,16 @@ def test_drawn_rows_are_the_plain_ones(rank, noisy, monkeypatch):
     np.testing.assert_allclose(fast_sse, plain_sse, rtol=1e-3)
     plain_one, _ = draw.draw_rows(block, other, **options | {"priors": priors[:1]})
     np.testing.assert_allclose(one, plain_one, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 7, 8, 20, 31])
+def test_residuals_are_summed_to_the_plain_bits(rank):
+    rng = np.random.default_rng(rank)
+    rows = pack_rows(rng.normal(size=(150, rank)).astype(np.float32), rng.normal(size=150).astype(np.float32))
+    counts, means = rng.integers(0, 3, 150), rng.normal(size=(150, rank + 1))
+    for given in (means, means[:0]):
+        fast, plain = ((np.zeros(rank + 1), np.zeros((rank + 1, rank + 1))) for _ in range(2))
+        moments.sum_residuals(rows, counts, given, *fast)
+        moments.sum_residuals_plain(rows, counts, given, *plain)
+        for one, other in zip(fast, plain, strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskals.kernels.prior.features import FeatureRows, transposed_times
-from daskals.kernels.toolkit.jit import exact_jit
-from daskals.types import FactorRows, Float64, Int64
+from daskals.kernels.gibbs.moment_lanes import sum_residuals
+from daskals.kernels.prior.features import FeatureRows
+from daskals.kernels.toolkit.jit import PLAIN, exact_jit
+from daskals.types import FactorRows, Float32, Float64, Int32, Int64
 
 
 class Moments(NamedTuple):
@@ -51,37 +52,55 @@ def row_vectors(rows: FactorRows, rank: int) -> Float64:
 
 
 @exact_jit
-def _residual(rows: FactorRows, counts: Int64, means: Float64, row: int, out: Float64) -> None:
-    """Write a row's [factors, bias] less its mean, if it has one; zeros past the end and without ratings."""
-    rank = len(out) - 1
-    for k in range(len(out)):
-        out[k] = 0.0
-        if row < len(rows) and counts[row] > 0:
-            out[k] = rows[row, k if k < rank else rank + 1]
-            if len(means) > 0:
-                out[k] -= means[row, k]
+def sum_residuals_plain(
+    rows: FactorRows, counts: Int64, means: Float64, first: Float64, second: Float64
+) -> None:
+    """Sum e and the lower triangle of eeᵀ row by row; the plain twin of `moment_lanes.sum_residuals`.
+
+    Parameters
+    ----------
+    rows, counts
+        Shape (rows, stride), and (rows,).
+    means
+        Shape (rows, size), or without rows.
+    first, second
+        Shape (size,), and (size, size).
+    """
+    size = len(first)
+    for row in range(len(rows)):
+        if counts[row] == 0:
+            continue
+        e = rows[row, : size + 1].astype(np.float64)
+        e[size - 1] = e[size]
+        if len(means) > 0:
+            e[:size] -= means[row]
+        for a in range(size):
+            first[a] += e[a]
+            for b in range(a + 1):
+                second[a, b] += e[a] * e[b]
 
 
 @exact_jit
-def _residual_moments(
-    rows: FactorRows, counts: Int64, means: Float64, first: Float64, second: Float64
+def _project(
+    indptr: Int64,
+    indices: Int32,
+    values: Float32,
+    rows: FactorRows,
+    counts: Int64,
+    projected: Float64,
+    counted: Float64,
 ) -> None:
-    """Sum e and the lower triangle of eeᵀ, e the rows' residuals.
-
-    Four rows at a time: the sums are then loaded and stored a quarter as often. Rows are still added one
-    after the other, so that the bits are those of a row at a time.
-    """
-    size = len(first)
-    e = np.empty((4, size))
-    for start in range(0, len(rows), 4):
-        for k in range(4):
-            _residual(rows, counts, means, start + k, e[k])
-        for a in range(size):
-            e0, e1, e2, e3 = e[0, a], e[1, a], e[2, a], e[3, a]
-            first[a] = first[a] + e0 + e1 + e2 + e3
-            for b in range(a + 1):
-                total = second[a, b] + e0 * e[0, b] + e1 * e[1, b]
-                second[a, b] = total + e2 * e[2, b] + e3 * e[3, b]
+    """Sum Fᵀx and Fᵀ1 over the rows with ratings."""
+    last = projected.shape[1] - 1
+    for row in range(len(rows)):
+        if counts[row] == 0:
+            continue
+        for j in range(indptr[row], indptr[row + 1]):
+            target, value = projected[indices[j]], np.float64(values[j])
+            for k in range(last):
+                target[k] += value * rows[row, k]
+            target[last] += value * rows[row, last + 1]
+            counted[indices[j]] += value
 
 
 def sum_moments(
@@ -106,13 +125,10 @@ def sum_moments(
     first, second = np.zeros(size), np.zeros((size, size))
     projected, counted = np.zeros((0, size)), np.zeros(0)
     if features is not None:
-        x = row_vectors(rows, rank)
-        x[counts == 0] = 0.0
-        rated = (counts > 0).astype(np.float64)[:, None]
-        projected = transposed_times(features, x)
-        counted = transposed_times(features, rated)[:, 0]
+        projected, counted = np.zeros((features.n_features, size)), np.zeros(features.n_features)
+        _project(features.indptr, features.indices, features.values, rows, counts, projected, counted)
     means = np.empty((0, size)) if pulls is None else pulls
-    _residual_moments(rows, counts, means, first, second)
+    (sum_residuals_plain if PLAIN else sum_residuals)(rows, counts, means, first, second)
     return Moments(int(np.count_nonzero(counts)), first, second + np.tril(second, -1).T, projected, counted)
 
 
