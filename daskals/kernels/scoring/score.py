@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskals.kernels.toolkit.jit import jit
+from daskals.kernels.toolkit.jit import PLAIN, jit
+from daskals.kernels.toolkit.simd import prefetch_row
 from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, UInt8
 
 
@@ -33,6 +34,12 @@ class ErrorSums(NamedTuple):
 
 
 NO_ERRORS = ErrorSums(0, 0.0, 0.0, 0.0)
+
+AHEAD = 16
+"""How many ratings ahead a row of the other side is asked for."""
+
+ASKED_FLOATS = 32
+"""How much of it: two cache lines."""
 
 
 @jit
@@ -173,6 +180,25 @@ def predict_pairs(
     return out
 
 
+@jit
+def _predict_rows(
+    indptr: Int64,
+    indices: Int32,
+    rows: FactorRows,
+    other: FactorRows,
+    rank: int,
+    mean: float,
+    out: Float32,
+) -> None:
+    last = len(indices) - 1
+    for i in range(len(indptr) - 1):
+        row = rows[i]
+        for j in range(indptr[i], indptr[i + 1]):
+            if not PLAIN:
+                prefetch_row(other, indices[min(j + AHEAD, last)], ASKED_FLOATS)
+            out[j] = _predict(row, other[indices[j]], rank, mean)
+
+
 def predict_block(
     block: RatingsBlock, rows: FactorRows, other: FactorRows, *, rank: int, mean: float
 ) -> Float32:
@@ -187,5 +213,6 @@ def predict_block(
     rank, mean
         Number of factors; the global mean μ.
     """
-    users = np.repeat(np.arange(block.n_rows), np.diff(block.indptr))
-    return predict_pairs(users, block.indices.astype(np.int64), rows, other, rank=rank, mean=mean)
+    out = np.empty(len(block.indices), np.float32)
+    _predict_rows(block.indptr, block.indices, rows, other, rank, mean, out)
+    return out

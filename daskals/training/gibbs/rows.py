@@ -207,11 +207,12 @@ def tally_block(
             found = predict_block(piece, own[here], joined, rank=spec.rank, mean=spec.mean)
             predicted[done : done + len(found)] = found
             done += len(found)
+    squares = np.square(predicted)
     for tallies in before:
         if number in tallies:
-            tally = tallies[number]
-            return Tally(tally.total + predicted, tally.squares + predicted**2)
-    return Tally(predicted, predicted**2)
+            predicted += tallies[number].total
+            squares += tallies[number].squares
+    return Tally(predicted, squares)
 
 
 def _with_unseen(rows: FactorRows, mean: Float64, rank: int) -> FactorRows:
