@@ -74,12 +74,33 @@ def _keep(x: Float64, solved: Float32) -> None:
 
 
 @exact_jit
-def _penalty(x: Float64, prior: Float64, weights: Float64) -> float:
-    last = len(x) - 1
-    total = 0.0
-    for a in range(last):
-        total += (x[a] - prior[a]) ** 2
-    return float(weights[0] * total + weights[1] * (x[last] - prior[last]) ** 2)
+def _lay_out(rows: Int64, places: Int64, means: Float64, x0: Float32, prior: Float64, own: Float64) -> None:
+    """Lay m and x⁰ of a batch's rows side by side; lanes without a row keep what they have."""
+    for lane in range(len(rows)):
+        mean, solution = means[places[rows[lane]]], x0[rows[lane]]
+        for a in range(len(prior)):
+            prior[a, lane] = mean[a]
+            own[a, lane] = solution[a]
+
+
+@exact_jit
+def _move(step: Float64, pull: Float64, prior: Float64, own: Float64, sums: Float64) -> None:
+    """Turn the steps into x = x⁰ + step; write what the rows' objective changes by, and Σ(x − m)² of factors.
+
+    All are side by side; `sums` has the shape (3, LANES), its last row for (x − m)² of the bias.
+    """
+    last = len(step) - 1
+    for a in range(last + 1):
+        for lane in range(LANES):
+            moved, mean, solution = step[a, lane], prior[a, lane], own[a, lane]
+            sums[0, lane] += pull[a, lane] * (mean - 2.0 * solution - moved)
+            x = solution + moved
+            step[a, lane] = x
+            square = (x - mean) ** 2
+            if a < last:
+                sums[1, lane] += square
+            else:
+                sums[2, lane] = square
 
 
 @exact_jit
@@ -90,23 +111,23 @@ def _fill_solved(
     weights, x0, inverse = eliminated.weights, eliminated.x0, eliminated.inverse
     objective, order = eliminated.objective, eliminated.order
     size = x0.shape[1]
-    pull = np.empty((size, LANES))
-    step = np.empty((size, LANES))
-    x = np.empty(size)
+    pull, step, sums = np.empty((size, LANES)), np.empty((size, LANES)), np.empty((3, LANES))
+    prior, own = np.zeros((size, LANES)), np.zeros((size, LANES))
     for first in range(0, len(order), LANES):
         rows = order[first : first + LANES]
+        _lay_out(rows, places, means, x0, prior, own)
         pull_lanes(means, weights, rows, places, pull)
         multiply_lanes(inverse[first // LANES], pull, step, size)
+        for lane in range(LANES):
+            sums[0, lane] = objective[rows[lane]] if lane < len(rows) else 0.0
+            sums[1, lane] = 0.0
+        _move(step, pull, prior, own, sums)
         for lane in range(len(rows)):
             row = rows[lane]
-            prior, own, total = means[places[row]], x0[row], objective[row]
             for a in range(size):
-                moved = step[a, lane]
-                x[a] = own[a] + moved
-                total += pull[a, lane] * (prior[a] - 2.0 * own[a] - moved)
-            _keep(x, solved[row])
-            stats[row, 0] = total
-            stats[row, 1] = _penalty(x, prior, weights[row])
+                solved[row, a if a < size - 1 else size] = step[a, lane]
+            stats[row, 0] = sums[0, lane]
+            stats[row, 1] = weights[row, 0] * sums[1, lane] + weights[row, 1] * sums[2, lane]
 
 
 @lru_cache

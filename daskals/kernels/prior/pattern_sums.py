@@ -10,47 +10,63 @@ import numpy as np
 from daskals.kernels.half_step.batch import LANES, gram_batch, make_workspace
 from daskals.kernels.half_step.block import BlockInput, BlockOutput, make_input, make_output
 from daskals.kernels.prior.eliminated import Eliminated
+from daskals.kernels.prior.separate_lanes import ask_for_batch, separate_lanes
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.kernels.toolkit.simd import unowned
 from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge
 
 
 @exact_jit
-def _take_off(total: Float64, inverse: Float32, scale: float) -> None:
-    for k in range(len(total)):
-        total[k] -= scale * inverse[k]
-
-
-@exact_jit
 def _separate(batch: Float32, separate: Float32) -> None:
     """Lay matrices that are side by side one after the other."""
+    if not PLAIN and len(batch) >= LANES:
+        separate_lanes(batch, separate, len(batch))
+        return
     for entry in range(len(batch)):
         for lane in range(LANES):
             separate[lane, entry] = batch[entry, lane]
 
 
 @exact_jit
+def _weigh(rank: int, tau: float, gamma: float, scales: Float64, diagonal: Float64) -> None:
+    """Write by what each entry of (S + T)⁻¹ is scaled in T(S + T)⁻¹T, and T, as packed lower triangles."""
+    for a in range(rank + 1):
+        start, own = a * (a + 1) // 2, tau if a < rank else gamma
+        for b in range(a):
+            scales[start + b] = tau * own
+            diagonal[start + b] = 0.0
+        scales[start + a] = own * own
+        diagonal[start + a] = own
+
+
+@exact_jit
+def _add_complement(inverse: Float32, scales: Float64, diagonal: Float64, total: Float64) -> None:
+    """Add T − T(S + T)⁻¹T of a row."""
+    for entry in range(len(total)):
+        total[entry] = total[entry] - scales[entry] * inverse[entry] + diagonal[entry]
+
+
+@exact_jit
 def _sum_solved(eliminated: Eliminated, patterns: Int64, matrices: Float64, rights: Float64) -> None:
     """Add A and Tx⁰ of the rows that have inverses to their patterns' sums."""
     x0, inverse, weights, order = eliminated.x0, eliminated.inverse, eliminated.weights, eliminated.order
-    rank = x0.shape[1] - 1
-    factors, all_but_last = rank * (rank + 1) // 2, inverse.shape[1] - 1
-    separate = np.empty((LANES, inverse.shape[1]), np.float32)
+    rank, entries = x0.shape[1] - 1, inverse.shape[1]
+    separate = np.empty((LANES, entries), np.float32)
+    scales, diagonal = np.empty(entries), np.empty(entries)
+    last_tau = last_gamma = np.nan
     for place in range(len(order)):
         if place % LANES == 0:
             _separate(inverse[place // LANES], separate)
+            ask_for_batch(inverse, place // LANES + 1)
         row = order[place]
         tau, gamma = weights[row]
-        total, right = matrices[patterns[row]], rights[patterns[row]]
-        own, from_row = separate[place % LANES], x0[row]
-        # T(S + T)⁻¹T has three kinds of entries: factor by factor, bias by factor, bias by bias
-        _take_off(total[:factors], own[:factors], tau * tau)
-        _take_off(total[factors:all_but_last], own[factors:all_but_last], tau * gamma)
-        _take_off(total[all_but_last:], own[all_but_last:], gamma * gamma)
+        if tau != last_tau or gamma != last_gamma:
+            _weigh(rank, tau, gamma, scales, diagonal)
+            last_tau, last_gamma = tau, gamma
+        right, from_row = rights[patterns[row]], x0[row]
+        _add_complement(separate[place % LANES], scales, diagonal, matrices[patterns[row]])
         for k in range(rank):
-            total[k * (k + 3) // 2] += tau
             right[k] += tau * from_row[k]
-        total[all_but_last] += gamma
         right[rank] += gamma * from_row[rank]
 
 
