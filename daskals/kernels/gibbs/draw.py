@@ -144,7 +144,7 @@ def draw_rows(
             _draw(given, weights.roots, output, posterior, own_noise)
     else:
         single = _of_rows(pulls.astype(np.float32), block.n_rows)
-        posterior = Posterior(float(alpha), precision.astype(np.float32), single)
+        posterior = Posterior(float(alpha), precision.astype(np.float32, order="C"), single)
         draw = draw_kernel(rank, weighted=block.weights is not None, sides=2 if third is None else 3)
         draw(given, weights, output, posterior, own_noise)
     raise_first(output.status, block.start)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.kernels.gibbs.noise import RowNoise
+from daskals.kernels.gibbs.posterior_lanes import posterior_interleaved
 from daskals.kernels.half_step.batch import LANES, Workspace, gram_batch, make_fit, make_workspace, row_status
 from daskals.kernels.half_step.block import BlockInput, BlockOutput
 from daskals.kernels.half_step.cholesky import solve_interleaved
@@ -37,44 +38,25 @@ class Posterior(NamedTuple):
 
 
 @exact_jit
-def _posterior_systems(work: Workspace, size: int, alpha: float, precision: Float32) -> None:
-    """Form αS + Λ and αv + Λm; the priors hold Λm."""
-    scale = np.float32(alpha)
-    right = size * (size + 1) // 2
-    for a in range(size):
-        for b in range(a + 1):
-            entry = a * (a + 1) // 2 + b
-            value = precision[a, b]
-            for lane in range(LANES):
-                at = entry * LANES + lane
-                work.systems[at] = scale * work.grams[at] + value
-        for lane in range(LANES):
-            at = (right + a) * LANES + lane
-            work.systems[at] = scale * work.grams[at] + work.priors[a * LANES + lane]
-
-
-@exact_jit
 def _lay_out_pulls(work: Workspace, pulls: Float32, first: int, count: int) -> None:
-    """Lay Λm side by side in place of the priors, and set the weights to zero."""
-    size = pulls.shape[1]
-    for k in range(size * LANES):
-        work.priors[k] = np.float32(0.0)
-        work.weights[k] = np.float32(0.0)
+    """Lay Λm side by side in place of the priors; lanes without a row keep what they have."""
+    priors = work.priors
     for lane in range(count):
-        for k in range(size):
-            work.priors[k * LANES + lane] = pulls[first + lane, k]
+        for k in range(pulls.shape[1]):
+            priors[k * LANES + lane] = pulls[first + lane, k]
 
 
 @exact_jit
 def _keep_drawn(rank: int, work: Workspace, fit: Fit, first: int, count: int, output: BlockOutput) -> None:
+    rows, stats, status, x = output.rows, output.stats, output.status, work.x
     for lane in range(count):
         row = first + lane
         for k in range(rank):
-            output.rows[row, k] = work.x[k * LANES + lane]
-        output.rows[row, rank + 1] = work.x[rank * LANES + lane]
-        if output.status[row] == OK:
-            output.status[row] = row_status(fit.trace[lane], work.positive[lane], fit.sse[lane])
-            output.stats[row, 0] = fit.sse[lane]
+            rows[row, k] = x[k * LANES + lane]
+        rows[row, rank + 1] = x[rank * LANES + lane]
+        if status[row] == OK:
+            status[row] = row_status(fit.trace[lane], work.positive[lane], fit.sse[lane])
+            stats[row, 0] = fit.sse[lane]
 
 
 @lru_cache
@@ -95,7 +77,10 @@ def draw_kernel(
         memory, fit_memory = make_workspace(rank, len(block.places)), make_fit()
         work, fit = unowned(memory), unowned(fit_memory)
         normals = np.empty(whole_groups(size) * LANES, np.float32)
-        precision, pulls = posterior.precision, posterior.pulls
+        precision, pulls, alpha = posterior.precision, posterior.pulls, np.float32(posterior.alpha)
+        # there is no ridge, and a lane that has no row yet must not read what memory held before
+        for k in range(size * LANES):
+            work.weights[k] = work.priors[k] = np.float32(0.0)
         for first in range(0, len(pulls), LANES):
             count = min(LANES, len(pulls) - first)
             if weighted:
@@ -103,13 +88,13 @@ def draw_kernel(
             else:
                 sum_batch(unowned(block), work, first, count, unowned(output))
             _lay_out_pulls(work, pulls, first, count)
-            _posterior_systems(work, size, posterior.alpha, precision)
+            posterior_interleaved(work.grams, work.priors, precision, alpha, work.systems, size)
             solve_interleaved(work.systems, work.x, work.positive, size)
             if noise.sweep >= 0:
                 draw_interleaved(normals, noise.key, noise.start + first, noise.sweep)
                 add_noise_interleaved(work.systems, normals, work.x, size)
             fit_interleaved(work.grams, work.x, work.weights, work.priors, fit, size)
-            _keep_drawn(rank, work, fit, first, count, output)
+            _keep_drawn(rank, work, fit, first, count, unowned(output))
         memory.positive[0] = 0  # memory is alive until here
         fit_memory.sse[0] = 0.0
 

@@ -211,11 +211,12 @@ def _make_room(block: RatingsBlock, rank: int, order: Int64, few: Int64, counts:
     starts = np.zeros(n_rows + 1, np.int64)
     starts[few + 1] = counts[few]
     np.cumsum(starts, out=starts)
+    make = np.zeros if PLAIN else np.empty  # at speed whole vectors are written, lanes without a row too
     return Eliminated(
         block.start,
         np.zeros((n_rows, 2)),
         order,
-        np.zeros((-(-len(order) // LANES), size * (size + 1) // 2, LANES), np.float32),
+        make((-(-len(order) // LANES), size * (size + 1) // 2, LANES), np.float32),
         np.zeros((n_rows, size), np.float32),
         np.zeros(n_rows),
         starts,
