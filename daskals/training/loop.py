@@ -177,6 +177,7 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
         self._together: Together | None = None
         self._homes: tuple[str, ...] = ()
         self._key = ""
+        self._is_watched = True
         self._epoch = 0
 
     def run(self) -> Ran[ResultT_co]:
@@ -213,6 +214,7 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
 
     def _attempt(self) -> ResultT_co:
         self._key = new_key()
+        self._is_watched = self._cluster.dashboard_link is not None
         self._cluster.begin()
         self._note_workers()
         self._tell(PhaseStarted("load"))
@@ -270,10 +272,16 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
         return self._step.hand_out(self._state, f"{self._key}-{len(self._state.history)}"), self._state
 
     def _submit_ahead(self, position: PositionT, number: int) -> list[PositionT]:
-        """Submit an epoch; small ones in this process as one task with those up to the next state."""
+        """Submit an epoch: in this process as one task, unless a dashboard shows what its parts are.
+
+        Small ones are one task with those up to the next state.
+        """
         if not (self._step.is_small and self._cluster.bundles):
             self._together = None
-            return [self._step.submit(position, self._nth(number))]
+            if self._is_watched or not self._cluster.bundles:
+                return [self._step.submit(position, self._nth(number))]
+            with self._cluster.bundled(f"epoch-{self._key}-{number}"):
+                return [self._step.submit(position, self._nth(number))]
         positions = []
         with self._cluster.bundled(f"small-epochs-{self._key}-{number}") as bundle:
             for later in range(number, self._next_due(number) + 1):

@@ -140,6 +140,17 @@ def test_epochs_of_one_task_leave_what_tasks_apart_do(cluster: Cluster, options,
     assert sum("half-step" in key for key in submitted) <= 4
     assert min(seconds) > 0
     submitted.clear()
+    monkeypatch.setattr("daskals.cluster.bundles.SMALL_EPOCH", 0.0)
+    one_each = fit(planted()[0], config, cluster.client)
+    assert sum(key.startswith("epoch-") for key in submitted) >= len(one_each.report["history"])
+    assert sum("half-step" in key for key in submitted) <= 4
+    assert outcome(one_each) == outcome(together)
+    np.testing.assert_array_equal(one_each.user_rows, together.user_rows)
+    submitted.clear()
+    monkeypatch.setattr(Cluster, "dashboard_link", "http://localhost:8787/status")
+    fit(planted()[0], config, cluster.client)
+    assert not any(key.startswith("epoch-") for key in submitted)
+    submitted.clear()
     monkeypatch.setattr(Cluster, "bundles", False)
     apart = fit(planted()[0], config, cluster.client)
     assert not any(key.startswith("small-epochs-") for key in submitted)
