@@ -19,7 +19,7 @@ import numpy as np
 from daskals.config import ModelConfig
 from daskals.errors import ConfigError, DataError
 from daskals.kernels.half_step.curvature import Curvature
-from daskals.kernels.half_step.gradients import STEPS, improve_by_gradients
+from daskals.kernels.half_step.gradients import Course, improve_by_gradients
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
@@ -31,6 +31,9 @@ from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, Ratin
 
 COUNTS = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
 """Lowest and highest count of an observation."""
+
+EPOCH = Course(relaxation=1.3)
+"""How far rows go in an epoch by conjugate gradients; see bench/README.md."""
 
 
 class Observed(NamedTuple):
@@ -198,7 +201,7 @@ class ImplicitSpec:
         other: FactorRows,
         curvature: Curvature,
         current: FactorRows,
-        steps: int = STEPS,
+        course: Course = EPOCH,
     ) -> tuple[FactorRows, BlockStats]:
         """Improve the rows of a block of counts by conjugate gradients; return them as `solve` does.
 
@@ -208,8 +211,8 @@ class ImplicitSpec:
             The counts; factor rows of the other side, shape (rows of the other side, stride).
         curvature
             `side_curvature` of them, without a bias.
-        current, steps
-            Rows that the steps begin from, shape (rows, stride), and how many each takes.
+        current, course
+            Rows that the steps begin from, shape (rows, stride), and how far each goes.
         """
         observed = self.observed(block)
         weighting = Weighting(observed.weights, self.row_counts(block, len(other)), biased=False)
@@ -223,7 +226,7 @@ class ImplicitSpec:
             ridge=self.ridge,
             weighting=weighting,
             share=self.unobserved,
-            steps=steps,
+            course=course,
         )
         return rows, BlockStats(stats.sse + observed.constant, stats.penalty)
 

@@ -24,7 +24,7 @@ from daskals.config.training import JOINT_RANK
 from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import sum_moments
 from daskals.kernels.half_step.curvature import Curvature, side_curvature
-from daskals.kernels.half_step.gradients import STEPS, improve_by_gradients
+from daskals.kernels.half_step.gradients import STEPS, Course, improve_by_gradients
 from daskals.kernels.half_step.weighted import Weighting
 from daskals.kernels.prior.features import FeatureRows
 from daskals.store.blocks import AnyBlock, block_of
@@ -161,7 +161,7 @@ class AffinityStep:
         def shared(share: Share) -> tuple[Any, ...]:
             near = other.near(share.worker)
             if spec.is_improved:
-                return near, pooled, spec, current.near(share.worker), STEPS * sweeps
+                return near, pooled, spec, current.near(share.worker), Course(STEPS * sweeps)
             return near, pooled, spec
 
         data = self._ratings.sides[side]
@@ -232,7 +232,7 @@ def improved_affinity_slab(
     curvature: Curvature,
     spec: AffinitySpec,
     current: Gathered,
-    steps: int,
+    course: Course,
 ) -> Slab:
     """Improve one block's rows; rows that liked nothing are 0.
 
@@ -242,8 +242,8 @@ def improved_affinity_slab(
         What its users liked; the other side.
     curvature, spec
         `factor_curvature` of it; how affinity is learnt.
-    current, steps
-        The side's rows as they are, and the steps each takes from there.
+    current, course
+        The side's rows as they are, and how far each goes from there.
     """
     ones, strengths = np.ones(len(block.indices), np.float32), np.ones(block.n_rows)
     rows, _ = improve_by_gradients(
@@ -256,6 +256,6 @@ def improved_affinity_slab(
         ridge=Ridge(spec.ridge, 0.0),
         weighting=Weighting(ones, strengths, biased=False),
         share=spec.unseen,
-        steps=steps,
+        course=course,
     )
     return Slab(block.start, rows, BlockStats(0.0, 0.0))

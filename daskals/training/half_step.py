@@ -13,7 +13,7 @@ from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Cluster, Share, Task, worker_folder
 from daskals.kernels.half_step.added import added_by_rows
 from daskals.kernels.half_step.curvature import Curvature, side_curvature
-from daskals.kernels.half_step.gradients import STEPS, improve_by_gradients
+from daskals.kernels.half_step.gradients import STEPS, Course, improve_by_gradients
 from daskals.kernels.half_step.joined import cut_block, join_block
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.solve_rows import solve_rows
@@ -303,7 +303,7 @@ def _solved(
             mean=spec.mean,
             ridge=spec.ridge,
             weighting=weighting,
-            steps=STEPS * spec.sweeps,
+            course=Course(STEPS * spec.sweeps),
             threads=spec.threads,
         )
     if spec.solver == "blocks" and present is not None:

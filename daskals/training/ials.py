@@ -17,11 +17,11 @@ from daskals.cluster.exchange import Factors, Gathered, Generation, Slab, fetch_
 from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Share, Task
 from daskals.kernels.half_step.curvature import Curvature, side_curvature
-from daskals.kernels.half_step.gradients import STEPS
+from daskals.kernels.half_step.gradients import STEPS, Course
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.prior.features import FeatureRows, times
 from daskals.kernels.scoring.score import NO_ERRORS
-from daskals.model.implicit import ImplicitSpec
+from daskals.model.implicit import EPOCH, ImplicitSpec
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.training.als import AlsPosition, AlsStateT, AlsStep
 from daskals.training.data.placed import RatingsPlan
@@ -147,10 +147,13 @@ class IalsStep(AlsStep):
             half = PriorHalfStep(self.ratings.sides[side], self._implicit, prior, pooled)
             return half.submit(cluster, around, current, key)
 
+        # what closes the training is followed by nothing that it could anticipate
+        course = EPOCH if spec.sweeps == 1 else Course(STEPS * spec.sweeps)
+
         def shared(share: Share) -> tuple[Any, ...]:
             near = current.near(share.worker) if spec.needs_current else None
-            times = STEPS * spec.sweeps if improves else spec.sweeps
-            return other.near(share.worker), pooled, self._implicit, near, times
+            far = course if improves else spec.sweeps
+            return other.near(share.worker), pooled, self._implicit, near, far
 
         data = self.ratings.sides[side]
         solve = improved_slab if improves else implicit_slab
@@ -179,7 +182,7 @@ def improved_slab(
     curvature: Curvature,
     spec: ImplicitSpec,
     current: Gathered,
-    steps: int,
+    course: Course,
 ) -> Slab:
     """Improve the rows of one block by conjugate gradients; rows that observed nothing are 0.
 
@@ -189,11 +192,11 @@ def improved_slab(
         The observations; the other side.
     curvature, spec
         Of the other side; what shapes the solve.
-    current, steps
-        The side's rows as they are, and the steps each takes from there.
+    current, course
+        The side's rows as they are, and how far each goes from there.
     """
     ratings = block_of(block)
-    rows, stats = spec.improve(ratings, other.rows, curvature, current.of(ratings), steps)
+    rows, stats = spec.improve(ratings, other.rows, curvature, current.of(ratings), course)
     return Slab(ratings.start, rows, stats)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partialmethod
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from daskals.bench.data import BenchData
 from daskals.bench.own import KernelEpochs, starting_rows
 from daskals.bench.solvers import LONGEST, ImplicitEpochs, LibraryEpochs, Track, measure_solvers, race
 from daskals.errors import ConfigError
+from daskals.kernels.half_step.gradients import UNRELAXED
+from daskals.model.implicit import ImplicitSpec
 from daskals.types import SIDES
 from tests.cases import naive
 from tests.cases.bench_cases import CONFIG
@@ -101,6 +104,23 @@ def test_implicit_epochs_that_improve_lower_the_objective(small_data: BenchData,
             epochs.epoch()
             found.append(epochs.objective)
     assert found[0] > found[1] > found[2] > 0
+
+
+def test_rows_of_counts_that_go_beyond_their_lowest_point_are_there_sooner(
+    small_data: BenchData, monkeypatch
+):
+    update = {"model": "ials", "zeros": "unobserved", "unobserved_weight": 0.9, "tau": 0.1}
+    with ThreadPoolExecutor(1) as pool:
+
+        def objective_after(epochs: int) -> float:
+            taken = ImplicitEpochs(small_data, GRADIENTS.model_copy(update=update), pool)
+            for _ in range(epochs):
+                taken.epoch()
+            return taken.objective
+
+        relaxed = objective_after(8)
+        monkeypatch.setattr(ImplicitSpec, "improve", partialmethod(ImplicitSpec.improve, course=UNRELAXED))
+        assert relaxed < objective_after(10)
 
 
 def test_peers_learn_from_counts_alone():

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from daskals.kernels.half_step.gradients import UNRELAXED, Course
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.types import BlockStats, RatingsBlock, Ridge
 
@@ -118,7 +119,7 @@ def improve_by_gradients(
     share: float = 0.0,
     biased: bool = True,
     prior: np.ndarray | None = None,
-    steps: int = 2,
+    course: Course = UNRELAXED,
 ) -> tuple[np.ndarray, BlockStats]:
     """Take conjugate gradients of each row, preconditioned by dense matrices, by NumPy in float64."""
     solved, ratings, size = empty_rows(block.n_rows, rank), decode_ratings(block), rank + int(biased)
@@ -140,13 +141,14 @@ def improve_by_gradients(
             system = (z * w[:, None]).T @ z + share * pooled + np.diag(t[:size])
             right = z.T @ (w * y) + (t * m)[:size]
             nearly = (share + w.sum() / n_other) * pooled + np.diag(t[:size])
-            along, before = np.zeros(size), np.inf
-            for _ in range(steps):
+            along, before, begun = np.zeros(size), np.inf, x[:size].copy()
+            for _ in range(course.steps):
                 gradient = right - system @ x[:size]
                 turned = np.linalg.solve(nearly, gradient)
                 slope = gradient @ turned
                 along, before = turned + slope / before * along, slope
                 x[:size] += slope / (along @ system @ along) * along
+            x[:size] = begun + course.relaxation * (x[:size] - begun)
             sse += float(np.sum(w * (y - z @ x[:size]) ** 2) + share * x[:size] @ pooled @ x[:size])
             penalty += float(np.sum((t * (x - m) ** 2)[:size]))
         solved[row, :rank], solved[row, rank + 1] = x[:rank], x[rank]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from daskals.errors import DataError, RowError
 from daskals.kernels.half_step import gradients as gradients_module
 from daskals.kernels.half_step.curvature import decompose, side_curvature
-from daskals.kernels.half_step.gradients import improve_by_gradients
+from daskals.kernels.half_step.gradients import Course, improve_by_gradients
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.weighted import Weighting
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows
@@ -46,7 +46,7 @@ def assert_agrees(found, expected):
 def test_agrees_with_the_twin(coded, steps):
     block, other = make_case(COUNTS, 500, RANK, coded=coded)
     prior = np.random.default_rng(2).normal(0, 0.3, (block.n_rows, RANK + 1)).astype(np.float32)
-    current, options = start_of(block.n_rows), {"prior": prior, "steps": steps}
+    current, options = start_of(block.n_rows), {"prior": prior, "course": Course(steps, 1.3)}
     found = improve(block, other, current, **options)
     assert_agrees(found, naive.improve_by_gradients(block, other, current, **OPTIONS, **options))
     assert found[0].ctypes.data % 64 == 0
@@ -76,7 +76,7 @@ def test_the_plain_form_agrees(monkeypatch, biased):
         other[:, RANK + 1] = 0.0
     current, share = start_of(block.n_rows, bias=float(biased)), 0.0 if biased else 0.3
     weighting = Weighting(np.full(len(block.indices), 2.0, np.float32), np.full(5, 3.0), biased=biased)
-    options = {"biased": biased, "weighting": weighting, "share": share, "steps": 3}
+    options = {"biased": biased, "weighting": weighting, "share": share, "course": Course(3, 0.8)}
     fast = improve(block, other, current, **options)
     monkeypatch.setattr(gradients_module, "PLAIN", True)
     assert_agrees(fast, improve(block, other, current, **options))
@@ -131,7 +131,7 @@ def test_no_step_raises_the_objective_and_steps_reach_the_exact_solution(counts,
         weighting = Weighting(np.ones(len(block.indices), np.float32), besides["counts"], biased=False)
     rows, before = start_of(block.n_rows, rank, bias=0.0), np.inf
     slack = 2e-5 * max(1.0, len(block.indices))
-    for steps in (1, 1, 2, 30):
+    for course in (Course(1, 1.9), Course(1, 0.1), Course(1), Course(2, 1.4), Course(30)):
         rows, stats = improve(
             block,
             other,
@@ -139,7 +139,8 @@ def test_no_step_raises_the_objective_and_steps_reach_the_exact_solution(counts,
             biased=biased,
             weighting=weighting,
             share=share,
-            **{**options, "steps": steps},
+            course=course,
+            **options,
         )
         assert np.isfinite(rows).all()
         assert sum(stats) <= before * (1 + 1e-6) + slack

@@ -116,7 +116,7 @@ _go_on, _end = _passing(GO_ON), _passing(END)
 
 @exact_jit
 def _go(block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, start: int) -> None:
-    """Move a row along its step to the lowest point there, its errors with it."""
+    """Find how long a row's step is, to the lowest point; move it and its errors the relaxed way."""
     rank, size = block.rank, given.size
     x, step, change, mixed, inverses = rows.x, rows.step, rows.change, rows.mixed, given.inverses
     ridge, squares = np.float32(rows.ridges[lane] * block.ridge_factors), 0.0
@@ -131,14 +131,15 @@ def _go(block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, 
     # where the objective bends by rounding alone there is nowhere to go
     bends = bend > max(LEAST_BEND * rows.expected[lane], 0.0)
     length = np.float32(rows.falls[lane] / bend) if bends else np.float32(0.0)
-    rows.lengths[lane] = length
+    way = given.relaxation * length
+    rows.lengths[lane], rows.ways[lane] = length, way
     for k in range(size):
-        x[start + k] += length * step[start + k]
+        x[start + k] += way * step[start + k]
     rows.squares[lane] = move_errors(
         rows.errors,
         rows.turns,
         rows.at[lane],
-        length,
+        way,
         given.weights,
         rows.lower[lane],
         rows.upper[lane],
@@ -161,7 +162,7 @@ def _step(
     clear(rows.change)
     for lane in range(LANES):
         rows.bends[lane] = 0.0
-        rows.lengths[lane] = np.float32(0.0)
+        rows.lengths[lane] = rows.ways[lane] = np.float32(0.0)
     if given.shared > 0.0:
         _shared_form(given, rows, rows.along, rows.bends)
     clear(rows.mixed)
@@ -174,7 +175,7 @@ def _step(
             else:
                 _go_on(block, given, rows, lane, lane * stride)
             _go(block, given, rows, lane, lane * stride)
-    add_multiples(rows.lengths, rows.along, rows.place, size)
+    add_multiples(rows.ways, rows.along, rows.place, size)
     if ends:
         return
     batch_product(given.into, rows.mixed, changes, size, panels_of(size))

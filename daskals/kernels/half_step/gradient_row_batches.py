@@ -37,8 +37,10 @@ class GradientInput(NamedTuple):
         float32: Q and Qᵀ of the pooled curvature NQUQᵀN in panels, see `side_by_side_lanes.batch_product`.
     diagonal, beside, scales, inverses
         float32, shape (size,): U, with 0 last beside it; N, and 1/N.
-    size, steps
-        Unknowns, with the bias or without; steps of a row.
+    size
+        Unknowns, with the bias or without.
+    steps, relaxation
+        Of a row; times the way they lead that it goes.
     """
 
     known: Float32
@@ -54,6 +56,7 @@ class GradientInput(NamedTuple):
     inverses: Float32
     size: int
     steps: int
+    relaxation: np.float32
 
 
 class GradientRows(NamedTuple):
@@ -65,7 +68,7 @@ class GradientRows(NamedTuple):
     `below` of the rows' tridiagonal systems. Of each rating: `errors`, `turns` (how a step changes them). Of
     each row: `lower`, `upper`, `at` (of its first error), `ridges` (w of wT), `slopes`, `expected`
     (how strongly the pooled curvature bends along the step), `falls`, `bends`,
-    `squares`; in single precision `multiples`, `shifts` (m and c), `lengths`.
+    `squares`; in single precision `multiples`, `shifts` (m and c), `lengths`, `ways` (the relaxed lengths).
     """
 
     x: Float32
@@ -92,6 +95,7 @@ class GradientRows(NamedTuple):
     multiples: Float32
     shifts: Float32
     lengths: Float32
+    ways: Float32
 
 
 @exact_jit
@@ -120,6 +124,7 @@ def make_rows(stride: int, size: int, ratings: int) -> GradientRows:
         np.zeros(LANES),
         np.zeros(LANES),
         np.zeros(LANES),
+        aligned_floats(LANES),
         aligned_floats(LANES),
         aligned_floats(LANES),
         aligned_floats(LANES),

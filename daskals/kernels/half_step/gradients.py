@@ -12,6 +12,7 @@ Takács, Pilászy and Tikk (2011) take three without it, as the library implicit
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,27 @@ from daskals.types import BlockStats, FactorRows, Float32, Float64, RatingsBlock
 
 STEPS = 2
 """Steps of a row in an epoch; see bench/README.md."""
+
+
+class Course(NamedTuple):
+    """How far rows go in a half-step.
+
+    Attributes
+    ----------
+    steps
+        Steps of conjugate gradients that each row takes, at least 1.
+    relaxation
+        How many times the way of its steps a row goes, above 0 and below 2. The objective along that way is a
+        parabola whose lowest point is at 1, so that no such number raises it. Beyond 1 a row goes on to where
+        it will be drawn once the other side has followed: successive over-relaxation (Young 1954).
+    """
+
+    steps: int = STEPS
+    relaxation: float = 1.0
+
+
+UNRELAXED = Course()
+"""Each row to the lowest point that its steps lead to."""
 
 SUMMED = 1
 """Factors whose Gram matrix is formed at a time: none is formed here."""
@@ -56,16 +78,17 @@ def _step_plainly(
     curvature: Curvature,
     multiple: float,
     c: float,
-    steps: int,
+    course: Course,
     x: Float64,
 ) -> None:
     """Take the steps of one row whose equations are matrix·x = right."""
+    begun = x.copy()
     rotation, diagonal, beside, scales = (
         of.astype(np.float64)
         for of in (curvature.rotation, curvature.diagonal, curvature.beside, curvature.scales)
     )
     along, before, expected = np.zeros(len(x)), 0.0, 0.0
-    for _ in range(steps):
+    for _ in range(course.steps):
         gradient = right - matrix @ x
         rotated = rotation.T @ (gradient / scales)
         turned = rotation @ _precondition(multiple * diagonal, multiple * beside, c, rotated) / scales
@@ -75,6 +98,7 @@ def _step_plainly(
         bend = float(along @ matrix @ along)
         if bend > max(LEAST_BEND * expected, 0.0):  # more than rounding
             x += float(gradient @ along) / bend * along
+    x += (course.relaxation - 1) * (x - begun)
 
 
 def _improve_plainly(
@@ -100,7 +124,8 @@ def _improve_plainly(
             right = gram[rank + 1, :size] + (ridge * prior)[:size]
             weight = float(np.sum(given.weights[block.indptr[row] : block.indptr[row + 1]]))
             multiple = given.shared + given.of_rating * weight
-            _step_plainly(matrix, right, curvature, multiple, c, given.steps, x[:size])
+            course = Course(given.steps, float(given.relaxation))
+            _step_plainly(matrix, right, curvature, multiple, c, course, x[:size])
             stats = output.stats[row]
             stats[0] = weighted_squares(block, roots, row, x) + x[:size] @ shared @ x[:size]
             stats[1] = np.sum((ridge * (x - prior) ** 2)[:size])
@@ -121,7 +146,7 @@ def improve_by_gradients(
     weighting: Weighting | None = None,
     share: float = 0.0,
     prior: Float32 | None = None,
-    steps: int = STEPS,
+    course: Course = UNRELAXED,
     threads: int = 1,
 ) -> tuple[FactorRows, BlockStats]:
     """Improve every row of a block by conjugate gradients.
@@ -144,8 +169,8 @@ def improve_by_gradients(
         Times the pooled curvature: what all rows share; 0 for none.
     prior
         Prior means [factors, bias], float32, shape (rows, rank + 1); zero if absent.
-    steps
-        Steps of a row, at least 1.
+    course
+        How far rows go; the steps of an epoch unless named.
     threads
         Threads that share out the block's rows; the result is the same to the bit.
 
@@ -168,7 +193,7 @@ def improve_by_gradients(
             f"a curvature of {len(curvature.scales)} unknowns", expected=f"{rank + int(biased)} of each row"
         )
     shown = make_input(block, other, rank, mean, ridge, prior=prior, current=current, summed=SUMMED)
-    given = _gradient_input(block, shown, weighting, curvature, share, steps)
+    given = _gradient_input(block, shown, weighting, curvature, share, course)
     output = make_output(shown)
     if PLAIN:
         shared = share * _dense(curvature)
@@ -197,7 +222,7 @@ def _gradient_input(
     weighting: Weighting | None,
     curvature: Curvature,
     share: float,
-    steps: int,
+    course: Course,
 ) -> GradientInput:
     ratings, size = len(block.indices), len(curvature.scales)
     known, weights = (np.zeros(ratings + LANES, np.float32) for _ in range(2))
@@ -221,7 +246,8 @@ def _gradient_input(
         scales=frozen(curvature.scales, np.float32),
         inverses=frozen(1 / curvature.scales, np.float32),
         size=size,
-        steps=steps,
+        steps=course.steps,
+        relaxation=np.float32(course.relaxation),
     )
 
 
