@@ -27,6 +27,7 @@ from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
+from daskals.kernels.toolkit.codes import count_codes, look_up
 from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
 COUNTS = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
@@ -142,7 +143,7 @@ class ImplicitSpec:
         coded = len(block.scale) > 0
         known = self.confidences(block.scale if coded else block.values.astype(np.float32, copy=False))
         if block.weights is not None:  # of two pairs observed alike, one that counts twice adds its c twice
-            weights = (known[block.values] if coded else known) * block.weights
+            weights = (look_up(block.values, known) if coded else known) * block.weights
             ones = np.ones(len(known), np.float32)
             replaced = block._replace(scale=ones) if coded else block._replace(values=ones)
             return Observed(replaced, weights, 0.0)
@@ -151,10 +152,10 @@ class ImplicitSpec:
         constant = 0.0
         if self.zeros == "unobserved":
             extra = known.astype(np.float64) * (1.0 - targets)
-            each = np.bincount(block.values, minlength=len(known)) if coded else np.ones(len(known))
+            each = count_codes(block.values)[: len(known)] if coded else np.ones(len(known))
             constant = float(np.sum(extra * each))
         if coded:
-            return Observed(block._replace(scale=targets), weights[block.values], constant)
+            return Observed(block._replace(scale=targets), look_up(block.values, weights), constant)
         return Observed(block._replace(values=targets), weights, constant)
 
     def solve(

@@ -102,9 +102,9 @@ def row_at(block: BlockInput, place: int) -> int:
 @exact_jit
 def indices_in_range(indices: Int32, lower: int, upper: int, n_rows: int) -> bool:
     """Tell whether indices lower, …, upper − 1 of shape (ratings,) name rows; negative ones are huge."""
-    highest = np.uint32(0)
-    for j in range(lower, upper):
-        highest = max(highest, np.uint32(indices[j]))
+    highest, own = np.uint32(0), indices[lower:upper]
+    for j in range(len(own)):
+        highest = max(highest, np.uint32(own[j]))
     return bool(upper == lower or highest < n_rows)
 
 

@@ -18,11 +18,13 @@ from daskals.kernels.half_step.gradient_row_batches import (
     GradientInput,
     GradientRows,
     begin_batch,
+    beside,
     clear,
     finish_row,
     make_rows,
     most_ratings,
     panels_of,
+    squares,
     whole_vectors,
 )
 from daskals.kernels.half_step.side_by_side_lanes import (
@@ -79,10 +81,10 @@ def _turn(given: GradientInput, rows: GradientRows, slopes: Float64, stride: int
     mixed = rows.mixed
     batch_product(given.back, along, mixed, size, panels_of(size))
     clear(step)
-    for k in range(size):
-        inverse = inverses[k]
-        for lane in range(LANES):
-            step[lane * stride + k] = mixed[k * LANES + lane] * inverse
+    for lane in range(LANES):
+        own = step[lane * stride : lane * stride + size]
+        for k in range(size):
+            own[k] = mixed[beside(k, lane)] * inverses[k]
 
 
 def _passing(kind: int) -> Callable[[BlockInput, GradientInput, GradientRows, int, int], None]:
@@ -117,24 +119,24 @@ _go_on, _end = _passing(GO_ON), _passing(END)
 @exact_jit
 def _go(block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, start: int) -> None:
     """Find how long a row's step is, to the lowest point; move it and its errors the relaxed way."""
-    rank, size = block.rank, given.size
-    x, step, change, mixed, inverses = rows.x, rows.step, rows.change, rows.mixed, given.inverses
-    ridge, squares = np.float32(rows.ridges[lane] * block.ridge_factors), 0.0
-    for k in range(size):
-        if k == rank:
-            rows.bends[lane] += np.float64(ridge) * squares
-            ridge, squares = np.float32(rows.ridges[lane] * block.ridge_bias), 0.0
-        own = step[start + k]
-        squares += np.float64(own) * np.float64(own)
-        mixed[k * LANES + lane] = (change[start + k] - ridge * own) * inverses[k]
-    bend = rows.bends[lane] + np.float64(ridge) * squares
+    rank, size, mixed, inverses = block.rank, given.size, rows.mixed, given.inverses
+    stop = start + size
+    x, step, change = rows.x[start:stop], rows.step[start:stop], rows.change[start:stop]
+    ridge = np.float32(rows.ridges[lane] * block.ridge_factors)
+    bend = rows.bends[lane] + np.float64(ridge) * squares(step[:rank])
+    for k in range(rank):
+        mixed[beside(k, lane)] = (change[k] - ridge * step[k]) * inverses[k]
+    if size > rank:
+        ridge, own = np.float32(rows.ridges[lane] * block.ridge_bias), step[rank]
+        bend += np.float64(ridge) * np.float64(own) * np.float64(own)
+        mixed[beside(rank, lane)] = (change[rank] - ridge * own) * inverses[rank]
     # where the objective bends by rounding alone there is nowhere to go
     bends = bend > max(LEAST_BEND * rows.expected[lane], 0.0)
     length = np.float32(rows.falls[lane] / bend) if bends else np.float32(0.0)
     way = given.relaxation * length
     rows.lengths[lane], rows.ways[lane] = length, way
     for k in range(size):
-        x[start + k] += way * step[start + k]
+        x[k] += way * step[k]
     rows.squares[lane] = move_errors(
         rows.errors,
         rows.turns,

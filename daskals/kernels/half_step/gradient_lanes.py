@@ -1,8 +1,9 @@
 """Passes over a row's ratings along one vector, for conjugate gradients.
 
-A pass takes the inner products of some rows of the other side with one vector and adds up what they pull at,
-as many ratings at a time as a vector has lanes, while their rows are in the nearest cache. How many factors
-there are is known when the code runs: it is made once and serves every rank.
+A pass takes the inner products of some rows of the other side with one vector, then adds up what these rows
+pull at while they are in the nearest cache. Rows are asked for as they are needed: their addresses are known
+long before, and asking ahead gains nothing, from whichever cache or from memory. How many factors there are
+is known when the code runs: it is made once and serves every rank.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from daskals.kernels.half_step.rating_lanes import BlockFields
-from daskals.kernels.toolkit.layout import LINE_FLOATS
 from daskals.kernels.toolkit.simd import DOUBLE, INT, INT32, Context, Emitter, Value, data_pointer
 from daskals.kernels.toolkit.target import current_target
 
@@ -22,63 +23,103 @@ BEGIN, GO_ON, END = 0, 1, 2
 """Passes: from ratings to their errors; from a direction to what it changes; the same, pulling at nothing."""
 
 
-class _Group:
-    """Emits what is done with as many ratings as a vector has lanes; those past the last stand for it."""
+CHUNK_FLOATS = 4096
+"""Numbers of rows that are read twice, half of what the nearest cache holds: for the inner products, of which
+none waits for another, then to pull."""
 
-    def __init__(self, emit: Emitter, block: Any, position: Value, upper: Value) -> None:
-        self.emit, self.block = emit, block
+MOST_CHUNK = 64
+"""Ratings of a chunk at most."""
+
+PULLED = (8, 4, 2, 1)
+"""Vectors of sums that are held in registers while a chunk's ratings pull at them, as many as are left."""
+
+
+class _Chunk:
+    """Emits what is done with a chunk of a row's ratings; those past the last stand for it."""
+
+    def __init__(self, emit: Emitter, block: Any, floats: Value) -> None:
+        self.emit, self.block, self.floats = emit, block, floats
+        self.size = self._size()
         self.stride = emit.builder.extract_value(block.other.shape, 1)
-        self.rows = self.rows_from(position, emit.builder.sub(upper, INT(1)))
-        self.in_span = self._in_span(position, upper)
+        pointer = emit.element.as_pointer()
+        self.rows = cgutils.alloca_once(emit.builder, pointer, size=INT(MOST_CHUNK))
+        self.strengths = cgutils.alloca_once(emit.builder, emit.element, size=INT(MOST_CHUNK))
 
-    def rows_from(self, position: Value, last: Value) -> list[Value]:
-        """Return the addresses of the rows of the ratings from a position on, none of them past the last."""
+    def _size(self) -> Value:
+        """Return how many ratings a chunk has, a multiple of the lanes."""
+        builder, lanes = self.emit.builder, self.emit.lanes
+        rows = builder.sdiv(INT(CHUNK_FLOATS // lanes), self.floats)
+        rows = builder.mul(_least(builder, rows, INT(MOST_CHUNK // lanes)), INT(lanes))
+        return builder.select(builder.icmp_signed("<", rows, INT(lanes)), INT(lanes), rows)
+
+    def aim(self, position: Value, stop: Value) -> None:
+        """Note where the rows of the ratings from a position on are."""
         emit, builder = self.emit, self.emit.builder
-        rows = []
-        for lane in range(emit.lanes):
-            at = builder.add(position, INT(lane))
-            at = builder.select(builder.icmp_signed("<", at, last), at, last)
-            index = builder.sext(emit.scalar(self.block.indices.data, at, INT32), INT)
-            rows.append(emit.address(self.block.other.data, builder.mul(index, self.stride)))
-        return rows
+        last = builder.sub(stop, INT(1))
+        with emit.loop(INT(0), self._whole(builder.sub(stop, position))) as k:
+            row = self._row(builder.add(position, k), last)
+            builder.store(row, builder.gep(self.rows, [k]))
 
-    def _in_span(self, position: Value, upper: Value) -> Value:
-        """Return for every lane whether its rating is one of the span."""
+    def products(self, first: Value, step: Value) -> Value:
+        """Return the inner product of a vector with the rows from number `first` on, in one lane each."""
         emit, builder = self.emit, self.emit.builder
-        whole = Emitter(builder, emit.lanes, INT)
-        lanes = ir.Constant(whole.vector, [INT(lane) for lane in range(emit.lanes)])
-        at = builder.add(whole.splat(position), lanes)
-        return builder.icmp_signed("<", at, whole.splat(upper))
-
-    def prefetch(self, position: Value, floats: Value) -> None:
-        """Ask for the rows of the group after the next one."""
-        builder = self.emit.builder
-        last = builder.sub(self.block.indices.nitems, INT(1))
-        ahead = self.rows_from(builder.add(position, INT(2 * self.emit.lanes)), last)
-        with self.emit.loop(INT(0), floats, step=INT(LINE_FLOATS)) as line:
-            for row in ahead:
-                self.emit.prefetch(self.emit.address(row, line))
-
-    def products(self, step: Value, floats: Value) -> Value:
-        """Return the inner product of each row with a vector, in one lane each."""
-        emit = self.emit
-        places = [emit.variable(emit.constant(0.0)) for _ in self.rows]
-        with emit.loop(INT(0), floats, step=INT(emit.lanes)) as at:
+        rows = [self._noted(builder.add(first, INT(lane))) for lane in range(emit.lanes)]
+        places = [emit.variable(emit.constant(0.0)) for _ in rows]
+        with emit.loop(INT(0), self.floats, step=INT(emit.lanes)) as at:
             vector = emit.load(step, at)
-            for row, place in zip(self.rows, places, strict=True):
-                total = emit.multiply_add(emit.load(row, at), vector, emit.builder.load(place))
-                emit.builder.store(total, place)
-        return emit.sums([emit.builder.load(place) for place in places])
+            for row, place in zip(rows, places, strict=True):
+                total = emit.multiply_add(emit.load(row, at), vector, builder.load(place))
+                builder.store(total, place)
+        return emit.sums([builder.load(place) for place in places])
 
-    def pull(self, strengths: Value, sums: Value, floats: Value) -> None:
-        """Add every row, times its strength, to the sums."""
-        emit = self.emit
-        each = [emit.shuffle(strengths, strengths, [lane] * emit.lanes) for lane in range(emit.lanes)]
-        with emit.loop(INT(0), floats, step=INT(emit.lanes)) as at:
-            total = emit.load(sums, at)
-            for row, strength in zip(self.rows, each, strict=True):
-                total = emit.multiply_add(emit.load(row, at), strength, total)
-            emit.store(total, sums, at)
+    def pull(self, count: Value, sums: Value) -> None:
+        """Add each of the first `count` rows, times its strength, to the sums."""
+        builder, start = self.emit.builder, INT(0)
+        for vectors in PULLED:
+            width = INT(vectors * self.emit.lanes)
+            pieces = builder.sdiv(builder.sub(self.floats, start), width)
+            stop = builder.add(start, builder.mul(pieces, width))
+            with self.emit.loop(start, stop, step=width) as at:
+                self._pull_at(count, sums, at, vectors)
+            start = stop
+
+    def _pull_at(self, count: Value, sums: Value, at: Value, vectors: int) -> None:
+        emit, builder = self.emit, self.emit.builder
+        numbers = [builder.add(at, INT(v * emit.lanes)) for v in range(vectors)]
+        places = [emit.variable(emit.load(sums, number)) for number in numbers]
+        with emit.loop(INT(0), count) as k:
+            strength, row = emit.broadcast(self.strengths, k), self._noted(k)
+            for number, place in zip(numbers, places, strict=True):
+                total = emit.multiply_add(emit.load(row, number), strength, builder.load(place))
+                builder.store(total, place)
+        for number, place in zip(numbers, places, strict=True):
+            emit.store(builder.load(place), sums, number)
+
+    def _whole(self, count: Value) -> Value:
+        """Return the ratings of whole vectors, at most a chunk."""
+        builder, lanes = self.emit.builder, INT(self.emit.lanes)
+        whole = builder.mul(builder.sdiv(builder.add(count, builder.sub(lanes, INT(1))), lanes), lanes)
+        return _least(builder, whole, self.size)
+
+    def _row(self, at: Value, last: Value) -> Value:
+        """Return the address of the row of a rating, or of the last one."""
+        builder = self.emit.builder
+        index = self.emit.scalar(self.block.indices.data, _least(builder, at, last), INT32)
+        return self.emit.address(self.block.other.data, builder.mul(builder.sext(index, INT), self.stride))
+
+    def _noted(self, k: Value) -> Value:
+        return self.emit.builder.load(self.emit.builder.gep(self.rows, [k]))
+
+
+def _least(builder: ir.IRBuilder, a: Value, b: Value) -> Value:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+def _in_span(emit: Emitter, position: Value, stop: Value) -> Value:
+    """Return for every lane whether its rating, from a position on, is before a stop."""
+    builder, whole = emit.builder, Emitter(emit.builder, emit.lanes, INT)
+    lanes = ir.Constant(whole.vector, [INT(lane) for lane in range(emit.lanes)])
+    return builder.icmp_signed("<", builder.add(whole.splat(position), lanes), whole.splat(stop))
 
 
 class _Squares:
@@ -159,18 +200,22 @@ def pass_over(
             for of, k in ((step, 3), (errors, 5), (sums, 7))
         )
         lower, upper, floats = args[9:12]
-        squares = _Squares(emit)
-        with emit.loop(lower, upper, step=INT(emit.lanes)) as position:
-            group = _Group(emit, fields, position, upper)
-            group.prefetch(position, floats)
-            start = emit.load(known_at, position) if kind.literal_value == BEGIN else emit.constant(0.0)
-            error = builder.fsub(start, group.products(step_at, floats))
-            emit.store(error, errors_at, builder.sub(position, lower))
-            weighed = builder.fmul(emit.load(weights_at, position), error)
-            weighed = builder.select(group.in_span, weighed, emit.constant(0.0))
-            squares.add(weighed, builder.select(group.in_span, error, emit.constant(0.0)))
+        squares, chunk, begins = _Squares(emit), _Chunk(emit, fields, floats), kind.literal_value == BEGIN
+        with emit.loop(lower, upper, step=chunk.size) as first:
+            count = _least(builder, builder.sub(upper, first), chunk.size)
+            chunk.aim(first, upper)
+            with emit.loop(INT(0), count, step=INT(emit.lanes)) as k:
+                position = builder.add(first, k)
+                start = emit.load(known_at, position) if begins else emit.constant(0.0)
+                error = builder.fsub(start, chunk.products(k, step_at))
+                emit.store(error, errors_at, builder.sub(position, lower))
+                weighed = builder.fmul(emit.load(weights_at, position), error)
+                inside, nothing = _in_span(emit, position, upper), emit.constant(0.0)
+                weighed = builder.select(inside, weighed, nothing)
+                squares.add(weighed, builder.select(inside, error, nothing))
+                emit.store(weighed, chunk.strengths, k)
             if kind.literal_value != END:
-                group.pull(weighed, sums_at, floats)
+                chunk.pull(count, sums_at)
         return squares.total()
 
     return signature, codegen
@@ -213,13 +258,12 @@ def move_errors(
         )
         weights_at = data_pointer(context, builder, weights, args[4])
         length, lower, upper = emit.splat(args[3]), args[5], args[6]
-        squares, whole = _Squares(emit), Emitter(builder, emit.lanes, INT)
-        lanes = ir.Constant(whole.vector, [INT(lane) for lane in range(emit.lanes)])
+        squares = _Squares(emit)
         with emit.loop(lower, upper, step=INT(emit.lanes)) as position:
             at = builder.sub(position, lower)
             error = emit.multiply_add(emit.load(along_at, at), length, emit.load(errors_at, at))
             emit.store(error, errors_at, at)
-            in_span = builder.icmp_signed("<", builder.add(whole.splat(position), lanes), whole.splat(upper))
+            in_span = _in_span(emit, position, upper)
             error = builder.select(in_span, error, emit.constant(0.0))
             weight = builder.select(in_span, emit.load(weights_at, position), emit.constant(0.0))
             squares.add(builder.fmul(weight, error), error)

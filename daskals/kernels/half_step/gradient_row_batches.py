@@ -14,7 +14,7 @@ from daskals.kernels.half_step.block import BlockInput, BlockOutput
 from daskals.kernels.half_step.gradient_lanes import BEGIN, pass_over
 from daskals.kernels.half_step.side_by_side_lanes import PANEL_COLUMNS, add_tridiagonal, batch_product
 from daskals.kernels.half_step.status import BAD_INDEX
-from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.toolkit.jit import exact_jit, jit
 from daskals.types import Float32, Float64, Int64
 
 LEAST_BEND = 1e-6
@@ -159,24 +159,50 @@ def panels_of(size: int) -> int:
     return -(-size // PANEL_COLUMNS)
 
 
+@jit
+def _total(values: Float32) -> float:
+    """Return the sum of some numbers, shape (numbers,), in double precision."""
+    total = 0.0
+    for k in range(len(values)):
+        total += np.float64(values[k])
+    return total
+
+
+@jit
+def squares(values: Float32) -> float:
+    """Return the sum of squares of some numbers, shape (numbers,), in double precision."""
+    total = 0.0
+    for k in range(len(values)):
+        total += np.float64(values[k]) * np.float64(values[k])
+    return total
+
+
+@jit
+def _squares_off(values: Float32, means: Float32) -> float:
+    """Return how far numbers are from their means, of which there may be none, squared; shape (numbers,)."""
+    total = 0.0
+    for k in range(len(means)):
+        off = np.float64(values[k]) - np.float64(means[k])
+        total += off * off
+    return total if len(means) > 0 else squares(values)
+
+
 @exact_jit
-def _multiple(given: GradientInput, lower: int, upper: int) -> float:
-    """Return what times the pooled curvature stands for that of a row."""
-    weights, total = given.weights, 0.0
-    for j in range(lower, upper):
-        total += np.float64(weights[j])
-    return given.shared + given.of_rating * total
+def beside(k: int, lane: int) -> int:
+    """Return where number k of a batch's row is; unsigned, so that no index is looked at for its sign."""
+    return np.uint64(k) * np.uint64(LANES) + np.uint64(lane)  # type: ignore[return-value]
 
 
 @exact_jit
 def _place_row(block: BlockInput, given: GradientInput, rows: GradientRows, row: int, start: int) -> None:
     """Lay a row, as it is, out for a pass over its ratings."""
-    rank, x, current = block.rank, rows.x, block.current
+    rank = block.rank
+    x, current = rows.x[start : start + rank + 2], block.current[row]
     for k in range(rank):
-        x[start + k] = current[row, k]
+        x[k] = current[k]
     if given.size > rank:
-        x[start + rank] = current[row, rank + 1]
-        x[start + rank + 1] = 1.0  # the other side's bias explains its part
+        x[rank] = current[rank + 1]
+        x[rank + 1] = 1.0  # the other side's bias explains its part
 
 
 @exact_jit
@@ -201,18 +227,24 @@ def _begin_row(
         floats,
         BEGIN,
     )
-    x, change, right, place = rows.x, rows.change, rows.right, rows.place
-    scales, inverses, priors = given.scales, given.inverses, block.priors
+    x, change = rows.x[start : start + size], rows.change[start : start + size]
+    right, place, scales, inverses, priors = (
+        rows.right,
+        rows.place,
+        given.scales,
+        given.inverses,
+        block.priors,
+    )
     drawn = len(priors) > 0
     ridge = np.float32(rows.ridges[lane] * block.ridge_factors)
     for k in range(size):
         if k == rank:
             ridge = np.float32(rows.ridges[lane] * block.ridge_bias)
-        off = x[start + k]
+        off = x[k]
         if drawn:
             off -= priors[row, k]
-        right[k * LANES + lane] = (change[start + k] - ridge * off) * inverses[k]
-        place[k * LANES + lane] = x[start + k] * scales[k]
+        right[beside(k, lane)] = (change[k] - ridge * off) * inverses[k]
+        place[beside(k, lane)] = x[k] * scales[k]
 
 
 @exact_jit
@@ -254,7 +286,9 @@ def begin_batch(
         rows.squares[lane], rows.multiples[lane] = 0.0, np.float32(0.0)
         if upper > lower:
             rows.ridges[lane] = given.counts[row] ** block.ridge_exponent
-            rows.multiples[lane] = np.float32(_multiple(given, lower, upper))
+            rows.multiples[lane] = np.float32(
+                given.shared + given.of_rating * _total(given.weights[lower:upper])
+            )
             _place_row(block, given, rows, row, lane * stride)
             _begin_row(block, given, rows, row, lane, lane * stride)
         rows.shifts[lane] = np.float32(rows.ridges[lane])
@@ -283,19 +317,17 @@ def finish_row(
         The row, and its number in the batch.
     """
     rank, size, start = block.rank, given.size, lane * block.other.shape[1]
-    target, x, priors = output.rows, rows.x, block.priors
+    target, x, priors = output.rows[row], rows.x[start : start + size], block.priors
     moved, drawn = rows.upper[lane] > rows.lower[lane], len(priors) > 0
-    penalty, squares, ridge = 0.0, 0.0, rows.ridges[lane] * block.ridge_factors
     for k in range(rank + 1):
-        if k == rank:
-            penalty, squares = ridge * squares, 0.0
-            ridge = rows.ridges[lane] * block.ridge_bias
         prior = priors[row, k] if drawn else np.float32(0.0)
-        value = x[start + k] if moved and k < size else prior
-        target[row, k if k < rank else rank + 1] = value
-        off = np.float64(value) - np.float64(prior)
-        squares += off * off
+        target[k if k < rank else rank + 1] = x[k] if moved and k < size else prior
     if moved:
-        penalty += ridge * squares
+        means = priors[row, :rank] if drawn else rows.x[:0]
+        bias_off = np.float64(target[rank + 1])
+        if drawn:
+            bias_off -= np.float64(priors[row, rank])
+        penalty = rows.ridges[lane] * block.ridge_factors * _squares_off(target[:rank], means)
+        penalty += rows.ridges[lane] * block.ridge_bias * bias_off * bias_off
         output.stats[row, 0], output.stats[row, 1] = rows.squares[lane], penalty
         output.status[row] = row_status(rows.squares[lane], 1, penalty)

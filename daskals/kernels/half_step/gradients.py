@@ -26,6 +26,7 @@ from daskals.kernels.half_step.side_by_side_lanes import PANEL_COLUMNS
 from daskals.kernels.half_step.status import OK
 from daskals.kernels.half_step.threads import run_strips
 from daskals.kernels.half_step.weighted import Weighting, check_weighting, weighted_gram, weighted_squares
+from daskals.kernels.toolkit.codes import look_up
 from daskals.kernels.toolkit.jit import PLAIN
 from daskals.types import BlockStats, FactorRows, Float32, Float64, RatingsBlock, Ridge
 
@@ -225,9 +226,12 @@ def _gradient_input(
     course: Course,
 ) -> GradientInput:
     ratings, size = len(block.indices), len(curvature.scales)
-    known, weights = (np.zeros(ratings + LANES, np.float32) for _ in range(2))
-    codes = len(shown.table) > 0
-    known[:ratings] = shown.table[block.values] if codes else shown.values - shown.mean
+    weights = np.zeros(ratings + LANES, np.float32)
+    if len(shown.table) > 0:
+        known = look_up(shown.values, shown.table, LANES)
+    else:
+        known = np.zeros(ratings + LANES, np.float32)
+        np.subtract(shown.values, shown.mean, out=known[:ratings])
     if weighting is None:
         weights[:], counts = 1.0, np.diff(block.indptr)
     else:
