@@ -9,10 +9,10 @@ import numpy as np
 from daskals.analysis.biases import fit_biases, slices
 from daskals.analysis.level import smooth_level
 from daskals.analysis.missing import Numbers, missing
-from daskals.analysis.periods import days_of, first_days, shown_periods
+from daskals.analysis.periods import first_days, shown_periods
 from daskals.model.fitted import Model
 from daskals.store.reader import RatingsStore
-from daskals.store.timing import DAY_SECONDS
+from daskals.store.timing import DAY_SECONDS, days_of
 from daskals.types import Float64, Int64
 
 NO_TIMESTAMPS = "the ratings have no timestamps"
@@ -118,11 +118,12 @@ def date_biases(model: Model) -> Numbers | None:
 def _drawn(model: Model) -> Float64:
     """Return b_t of each date, float64, shape (dates, samples); one column without samples."""
     assert model.times is not None, "a model with dates"
+    n = len(model.times.timing.bins)
     if model.samples is None:
-        return model.times.moved(-1).as_seen_by("item").biases[:-1, None].astype(np.float64)
+        return model.times.moved(-1).as_seen_by("item").biases[:n, None].astype(np.float64)
     times = model.samples.moved(-1).times
     assert times is not None, "its samples have dates"
-    return times[:-1, :, -1].astype(np.float64)
+    return times[:n, :, -1].astype(np.float64)
 
 
 def _told(drawn: Float64) -> Numbers:

@@ -138,18 +138,18 @@ def _n_samples(model: Model) -> int:
 def _sample(model: Model, number: int) -> Drawn:
     """Return one sample; from whichever date they are measured, places are the same."""
     assert model.times is not None, "a model with dates"
-    rated, samples = model.user_counts > 0, model.samples
+    rated, samples, n = model.user_counts > 0, model.samples, len(model.times.timing.bins)
     if samples is None:
         return Drawn(
             model.user_factors[rated].mean(axis=0, dtype=np.float64),
             np.column_stack([model.item_factors, model.item_biases]).astype(np.float64),
-            model.times.as_seen_by("user").multiplied[:-1].astype(np.float64),
+            model.times.as_seen_by("user").multiplied[:n].astype(np.float64),
         )
     assert samples.times is not None, "its samples have dates"
     return Drawn(
         samples.users[rated, number, :-1].mean(axis=0, dtype=np.float64),
         samples.items[:, number].astype(np.float64),
-        samples.times[:-1, number, :-1].astype(np.float64),
+        samples.times[:n, number, :-1].astype(np.float64),
     )
 
 

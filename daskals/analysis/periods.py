@@ -42,9 +42,3 @@ def shown_periods(days: Int64, finest: Unit = "day") -> Periods:
 def first_days(numbers: Int64, unit: Unit) -> list[str]:
     """Return the day that each day, week or month since 1970 begins with, as ISO text."""
     return [str(first_day(int(number), unit)) for number in numbers]
-
-
-def days_of(numbers: Int64, unit: Unit) -> Int64:
-    """Return the days since 1970 that days, weeks or months begin with, int64, shape (numbers,)."""
-    begins = np.array(first_days(numbers, unit), "datetime64[D]")
-    return begins.astype(np.int64)

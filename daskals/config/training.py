@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from daskals.config.dates import check_dates
 from daskals.config.reading import ReadConfig, SplitConfig
 from daskals.config.section import Names, Section
 
@@ -24,9 +25,6 @@ BLOCK_FACTORS = 32
 
 IMPROVING = ("blocks", "gradients")
 """Solvers that begin from the rows as the last epoch left them."""
-
-DATED = ("als", "hierarchical", "bayes")
-"""Models that --time-bins gives a third side."""
 
 TIMES_TAU, TIMES_GAMMA = 20.0, 2.0
 """How much harder the rows of a third side are held than others, unless it is named.
@@ -129,6 +127,12 @@ class ModelConfig(Section):
     time_gamma: float | None = Field(
         None, ge=0, description=f"The same of their biases; default: {TIMES_GAMMA:g}·γ."
     )
+    time_features: Names | None = Field(
+        None,
+        description="What rows of --time-bins are drawn to in bayes, and dates without ratings have: walk (a "
+        "random walk from the first date to the last), year, month (of the year), weekday, several with "
+        "commas, or none.",
+    )
     epochs: int = Field(50, ge=1, description="Passes over the ratings: a user and an item half-step each.")
     tol: float = Field(
         0.0, ge=0, description="Stop when an epoch lowers the objective by less than this share of it."
@@ -226,36 +230,13 @@ class ModelConfig(Section):
             if (found := getattr(self, name)) != plain and self.model != "bayes":
                 what = f"{name}: {found} serves the Gibbs sampler; found model {self.model}"
                 raise ValueError(f"{what}; add --model=bayes")
-        self._check_dates()
+        check_dates(self, MAX_RANK_WITH_FEATURES)
         if self.chains > self.keep_samples:
             raise ValueError(f"chains: found {self.chains}; expected at most the {self.keep_samples} samples")
         self.check_weighable(weighed=self.half_life is not None)
         if self.burn_in >= self.sweeps:
             raise ValueError(f"burn_in: found {self.burn_in}; expected fewer than the {self.sweeps} sweeps")
         return self
-
-    def _check_dates(self) -> None:
-        named = [name for name in ("time_tau", "time_gamma") if getattr(self, name) is not None]
-        if named and (self.time_bins == "none" or self.model == "bayes"):
-            found = "no --time-bins" if self.time_bins == "none" else "bayes, which learns its own"
-            raise ValueError(f"{named[0]}: there are no such ridges with {found}; leave it out")
-        if self.time_bins == "none":
-            return
-        if self.model not in DATED:
-            raise ValueError(
-                f"time_bins: {self.time_bins} serves als, hierarchical and bayes; found model {self.model}; "
-                "add --model=als, hierarchical or bayes"
-            )
-        if self.solver not in (None, "joint"):
-            raise ValueError(
-                f"solver: {self.solver} serves two sides; rows with --time-bins are solved jointly; "
-                "leave it out"
-            )
-        if self.rank > MAX_RANK_WITH_FEATURES:
-            raise ValueError(
-                f"rank: found {self.rank}; expected at most {MAX_RANK_WITH_FEATURES} with --time-bins, whose "
-                "rows are solved jointly; leave those out, or choose a lower rank"
-            )
 
     def check_weighable(self, *, weighed: bool) -> None:
         """Refuse, with ValueError, what ratings that weigh cannot be trained with."""

@@ -81,9 +81,8 @@ def part_times(
 
 
 def known_times(times: TimeRows, seconds: Int64) -> Int64:
-    """Return the rows of times in seconds since 1970, shape (times,); −1 where training has no ratings."""
-    rows = times.timing.rows_of(seconds).astype(np.int64)
-    return np.where(rows < len(times.timing.bins), rows, -1)
+    """Return the rows of times in seconds since 1970, shape (times,), before training as well."""
+    return times.rows_at(times.numbers_of(seconds)).astype(np.int64)
 
 
 def _pair_errors(model: Model, block: RatingsBlock, times: Int64 | None = None) -> ErrorSums:

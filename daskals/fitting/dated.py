@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daskals.fitting.other_dates import expected_of_dates
+from daskals.fitting.other_dates import rows_of_other_dates
 from daskals.kernels.toolkit.layout import pack_rows, unpack_rows
 from daskals.model.times import TimeRows, move
 from daskals.store.splits import Split
@@ -20,8 +20,8 @@ from daskals.types import FactorRows, Float32, Float64
 class AsOfLatest(NamedTuple):
     """Items and times as measured from the latest time, and what goes with them.
 
-    `items`, `times`: float32, shape (rows, rank + 1), [factors, bias], the last of times any without training
-    ratings; `mean`: float64, shape (1,); `item_weights`: W of the items, shape (features, rank + 1),
+    `items`, `times`: float32, shape (rows, rank + 1), [factors, bias], the last of times those without
+    training ratings; `mean`: float64, shape (1,); `item_weights`: W of the items, shape (features, rank + 1),
     float64 or a sample's float32, as it was but for the bias.
     """
 
@@ -32,11 +32,12 @@ class AsOfLatest(NamedTuple):
 
 
 class PointSides(NamedTuple):
-    """[Factors, bias] of the rows of three sides, float32, shape (rows, rank + 1)."""
+    """[Factors, bias] of the rows of three sides, float32, shape (rows, rank + 1); times have no features."""
 
     users: Float32
     items: Float32
     times: Float32
+    time_weights: Float32 | None = None
 
 
 class DatedFactors(NamedTuple):
@@ -47,12 +48,11 @@ class DatedFactors(NamedTuple):
 
 
 def as_of_latest(
-    items: Float32, times: Float32, mean: Float64, item_weights: NDArray[Any], expected: float
+    items: Float32, times: Float32, mean: Float64, item_weights: NDArray[Any], others: Float32
 ) -> AsOfLatest:
     """Measure items and times from the latest time.
 
-    A row is appended to the times: that of those without training ratings. The prior mean of its factors is
-    zero, its bias what is `expected` of any time.
+    The rows of times without training ratings are appended to those that have some.
 
     Parameters
     ----------
@@ -60,13 +60,13 @@ def as_of_latest(
         As training leaves them, shape (rows, rank + 1), `times` in the order of time.
     mean, item_weights
         Global mean, shape (1,); W of the items' features, float64 or float32, shape (features, rank + 1).
-    expected
-        What times add to a training rating in the mean.
+    others
+        What is expected of times without training ratings, shape (kinds + 1, rank + 1), the last of any.
     """
-    times = np.concatenate([times, np.zeros_like(times[:1])])
-    times[-1, -1] = expected
-    moved = move(items[:, None], times[:, None], mean, len(times) - 2)
-    latest, weights = times[-2, :-1].astype(np.float64), item_weights.copy()
+    row = len(times) - 1
+    times = np.concatenate([times, others])
+    moved = move(items[:, None], times[:, None], mean, row)
+    latest, weights = times[row, :-1].astype(np.float64), item_weights.copy()
     weights[:, -1] += np.sum(weights[:, :-1] * latest, axis=1).astype(weights.dtype)
     return AsOfLatest(moved.items[:, 0], moved.times[:, 0], moved.means, weights)
 
@@ -82,10 +82,10 @@ def dated(trained: TrainedFactors, split: Split, timing: Timing) -> DatedFactors
     assert trained.time_rows is not None, "there is a third side"
     rank, mean = trained.spec.rank, np.array([trained.spec.mean])
     rows = (trained.user_rows, trained.item_rows, trained.time_rows)
-    sides = PointSides(*(_vectors(own, rank) for own in rows))
-    expected = float(expected_of_dates(split, timing, [sides])[0])
+    users, items, times = (_vectors(own, rank) for own in rows)
+    (others,) = rows_of_other_dates(split, timing, [PointSides(users, items, times)])
     weights = trained.weights.get("item", np.zeros((0, rank + 1)))
-    found = as_of_latest(sides.items, sides.times, mean, weights, expected)
+    found = as_of_latest(items, times, mean, weights, others)
     factors, biases = found.times[:, :rank], found.times[:, rank]
     moved = replace(
         trained,

@@ -1,18 +1,20 @@
 """What a date without training ratings adds to a rating: what dates add to those of training, on average.
 
-Nobody knows such a date's own factors; their mean is zero. But people rate what suits them on the day: over
-the training ratings b_t + p·d_t + q·d_t has a mean above zero, and a global mean without it is too low for
-all days to come. With it, ratings of such days are predicted at the level of those of training.
+Nobody knows such a date's own factors; their mean is zero, or F·W. But people rate what suits them on the
+day: over the training ratings b_t + p·d_t + q·d_t, d_t less F·W, has a mean above zero, and a global mean
+without it is too low for all days to come. With it, ratings of such days are predicted at the level of those
+of training.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from daskals.kernels.prior.features import times as features_times
 from daskals.store.splits import Split
 from daskals.store.timing import Timing, load_time_block
 from daskals.types import Float32, Float64, RatingsBlock
@@ -38,6 +40,62 @@ class ThreeSides(Protocol):
     @property
     def times(self) -> Float32 | None:
         """Those of times, shape (times, rank + 1)."""
+
+
+class Dated(ThreeSides, Protocol):
+    """Three sides, and W of the dates' features."""
+
+    @property
+    def time_weights(self) -> Float32 | None:
+        """W, shape (features, rank + 1); None where dates have no features."""
+
+
+class _WithoutFeatures(NamedTuple):
+    """Three sides whose dates lack what their features say."""
+
+    users: Float32
+    items: Float32
+    times: Float32 | None
+
+
+def rows_of_other_dates(split: Split, timing: Timing, samples: Sequence[Dated]) -> list[Float32]:
+    """Return for each sample [factors, bias] of dates without training ratings, (kinds + 1, rank + 1).
+
+    They are those of each kind of date by its features, if dates have some, and of one of which nothing is
+    known.
+
+    Parameters
+    ----------
+    split, timing
+        Which ratings train, and their dates.
+    samples
+        Of the chain, or factors and biases alone, with a row for each date.
+    """
+    expected = expected_of_dates(split, timing, samples)
+    calendar = timing.calendar
+    if calendar is None:
+        return [_row_of_any(sample, level) for sample, level in zip(samples, expected, strict=True)]
+    features, kinds = timing.features(0, len(timing.bins)), calendar.rows_of_kinds()
+    rest, by_kind = [], []
+    for sample in samples:
+        assert sample.times is not None, "there is a third side"
+        assert sample.time_weights is not None, "its dates have features"
+        weights = sample.time_weights.astype(np.float64)
+        own = (sample.times - features_times(features, weights)).astype(np.float32)
+        rest.append(_WithoutFeatures(sample.users, sample.items, own))
+        by_kind.append(features_times(kinds, weights).astype(np.float32))
+    for rows, level in zip(by_kind, expected_of_dates(split, timing, rest), strict=True):
+        rows[:, -1] += np.float32(level)
+    return [
+        np.concatenate([rows, _row_of_any(sample, level)])
+        for rows, sample, level in zip(by_kind, samples, expected, strict=True)
+    ]
+
+
+def _row_of_any(sample: ThreeSides, expected: float) -> Float32:
+    row = np.zeros_like(sample.users[:1])
+    row[:, -1] = expected
+    return row
 
 
 def expected_of_dates(split: Split, timing: Timing, samples: Sequence[ThreeSides]) -> Float64:

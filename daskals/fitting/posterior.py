@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskals.fitting.dated import as_of_latest
-from daskals.fitting.other_dates import expected_of_dates
+from daskals.fitting.other_dates import rows_of_other_dates
 from daskals.kernels.scoring.samples import collect, project
 from daskals.kernels.toolkit.dense import product, solve_positive, symmetric_eigen
 from daskals.kernels.toolkit.layout import pack_rows
@@ -52,12 +52,10 @@ def to_be_saved(posterior: Posterior, split: Split, timing: Timing | None) -> To
         Which ratings it was trained on; the third side, if there is one.
     """
     if timing is not None:
-        expected = expected_of_dates(split, timing, posterior.samples)
-        moved = [
-            sample_as_of_latest(*both) for both in zip(posterior.samples, expected.tolist(), strict=True)
-        ]
+        others = rows_of_other_dates(split, timing, posterior.samples)
+        moved = [sample_as_of_latest(*both) for both in zip(posterior.samples, others, strict=True)]
         posterior = replace(posterior, samples=moved)
-    samples = gather_samples(posterior)
+    samples = gather_samples(posterior, 0 if timing is None else len(timing.bins))
     trained, of_times = summarised(posterior, samples)
     if timing is None or of_times is None:
         return ToBeSaved(trained, samples, None)
@@ -65,22 +63,22 @@ def to_be_saved(posterior: Posterior, split: Split, timing: Timing | None) -> To
     return ToBeSaved(trained, samples, TimeRows(timing, of_times.factors, latest, *of_times[1:]))
 
 
-def sample_as_of_latest(sample: Sample, expected: float) -> Sample:
+def sample_as_of_latest(sample: Sample, others: Float32) -> Sample:
     """Return a sample with a third side as a model saves it; see `fitting.dated`.
 
     Parameters
     ----------
-    sample, expected
-        The sample, and what times add to a training rating by it, in the mean.
+    sample, others
+        The sample, and its rows of times without training ratings, shape (kinds + 1, rank + 1).
     """
     assert sample.times is not None, "there is a third side"
-    found = as_of_latest(sample.items, sample.times, sample.mean, sample.item_weights, expected)
+    found = as_of_latest(sample.items, sample.times, sample.mean, sample.item_weights, others)
     weights = found.item_weights.astype(np.float32)
     return sample._replace(items=found.items, times=found.times, mean=found.mean, item_weights=weights)
 
 
-def gather_samples(posterior: Posterior) -> Samples:
-    """Put the kept samples side by side, row by row."""
+def gather_samples(posterior: Posterior, n_dates: int = 0) -> Samples:
+    """Put the kept samples side by side, row by row; `n_dates` of a third side have training ratings."""
     kept = posterior.samples
     times = [sample.times for sample in kept if sample.times is not None]
     time_spread = [_inverse(one.time_precision) for one in kept if one.time_precision is not None]
@@ -95,6 +93,7 @@ def gather_samples(posterior: Posterior) -> Samples:
         unit=posterior.unit,
         times=_side_by_side(times, posterior.unit) if times else None,
         time_spread=np.stack(time_spread) if time_spread else None,
+        n_dates=n_dates,
     )
 
 

@@ -60,7 +60,11 @@ def time_section(timing: Timing | None) -> dict[str, Any] | None:
     if timing is None:
         return None
     first, last = (first_day(int(number), timing.unit) for number in timing.bins[[0, -1]])
-    return {"unit": timing.unit, "bins": len(timing.bins), "first": str(first), "last": str(last)}
+    calendar = timing.calendar
+    known = [] if calendar is None else list(zip(calendar.columns, calendar.sizes, strict=True))
+    features = [{"column": column, "n_features": size} for column, size in known]
+    told = {"unit": timing.unit, "bins": len(timing.bins), "first": str(first), "last": str(last)}
+    return {**told, **({"features": features} if features else {})}
 
 
 def time_notes(problem: Problem) -> list[str]:

@@ -249,7 +249,7 @@ def updated_report(model: LookupModel, new: Pairs, touched: dict[Side, Int64]) -
         "new_items": int((touched["item"] >= n_items).sum()),
     }
     if model.times is not None and new.dates is not None:
-        unknown = model.times.rows_at(new.dates) < 0
+        unknown = ~model.times.has_ratings(new.dates)
         done["unknown_dates"] = len(np.unique(new.dates[unknown]))
         done["ratings_of_unknown_dates"] = int(unknown.sum())
     report = {**model.report, "updates": [*model.report.get("updates", []), done]}

@@ -96,8 +96,11 @@ class Samples:
     unit
         What the chain measured ratings in: divided by `column_units` of it, rows are rounded.
     times, time_spread
-        Rows and prior covariance of the third side, if there is one; the last row is of any date without
-        training ratings, and all are measured from the date that the items are as of (`model.times`).
+        Rows and prior covariance of the third side, if there is one; behind those of dates with training
+        ratings the rows are of others by their kind, the last of any (`model.times`). All are measured from
+        the date that the items are as of.
+    n_dates
+        How many dates have training ratings.
     """
 
     users: Float32
@@ -110,6 +113,7 @@ class Samples:
     unit: float = 1.0
     times: Float32 | None = None
     time_spread: Float64 | None = None
+    n_dates: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -152,6 +156,7 @@ class Samples:
             base.user_spread,
             base.item_spread,
             base.time_spread,
+            self.n_dates,
         )
 
     def in_time(self, users: Int64, items: Int64, times: Int64) -> tuple[Float32, Float32]:
@@ -212,6 +217,7 @@ class Samples:
             noise_variance=told.noise_variance,
             ends=None if told.ends is None else Ends(*told.ends),
             unit=told.sample_unit,
+            n_dates=len(arrays.get("times/bins", ())),
         )
 
     def attributes(self) -> dict[str, Any]:

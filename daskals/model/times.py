@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from daskals.config.dates import TimeFeature
 from daskals.errors import ConfigError, DataError, ModelError
 from daskals.kernels.half_step.joined import PIECE_RATINGS, Joined
 from daskals.kernels.toolkit.layout import pack_rows
@@ -40,6 +41,7 @@ class _Attributes:
 
     time_unit: Unit
     time_row: Annotated[int, Field(ge=-1)]
+    time_features: tuple[TimeFeature, ...] = ()
 
 
 class SeenDates(NamedTuple):
@@ -70,13 +72,14 @@ class TimeRows:
     timing
         Which days, weeks or months have a row, and how many training ratings each.
     factors
-        float32, shape (bins + 1, rank): what the factors that stand for the samples gain by each date, from
-        the one that the model is as of; the last row is any date without training ratings.
+        float32, shape (dates, rank): what the factors that stand for the samples gain by each date, from the
+        one that the model is as of. Behind the rows of bins are those of dates without training ratings, one
+        of each kind where dates have features, and one of any.
     row
-        That of the date that the model is as of; −1 for one without training ratings.
+        That of the date that the model is as of; −1 for any without training ratings.
     user_factors, biases
-        The same of what users' factors gain, float32, shape (bins + 1, rank), and of what is added to every
-        rating, (bins + 1,). None of models of an older version: they take in no ratings.
+        The same of what users' factors gain, float32, shape (dates, rank), and of what is added to every
+        rating, (dates,). None of models of an older version: they take in no ratings.
     """
 
     timing: Timing
@@ -91,7 +94,9 @@ class TimeRows:
         return first_day(int(self.timing.bins[-1]), self.timing.unit)
 
     def rows_of(self, when: When) -> Int64:
-        """Return the row of each date, int64, shape (dates,); −1 for one without training ratings.
+        """Return the row of each date, int64, shape (dates,).
+
+        That of a date without training ratings is that of its kind, −1 where dates have no features.
 
         Raises
         ------
@@ -111,12 +116,16 @@ class TimeRows:
                 where=f"{FLAG}={early}",
                 expected=f"a date from {first} on",
             )
-        return np.where(rows == len(self.timing.bins), -1, rows)
+        return np.where(rows == self.timing.n_rows - 1, -1, rows)
 
     def rows_at(self, numbers: Int32) -> Int32:
-        """Return the row of each day, week or month since 1970, int32, shape (dates,); −1 of other dates."""
+        """Return the row of each day, week or month since 1970, int32, shape (dates,), as `rows_of` does."""
         rows = self.timing.rows_at(numbers.astype(np.int64))
-        return np.where(rows == len(self.timing.bins), -1, rows).astype(np.int32)
+        return np.where(rows == self.timing.n_rows - 1, -1, rows).astype(np.int32)
+
+    def has_ratings(self, numbers: Int32) -> NDArray[np.bool_]:
+        """Return which days, weeks or months since 1970 have training ratings, bool, shape (dates,)."""
+        return np.asarray(self.timing.rows_at(numbers.astype(np.int64)) < len(self.timing.bins))
 
     def numbers_of(self, seconds: Int64) -> Int32:
         """Return the day, week or month of times in seconds since 1970, int32, of their shape (times,)."""
@@ -231,12 +240,19 @@ class TimeRows:
             expected="attributes of a model with dates",
             remedy="Restore it, or train it anew",
         )
-        timing = Timing(told.time_unit, arrays["times/bins"], arrays["times/counts"])
-        if told.time_row >= len(timing.bins):
+        timing = Timing(told.time_unit, arrays["times/bins"], arrays["times/counts"], told.time_features)
+        if len(arrays["times/factors"]) != timing.n_rows:
+            raise ModelError(
+                f"times/factors has {len(arrays['times/factors']):,} rows",
+                where=where,
+                expected=f"{timing.n_rows:,}, one for each of its dates and for others",
+                remedy="Restore it, or train it anew",
+            )
+        if told.time_row >= timing.n_rows - 1:
             raise ModelError(
                 f"time_row is {told.time_row}",
                 where=where,
-                expected=f"a row of its {len(timing.bins):,} dates",
+                expected=f"a row of its {timing.n_rows - 1:,} dates",
                 remedy="Restore it, or train it anew",
             )
         beside = arrays.get("times/user_factors"), arrays.get("times/biases")
@@ -244,7 +260,8 @@ class TimeRows:
 
     def attributes(self) -> dict[str, Any]:
         """Return what a model's manifest holds of the dates."""
-        return {"time_unit": self.timing.unit, "time_row": self.row}
+        features = {"time_features": list(self.timing.columns)} if self.timing.columns else {}
+        return {"time_unit": self.timing.unit, "time_row": self.row, **features}
 
 
 def seconds_of(when: When) -> Int64:

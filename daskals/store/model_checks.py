@@ -42,10 +42,10 @@ FORMS = {
     "samples/item_spread": Form(_FLOATS, ("samples", "rank + 1", "rank + 1")),
     "times/bins": Form(("int64",), ("bins",)),
     "times/counts": Form(("int64",), ("bins",)),
-    "times/factors": Form(("float32",), ("bins + 1", "rank")),
-    "times/user_factors": Form(("float32",), ("bins + 1", "rank")),
-    "times/biases": Form(("float32",), ("bins + 1",)),
-    "samples/times": Form(("float32",), ("bins + 1", "samples", "rank + 1")),
+    "times/factors": Form(("float32",), ("dates", "rank")),
+    "times/user_factors": Form(("float32",), ("dates", "rank")),
+    "times/biases": Form(("float32",), ("dates",)),
+    "samples/times": Form(("float32",), ("dates", "samples", "rank + 1")),
     "samples/time_spread": Form(_FLOATS, ("samples", "rank + 1", "rank + 1")),
     "ratings/indptr": Form(("int64",), ("users + 1",)),
     "ratings/items": Form(("int32",), ("n_train",)),
@@ -116,8 +116,8 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], rank: int, where: str) -
         shape = shapes[name]
         for axis, size in zip(form.axes, shape, strict=False):
             expected = sizes.setdefault(axis, size) if axis else size
-            if axis in ("users", "bins"):
-                sizes[f"{axis} + 1"] = size + 1
+            if axis == "users":
+                sizes["users + 1"] = size + 1
             if expected != size:
                 break
         else:

@@ -7,8 +7,8 @@ MODEL/                                a Zarr v3 group; its attributes are the ma
   samples/{users,items}               float32 (rows, samples, rank + 1), of Bayesian models only
   samples/{means,user_spread,item_spread}  float64: global means and prior covariances of the samples
   samples/{times,time_spread}         the same of a third side of time (only with one)
-  times/{bins,counts,factors}         int64 (bins,), int64 (bins,), float32 (bins + 1, rank)
-  times/{user_factors,biases}         float32 (bins + 1, rank), float32 (bins + 1,)
+  times/{bins,counts,factors}         int64 (bins,), int64 (bins,), float32 (dates, rank)
+  times/{user_factors,biases}         float32 (dates, rank), float32 (dates,)
   ratings/{indptr,items,values,scale}  training ratings by user, with dates their day, week or month;
                                       held_out/{indptr,items} (only where kept)
   ids/{users,items}                   original ids, int64 or string
@@ -47,9 +47,10 @@ from daskals.store.tables import check_catalogue, read_table, table_digest
 _REMEDY = "Restore it, or train it anew"
 
 MODEL_FORMAT = "daskals-model"
-MODEL_FORMAT_VERSION = 4
-"""Of models with dates and no samples; of those with samples in a unit of their own 3, of those that saw
-ratings through a curve 2, of others 1: an older reader would leave that out, or miss what is not there."""
+MODEL_FORMAT_VERSION = 5
+"""Of models whose dates have features; of others with dates and no samples 4, of those with samples in a unit
+of their own 3, of those that saw ratings through a curve 2, of others 1: an older reader would leave that
+out, or miss what is not there."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,10 @@ def write_model(path: Path, model: StoredModel, *, existing: Existing) -> None:
 
 
 def _version_of(attributes: Mapping[str, Any]) -> int:
-    if "time_unit" in attributes and "noise_variance" not in attributes:
+    if "time_features" in attributes:
         return MODEL_FORMAT_VERSION
+    if "time_unit" in attributes and "noise_variance" not in attributes:
+        return 4
     if "sample_unit" in attributes:
         return 3
     return 2 if "curve" in attributes else 1

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from daskals.errors import DataError
+from daskals.kernels.prior.features import FeatureRows
+from daskals.store.calendar import Calendar
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, opened_split
 from daskals.store.weighing import Weighing, check_has_timestamps
@@ -36,20 +39,47 @@ class Timing:
         Those with training ratings, int64, shape (bins,), ascending: days, weeks or months since 1970.
     counts
         Training ratings of each, int64, shape (bins,).
+    columns
+        Which features of the calendar dates have (`store.calendar`), if any.
     """
 
     unit: Unit
     bins: Int64
     counts: Int64
+    columns: tuple[str, ...] = ()
+
+    @cached_property
+    def calendar(self) -> Calendar | None:
+        """The features of dates; None where they have none."""
+        if not self.columns:
+            return None
+        first, last = days_of(self.bins[[0, -1]], self.unit).tolist()
+        return Calendar(self.columns, first, last)
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows tell of all dates: bins, others by their kind where there are features, and any."""
+        return len(self.bins) + (0 if self.calendar is None else self.calendar.n_kinds) + 1
+
+    def features(self, start: int, stop: int) -> FeatureRows:
+        """Return the features of bins [start, stop), where dates have some."""
+        assert self.calendar is not None, "dates have features"
+        return self.calendar.rows(days_of(self.bins[start:stop], self.unit))
 
     def rows_of(self, seconds: Int64) -> Int32:
-        """Return the row of each time in seconds since 1970, int32, (times,); the number of bins for none."""
+        """Return the row of each time in seconds since 1970, int32, (times,); see `rows_at`."""
         return self.rows_at(bin_numbers(seconds, self.unit))
 
     def rows_at(self, wanted: Int64) -> Int32:
-        """Return the row of each day, week or month since 1970, shape (dates,), as `rows_of` does."""
+        """Return the row of each day, week or month since 1970, int32, shape (dates,).
+
+        That of a date without training ratings is the number of bins, and with features that and its kind:
+        behind the rows of bins one may put what such dates are drawn to.
+        """
         places = np.minimum(np.searchsorted(self.bins, wanted), len(self.bins) - 1)
-        return np.where(self.bins[places] == wanted, places, len(self.bins)).astype(np.int32)
+        seen, calendar = self.bins[places] == wanted, self.calendar
+        kinds = 0 if calendar is None else calendar.kinds(days_of(wanted, self.unit))
+        return np.where(seen, places, len(self.bins) + kinds).astype(np.int32)
 
 
 class FoundTiming(NamedTuple):
@@ -84,7 +114,14 @@ def first_day(number: int, unit: Unit) -> date:
     return datetime.fromtimestamp(days * DAY_SECONDS, UTC).date()
 
 
-def timing_of(store: RatingsStore, split: Split, unit: Unit) -> FoundTiming:
+def days_of(numbers: Int64, unit: Unit) -> Int64:
+    """Return the days since 1970 that days, weeks or months begin with, int64, shape (numbers,)."""
+    if unit == "month":
+        return numbers.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    return np.asarray(numbers if unit == "day" else 7 * numbers - 3)
+
+
+def timing_of(store: RatingsStore, split: Split, unit: Unit, columns: tuple[str, ...] = ()) -> FoundTiming:
     """Find the bins of the training ratings.
 
     Days that are more than `MOST_BINS` become weeks, and those months.
@@ -95,6 +132,8 @@ def timing_of(store: RatingsStore, split: Split, unit: Unit) -> FoundTiming:
         The ratings, and which of them train.
     unit
         What a bin shall be.
+    columns
+        Features that dates shall have; of weeks and months a weekday is none.
 
     Raises
     ------
@@ -119,7 +158,8 @@ def timing_of(store: RatingsStore, split: Split, unit: Unit) -> FoundTiming:
             return FoundTiming(None, told)
         totals = np.bincount(of_days, counts, len(numbers)).astype(np.int64)
         note = None if unit == asked else _coarser(asked, unit, days, len(numbers))
-        return FoundTiming(Timing(unit, numbers, totals), note)
+        own = tuple(column for column in columns if unit == "day" or column != "weekday")
+        return FoundTiming(Timing(unit, numbers, totals, own), note)
     raise DataError(
         f"training ratings of {len(numbers):,} months, from {first_day(int(days[0]), 'day')} on",
         where=f"--time-bins={asked}",

@@ -17,6 +17,7 @@ from daskals.training.events import EpochFinished
 from daskals.training.half_step import HalfStep, SolveSpec, initialise, initialise_times
 from daskals.training.hand_over import fetch_weights, hand_out, take_home
 from daskals.training.loop import End, Epoch
+from daskals.training.other_dates import submit_added
 from daskals.training.outcome import TrainedFactors
 from daskals.training.prior.half_step import Prior, PriorHalfStep, load_prior
 from daskals.training.problem import Problem
@@ -110,11 +111,19 @@ class AlsStep:
         key, factors = epoch.key, position.factors
         for generation in factors.generations:
             factors = factors.put(self._submit_half_step(generation.side, factors, key))
-        validation = self._submit_errors(self.ratings.validation, factors, key)
+        validation = self.ratings.validation
         monitored = self.ratings.test if self.problem.config.monitor_test else None
-        test = self._submit_errors(monitored, factors, key)
+        added = None if validation is None and monitored is None else self._submit_added(factors, key)
+        scoring = self.problem.scoring()
+
+        def submit_part(part: HeldOut | None) -> Task | None:
+            if part is None:
+                return None
+            return submit_errors(self.problem.cluster, part, factors, scoring, key, added=added)
+
+        errors = submit_part(validation), submit_part(monitored)
         sums = submit_sums(self.problem.cluster, factors, key)
-        return AlsPosition(self._held(factors), sums, validation, test)
+        return AlsPosition(self._held(factors), sums, *errors)
 
     def _held(self, factors: Factors) -> Factors:
         """Return the factors without what nobody needs once this epoch's tasks are on their way."""
@@ -155,15 +164,16 @@ class AlsStep:
         self._wait(submit_sums(cluster, factors, key))
         rows = {one.side: fetch_rows(cluster, one, key) for one in factors.generations}
         train = HeldOut("train", self.ratings.sides["user"].blocks)
+        added = self._submit_added(factors, key)
         trained = TrainedFactors(
             user_rows=rows["user"],
             item_rows=rows["item"],
             time_rows=rows.get("time"),
             spec=self.spec,
             history=end.state.history,
-            train=self._errors(train, factors, key),
-            validation=self._errors(self.ratings.validation, factors, key),
-            test=self._errors(self.ratings.test, factors, key),
+            train=self._errors(train, factors, key, added),
+            validation=self._errors(self.ratings.validation, factors, key, added),
+            test=self._errors(self.ratings.test, factors, key, added),
             weights=fetch_weights(cluster, factors),
         )
         return trained if self._as_measured else factors_as_rated(trained, self.problem.standard)
@@ -176,17 +186,19 @@ class AlsStep:
         half = HalfStep(data, spec) if prior is None else PriorHalfStep(data, spec, prior)
         return half.submit(self.problem.cluster, factors.around(side), factors.of(side), key)
 
-    def _submit_errors(self, held_out: HeldOut | None, factors: Factors, key: str) -> Task | None:
-        if held_out is None:
+    def _submit_added(self, factors: Factors, key: str) -> Task | None:
+        """Start finding what any date adds to a rating; None where there are two sides."""
+        dates = self.ratings.sides.get("time")
+        if dates is None:
             return None
-        return submit_errors(self.problem.cluster, held_out, factors, self.problem.scoring(), key)
+        return submit_added(self.problem.cluster, dates, factors, self.spec.rank, key)
 
-    def _errors(self, held_out: HeldOut | None, factors: Factors, key: str) -> ErrorSums:
+    def _errors(self, held_out: HeldOut | None, factors: Factors, key: str, added: Task | None) -> ErrorSums:
         if held_out is None:
             return NO_ERRORS
         problem = self.problem
         scoring, target = problem.final_scoring(), problem.as_rated
-        task = submit_errors(problem.cluster, held_out, factors, scoring, key, target)
+        task = submit_errors(problem.cluster, held_out, factors, scoring, key, target, added)
         sums: ErrorSums = problem.cluster.result(task)
         return sums
 

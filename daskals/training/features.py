@@ -25,6 +25,7 @@ from daskals.errors import ConfigError
 from daskals.kernels.prior.features import FeatureRows, join_columns, mean_of_rows, number_patterns
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.store.reader import RatingsStore, open_store
+from daskals.store.timing import Timing
 from daskals.types import Float32, Int64, RatingsBlock, Side
 
 IMPLICIT = "implicit"
@@ -36,13 +37,15 @@ IMPLICIT_TAU = 0.007
 class FeatureSpec(NamedTuple):
     """Which features a side has.
 
-    `side`: whose rows they describe; `columns`: names of the groups: catalogue columns and `implicit`;
-    `sizes`: features of each group; W has a row for each, in this order.
+    `side`: whose rows they describe; `columns`: names of the groups: catalogue columns and `implicit`, of
+    dates those of the calendar; `sizes`: features of each group; W has a row for each, in this order;
+    `timing`: the third side where they are of dates.
     """
 
     side: Side
     columns: tuple[str, ...]
     sizes: tuple[int, ...]
+    timing: Timing | None = None
 
     @property
     def n_features(self) -> int:
@@ -136,6 +139,12 @@ def side_features(store: RatingsStore, config: TrainConfig) -> dict[Side, Featur
     return {side: describe_features(store, side, columns) for side, columns in named.items() if columns}
 
 
+def date_features(timing: Timing) -> FeatureSpec | None:
+    """Describe the features of a third side's dates; None where they have none."""
+    calendar = timing.calendar
+    return None if calendar is None else FeatureSpec("time", calendar.columns, calendar.sizes, timing)
+
+
 def chosen_section(store: RatingsStore, asked: TrainConfig, config: TrainConfig) -> dict[str, Any]:
     """Tell, for a report, which model was asked for and taken, with which features, and what they lack."""
     features = side_features(store, config)
@@ -218,6 +227,8 @@ def load_features(
     ratings
         Training ratings of these rows: all that `implicit` and the users' columns may know.
     """
+    if spec.timing is not None:
+        return number_patterns(spec.timing.features(start, stop))
     store, block = open_store(store_path), block_of(ratings)
     parts = []
     for column, size in zip(spec.columns, spec.sizes, strict=True):

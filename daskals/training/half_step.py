@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from daskals.cluster.exchange import Around, Gathered, Generation, Slab, Whole, submit_slabs
 from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Cluster, Share, Task, worker_folder
-from daskals.kernels.half_step.added import added_by_rows
 from daskals.kernels.half_step.curvature import Curvature, side_curvature
 from daskals.kernels.half_step.gradients import STEPS, Course, improve_by_gradients
 from daskals.kernels.half_step.joined import cut_block, join_block
@@ -48,8 +47,6 @@ class SolveSpec:
         Numba threads inside a block; they change nothing but the time.
     sweeps
         How far rows are improved by `blocks` and `gradients`: times all slices, or some steps.
-    of_times
-        Whether the rows are a third side's: then it is summed what they add to ratings.
     """
 
     rank: int
@@ -59,7 +56,6 @@ class SolveSpec:
     damping: float
     threads: int = 1
     sweeps: int = 1
-    of_times: bool = False
 
     @property
     def needs_current(self) -> bool:
@@ -71,17 +67,6 @@ class SolveSpec:
         """How the last half-step is solved, whose rows are what fold-ins of the same ratings find."""
         improves = self.solver in ("blocks", "gradients")
         return replace(self, sweeps=CLOSING_SWEEPS) if improves else self
-
-
-class AddedToRatings(NamedTuple):
-    """What times add to some ratings, b_t + p·d_t + q·d_t, in all, and how many ratings these are."""
-
-    total: float
-    n: int
-
-    def plus(self, other: AddedToRatings) -> AddedToRatings:
-        """Return the sums over both."""
-        return AddedToRatings(self.total + other.total, self.n + other.n)
 
 
 @dataclass(frozen=True)
@@ -270,16 +255,13 @@ def solve_slab(
     if third is None:
         present = None if current is None else current.of(ratings)
         return Slab(ratings.start, *_solved(ratings, other.rows, present, spec, curvature))
-    rows, sse, penalty, added = empty_rows(ratings.n_rows, spec.rank), 0.0, 0.0, 0.0
+    rows, sse, penalty = empty_rows(ratings.n_rows, spec.rank), 0.0, 0.0
     for piece in cut_block(ratings):
         present = None if current is None else current.of(piece)
         here = slice(piece.start - ratings.start, piece.start - ratings.start + piece.n_rows)
         rows[here], stats = _solved(piece, other.rows, present, spec, curvature, third.rows)
         sse, penalty = sse + stats.sse, penalty + stats.penalty
-        if spec.of_times:
-            added += added_by_rows(piece, other.rows, third.rows, rows[here], spec.rank)
-    moments = AddedToRatings(added, len(ratings.indices)) if spec.of_times else None
-    return Slab(ratings.start, rows, BlockStats(sse, penalty), moments)
+    return Slab(ratings.start, rows, BlockStats(sse, penalty))
 
 
 def _solved(

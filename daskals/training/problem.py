@@ -10,7 +10,7 @@ import numpy as np
 from daskals.cluster.bundles import is_small
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
-from daskals.config.training import DATED
+from daskals.config.dates import DATED
 from daskals.errors import ConfigError
 from daskals.store.curves import curve_of, curved_standard
 from daskals.store.reader import RatingsStore
@@ -18,7 +18,7 @@ from daskals.store.splits import Split
 from daskals.store.standard import standardised_ratings, standardised_scale
 from daskals.store.timing import FoundTiming, Timing, timing_of
 from daskals.store.weighing import WeighedRatings, Weighing, weigh_rows, weighed_ratings, weighing_of
-from daskals.training.features import FeatureSpec, side_features
+from daskals.training.features import FeatureSpec, date_features, side_features
 from daskals.training.half_step import SolveSpec
 from daskals.training.rating_units import AsRated
 from daskals.training.scoring import Scoring
@@ -62,7 +62,7 @@ class Problem:
         unit = self.config.time_bins
         if unit == "none" or self.config.model not in DATED:
             return FoundTiming(None, None)
-        return timing_of(self.store, self.split, unit)
+        return timing_of(self.store, self.split, unit, self.config.time_features or ())
 
     @property
     def timing(self) -> Timing | None:
@@ -138,7 +138,9 @@ class Problem:
     @cached_property
     def features(self) -> dict[Side, FeatureSpec]:
         """What is known of the rows of each side that has features."""
-        return side_features(self.store, self.config)
+        found = side_features(self.store, self.config)
+        of_dates = None if self.timing is None else date_features(self.timing)
+        return found if of_dates is None else {**found, "time": of_dates}
 
     def solve_spec(self, threads: int = 1) -> SolveSpec:
         """Return what shapes a solve, `threads` Numba threads inside a block."""
@@ -149,7 +151,7 @@ class Problem:
 
     def solve_spec_of_times(self) -> SolveSpec:
         """Return what shapes the solve of a third side."""
-        return replace(self.solve_spec(), ridge=self.config.time_ridge, of_times=True)
+        return replace(self.solve_spec(), ridge=self.config.time_ridge)
 
     def scoring(self) -> Scoring:
         """Return what shapes a prediction of ratings as they are measured."""

@@ -16,7 +16,7 @@ from daskals.kernels.half_step.joined import joined_pieces
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, predict_block, score_block
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
-from daskals.training.half_step import AddedToRatings, submit_load
+from daskals.training.half_step import submit_load
 from daskals.training.rating_units import AsRated, block_as_rated, scale_rows
 from daskals.types import FactorRows, Float64, RatingsBlock
 
@@ -75,6 +75,7 @@ def submit_errors(
     scoring: Scoring,
     key: str,
     target: AsRated | None = None,
+    added: Task | None = None,
 ) -> Task:
     """Start scoring a part.
 
@@ -88,12 +89,14 @@ def submit_errors(
         Makes the names of these tasks unique.
     target
         How ratings and factors come back to rating units; None where they are scored as they are measured.
+    added
+        What any date adds to a rating, where there is a third side; see `training.other_dates`.
     """
     around = factors.around("user")
 
     def shared(share: Share) -> tuple[Any, ...]:
         near = factors.users.near(share.worker), around.other.near(share.worker)
-        return *near, scoring, target, around.third_near(share.worker)
+        return *near, scoring, target, around.third_near(share.worker), added
 
     call = BlockCall(score_slab, [(block,) for block in held_out.blocks], shared)
     return submit_fold(
@@ -108,6 +111,7 @@ def score_slab(
     scoring: Scoring,
     target: AsRated | None = None,
     third: Gathered | None = None,
+    added: float | None = None,
 ) -> ErrorSums:
     """Compare one user block's held-out ratings with the model.
 
@@ -117,28 +121,24 @@ def score_slab(
         The ratings, and the factors of both sides.
     scoring, target
         As for `submit_errors`.
-    third
-        The third side, if there is one; a rating of a time that has no row counts as of any time.
+    third, added
+        The third side, if there is one, and what a date that has no row there adds to a rating.
     """
     ratings = block_of(block)
     own = users.of(ratings)
-    if third is None:
+    if third is None or added is None:
         return _scored(ratings, own, items.rows, scoring, target)
-    total, known = NO_ERRORS, with_unseen(third, scoring.rank)
+    total, known = NO_ERRORS, with_unseen(third.rows, added, scoring.rank)
     for piece, joined in joined_pieces(ratings, items.rows, known, scoring.rank):
         total = total.plus(_scored(piece, users.of(piece), joined, scoring, target))
     return total
 
 
-def with_unseen(times: Gathered, rank: int) -> FactorRows:
-    """Return the rows of a third side and one of any time, shape (rows + 1, stride).
-
-    Its factors are zero, and its bias is what times add to training ratings in the mean.
-    """
-    known = empty_rows(len(times.rows) + 1, rank)
-    known[:-1] = times.rows
-    added: AddedToRatings | None = times.moments
-    known[-1, rank + 1] = 0.0 if added is None else added.total / added.n
+def with_unseen(dates: FactorRows, added: float, rank: int) -> FactorRows:
+    """Return the rows of dates and one of any other, which adds so much to a rating, (dates + 1, stride)."""
+    known = empty_rows(len(dates) + 1, rank)
+    known[:-1] = dates
+    known[-1, rank + 1] = added
     return known
 
 

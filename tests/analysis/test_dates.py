@@ -13,13 +13,14 @@ import pytest
 from daskals.analysis.biases import fit_biases, slices
 from daskals.analysis.dates import date_biases, deviations_in_time
 from daskals.analysis.level import smooth_level
-from daskals.analysis.periods import MOST_SHOWN, days_of, shown_periods
+from daskals.analysis.periods import MOST_SHOWN, shown_periods
 from daskals.config import TrainConfig
 from daskals.fitting.baseline import RIDGE
 from daskals.fitting.fit import fit
 from daskals.ingest import ingest
 from daskals.model.fitted import Model
 from daskals.store.reader import RatingsStore, open_store
+from daskals.store.timing import days_of
 from jobs import report
 from tests.cases.commands import run
 from tests.cases.insight_cases import bare_table, check_page, stored

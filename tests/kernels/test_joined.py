@@ -176,7 +176,12 @@ def test_three_sides_predict_mean_and_spread():
     spreads = halves @ halves.transpose(0, 1, 3, 2)
     means = np.array([3.0, 3.4])
     users, items, times = np.array([[0, 1, 2], [-1, 1, 2], [0, -1, -1], [-1, -1, -1], [-1, 1, -1]]).T
-    found = three_side_moments(users, items, times, ThreeSides(*sides, means, *spreads))
+    samples = ThreeSides(*sides, means, *spreads, n_dates=3)
+    found = three_side_moments(users, items, times, samples)
+    # a row behind those of dates is of dates that are unknown
+    again = three_side_moments(users, items, np.where(times < 0, 3, times), samples)
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one, other)
     draws = 100_000
     for pair, numbers in enumerate(zip(users, items, times, strict=True)):
         fixed, within = [], []

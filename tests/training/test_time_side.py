@@ -282,8 +282,9 @@ def test_days_centuries_apart_take_no_more_rows_than_there_are_ratings():
 
 def test_too_many_days_become_weeks_or_months():
     made = Made(np.arange(-MOST_BINS, 100))
-    timing, note = timing_of(made, made, "day")
+    timing, note = timing_of(made, made, "day", ("weekday", "month"))
     assert timing.unit == "week"
+    assert timing.calendar.columns == ("month",)  # a week has all weekdays
     assert timing.counts.sum() == MOST_BINS + 100
     assert note.startswith("training ratings of more than 20,000 days, from 1915-03-31 to 1970-04-10: ")
     many = Made(31 * np.arange(MOST_BINS + 500) - 365_000)

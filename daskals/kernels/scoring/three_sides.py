@@ -21,6 +21,8 @@ class ThreeSides(NamedTuple):
         float64, shape (samples,): global mean of each sample.
     user_spread, item_spread, time_spread
         float64, shape (samples, rank + 1, rank + 1): prior covariance of each side.
+    n_dates
+        From which row on times are unknown, each row being the prior mean of some.
     """
 
     users: Float32
@@ -30,6 +32,7 @@ class ThreeSides(NamedTuple):
     user_spread: Float64
     item_spread: Float64
     time_spread: Float64
+    n_dates: int
 
 
 class Pair(NamedTuple):
@@ -96,10 +99,11 @@ def _within(pair: Pair, p: Float32, q: Float32, d: Float32, spread: Spread) -> f
 def _moments(
     users: Int64, items: Int64, times: Int64, samples: ThreeSides, means: Float64, variances: Float64
 ) -> None:
-    user_rows, item_rows, time_rows, global_means, of_users, of_items, of_times = samples
+    user_rows, item_rows, time_rows, global_means, of_users, of_items, of_times, n_dates = samples
     n_samples, size = len(global_means), user_rows.shape[2]
     for pair in range(len(users)):
         u, i, t = users[pair], items[pair], times[pair]
+        known = t if t < n_dates else -1
         total = squares = within = 0.0
         for s in range(n_samples):
             p, q, d = user_rows[u, s], item_rows[i, s], time_rows[t, s]
@@ -109,8 +113,8 @@ def _moments(
                 value += a * b + (a + b) * c
             total += value
             squares += value * value
-            if u < 0 or i < 0 or t < 0:
-                within += _within(Pair(u, i, t), p, q, d, Spread(of_users[s], of_items[s], of_times[s]))
+            if u < 0 or i < 0 or known < 0:
+                within += _within(Pair(u, i, known), p, q, d, Spread(of_users[s], of_items[s], of_times[s]))
         mean = total / n_samples
         between = max(squares / n_samples - mean * mean, 0.0)
         if n_samples > 1:

@@ -217,6 +217,7 @@ def fetch_sample(cluster: Cluster, chain: Chain, mean: float, rank: int, key: st
         item_weights=weights["item"].astype(np.float32),
         times=centred.times,
         time_precision=priors["time"].precision if "time" in priors else None,
+        time_weights=weights["time"].astype(np.float32) if len(weights.get("time", ())) else None,
     )
 
 

@@ -26,6 +26,7 @@ from daskals.kernels.toolkit.random import (
     STREAM_GIBBS_USER_LATENT,
 )
 from daskals.store.blocks import AnyBlock, block_of
+from daskals.store.calendar import Calendar
 from daskals.training.gibbs.posterior import Hyperprior, SidePrior
 from daskals.types import BlockStats, FactorRows, Float64, RatingsBlock, Side
 
@@ -60,6 +61,8 @@ class SweepSpec:
         Standard deviation of the ratings as blocks hold them.
     unprojected
         Sides of whose rows nobody needs Fᵀx.
+    calendar
+        Features of dates, if a third side's have any.
     """
 
     rank: int
@@ -70,6 +73,7 @@ class SweepSpec:
     ends: Ends | None = None
     deviation: float = 1.0
     unprojected: frozenset[Side] = frozenset()
+    calendar: Calendar | None = None
 
 
 def draw_slab(
@@ -199,7 +203,7 @@ def tally_block(
         found = predict_block(ratings, own, items.rows, rank=spec.rank, mean=spec.mean)
         predicted = found.astype(np.float64)
     else:
-        known = _with_unseen(third.rows, time_prior.mean, spec.rank)
+        known = _with_unseen(third.rows, time_prior, spec)
         predicted = np.empty(len(ratings.indices))
         done = 0
         for piece, joined in joined_pieces(ratings, items.rows, known, spec.rank):
@@ -215,10 +219,14 @@ def tally_block(
     return Tally(predicted, squares)
 
 
-def _with_unseen(rows: FactorRows, mean: Float64, rank: int) -> FactorRows:
-    """Return the third side's rows and one of its prior mean, for times that training has no ratings of."""
-    known = empty_rows(len(rows) + 1, rank)
-    known[:-1] = rows
-    known[-1, :rank] = mean[:rank]
-    known[-1, rank + 1] = mean[rank]
+def _with_unseen(rows: FactorRows, prior: SidePrior, spec: SweepSpec) -> FactorRows:
+    """Return the third side's rows and prior means of each kind of date that training has no ratings of."""
+    means = prior.mean[None]
+    if spec.calendar is not None:
+        means = prior.mean + times(spec.calendar.rows_of_kinds(), prior.weights)
+    n, rank = len(rows), spec.rank
+    known = empty_rows(n + len(means), rank)
+    known[:n] = rows
+    known[n:, :rank] = means[:, :rank]
+    known[n:, rank + 1] = means[:, rank]
     return known

@@ -108,10 +108,11 @@ class GibbsSampler:
     def _short_als(self, problem: Problem) -> TrainedFactors:
         config = problem.config
         update: dict[str, Any] = {
-            "model": "hierarchical" if problem.features else "als",
+            "model": "hierarchical" if set(problem.features) - {"time"} else "als",
             "epochs": config.warm_start,
             "monitor_test": False,
             "time_bins": "none",
+            "time_features": None,
             "chains": 1,
         }
         if any(has_many(spec) for spec in problem.features.values()):

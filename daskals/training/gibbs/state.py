@@ -31,6 +31,8 @@ class Sample(NamedTuple):
         W of each side, float32, shape (features, rank + 1).
     times, time_precision
         Rows and Λ of the third side; None where there is none.
+    time_weights
+        W of its features, float32, shape (features, rank + 1); None where it has none.
     """
 
     users: Float32
@@ -42,6 +44,7 @@ class Sample(NamedTuple):
     item_weights: Float32
     times: Float32 | None = None
     time_precision: Float64 | None = None
+    time_weights: Float32 | None = None
 
     def as_rated(self, standard: Standard) -> Sample:
         """Return a sample of ratings as `standard` measures them in rating units, its rows rounded before."""
@@ -62,7 +65,11 @@ class Sample(NamedTuple):
             item_weights=self.item_weights * rows,
             times=None if times is None else times * rows,
             time_precision=None if self.time_precision is None else self.time_precision * shrunk,
+            time_weights=None if self.time_weights is None else self.time_weights * rows,
         )
+
+
+_OF_TIMES = ("times", "time_precision", "time_weights")
 
 
 @dataclass(frozen=True)
@@ -141,14 +148,15 @@ class GibbsState:
                 for side in sides
             },
             alpha=float(attributes["alpha"]),
-            samples=[_sample_of(arrays, number, has_times="time" in sides) for number in range(n_samples)],
+            samples=[_sample_of(arrays, number) for number in range(n_samples)],
             tally=Tally(arrays["tally/total"], arrays["tally/squares"]) if "tally/total" in arrays else None,
             noise_total=float(attributes["noise_total"]),
         )
 
 
-def _sample_of(arrays: Mapping[str, NDArray[Any]], number: int, *, has_times: bool) -> Sample:
-    names = Sample._fields if has_times else Sample._fields[:-2]
+def _sample_of(arrays: Mapping[str, NDArray[Any]], number: int) -> Sample:
+    of_times = [name for name in _OF_TIMES if f"samples/{name}-{number}" in arrays]
+    names = [name for name in Sample._fields if name not in _OF_TIMES] + of_times
     return Sample(**{name: arrays[f"samples/{name}-{number}"] for name in names})
 
 

@@ -175,7 +175,7 @@ class GibbsStep:
         if (timing := self._problem.timing) is not None:
             deviation = self._problem.rated.deviation / sigma
             rows["time"] = empty_rows(len(timing.bins), self._rank)
-            priors["time"] = first_time_prior(self._rank, deviation)
+            priors["time"] = first_time_prior(self._rank, deviation, self._n_features("time"))
         # as training saw ratings, in no more digits than are the same in any unit
         error = float(np.float32((warm.history[-1].train_rmse or 0.0) / sigma))
         alpha = 1.0 / max(error**2, 1e-12)
@@ -185,8 +185,7 @@ class GibbsStep:
     def _first_prior(self, side: Side, rows: FactorRows, weights: Float64 | None, key: str) -> SidePrior:
         cluster, chain = self._problem.cluster, self._sides[side]
         if weights is None:
-            n_features = 0 if chain.features is None else chain.features.spec.n_features
-            weights = np.zeros((n_features, self._rank + 1))
+            weights = np.zeros((self._n_features(side), self._rank + 1))
         started = scatter_rows(cluster, side, self._plan.starts[side], rows, f"{key}-warm")
         call = BlockCall(
             start_moments, chain.own, lambda share: (started.near(share.worker), weights, self._rank)
@@ -197,9 +196,11 @@ class GibbsStep:
         return start_prior(cluster.result(folded), weights, Hyperprior())
 
     def _fixed_prior(self, side: Side) -> SidePrior:
-        chain = self._sides[side]
-        n_features = 0 if chain.features is None else chain.features.spec.n_features
-        return fixed_prior(self._rank, n_features)
+        return fixed_prior(self._rank, self._n_features(side))
+
+    def _n_features(self, side: Side) -> int:
+        features = self._sides[side].features
+        return 0 if features is None else features.spec.n_features
 
     def hand_out(self, state: GibbsState, key: str) -> Chain:
         """Put a state on the cluster."""
@@ -220,6 +221,7 @@ class GibbsStep:
             ends=self._ends,
             deviation=problem.rated.deviation / problem.standard.deviation,
             unprojected=frozenset(side for side, chain in self._sides.items() if not chain.from_moments),
+            calendar=None if problem.timing is None else problem.timing.calendar,
         )
         chain = submit_sweep(cluster, self._sides, position, spec, problem.total_weight, key)
         if test is None or sweep < config.burn_in:

@@ -189,7 +189,7 @@ def next_prior(
     draws = prior_draws(spec.seed, spec.sweep, side)
     if side == "time":
         believed = believed_of_times(spec.rank, spec.deviation)
-        return draw_time_prior(draws, moments, prior, spec.hyperprior, believed)
+        return draw_time_prior(draws, moments, prior, spec.hyperprior, believed, gram)
     features = np.zeros((0, 0)) if gram is None else gram
     return draw_side_prior(draws, moments, prior, spec.hyperprior, features)
 

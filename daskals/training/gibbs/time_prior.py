@@ -20,7 +20,7 @@ import numpy as np
 from daskals.kernels.gibbs.moments import Moments
 from daskals.kernels.gibbs.noise import Draws
 from daskals.model.samples import column_units
-from daskals.training.gibbs.posterior import Hyperprior, SidePrior
+from daskals.training.gibbs.posterior import Hyperprior, SidePrior, draw_eta, draw_weights
 from daskals.types import Float64
 
 FACTOR_PRECISION, BIAS_PRECISION = 70.0, 16.0
@@ -39,11 +39,10 @@ def believed_of_times(rank: int, deviation: float) -> Float64:
     return np.asarray(column_units(rank, deviation) ** -2 * np.append(factors, BIAS_PRECISION))
 
 
-def first_time_prior(rank: int, deviation: float) -> SidePrior:
-    """Start times as they are believed to be."""
-    return SidePrior(
-        np.zeros(rank + 1), np.diag(believed_of_times(rank, deviation)), np.zeros((0, rank + 1)), 1.0
-    )
+def first_time_prior(rank: int, deviation: float, n_features: int = 0) -> SidePrior:
+    """Start times as they are believed to be, W = 0."""
+    precision = np.diag(believed_of_times(rank, deviation))
+    return SidePrior(np.zeros(rank + 1), precision, np.zeros((n_features, rank + 1)), 1.0)
 
 
 def log_belief(ratio: float, n_rows: int) -> float:
@@ -52,9 +51,14 @@ def log_belief(ratio: float, n_rows: int) -> float:
 
 
 def draw_time_prior(
-    draws: Draws, moments: Moments, prior: SidePrior, hyperprior: Hyperprior, believed: Float64
+    draws: Draws,
+    moments: Moments,
+    prior: SidePrior,
+    hyperprior: Hyperprior,
+    believed: Float64,
+    feature_gram: Float64 | None = None,
 ) -> SidePrior:
-    """Draw μ and Λ, which is diagonal, of times given their rows.
+    """Draw μ and Λ, which is diagonal, of times given their rows, then W and η, if they have features.
 
     Parameters
     ----------
@@ -64,20 +68,29 @@ def draw_time_prior(
         The one before, and the fixed numbers at the top.
     believed
         λ₀ of each column, shape (rank + 1,).
+    feature_gram
+        FᵀF over the rows, shape (features, features), if they have features.
     """
     strength = hyperprior.strength + moments.n
     center = moments.first / strength
     scatter = np.maximum(np.diag(moments.second) - strength * center**2, 0.0)
-    degrees = 1.0 + hyperprior.degrees
+    # W counts as further rows, of precision ηΛ
+    scatter = scatter + prior.eta * np.sum(prior.weights**2, axis=0)
+    prior_degrees = 1.0 + hyperprior.degrees
+    degrees = prior_degrees + len(prior.weights)
     ratios = np.array(
         [
-            _draw_ratio(draws, now, moments.n, degrees, degrees + own)
+            _draw_ratio(draws, now, moments.n, degrees, prior_degrees + own)
             for now, own in zip(np.diag(prior.precision) / believed, believed * scatter, strict=True)
         ]
     )
     found = believed * ratios
     mean = center + draws.normals(len(found)) / np.sqrt(strength * found)
-    return SidePrior(mean, np.diag(found), prior.weights, prior.eta)
+    precision = np.diag(found)
+    if feature_gram is None:
+        return SidePrior(mean, precision, prior.weights, prior.eta)
+    weights = draw_weights(draws, moments, feature_gram, (mean, precision), prior.eta)
+    return SidePrior(mean, precision, weights, draw_eta(draws, weights, precision, hyperprior))
 
 
 def _draw_ratio(draws: Draws, now: float, n_rows: int, degrees: float, scatter: float) -> float:
