@@ -15,8 +15,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from daskals.kernels.prior.features import times as features_times
+from daskals.store.dated_blocks import load_time_block
 from daskals.store.splits import Split
-from daskals.store.timing import Timing, load_time_block
+from daskals.store.timing import Timing
 from daskals.types import Float32, Float64, RatingsBlock
 
 MOST_RATINGS = 1 << 20

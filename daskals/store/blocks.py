@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from daskals.store.dated_blocks import load_time_block
 from daskals.store.scratch import OnDisk, lay_aside
 from daskals.store.splits import load_block, opened_split
 from daskals.store.standard import standardise
-from daskals.store.timing import Timing, load_time_block, part_seconds
+from daskals.store.timing import Timing, part_seconds
 from daskals.store.weighing import Weighing, load_weighed
 from daskals.types import AS_RATED, RatingsBlock, Side, Standard
 
@@ -37,6 +38,8 @@ class BlockSource:
         What training ratings count; None where each counts once.
     timing
         The third side, whose rows ratings then name; None without one.
+    together
+        Of a third side's: the ranges that the same worker is about to read.
     """
 
     store: str
@@ -47,6 +50,7 @@ class BlockSource:
     standard: Standard = AS_RATED
     weighing: Weighing | None = None
     timing: Timing | None = None
+    together: tuple[RowRange, ...] = ()
 
     def read(self) -> RatingsBlock:
         """Read the block now.
@@ -58,7 +62,9 @@ class BlockSource:
         """
         if self.side == "time":
             assert self.timing is not None, "only a third side has blocks of its own"
-            block = load_time_block(self.store, self.rows, self.split, self.timing, self.weighing)
+            block = load_time_block(
+                self.store, self.rows, self.split, self.timing, self.weighing, self.together
+            )
             return standardise(block, self.standard)
         if self.weighing is None:
             block = load_block(self.store, self.side, *self.rows, self.split, self.part)

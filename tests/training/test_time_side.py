@@ -28,9 +28,10 @@ from daskals.model.times import move, seconds_of
 from daskals.ratings.split import SplitSpec
 from daskals.serving.export import training_sums
 from daskals.store.arrays import open_for_writing, read_attributes, write_group
+from daskals.store.dated_blocks import load_time_block
 from daskals.store.reader import open_store
 from daskals.store.splits import Piece, ensure_split
-from daskals.store.timing import MOST_BINS, bin_numbers, first_day, load_time_block, timing_of
+from daskals.store.timing import MOST_BINS, bin_numbers, first_day, timing_of
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.gibbs import step
 from daskals.training.gibbs.centring import centre

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from daskals.cluster.workers import Cluster
 from daskals.store.blocks import BlockSource
+from daskals.store.dated_blocks import read_together
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.timing import Timing
@@ -100,6 +101,8 @@ class RatingsPlan:
         for side in self.ranges:
             resident = [next(stays) for _ in self.ranges[side]]
             sources = self._sources(side, TRAIN)
+            if side == "time" and self._timing is not None:
+                sources = _reading_together(sources, homes, resident, self._timing)
             before = None if previous is None else previous.sides[side]
             sides[side] = load_side(cluster, sources, resident, self._order[side], key, before)
         parts = {}
@@ -125,6 +128,19 @@ class RatingsPlan:
             )
             for start, stop in self.ranges[side]
         ]
+
+
+def _reading_together(
+    sources: Sequence[BlockSource], homes: Sequence[str], resident: Sequence[bool], timing: Timing
+) -> list[BlockSource]:
+    """Let a worker read those blocks of dates in one pass that stay in its memory."""
+    found = list(sources)
+    for home in dict.fromkeys(homes[: len(found)]):
+        own = [n for n, stays in enumerate(resident) if stays and homes[n] == home]
+        groups = read_together([found[n].rows for n in own], timing.counts)
+        for n, group in zip(own, groups, strict=True):
+            found[n] = replace(found[n], together=group)
+    return found
 
 
 def _share(counts: Int64, n: int, split: Split) -> Int64:
