@@ -21,6 +21,7 @@ Float64: TypeAlias = NDArray[np.float64]
 Int32: TypeAlias = NDArray[np.int32]
 Int64: TypeAlias = NDArray[np.int64]
 UInt8: TypeAlias = NDArray[np.uint8]
+UInt16: TypeAlias = NDArray[np.uint16]
 UInt64: TypeAlias = NDArray[np.uint64]
 
 FactorRows: TypeAlias = NDArray[np.float32]
@@ -53,8 +54,8 @@ class RatingsBlock(NamedTuple):
     weights
         float32, shape (ratings,), above 0: how often each rating counts; None where each counts once.
     thirds
-        int32, shape (ratings,): row of the side that is neither the rows' nor `indices`'; None where there
-        are two sides.
+        int32 or uint16, shape (ratings,): row of the side that is neither the rows' nor `indices`'; None
+        where there are two sides.
     """
 
     start: int
@@ -63,7 +64,7 @@ class RatingsBlock(NamedTuple):
     values: UInt8 | Float32
     scale: Float32
     weights: Float32 | None = None
-    thirds: Int32 | None = None
+    thirds: Int32 | UInt16 | None = None
 
     @property
     def n_rows(self) -> int:

@@ -74,7 +74,7 @@ class BlockSource:
         if self.timing is not None:
             split = opened_split(self.store, self.split)
             seconds = part_seconds(split.ratings, split, self.side, self.rows, self.part)
-            block = block._replace(thirds=self.timing.rows_of(seconds))
+            block = block._replace(thirds=self.timing.kept_rows_of(seconds))
         return standardise(block, self.standard)
 
     def put_aside(self, folder: str) -> OnDisk[RatingsBlock] | BlockSource:

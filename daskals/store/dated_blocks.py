@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 
@@ -17,12 +17,12 @@ from daskals.store.reader import RatingsStore
 from daskals.store.splits import opened_split
 from daskals.store.timing import Timing, training_pieces
 from daskals.store.weighing import Weighing
-from daskals.types import Float32, Int32, Int64, RatingsBlock, UInt8
+from daskals.types import Float32, Int32, Int64, RatingsBlock, UInt8, UInt16
 
 Bins: TypeAlias = tuple[int, int]
 """First and stop of a range of bins."""
 
-TOGETHER_RATINGS = 8_000_000
+TOGETHER_RATINGS = 5_000_000
 """Ratings of the blocks that are read in one pass at most."""
 
 _MOST_PASSES = 2
@@ -70,16 +70,6 @@ def load_time_block(
         return found
 
 
-class _Found(NamedTuple):
-    """Ratings of some bins: bin, user, item, rating or code, and weight if they weigh, shape (ratings,)."""
-
-    bins: Int32
-    users: Int32
-    items: Int32
-    values: UInt8 | Float32
-    weights: Float32
-
-
 def _read(
     store_path: str, ranges: Sequence[Bins], split_key: str, timing: Timing, weighing: Weighing | None
 ) -> dict[Bins, RatingsBlock]:
@@ -89,51 +79,73 @@ def _read(
     ends, wanted = store.indptr("user"), np.zeros(len(timing.bins), np.bool_)
     for start, stop in ranges:
         wanted[start:stop] = True
-    pieces: list[_Found] = []
+    found = _Ratings.empty(int(timing.counts[wanted].sum()), store, is_weighed=weighing is not None)
+    n = 0
     for piece in training_pieces(split):
         bins = timing.rows_of(piece.seconds)
         here = np.flatnonzero(wanted[bins])
         if len(here):
-            pieces.append(_found(store, weighing, ends, piece.places[here], bins[here]))
-    columns: list[Any] = [np.concatenate(column) for column in zip(*pieces, strict=True)]
-    del pieces
-    # bins are few: numbers of 16 bits are sorted without comparisons
-    order = np.argsort(columns[0].astype(np.uint16), kind="stable")
-    found = _Found(*(column[order] if len(column) else column for column in columns))
-    return _blocks(found, ranges, timing, store, is_weighed=weighing is not None)
-
-
-def _found(store: RatingsStore, weighing: Weighing | None, ends: Int64, places: Int64, bins: Int32) -> _Found:
-    """Read the ratings at some places, ascending, of the users' order, whose bins are known."""
-    first, last = int(places[0]), int(places[-1]) + 1
-    within = places - first
-    user, stop = (int(np.searchsorted(ends, place, side="right")) - 1 for place in (first, last - 1))
-    cuts: Int64 = np.clip(ends[user : stop + 2], first, last).astype(np.int64)
-    users = np.repeat(np.arange(user, stop + 1, dtype=np.int32), np.diff(cuts))
-    weights = np.empty(0, np.float32)
-    if weighing is not None:
-        weights = weighing.read(store, "user", first, last)[within]
-    items, values = (store.read_column("user", name, first, last)[within] for name in ("indices", "values"))
-    return _Found(bins, users[within], items, values, weights)
-
-
-def _blocks(
-    found: _Found, ranges: Sequence[Bins], timing: Timing, store: RatingsStore, *, is_weighed: bool
-) -> dict[Bins, RatingsBlock]:
-    """Cut ratings, sorted by bin, into the blocks of ranges."""
+            found.put(n, _at(store, weighing, ends, piece.places[here]), bins[here])
+            n += len(here)
+    # numbers of 16 bits are sorted without comparisons
+    order = np.argsort(found.bins, kind="stable")
     blocks, first = {}, 0
     for start, stop in ranges:
         indptr = np.zeros(stop - start + 1, np.int64)
         np.cumsum(timing.counts[start:stop], out=indptr[1:])
-        here = slice(first, first + int(indptr[-1]))
-        # of its own, so that what is laid aside or dropped leaves memory
-        own = found.users[here].copy(), found.values[here].copy()
-        weights = found.weights[here].copy() if is_weighed else None
+        own = order[first : first + int(indptr[-1])]
+        first += len(own)
+        weights = None if weighing is None else found.weights[own]
         blocks[start, stop] = RatingsBlock(
-            start, indptr, *own, store.scale, weights, found.items[here].copy()
+            start, indptr, found.users[own], found.values[own], store.scale, weights, found.items[own]
         )
-        first = here.stop
     return blocks
+
+
+class _At(NamedTuple):
+    """Users, items, ratings or their codes, and weights, of ratings at some places, shape (places,)."""
+
+    users: Int32
+    items: Int32
+    values: UInt8 | Float32
+    weights: Float32 | None
+
+
+class _Ratings(NamedTuple):
+    """Ratings as they are found, with their bins, of which there are at most `MOST_BINS`, (ratings,)."""
+
+    bins: UInt16
+    users: Int32
+    items: Int32
+    values: UInt8 | Float32
+    weights: Float32
+
+    @classmethod
+    def empty(cls, n: int, store: RatingsStore, *, is_weighed: bool) -> Self:
+        """Make room for n ratings."""
+        values = np.empty(n, np.uint8) if len(store.scale) else np.empty(n, np.float32)
+        users, items = np.empty(n, np.int32), np.empty(n, np.int32)
+        return cls(np.empty(n, np.uint16), users, items, values, np.empty(n if is_weighed else 0, np.float32))
+
+    def put(self, start: int, found: _At, bins: Int32) -> None:
+        """Put some in, from place `start` on."""
+        here = slice(start, start + len(bins))
+        self.bins[here], self.users[here], self.items[here] = bins, found.users, found.items
+        self.values[here] = found.values
+        if found.weights is not None:
+            self.weights[here] = found.weights
+
+
+def _at(store: RatingsStore, weighing: Weighing | None, ends: Int64, places: Int64) -> _At:
+    """Read the ratings at some places, ascending, of the users' order."""
+    first, last = int(places[0]), int(places[-1]) + 1
+    within = places - first
+    user, stop = (int(np.searchsorted(ends, place, side="right")) - 1 for place in (first, last - 1))
+    cuts: Int64 = np.clip(ends[user : stop + 2], first, last).astype(np.int64)
+    users = np.repeat(np.arange(user, stop + 1, dtype=np.int32), np.diff(cuts))[within]
+    items, values = (store.read_column("user", name, first, last)[within] for name in ("indices", "values"))
+    weights = None if weighing is None else weighing.read(store, "user", first, last)[within]
+    return _At(users, items, values, weights)
 
 
 def read_together(ranges: Sequence[Bins], counts: Int64) -> list[tuple[Bins, ...]]:

@@ -125,11 +125,11 @@ class Split:
         for start, stop, trains in self.pieces():
             yield self.ratings.read_column("user", "values", start, stop)[trains]
 
-    def pieces(self, side: Side = "user") -> Iterator[Piece]:
-        """Cut all ratings, in a side's order, into pieces that memory has room for."""
+    def pieces(self, side: Side = "user", at_once: int = _RATINGS_AT_ONCE) -> Iterator[Piece]:
+        """Cut all ratings, in a side's order, into pieces that memory has room for, of so many `at_once`."""
         n = self.ratings.n_ratings
-        for start in range(0, n, _RATINGS_AT_ONCE):
-            stop = min(start + _RATINGS_AT_ONCE, n)
+        for start in range(0, n, at_once):
+            stop = min(start + at_once, n)
             yield Piece(start, stop, self.parts(side, start, stop) == TRAIN)
 
     @property

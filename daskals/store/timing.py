@@ -13,10 +13,11 @@ import numpy as np
 from daskals.errors import DataError
 from daskals.kernels.prior.features import FeatureRows
 from daskals.store.calendar import Calendar
+from daskals.store.layout import CHUNK_RATINGS
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.weighing import check_has_timestamps
-from daskals.types import Int32, Int64, Side
+from daskals.types import Int32, Int64, Side, UInt16
 
 Unit: TypeAlias = Literal["day", "week", "month"]
 UNITS: tuple[Unit, ...] = ("day", "week", "month")
@@ -63,6 +64,16 @@ class Timing:
     def n_rows(self) -> int:
         """How many rows tell of all dates: bins, others by their kind where there are features, and any."""
         return len(self.bins) + (0 if self.calendar is None else self.calendar.n_kinds) + 1
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a date's row as it is kept with each rating: two where these can count them."""
+        return 2 if self.n_rows <= 1 << 16 else 4
+
+    def kept_rows_of(self, seconds: Int64) -> Int32 | UInt16:
+        """Return what `rows_of` does as it is kept with each rating, uint16 or int32, shape (times,)."""
+        rows = self.rows_of(seconds)
+        return rows.astype(np.uint16) if self.row_bytes == 2 else rows
 
     def features(self, start: int, stop: int) -> FeatureRows:
         """Return the features of bins [start, stop), where dates have some."""
@@ -249,6 +260,6 @@ def part_seconds(store: RatingsStore, split: Split, side: Side, rows: tuple[int,
 
 def training_pieces(split: Split) -> Iterator[TrainingPiece]:
     """Go through the training ratings in the users' order."""
-    for start, stop, trains in split.pieces():
+    for start, stop, trains in split.pieces(at_once=CHUNK_RATINGS):
         seconds = split.ratings.read_column("user", "timestamps", start, stop)[trains]
         yield TrainingPiece(start + np.flatnonzero(trains), seconds)

@@ -269,7 +269,7 @@ class Made:
     def ratings(self) -> Made:
         return self
 
-    def pieces(self) -> list[Piece]:
+    def pieces(self, at_once: int) -> list[Piece]:
         return [Piece(0, self.n_ratings, np.ones(self.n_ratings, bool))]
 
 

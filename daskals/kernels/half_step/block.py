@@ -17,7 +17,18 @@ from daskals.kernels.half_step.gram_tiles import tile_places
 from daskals.kernels.half_step.status import raise_first
 from daskals.kernels.toolkit.layout import aligned_rows, empty_rows, row_stride
 from daskals.kernels.toolkit.target import current_target
-from daskals.types import BlockStats, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge, UInt8
+from daskals.types import (
+    BlockStats,
+    FactorRows,
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    RatingsBlock,
+    Ridge,
+    UInt8,
+    UInt16,
+)
 
 SCALE_SIZE = 256
 
@@ -191,7 +202,7 @@ def check_rows(rows: FactorRows, rank: int) -> None:
         )
 
 
-def _thirds(block: RatingsBlock, third: FactorRows, rank: int) -> Int32:
+def _thirds(block: RatingsBlock, third: FactorRows, rank: int) -> Int32 | UInt16:
     check_rows(third, rank)
     if block.thirds is None or len(block.thirds) != len(block.indices):
         found = "none" if block.thirds is None else str(len(block.thirds))

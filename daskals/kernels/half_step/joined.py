@@ -18,7 +18,7 @@ from daskals.kernels.half_step.block import check_rows, frozen
 from daskals.kernels.half_step.join_batches import join_kernel
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.kernels.toolkit.layout import aligned_empty, aligned_rows, row_stride
-from daskals.types import FactorRows, Int32, RatingsBlock
+from daskals.types import FactorRows, Int32, RatingsBlock, UInt16
 
 PIECE_RATINGS = 1 << 17
 """Ratings whose rows are made at a time: 17 MB at rank 20. A row of more is a piece of its own."""
@@ -36,7 +36,7 @@ class Joined(NamedTuple):
 
 @exact_jit
 def _join_plainly(
-    indices: Int32, thirds: Int32, first: FactorRows, second: FactorRows, rank: int, out: FactorRows
+    indices: Int32, thirds: Int32 | UInt16, first: FactorRows, second: FactorRows, rank: int, out: FactorRows
 ) -> int:
     """Join rows one number after the other; the plain twin of `join_kernel`'s."""
     for j in range(len(indices)):
@@ -54,7 +54,9 @@ def _join_plainly(
     return -1
 
 
-def join_rows(indices: Int32, thirds: Int32, first: FactorRows, second: FactorRows, rank: int) -> FactorRows:
+def join_rows(
+    indices: Int32, thirds: Int32 | UInt16, first: FactorRows, second: FactorRows, rank: int
+) -> FactorRows:
     """Make the row of each rating out of two, float32, shape (ratings, stride).
 
     Parameters

@@ -68,9 +68,14 @@ class RatingsPlan:
         self.ranges = {side: plan_blocks(own, rank) for side, own in counts.items()}
         self._order = {side: by_work(own, rank, self.ranges[side]) for side, own in counts.items()}
         self.starts = {side: [rows.start for rows in ranges] for side, ranges in self.ranges.items()}
-        value_bytes = (1 if len(store.scale) else 4) + (0 if timing is None else THIRD_BYTES)
+        date_bytes = 0 if timing is None else timing.row_bytes
+        value_bytes = (1 if len(store.scale) else 4) + date_bytes
         train_bytes = value_bytes + (0 if weighing is None else WEIGHT_BYTES)
-        self._bytes = {side: block_bytes(own, self.ranges[side], train_bytes) for side, own in counts.items()}
+        more: dict[Side, int] = {"time": THIRD_BYTES - date_bytes}
+        self._bytes = {
+            side: block_bytes(own, self.ranges[side], train_bytes + more.get(side, 0))
+            for side, own in counts.items()
+        }
         others = np.diff(store.indptr("user")) - counts["user"]
         self._held_out_bytes = {
             name: block_bytes(_share(others, n, split), self.ranges["user"], value_bytes)
