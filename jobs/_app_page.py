@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
 from daskals.model.fitted import Model
+from daskals.model.profile_ratings import ONCE
 from daskals.ratings.shown_text import in_markdown
 from daskals.serving.presentation import half_step, rating_of_stars, stars_of_rating
 from daskals.serving.shared_ratings import read_items, read_ratings, write_items, write_ratings
@@ -108,8 +109,23 @@ def list_more() -> None:
     st.session_state.n_listed += N_LISTED
 
 
+def take_liking(item: Any) -> None:
+    """Take note of something liked, or liked no more."""
+    ratings = {other: count for other, count in st.session_state.ratings.items() if other != item}
+    if item not in st.session_state.ratings:
+        ratings[item] = ONCE
+    change(ratings, st.session_state.hidden)
+
+
 def stars(model: Model, place: str, item: Any) -> None:
-    """Draw the stars of an item as the person gave them."""
+    """Draw the stars of an item as the person gave them; for a model of clicks whether they like it."""
+    if not model.predicts_ratings:
+        liked = item in st.session_state.ratings
+        icon, told = (":material/check:", "Liked") if liked else (":material/add:", "Like")
+        kind: Literal["primary", "secondary"] = "primary" if liked else "secondary"
+        key = f"like-{place}-{item}"
+        st.button(told, key=key, icon=icon, type=kind, on_click=take_liking, args=(item,))
+        return
     rating = st.session_state.ratings.get(item)
     step = half_step(model.limits)
     shown = 0.0 if rating is None else stars_of_rating(rating, model.limits, step)
@@ -130,11 +146,14 @@ def line(model: Model, row: int, place: str) -> None:
 
 
 def describe(model: Model, row: int) -> str:
-    """Say an item's genres and how many rated it, as Markdown."""
+    """Say an item's genres and how many rated or chose it, as Markdown."""
     catalogue = model.catalogue
     has_genres = catalogue is not None and "genres" in catalogue.column_names
     genres = (catalogue["genres"][row].as_py() if has_genres else None) or []
     count = int(model.item_counts[row])
     shown = " · ".join(map(in_markdown, genres[:N_GENRES])) + (" …" if len(genres) > N_GENRES else "")
-    known = f"{count:,} ratings" if count else "not rated yet"
+    if model.predicts_ratings:
+        known = f"{count:,} ratings" if count else "not rated yet"
+    else:
+        known = f"{count:,} {'person' if count == 1 else 'people'}" if count else "nobody yet"
     return f"{shown} · {known}" if shown else known

@@ -20,7 +20,7 @@ def person_page(model: Model) -> None:
         st.session_state.person = st.query_params.get("user", "")
     first = model.user_ids[0].as_py()
     text = st.text_input(
-        "A user of the ratings that taught this model, by id", key="person", placeholder=f"as {first}",
+        "A user who taught this model, by id", key="person", placeholder=f"as {first}",
         on_change=keep_person,
     )  # fmt: skip
     if not text:
@@ -54,25 +54,30 @@ def draw_person(model: Model, user: Any) -> None:
         model.item_ids[int(person.rated[place])].as_py(): float(person.ratings[place]) for place in order
     }
     st.markdown(
-        f"**User {in_markdown(user)}** rated {len(ratings):,} titles of those that taught this model."
+        f"**User {in_markdown(user)}** {'rated' if model.predicts_ratings else 'chose'} {len(ratings):,} "
+        "titles of those that taught this model."
     )
     rated, listed = st.columns(2)
     with rated:
-        st.markdown("##### Rated best")
+        st.markdown(f"##### {'Rated best' if model.predicts_ratings else 'Chosen most'}")
         for item in list(ratings)[:N_BEST]:
-            _told(
-                model, item, in_stars(ratings[item]) if model.implicit is None else f"{ratings[item]:g} times"
-            )
+            _told(model, item, in_stars(ratings[item]) if model.predicts_ratings else _times(ratings[item]))
         st.button(
-            "Take these ratings as mine", key="take-person", icon=":material/content_copy:",
-            on_click=replace_ratings, args=(ratings,),
+            f"Take {'these ratings' if model.predicts_ratings else 'this list'} as mine",
+            key="take-person", icon=":material/content_copy:", on_click=replace_ratings, args=(ratings,),
         )  # fmt: skip
     with listed:
         st.markdown("##### Recommended")
         table = model.recommend(user, min(N_LISTED, len(model.item_ids)))
         for found in table.to_dict("records"):
-            stars = in_stars(found["stars"], found.get("stars_deviation"))
-            _told(model, found["item"], stars if model.implicit is None else "")
+            rated = model.predicts_ratings
+            stars = in_stars(found["stars"], found.get("stars_deviation")) if rated else ""
+            _told(model, found["item"], stars)
+
+
+def _times(count: float) -> str:
+    """Say how often somebody clicked."""
+    return "once" if count == 1 else f"{count:,.10g} times"
 
 
 def _told(model: Model, item: Any, stars: str) -> None:

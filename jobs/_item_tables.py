@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def print_items(frame: pd.DataFrame, figure: str, *, stars: bool = True) -> None:
+def print_items(frame: pd.DataFrame, figure: str) -> None:
     """Print a list with rank, title, year, genres and its figure; wide enough that no title is cut.
 
-    A column of which nothing is known is left out, and the stars of a model that predicts none.
+    A column of which nothing is known is left out.
     """
     table = Table(box=None, header_style="bold")
     told = [name for name in ("genre", "title", "year", "genres") if name in frame.columns]
     columns = [name for name in told if name != "year" or frame[name].notna().any()]
     columns = columns if "title" in columns else ["item", *columns]
     table.add_column("", justify="right")
-    figures = [name for name in (figure, *(["stars"] if stars else [])) if name in frame.columns]
+    figures = [name for name in (figure, "stars") if name in frame.columns]
     right = {"year", *figures, "ratings"}
     for name in (*columns, *figures, "ratings"):
         table.add_column(name, justify="right" if name in right else "left", no_wrap=True)

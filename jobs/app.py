@@ -28,8 +28,10 @@ from daskals.ratings.shown_text import in_markdown
 from daskals.serving.item_map import item_map
 from daskals.serving.live_model import ModelServer, Served
 from daskals.serving.presentation import (
+    LEAST_RATINGS,
     SORTS,
     in_words,
+    least_ratings,
     reasons,
     sort_list,
     typical_error,
@@ -46,7 +48,8 @@ ICON = "🎬"  # of the browser's tab: Streamlit fetches a Material one from ano
 
 ORDERS = ("What people choose", "Your own rating")
 TABS = ("For you", "Similar titles", "Map", "Other people")
-LEAST_RATINGS = [0, 1, 5, 10, 20, 50, 100, 200, 500, 1000]
+USUAL_RATINGS, USUAL_OF_NEAR = 20, 5
+"""Ratings that listed titles have at first, and titles like another, where that leaves enough of them."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -136,11 +139,18 @@ def progress() -> None:
 def heading(model: Model) -> None:
     """Draw the title and what this is."""
     st.html(STYLE)
-    st.title("What to watch next", anchor=False)
-    n_rated = int((model.item_counts > 0).sum())
+    n_rated, n_people = int((model.item_counts > 0).sum()), len(model.user_ids)
+    if model.predicts_ratings:
+        st.title("What to watch next", anchor=False)
+        st.caption(
+            f"Rate a few titles you know. The recommendations follow each star. {n_rated:,} titles rated by "
+            f"{n_people:,} people taught this model; your ratings stay in this page and its address."
+        )
+        return
+    st.title("What you may like next", anchor=False)
     st.caption(
-        f"Rate a few titles you know. The recommendations follow each star. {n_rated:,} titles rated by "
-        f"{len(model.user_ids):,} people taught this model; your ratings stay in this page and its address."
+        f"Name a few titles you like. The recommendations follow each. What {n_people:,} people chose of "
+        f"{n_rated:,} titles taught this model; your list stays in this page and its address."
     )
 
 
@@ -164,10 +174,7 @@ def recommendations(model: Model, person: Profile) -> None:
     by_affinity = alpha is None
     filters = replace(filters, deny=tuple(st.session_state.hidden))
     if person.is_empty:
-        st.info(
-            "You have rated nothing yet: these are the most rated titles of each genre.",
-            icon=":material/info:",
-        )
+        st.info(nothing_yet(model), icon=":material/info:")
         for _, found in popular_by_genre(model, 1, filters).head(2 * N_LISTED).iterrows():
             line(model, model.find_item_by_id(found["item"]), "popular")
         return
@@ -179,34 +186,50 @@ def recommendations(model: Model, person: Profile) -> None:
         st.button("Ten more", key="more", icon=":material/expand_more:", on_click=list_more)
 
 
+def nothing_yet(model: Model) -> str:
+    """Say what stands there for somebody of whom nothing is known."""
+    of_each = " of each genre" if genre_names(model.catalogue) else ""
+    if model.predicts_ratings:
+        return f"You have rated nothing yet: these are the most rated titles{of_each}."
+    return f"You have named nothing yet: these are the titles{of_each} that most people chose."
+
+
 def tuning(model: Model) -> tuple[float | None, Filters, str]:
     """Draw what a list is tuned by; return α, None for the order that the model learnt, filters, and sort."""
-    sort = st.segmented_control("Sort by", SORTS, key="sort", default=SORTS[0], required=True)
+    rated = model.predicts_ratings
+    sorts = [name for name in SORTS if rated or name != "stars"]
+    sort = st.segmented_control("Sort by", sorts, key="sort", default=sorts[0], required=True)
     with st.expander("Tune and filter", expanded=not on_a_phone(), icon=":material/tune:"):
-        by_affinity = model.order is not None and ORDERS[0] == st.radio(
-            "Order by", ORDERS, key="order", horizontal=True,
-            help="What people with ratings like yours went on to choose and liked; or the rating that you "
-            "would give, which finds odd titles that hardly anybody has seen.",
-        )  # fmt: skip
+        alpha = tuned_order(model) if rated else None if model.order is not None else 0.0
         first, second = st.columns(2)
         with first:
-            alpha = st.slider(
-                "How much should others' taste count?", 0.0, 1.0, 0.25, 0.05, key="alpha",
-                disabled=by_affinity,
-                help="At the left, only what your own ratings point to: closer to you, with odd finds. At "
-                "the right, what most people love, whoever you are. (α of Eq. 10.)",
-            )  # fmt: skip
             genres = st.multiselect("Only these genres", genre_names(model.catalogue), key="genres",
                                     placeholder="any")  # fmt: skip
         with second:
             least = st.select_slider(
-                "Leave out titles that few have rated", LEAST_RATINGS, 20, key="least",
+                f"Leave out titles that few have {'rated' if rated else 'chosen'}",
+                LEAST_RATINGS, least_ratings(model, USUAL_RATINGS), key="least",
                 format_func=lambda n: "keep all" if n == 0 else f"fewer than {n}",
-                help="Of a title with few ratings little is known. Raise this if the list looks odd, lower "
-                "it to dig deeper.",
+                help="Of a title that few know little is known. Raise this if the list looks odd, lower it "
+                "to dig deeper.",
             )  # fmt: skip
             years = year_range(model, "years")
-    return None if by_affinity else alpha, Filters(least, tuple(genres), years), sort
+    return alpha, Filters(least, tuple(genres), years), sort
+
+
+def tuned_order(model: Model) -> float | None:
+    """Draw what orders a list of predicted ratings; return α, None for the order that the model learnt."""
+    by_affinity = model.order is not None and ORDERS[0] == st.radio(
+        "Order by", ORDERS, key="order", horizontal=True,
+        help="What people with ratings like yours went on to choose and liked; or the rating that you "
+        "would give, which finds odd titles that hardly anybody has seen.",
+    )  # fmt: skip
+    alpha = st.slider(
+        "How much should others' taste count?", 0.0, 1.0, 0.25, 0.05, key="alpha", disabled=by_affinity,
+        help="At the left, only what your own ratings point to: closer to you, with odd finds. At "
+        "the right, what most people love, whoever you are. (α of Eq. 10.)",
+    )  # fmt: skip
+    return None if by_affinity else alpha
 
 
 def on_a_phone() -> bool:
@@ -222,7 +245,7 @@ def suggestion(
     item, error = found["item"], typical_error(model)
     row = model.find_item_by_id(item)
     with st.container(border=True, key=f"suggested-{rank}", gap=None):
-        about = "" if model.implicit is not None else f" · you would give it about **{found['stars']:.1f}**"
+        about = "" if not model.predicts_ratings else f" · you would give it about **{found['stars']:.1f}**"
         about += f" ± {error:.1f}" if error else ""
         st.markdown(
             f"**{in_markdown(model.item_name(row))}**  \n:small[:gray[{describe(model, row)}]{about}]"
@@ -231,9 +254,13 @@ def suggestion(
             stars(model, "suggested", item)
             st.space("stretch")
             with st.popover("Why?", key=f"why-{rank}", type="tertiary"):
-                st.markdown(in_words(reasons(model, person, item, by_affinity=by_affinity)))
+                st.markdown(
+                    in_words(
+                        reasons(model, person, item, by_affinity=by_affinity), rated=model.predicts_ratings
+                    )
+                )
                 if model.has_neighbours(item):
-                    near = model.similar_items(item, 3, filters=Filters(min_ratings=5))
+                    near = model.similar_items(item, 3, filters=near_filters(model))
                     names = near["title"] if "title" in near else near["item"]
                     st.markdown("Like it: " + "; ".join(f"_{in_markdown(name)}_" for name in names))
                 if error:
@@ -242,6 +269,11 @@ def suggestion(
                 st.link_button(name, address, type="tertiary")
             st.button("Hide", key=f"hide-{rank}", type="tertiary", on_click=hide, args=(item,),
                       help="Suggest this no more")  # fmt: skip
+
+
+def near_filters(model: Model) -> Filters:
+    """Return what titles like another must be: known to a few, where the ratings allow it."""
+    return Filters(min_ratings=least_ratings(model, USUAL_OF_NEAR))
 
 
 def similar_titles(model: Model) -> None:
@@ -254,13 +286,14 @@ def similar_titles(model: Model) -> None:
     elif rated:
         row = model.find_item(rated[-1])
     else:
-        st.write("Type a title, or rate one.")
+        st.write(f"Type a title, or {'rate' if model.predicts_ratings else 'like'} one.")
         return
     if not model.has_neighbours(model.item_ids[row].as_py()):
-        st.write(f"The ratings say too little of {in_markdown(model.item_name(row))}: nothing is near to it.")
+        st.write(f"Too little is known of {in_markdown(model.item_name(row))}: nothing is near to it.")
         return
-    st.markdown(f"People's ratings put these nearest to **{in_markdown(model.item_name(row))}**:")
-    for item in model.similar_items(model.item_ids[row].as_py(), N_LISTED, filters=Filters(min_ratings=5))[
+    told = "People's ratings put" if model.predicts_ratings else "What people chose puts"
+    st.markdown(f"{told} these nearest to **{in_markdown(model.item_name(row))}**:")
+    for item in model.similar_items(model.item_ids[row].as_py(), N_LISTED, filters=near_filters(model))[
         "item"
     ]:
         line(model, model.find_item(item), "similar")

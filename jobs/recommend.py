@@ -167,7 +167,7 @@ def _for_one(
             diversity=options["diversity"],
             include_seen=options["leave_out"] == "none",
         )
-    print_items(table, "score", stars=model.implicit is None)
+    print_items(table, "score")
     if options["json_file"] is not None:
         content = {
             "ratings": [{"title": title, "rating": rating} for title, rating in taken],
@@ -243,9 +243,9 @@ def _print_lists(model: Model, folder: Path) -> None:
             item_ids=model.item_ids,
             counts=model.item_counts,
             catalogue=model.catalogue,
-            beside={"stars": own["stars"].to_numpy(np.float32)},
+            beside={name: own[name].to_numpy(np.float32) for name in ("stars",) if name in own.columns},
         )
-        print_items(as_output(table, "pandas"), "score", stars=model.implicit is None)
+        print_items(as_output(table, "pandas"), "score")
 
 
 if __name__ == "__main__":

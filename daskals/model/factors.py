@@ -133,7 +133,7 @@ class FactorModel:
         users, items
             Original ids, equally many. Ids the model never saw, or that no id of it can be, are unknown.
         clip
-            Keep predictions within the rating scale.
+            Keep predictions within the rating scale; a score of a model of clicks has none.
         as_of
             A date, or one for each pair, of a model of `--time-bins`: ISO text, `datetime.date`,
             `datetime64`, or seconds since 1970. None for the date that the model is as of.
@@ -158,7 +158,7 @@ class FactorModel:
             )
         user_rows, item_rows = self.rows_of("user", users), self.rows_of("item", items)
         rating, deviation = self._told(user_rows, item_rows, as_of)
-        if clip:
+        if clip and self.predicts_ratings:
             rating = np.clip(rating, *self.limits).astype(np.float32)
         return Predictions(
             rating,
@@ -270,6 +270,11 @@ class FactorModel:
     def as_rating(self, values: Float32) -> Float32:
         """Return what factors predict, float32, of any shape, as ratings; themselves without a curve."""
         return values if self.curve is None else self.curve.back(values).astype(np.float32)
+
+    @property
+    def predicts_ratings(self) -> bool:
+        """Whether what it predicts is a rating; of clicks it is a score, which orders and nothing more."""
+        return bool(self.report.get("config", {}).get("model") != "ials")
 
     @property
     def seen_limits(self) -> tuple[float, float]:

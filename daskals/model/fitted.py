@@ -19,7 +19,7 @@ from daskals.model.order.new_items import NewItem, interactions_of, regressed_co
 from daskals.model.order.reasons import OrderReasons
 from daskals.model.ordered import ListOrder
 from daskals.model.people import PeopleModel, Person
-from daskals.model.profile import Explanation, Profile, explain
+from daskals.model.profile import NAMED, Explanation, Profile, explain
 from daskals.model.tables import Frame, Output, as_output, item_table
 from daskals.model.top_items import best_rows, best_scores, check_wanted, unit_rows
 from daskals.model.update import kept_ratings, read_new_ratings, updated
@@ -89,9 +89,9 @@ class Model(PeopleModel):
         Frame
             With `users` first `user` (None for a profile) and `rank`, from 1. Then `item`, `title`, `year`,
             `genres` and links (as the catalogue has them), `score` (what orders the list),
-            `stars` (the predicted rating, within the scale), of a Bayesian model's own users
-            `stars_deviation`, `n_ratings` (training ratings); the best first, equal scores in the order of
-            the items' rows.
+            `stars` (the predicted rating, within the scale; not of a model of clicks), of a Bayesian model's
+            own users `stars_deviation`, `n_ratings` (training ratings); the best first, equal scores in the
+            order of the items' rows.
 
         Raises
         ------
@@ -201,7 +201,7 @@ class Model(PeopleModel):
         """
         profile, row = self.person(user), self.find_item(item)
         baseline = self.mean + float(self.item_biases[row])
-        named = self._listed(profile.rated, "rating", profile.ratings, "arrow")
+        named = self._listed(profile.rated, self.observed_as, profile.ratings, "arrow")
         return explain(self.fold("user"), profile, row, baseline, named)
 
     def explain_order(self, user: Person, item: Any) -> OrderReasons:
@@ -212,9 +212,9 @@ class Model(PeopleModel):
         self.list_order("affinity")
         profile, row, scorer = self.person(user), self.find_item(item), self.order_scorer
         as_item, by_genre = scorer.contributions(profile.rated, profile.ratings, row)
-        named = self._listed(profile.rated, "rating", profile.ratings, "arrow")
+        named = self._listed(profile.rated, self.observed_as, profile.ratings, "arrow")
         assert isinstance(named, pa.Table)
-        table = named.select([name for name in ("item", "title", "rating") if name in named.column_names])
+        table = named.select([name for name in NAMED if name in named.column_names])
         total = as_item + by_genre
         for name, part in (("as_item", as_item), ("by_genre", by_genre), ("contribution", total)):
             table = table.append_column(name, pa.array(part))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +45,11 @@ class LookupModel(FactorModel):
         if config.model != "ials":
             return None
         return ImplicitSpec.of(config, self.report.get("standard", {}).get("centre", 1.0))
+
+    @property
+    def observed_as(self) -> Literal["rating", "count"]:
+        """What tables call what somebody gave an item: a rating, or how often they clicked."""
+        return "rating" if self.predicts_ratings else "count"
 
     @property
     def profile_limits(self) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import pandas as pd
 from daskals.errors import ConfigError
 from daskals.model.filters import Filters, genre_names
 from daskals.model.fitted import NO_FILTERS, Model
+from daskals.model.profile_ratings import ONCE
 
 EXAMPLES: dict[str, dict[str, float]] = {
     "One film: Toy Story (Nagi et al., section 7.1)": {"Toy Story (1995)": 5.0},
@@ -47,6 +48,8 @@ class TypedRating(NamedTuple):
 def parse_typed_ratings(model: Model, texts: Sequence[str]) -> list[TypedRating]:
     """Read ratings typed as TITLE=RATING or ID=RATING; what is a whole title is one, though it were an id.
 
+    For a model of clicks TITLE or ID alone is something clicked once.
+
     Raises
     ------
     ConfigError
@@ -61,12 +64,22 @@ def parse_typed_ratings(model: Model, texts: Sequence[str]) -> list[TypedRating]
             rating = float(number)
         except ValueError:
             equals = ""
+        if text.strip() and not model.predicts_ratings and (not equals or _is_whole(model, text.strip())):
+            title, equals, rating = text, "=", ONCE
         if not equals or not title.strip():
+            expected = 'TITLE=RATING, as "Toy Story (1995)=5"'
             raise ConfigError(
-                f"found {text!r}", where="--rate", expected='TITLE=RATING, as "Toy Story (1995)=5"'
+                f"found {text!r}",
+                where="--rate",
+                expected=expected if model.predicts_ratings else "TITLE, or TITLE=COUNT of how often",
             )
         taken.append(_understood(model, title.strip(), rating))
     return taken
+
+
+def _is_whole(model: Model, text: str) -> bool:
+    """Tell whether a text with an equals sign in it is an id or a title as it stands."""
+    return model.row_of("item", text) is not None or (model.has_titles and model.titles.is_title(text))
 
 
 def _understood(model: Model, text: str, rating: float) -> TypedRating:

@@ -134,8 +134,11 @@ class OrderedModel(LookupModel):
         Returns
         -------
         dict
-            `stars` and, of a Bayesian model's own users, `stars_deviation`, float32, both of shape (listed,).
+            `stars` and, of a Bayesian model's own users, `stars_deviation`, float32, both of shape (listed,);
+            nothing of a model of clicks.
         """
+        if not self.predicts_ratings:
+            return {}
         if row is None or self.samples is None:
             return {"stars": self.expected(profile, rows)}
         users = np.full(len(rows), row, np.int64)

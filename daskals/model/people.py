@@ -86,9 +86,10 @@ class PeopleModel(OrderedModel):
         ----------
         ratings
             What was rated, by id or title, and how: a mapping, pairs, or a frame with the columns `item` or
-            `title` and `rating`. It may be empty: then nothing but the prior is known. Or the path of a file
-            of these columns, or of an export of Letterboxd, IMDb or MovieLens; titles of an export that the
-            model does not know are logged and left out.
+            `title` and `rating`; for a model of clicks ids or titles alone, each clicked once, are enough.
+            It may be empty: then nothing but the prior is known. Or the path of a file of these columns, or
+            of an export of Letterboxd, IMDb or MovieLens; titles of an export that the model does not know
+            are logged and left out.
 
         Returns
         -------

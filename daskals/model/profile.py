@@ -16,6 +16,9 @@ from daskals.model.implicit import ImplicitSpec
 from daskals.model.times import TimeRows
 from daskals.types import Curve, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge, Side
 
+NAMED = ("item", "title", "rating", "count")
+"""Columns of an explanation that tell which rating, or how often a click, a line is of."""
+
 
 class RatedRows(NamedTuple):
     """Somebody's ratings, or those of an item.
@@ -225,8 +228,8 @@ class Explanation:
     prior_taste, prior_bias
         What the prior adds to p_u·q_i and to b_u beyond what it has from the ratings; mostly 0.
     ratings
-        One row an own rating, the greatest taste first: `item`, `title` (with a catalogue), `rating`,
-        `taste` (its part of p_u·q_i), `bias` (its part of b_u), `contribution` (both).
+        One row an own rating, the greatest taste first: `item`, `title` (with a catalogue), `rating` (of
+        clicks `count`), `taste` (its part of p_u·q_i), `bias` (its part of b_u), `contribution` (both).
     """
 
     rating: float
@@ -292,11 +295,11 @@ def explain(fold: Fold, profile: Profile, target: int, baseline: float, named: p
     baseline
         What is predicted without any taste.
     named
-        The profile's ratings in their order, with the columns `item`, perhaps `title`, `rating`.
+        The profile's ratings in their order, with the columns `item`, perhaps `title`, `rating` or `count`.
     """
     parts, prior = contributions(fold, profile, target)
     total = parts.sum(axis=1)
-    table = named.select([name for name in ("item", "title", "rating") if name in named.column_names])
+    table = named.select([name for name in NAMED if name in named.column_names])
     for name, column in (("taste", parts[:, 0]), ("bias", parts[:, 1]), ("contribution", total)):
         table = table.append_column(name, pa.array(column))
     rating = baseline + float(parts.sum() + prior.sum())

@@ -14,12 +14,18 @@ import pyarrow as pa
 from daskals.errors import DataError
 from daskals.model.lookup import LookupModel
 from daskals.model.profile import RatedRows
-from daskals.ratings.columns import KNOWN_NAMES, find_column
+from daskals.ratings.columns import KNOWN_NAMES, LIKELY_COUNTS, find_column, first_known
 from daskals.ratings.text_table import read_text_table
 from daskals.types import Side
 
-ProfileRatings: TypeAlias = Mapping[Any, float] | Iterable[tuple[Any, float]] | pd.DataFrame | pa.Table
-"""Ratings of one person or item: what was rated (an original id or a title), and the rating."""
+ProfileRatings: TypeAlias = (
+    Mapping[Any, float] | Iterable[tuple[Any, float]] | Iterable[Any] | pd.DataFrame | pa.Table
+)
+"""Ratings of one person or item: what was rated (an original id or a title), and the rating; of clicks what
+was clicked, each once or with how often."""
+
+ONCE = 1.0
+"""What is clicked counts where nothing says how often."""
 
 ANY_ID = ("id",)
 """Names of a column of ids that do not say whose."""
@@ -35,7 +41,8 @@ def read_profile_ratings(given: ProfileRatings, model: LookupModel, side: Side) 
     given
         The ratings. A frame has a column of ratings and one of ids of the side, or of titles: a column of
         ids holds nothing else, nor does one of titles. A mapping's or a pair's key may be either; a text
-        that is written like an id is one.
+        that is written like an id is one. For a model of clicks keys alone, or a frame without ratings, are
+        enough: each counts once, or as a frame's column of counts says, and what stands there twice adds up.
     model
         Finds the rows, and tells the scale.
     side
@@ -44,15 +51,15 @@ def read_profile_ratings(given: ProfileRatings, model: LookupModel, side: Side) 
     Raises
     ------
     DataError
-        If a key is not known, a rating is off the scale, something is rated twice, or a frame holds the
-        ratings of several people (or items).
+        If a key is not known, a rating is missing or off the scale, something is rated twice, or a frame
+        holds the ratings of several people (or items).
     """
     find, pairs = _keyed(given, model, side)
     return checked_rows(((find(key), value) for key, value in pairs), model, side)
 
 
 def checked_rows(pairs: Iterable[tuple[int, Any]], model: LookupModel, side: Side) -> RatedRows:
-    """Check ratings whose rows are known; both come by ascending row.
+    """Check ratings whose rows are known; both come by ascending row, counts of a row added up.
 
     Parameters
     ----------
@@ -79,7 +86,9 @@ def checked_rows(pairs: Iterable[tuple[int, Any]], model: LookupModel, side: Sid
             raise DataError(
                 f"a rating of {shown}", where=name_of(row), expected=f"a number from {low:g} to {high:g}"
             )
-        if row in rows:
+        if row in rows and not model.predicts_ratings:
+            rating += rows[row]
+        elif row in rows:
             raise DataError(
                 "is rated twice", where=name_of(row), expected="one rating", remedy="Leave one of them out"
             )
@@ -109,7 +118,9 @@ def _keyed(
     if isinstance(given, pd.DataFrame | pa.Table):
         return _of_frame(given, model, side)
     find = model.find_item if side == "item" else model.find_user
-    return find, given.items() if isinstance(given, Mapping) else _checked_pairs(given)
+    if isinstance(given, Mapping):
+        return find, given.items()
+    return find, _checked_pairs(given, bare=not model.predicts_ratings)
 
 
 def _of_frame(
@@ -117,21 +128,24 @@ def _of_frame(
 ) -> tuple[Callable[[Any], int], Iterable[tuple[Any, Any]]]:
     names = [str(name) for name in (given.columns if isinstance(given, pd.DataFrame) else given.column_names)]
     rating, ids = find_column(names, "rating"), find_column(names, side)
+    if rating is None and not model.predicts_ratings:
+        rating = first_known(names, LIKELY_COUNTS)
     ids = ids or next((name for name in names if name.casefold() in ANY_ID), None)
     title = next((name for name in names if side == "item" and name.casefold() in TITLES), None)
     key = ids or title
-    if key is None or rating is None:
+    if key is None or (rating is None and model.predicts_ratings):
         known = (*KNOWN_NAMES[side][:4], *ANY_ID, *(TITLES if side == "item" else ()))
         raise DataError(
             f"the columns {', '.join(names) or 'of nothing'}",
             where="ratings",
-            expected=f"a column rating, and one of {', '.join(known)}",
+            expected=f"{'a column rating, and ' if model.predicts_ratings else ''}one of {', '.join(known)}",
         )
     _require_one(given, names, "user" if side == "item" else "item")
     find: Callable[[Any], int] = model.find_item_by_title
     if ids is not None:
         find = model.find_item_by_id if side == "item" else model.find_user
-    return find, zip(_values(given, key), _values(given, rating), strict=True)
+    values = [ONCE] * len(given) if rating is None else _values(given, rating)
+    return find, zip(_values(given, key), values, strict=True)
 
 
 def _require_one(given: pd.DataFrame | pa.Table, names: list[str], side: Side) -> None:
@@ -154,10 +168,17 @@ def _values(given: pd.DataFrame | pa.Table, name: str) -> list[Any]:
     return list(given[name].tolist() if isinstance(given, pd.DataFrame) else given[name].to_pylist())
 
 
-def _checked_pairs(given: Iterable[tuple[Any, float]]) -> Iterable[tuple[Any, Any]]:
+def _checked_pairs(given: Iterable[Any], *, bare: bool) -> Iterable[tuple[Any, Any]]:
+    """Yield pairs; of clicks (`bare`) keys may stand alone."""
     for pair in given:
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
+        if isinstance(pair, tuple | list) and len(pair) == 2:
+            yield pair[0], pair[1]
+        elif bare and not isinstance(pair, tuple | list):
+            yield pair, ONCE
+        else:
             raise DataError(
-                f"found {pair!r}", where="ratings", expected="pairs of an id or a title and a rating"
+                f"found {pair!r}",
+                where="ratings",
+                expected=f"{'ids or titles, or ' if bare else ''}pairs of an id or a title and "
+                f"{'how often' if bare else 'a rating'}",
             )
-        yield pair[0], pair[1]

@@ -102,8 +102,8 @@ def recommend_all(
         What is asked for.
     out
         Folder to write: `part-00000.parquet`, … with the columns `user`, `rank` (from 1), `item`, `score`,
-        `title` if asked for and `stars` (the predicted rating, within the scale), or for neighbours `item`,
-        `rank`, `similar_item`, `similarity`; users in the order of their rows.
+        `title` if asked for and `stars` (the predicted rating, within the scale; not of clicks), or for
+        neighbours `item`, `rank`, `similar_item`, `similarity`; users in the order of their rows.
     rows
         Rows to list, shape (rows,), distinct; all if absent.
     existing
@@ -336,6 +336,7 @@ def _table(model: Model, request: ListRequest, rows: Int64, found: TopItems) -> 
     if not request.neighbours:
         if request.titles and model.catalogue is not None and "title" in model.catalogue.column_names:
             columns["title"] = model.catalogue["title"].take(pa.array(items))
-        stars = np.clip(model.predict_rows(owners, items), *model.limits).astype(np.float32)
-        columns["stars"] = pa.array(stars)
+        if model.predicts_ratings:
+            stars = np.clip(model.predict_rows(owners, items), *model.limits).astype(np.float32)
+            columns["stars"] = pa.array(stars)
     return pa.table(columns)

@@ -45,7 +45,21 @@ def typical_error(model: Model) -> float | None:
     """
     judged = model.report.get("judged") or model.report
     error = judged.get("test_rmse_clipped")
-    return None if error is None or model.implicit is not None else float(error)
+    return None if error is None or not model.predicts_ratings else float(error)
+
+
+LEAST_RATINGS = (0, 1, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Ratings that titles of a list may be asked for."""
+
+ENOUGH = 100
+"""Titles, or half of a small catalogue, that are to be left of what few know."""
+
+
+def least_ratings(model: Model, usual: int) -> int:
+    """Return how many ratings a listed title must have at first: `usual`, or fewer where that leaves few."""
+    wanted = min(ENOUGH, -(-len(model.item_ids) // 2))
+    fitting = [n for n in LEAST_RATINGS if n <= usual and int((model.item_counts >= n).sum()) >= wanted]
+    return max(fitting, default=0)
 
 
 def web_links(model: Model, row: int) -> list[tuple[str, str]]:
@@ -86,7 +100,7 @@ class Reason(NamedTuple):
     Attributes
     ----------
     title, rating
-        The title rated, and how.
+        The title rated, and how, or how often it was clicked.
     share
         Its part of all that speaks for the title, 0 to 1.
     """
@@ -116,19 +130,28 @@ def reasons(
     total = float(taste[taste > 0].sum())
     names = table["title" if "title" in table.column_names else "item"]
     return [
-        Reason(str(names[place].as_py()), float(table["rating"][place].as_py()), float(taste[place]) / total)
+        Reason(
+            str(names[place].as_py()),
+            float(table[model.observed_as][place].as_py()),
+            float(taste[place]) / total,
+        )
         for place in range(min(most, len(taste)))
         if taste[place] > 0.05 * total
     ]
 
 
-def in_words(found: list[Reason]) -> str:
-    """Say reasons as a person would, as Markdown."""
+def in_words(found: list[Reason], *, rated: bool = True) -> str:
+    """Say reasons as a person would, as Markdown; not `rated`: what is liked, without stars."""
     if not found:
-        return "Your ratings say little about this one: it is here because people in general like it."
-    parts = [f"**{in_markdown(one.title)}** {'★' * round(one.rating)} ({one.share:.0%})" for one in found]
+        own = "Your ratings say" if rated else "What you like says"
+        return f"{own} little about this one: it is here because people in general like it."
+    stars = ["★" * round(one.rating) + " " if rated else "" for one in found]
+    parts = [
+        f"**{in_markdown(one.title)}** {star}({one.share:.0%})"
+        for one, star in zip(found, stars, strict=True)
+    ]
     listed = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-    return f"Mostly because of how you rated {listed}."
+    return f"Mostly because {'of how you rated' if rated else 'you like'} {listed}."
 
 
 def in_stars(rating: float, deviation: float | None = None) -> str:

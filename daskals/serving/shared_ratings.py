@@ -12,6 +12,7 @@ import pandas as pd
 
 from daskals.model.fitted import Model
 from daskals.model.personal_exports import TakenRatings
+from daskals.model.profile_ratings import ONCE
 
 
 class SharedRatings(NamedTuple):
@@ -41,7 +42,7 @@ def _quoted(key: Any) -> str:
 def read_ratings(text: str, model: Model) -> SharedRatings:
     """Read what `write_ratings` wrote, and tell what is damaged or of items the model does not have."""
     found = SharedRatings({}, [])
-    low, high = model.limits
+    low, high = model.profile_limits
     for part in filter(None, text.split("_")):
         key, mark, number = part.rpartition("~")
         try:
@@ -71,23 +72,26 @@ def read_items(text: str, model: Model) -> list[Any]:
 
 
 def write_table(ratings: dict[Any, float], model: Model) -> str:
-    """Write ratings as a CSV file, columns `item`, `title` and `rating`, which `read_table` takes again."""
+    """Write ratings as a CSV file for `read_table`: `item`, `title` and `rating`, of clicks `count`."""
     rows = [(item, model.item_name(model.find_item_by_id(item)), rating) for item, rating in ratings.items()]
-    return pd.DataFrame(rows, columns=["item", "title", "rating"]).to_csv(index=False)
+    return pd.DataFrame(rows, columns=["item", "title", model.observed_as]).to_csv(index=False)
 
 
 def read_table(content: bytes, model: Model) -> TakenRatings | None:
     """Read a CSV file with `rating` and `item` or `title`; None where it is none.
 
-    Items are found by id, exactly, else by title; ratings are on the model's scale.
+    Items are found by id, exactly, else by title; ratings are on the model's scale. For a model of clicks
+    `count` may stand in place of the rating, or neither: then each counts once.
     """
     try:
         lines = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error):
         return None
-    if not lines or "rating" not in lines[0] or not {"item", "title"} & set(lines[0]):
+    named = {"item", "title"} if lines else set()
+    if not named & set(lines[0] if lines else ()) or (model.predicts_ratings and "rating" not in lines[0]):
         return None
-    low, high = model.limits
+    unsaid = "nan" if model.predicts_ratings else str(ONCE)
+    low, high = model.profile_limits
     taken = TakenRatings("a table", {}, [])
     for line in lines:
         title = line.get("title") or ""
@@ -95,7 +99,7 @@ def read_table(content: bytes, model: Model) -> TakenRatings | None:
         if row is None and title and model.has_titles:
             row = model.titles.same(title)
         try:
-            rating = float(line.get("rating") or "nan")
+            rating = float(line.get(model.observed_as) or unsaid)
         except ValueError:
             rating = float("nan")
         if row is None or not low <= rating <= high:

@@ -11,8 +11,6 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-import daskals
-from daskals import TrainConfig
 from daskals.model.fitted import Model
 from jobs._item_tables import print_items
 from tests.conftest import ROOT
@@ -37,37 +35,6 @@ def test_app__without_titles_or_genres(folder, tmp_path, monkeypatch, left):
     app.text_input(key="similar").set_value(str(item) if "title" not in left else "toy story").run()
     assert not app.exception
     assert "you would give it about" in " ".join(block.value for block in app.markdown)
-
-
-@pytest.fixture(scope="module")
-def clicks(tmp_path_factory, client):
-    """A model of clicks with texts as ids and no titles."""
-    users = [f"user-{k % 12}" for k in range(120)]
-    items = [f"item {k * 7 % 20:03}" for k in range(120)]
-    frame = pd.DataFrame({"user": users, "item": items})
-    columns = {"user": "user", "item": "item"}
-    config = TrainConfig(model="ials", columns=columns, rank=2, epochs=2)
-    folder = tmp_path_factory.mktemp("clicks") / "model"
-    daskals.fit(frame, config, client).save(folder)
-    return folder
-
-
-def test_a_model_of_clicks__promises_no_stars(clicks, monkeypatch, capsys):
-    from jobs.recommend import main
-
-    main.main([str(clicks), "--rate", "item 007=1"], standalone_mode=False)
-    printed = capsys.readouterr().out
-    assert "score" in printed
-    assert "stars" not in printed
-    monkeypatch.setattr(sys, "argv", ["app.py", str(clicks)])
-    st.cache_resource.clear()
-    app = AppTest.from_file(str(ROOT / "jobs" / "app.py"), default_timeout=120).run()
-    app.session_state.ratings = {"item 007": 1.0}
-    app.run()
-    assert not app.exception
-    shown = " ".join(block.value for block in app.markdown)
-    assert "item 0" in shown
-    assert "you would give it about" not in shown
 
 
 def test_a_list_of_items_whose_years_are_not_known__has_no_column_for_them(capsys):

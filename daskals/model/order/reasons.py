@@ -18,8 +18,9 @@ class OrderReasons:
     popularity, rating
         Parts of the item's popularity and of the predicted rating.
     ratings
-        One row an own rating, the greatest contribution first: `item`, `title` (with a catalogue), `rating`,
-        `as_item` (what it says of this very item), `by_genre` (by its genres), `contribution` (both).
+        One row an own rating, the greatest contribution first: `item`, `title` (with a catalogue), `rating`
+        (of clicks `count`), `as_item` (what it says of this very item), `by_genre` (by its genres),
+        `contribution` (both).
     """
 
     score: float

@@ -68,6 +68,8 @@ class Answers:
         self._facts = {name: catalogue[name].to_pylist() for name in present} if catalogue is not None else {}
         self._texts: dict[int, str] = {}
         self._genres = set(genre_names(catalogue))
+        # of clicks nothing that is predicted is a rating
+        self._figure, self._taste = ("rating", "rating") if model.predicts_ratings else ("score", "taste")
 
     # --- questions -----------------------------------------------------------------------------------------
 
@@ -134,11 +136,11 @@ class Answers:
         head = {"model": self.name, "order": order, "item": key}
         if order == "affinity":
             placed = self.model.explain_order(person, key)
-            parts = {"score": placed.score, "popularity": placed.popularity, "rating": placed.rating}
+            parts = {"score": placed.score, "popularity": placed.popularity, self._taste: placed.rating}
             return as_json({**head, **parts, "ratings": placed.ratings.to_pylist()})
         found = self.model.explain(person, key)
         parts = {
-            "rating": found.rating,
+            self._figure: found.rating,
             "baseline": found.baseline,
             "prior_taste": found.prior_taste,
             "prior_bias": found.prior_bias,
@@ -146,12 +148,12 @@ class Answers:
         return as_json({**head, **parts, "ratings": found.ratings.to_pylist()})
 
     def predict(self, question: PredictQuestion) -> bytes:
-        """Predict ratings, within the scale; an unknown user or item counts with its prior, and is told."""
+        """Predict ratings, within the scale, or what scores clicks; who is unknown counts with a prior."""
         if question.pairs is not None:
             users, items = [one.user for one in question.pairs], [one.item for one in question.pairs]
             found = self.model.predict(users, items, clip=True)
             table = {
-                "rating": found.rating.tolist(),
+                self._figure: found.rating.tolist(),
                 "known_user": found.known_user.tolist(),
                 "known_item": found.known_item.tolist(),
             }
@@ -164,8 +166,11 @@ class Answers:
             )
         person = self._folded_in(question.ratings or [])
         keys = [self.find_item(item) for item in question.items or []]
-        ratings = np.clip(self.model.predict_profile(person, keys), *self.model.limits).tolist()
-        predictions = [{"item": key, "rating": rating} for key, rating in zip(keys, ratings, strict=True)]
+        figures = self.model.predict_profile(person, keys)
+        if self.model.predicts_ratings:
+            figures = np.clip(figures, *self.model.limits)
+        scored = zip(keys, figures.tolist(), strict=True)
+        predictions = [{"item": key, self._figure: figure} for key, figure in scored]
         return as_json({"model": self.name, "predictions": predictions})
 
     # --- parts ---------------------------------------------------------------------------------------------
@@ -198,6 +203,9 @@ class Answers:
 
     def _rated(self, ratings: Sequence[RatingGiven]) -> RatedRows:
         pairs = [(self._item_row(one.item), one.rating) for one in ratings]
+        for place, one in enumerate(ratings):
+            if self.model.predicts_ratings and "rating" not in one.model_fields_set:
+                raise DataError("found none", where=f"ratings.{place}.rating", expected="a rating")
         return checked_rows(pairs, self.model, "item")
 
     def _folded_in(self, ratings: Sequence[RatingGiven]) -> Profile:

@@ -49,7 +49,9 @@ def not_together(**fields: str | None) -> JsonSchema:
     return {"not": {"required": list(fields), "properties": values}}
 
 
-def tell_limits(document: JsonSchema, limits: Limits, scale: tuple[float, float]) -> JsonSchema:
+def tell_limits(
+    document: JsonSchema, limits: Limits, scale: tuple[float, float], *, rated: bool
+) -> JsonSchema:
     """Write limits into a document's schemas; return it.
 
     Parameters
@@ -60,6 +62,8 @@ def tell_limits(document: JsonSchema, limits: Limits, scale: tuple[float, float]
         What a request may ask for.
     scale
         Lowest and highest rating that the model in use takes.
+    rated
+        Whether it needs one; a model of clicks does not.
     """
     most = {
         "n": {"maximum": limits.max_n},
@@ -72,7 +76,11 @@ def tell_limits(document: JsonSchema, limits: Limits, scale: tuple[float, float]
         if title.endswith("Question"):
             for name in most.keys() & schema["properties"].keys():
                 _plain(schema["properties"][name]).update(most[name])
-    schemas["RatingGiven"]["properties"]["rating"].update({"minimum": scale[0], "maximum": scale[1]})
+    given = schemas["RatingGiven"]
+    given["properties"]["rating"].update({"minimum": scale[0], "maximum": scale[1]})
+    if rated:
+        del given["properties"]["rating"]["default"]
+        given["required"] = ["item", "rating"]
     for path in document["paths"].values():
         for parameter in path.get("get", {}).get("parameters", ()):
             parameter["schema"].update(most.get(parameter["name"], {}))

@@ -20,6 +20,7 @@ from pydantic import (
 
 from daskals.model.filters import Filters
 from daskals.model.ordered import ListOrder
+from daskals.model.profile_ratings import ONCE
 from daskals.serving.web.document import not_together, one_of
 
 
@@ -59,10 +60,12 @@ class Question(BaseModel):
 
 
 class RatingGiven(Question):
-    """A rating of somebody who is not in the model."""
+    """A rating of somebody who is not in the model; or a click, to a model of clicks."""
 
     item: Id
-    rating: Finite
+    rating: Finite = Field(
+        default=ONCE, description="On the model's scale; to a model of clicks how often, once if left out."
+    )
 
 
 class FilterSpec(Question):

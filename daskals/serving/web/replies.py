@@ -30,7 +30,9 @@ class ListedItem(Item):
     """An item of a list."""
 
     score: float = Field(description="What orders the list.")
-    stars: float = Field(description="Predicted rating, within the scale.")
+    stars: float | None = Field(
+        default=None, description="Predicted rating, within its scale; not of clicks."
+    )
     stars_deviation: float | None = Field(default=None, description="Of Bayesian models' own users.")
 
 
@@ -61,7 +63,8 @@ class OwnRating(BaseModel):
 
     item: Id
     title: str | None = None
-    rating: float
+    rating: float | None = None
+    count: float | None = Field(default=None, description="Of a model of clicks, in place of the rating.")
     contribution: float
     taste: float | None = Field(default=None, description="By rating: its part of the person's taste.")
     bias: float | None = Field(default=None, description="By rating: its part of the person's bias.")
@@ -70,12 +73,13 @@ class OwnRating(BaseModel):
 
 
 class Explained(BaseModel):
-    """Parts that add up: to the rating, or by affinity to the score."""
+    """Parts that add up: to the rating, or by affinity, and of clicks always, to the score."""
 
     model: str
     order: ListOrder
     item: Id
-    rating: float
+    rating: float | None = Field(default=None, description="Predicted, or its part; not of clicks.")
+    taste: float | None = Field(default=None, description="Of clicks by affinity: the factors' part.")
     baseline: float | None = None
     prior_taste: float | None = None
     prior_bias: float | None = None
@@ -85,11 +89,12 @@ class Explained(BaseModel):
 
 
 class PredictedRating(BaseModel):
-    """A predicted rating."""
+    """A predicted rating, or of clicks a score: the higher, the likelier."""
 
     user: Id | None = None
     item: Id
-    rating: float
+    rating: float | None = Field(default=None, description="Within the scale; not of clicks.")
+    score: float | None = Field(default=None, description="Of clicks.")
     known_user: bool | None = None
     known_item: bool | None = None
     deviation: float | None = None
@@ -110,4 +115,5 @@ class Health(BaseModel):
     users: int
     items: int
     order: ListOrder
+    ratings: bool = Field(description="Whether it predicts ratings; false of clicks: there are scores alone.")
     notice: str = Field(description="Why a newer model is not used; empty if nothing is wrong.")

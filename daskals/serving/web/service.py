@@ -93,7 +93,9 @@ def _api(live: Live, limits: Limits, metrics: Metrics) -> FastAPI:
 
     class Service(FastAPI):
         def openapi(self) -> dict[str, Any]:
-            return tell_limits(super().openapi(), limits, live.state.answers.model.profile_limits)
+            model = live.state.answers.model
+            rated = model.predicts_ratings
+            return tell_limits(super().openapi(), limits, model.profile_limits, rated=rated)
 
     api = Service(
         title="daskals",
@@ -157,7 +159,7 @@ def _add_questions(api: FastAPI, live: Live, limits: Limits) -> None:
 
     @api.post("/v1/predict", response_model=Predicted, responses=WRONG, tags=["ratings"])
     async def predict(question: PredictQuestion) -> Response:
-        """Predict the ratings of pairs, or of items by somebody new, within the scale."""
+        """Predict the ratings of pairs, or of items by somebody new, within the scale; of clicks, scores."""
         _check(limits, question)
         answers = live.state.answers
         return await _answer(api, lambda: answers.predict(question))
@@ -209,6 +211,7 @@ def _add_state(api: FastAPI, live: Live, metrics: Metrics) -> None:
             "users": len(answers.model.user_ids),
             "items": len(answers.model.item_ids),
             "order": answers.model.list_order(),
+            "ratings": answers.model.predicts_ratings,
             "notice": notice,
         }
         return Response(as_json(content), media_type="application/json")
