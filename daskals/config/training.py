@@ -161,7 +161,7 @@ class ModelConfig(Section):
     )
     warm_start: int = Field(10, ge=1, description="ALS epochs that the Gibbs sampler starts from.")
     confidence: Literal["linear", "log"] = Field(
-        "linear",
+        "log",
         description="What an observation counts as in ials: c = 1 + α·count, or 1 + α·log(1 + count/ε).",
     )
     confidence_weight: float = Field(
@@ -169,7 +169,7 @@ class ModelConfig(Section):
     )
     confidence_scale: float = Field(1.0, gt=0, description="ε of --confidence log.")
     confidence_unit: Literal["count", "mean"] = Field(
-        "count",
+        "mean",
         description="What a count is counted in: itself, or the mean count of training, so that nothing "
         "depends on whether plays come as seconds or hours; the same for clicks, which count once each.",
     )

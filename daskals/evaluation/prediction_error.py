@@ -134,7 +134,9 @@ def training_store(section: dict[str, Any]) -> RatingsStore:
 
 
 def evaluate_split(model: Model, store: RatingsStore, split: Split) -> dict[str, Any]:
-    """Return the figures of all parts, under the names of `report.json`."""
+    """Return the figures of all parts, under the names of `report.json`; no errors of a model of clicks."""
+    if not model.predicts_ratings:
+        return {"train_rmse": None, "validation_rmse": None, **test_figures(None), "n_test": split.n_test}
     train, validation, test = (part_figures(model, store, split, part) for part in (TRAIN, VALIDATION, TEST))
     return {
         "train_rmse": None if train is None else train.rmse,
@@ -181,8 +183,13 @@ def evaluate_ratings(model: Model, store: RatingsStore) -> dict[str, Any]:
             where=str(store.path),
             expected="ratings with the ids the model was trained on",
         )
-    return {
+    unknown = {
         "n_unknown_user": int(np.sum(user_rows < 0)),
         "n_unknown_item": int(np.sum(item_rows < 0)),
+    }
+    if not model.predicts_ratings:
+        return {**unknown, **test_figures(None), "n_test": len(ratings)}
+    return {
+        **unknown,
         **test_figures(error_figures(_error_sums(model, ratings, user_rows, item_rows, times))),
     }

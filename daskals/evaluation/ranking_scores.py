@@ -106,13 +106,12 @@ class Chosen(NamedTuple):
 
 
 def model_scorers(model: FactorModel) -> list[Scorer]:
-    """Return the model's own scorers: its rating, paper 2's α and paper 1's w_b."""
-    found = []
-    for name, weight in (
-        ("rating", 1.0),
-        *((f"alpha={alpha:g}", alpha) for alpha in ALPHAS),
-        (f"bias-weight={BIAS_WEIGHT:g}", BIAS_WEIGHT),
-    ):
+    """Return the model's own scorers: its rating, paper 2's α and paper 1's w_b; of clicks, no biases."""
+    found, weights = [], [("rating", 1.0)]
+    if model.predicts_ratings:
+        weights += [(f"alpha={alpha:g}", alpha) for alpha in ALPHAS]
+        weights += [(f"bias-weight={BIAS_WEIGHT:g}", BIAS_WEIGHT)]
+    for name, weight in weights:
         offsets = (weight * model.item_biases).astype(np.float32)
         found.append(Scorer(name, model.user_factors, model.item_factors, offsets))
     return found
@@ -216,7 +215,9 @@ def ranking_report(
     train, known = read_part(store, split, TRAIN), read_known(store, split)
     data = Baseline(train, known, task.relevant_from, config["gamma"] / config["lambda"])
     neighbours = neighbour_scorers(data, tell) if lists.neighbours else []
-    scorers: list[Ranker] = [*baseline_scorers(data), *neighbours, *model_scorers(model), *served]
+    # of clicks, all liked, what differs by ratings says nothing
+    baselines = baseline_scorers(data)[: None if model.predicts_ratings else 1]
+    scorers: list[Ranker] = [*baselines, *neighbours, *model_scorers(model), *served]
     chosen = Chosen(AffinitySpec(threshold=task.relevant_from), 0.0, [])
     if cluster is not None:
         if selector is not None:
@@ -231,7 +232,7 @@ def ranking_report(
         "relevant_from": task.relevant_from,
         "candidates": "all items but what is known of the user",
         "affinity": {**asdict(chosen.spec), "share": chosen.share, "tried": chosen.tried},
-        "scores": compare(task, scorers, lists.ks),
+        "scores": compare(task, scorers, lists.ks, "liked-count" if model.predicts_ratings else "popularity"),
     }
 
 

@@ -166,18 +166,25 @@ def _by_items(x: scipy.sparse.csr_array, by_genre: Float64, ridge: float) -> tup
     return products, variances.astype(np.float32)
 
 
+def _liked(model: Model, block: RatingsBlock) -> Float32:
+    """Return 1 for each rating that is liked, else 0, shape (ratings,); of clicks all are."""
+    if not model.predicts_ratings:
+        return np.ones(len(block.indices), np.float32)
+    return interactions(block.ratings, model.limits, 0.0)
+
+
 def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConfig) -> Model:
     """Return a trained model with the order of its lists, and the report's section `order`.
 
     What may be spent is counted in multiplications, not seconds, so that nothing depends on the machine:
     about as many as the training took.
     """
-    if config.order == "rating" or config.model == "ials":  # whose own score is an order
+    if config.order == "rating":
         return replace(model, report={**model.report, "order": {"by": "rating"}})
     started = time.perf_counter()
     passes = config.sweeps if config.model == "bayes" else len(model.report["history"])
     work = 2.0 * passes * split.n_train * (model.rank + 2) ** 2
-    settings = OrderSettings()
+    settings = OrderSettings() if model.predicts_ratings else OrderSettings.of_clicks()
     if model.kept is None or split.n_fold_in:  # what only folds people in must teach nothing
         block = load_block(str(store.path), "user", 0, store.n_users, split.key, TRAIN)
     else:
@@ -185,7 +192,7 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     genres, limits = model.genre_matrix, model.limits
     choice, held = OrderChoice(settings, 0), None
     if config.choose_order:
-        held = hold_out(block, interactions(block.ratings, limits, 0.0), store.n_items, config.seed)
+        held = hold_out(block, _liked(model, block), store.n_items, config.seed)
     if held is not None:
         apart = gather_interactions(held.train, store.n_items, genres, limits, settings.unliked)
         choice = choose_settings(learn_order(apart, settings, work), held, genres, limits)

@@ -17,6 +17,7 @@ from daskals.kernels.scoring.topk import ItemPanels
 from daskals.model.list_order import Scoring
 from daskals.model.lookup import LookupModel
 from daskals.model.neighbours import Neighbours, compared_rows
+from daskals.model.order.learnt import HALF_STARS
 from daskals.model.order.scoring import OrderScorer, RatingParts
 from daskals.model.profile import Profile
 from daskals.model.top_items import DUST, pack_units, pack_with_bias
@@ -84,8 +85,13 @@ class OrderedModel(LookupModel):
     def order_scorer(self) -> OrderScorer:
         """What scores items by affinity; only where `order` is there."""
         assert self.order is not None
-        rating = RatingParts(self.item_factors, self.item_biases, self.limits, self.seen_limits)
+        rating = RatingParts(self.item_factors, self.item_biases, self.limits, self.order_limits)
         return OrderScorer(self.order, self.genre_matrix, rating)
+
+    @property
+    def order_limits(self) -> tuple[float, float]:
+        """What the factors' part of the order is measured in: the scale; of clicks no count is any."""
+        return self.seen_limits if self.predicts_ratings else (0.0, HALF_STARS)
 
     @property
     def genre_matrix(self) -> Float64:

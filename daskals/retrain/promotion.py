@@ -56,10 +56,11 @@ class Contender:
         )
         return held_out.ratings - predicted
 
-    def rating_parts(self, limits: tuple[float, float]) -> RatingParts:
-        """Return the predicted rating's part of an order; `limits` are the scale's ends."""
+    def rating_parts(self, served: Model) -> RatingParts:
+        """Return the predicted rating's part of an order, measured in what `served` measures it in."""
         factors = np.ascontiguousarray(self.item_rows[:, : self.rank])
-        return RatingParts(factors, np.ascontiguousarray(self.item_rows[:, self.rank + 1]), limits)
+        biases = np.ascontiguousarray(self.item_rows[:, self.rank + 1])
+        return RatingParts(factors, biases, served.limits, served.order_limits)
 
     def scorer(self, name: str) -> Scorer:
         """Return what orders items by this model."""
@@ -127,7 +128,7 @@ def check_promotion(
         if task is not None:
             ranker: Ranker = contender.scorer(name)
             if orders:
-                rating = contender.rating_parts(challenger.limits)
+                rating = contender.rating_parts(challenger)
                 scorer = OrderScorer(orders[name], challenger.genre_matrix, rating)
                 ranker = order_ranker(name, scorer, contender.user_rows[:, : contender.rank], known)
             users, lists = score_lists(task, ranker)

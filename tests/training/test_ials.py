@@ -21,7 +21,8 @@ from jobs.train import main
 pytestmark = pytest.mark.usefixtures("no_baseline")
 
 RANK = 3
-OPTIONS = {"model": "ials", "rank": RANK, "epochs": 6, "split": "none", "confidence_weight": 0.7}
+OPTIONS = {"model": "ials", "rank": RANK, "epochs": 6, "split": "none", "confidence_weight": 0.7,
+           "confidence": "linear", "confidence_unit": "count"}  # fmt: skip
 
 
 def clicks(seed: int = 0, n_users: int = 60, n_items: int = 40) -> pd.DataFrame:
@@ -149,7 +150,7 @@ def test_a_fold_in_is_the_trained_row_and_its_reasons_add_up(client):
     row = model.rows_of("user", [11])[0]
     assert person.factors.tobytes() == model.user_factors[row].tobytes()
     told = model.explain(person, 2)
-    score = float(model.scores(person, [2])[0])
+    score = float(model.scores(person, [2], order="rating")[0])
     assert told.rating == pytest.approx(score, rel=1e-4, abs=1e-6)
     assert sum(told.ratings["contribution"].to_pylist()) == pytest.approx(score, rel=1e-4, abs=1e-6)
     assert model.fold_in({0: 1000.0}).factors.any()  # beyond what was seen in training

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.usefixtures("no_baseline")
 
 RANK, N_EPOCHS, TAU = 3, 8, 0.02
 OPTIONS = {
+    "confidence": "linear",
+    "confidence_unit": "count",
     "model": "ials",
     "rank": RANK,
     "epochs": N_EPOCHS,
@@ -145,7 +147,7 @@ def test_folding_in_finds_the_trained_rows_and_reasons_add_up(models, clicks):
     np.testing.assert_allclose(person.factors, model.user_factors[row], atol=1e-5)
     for who in (person, user):
         told = model.explain(who, items[0])
-        score = float(model.scores(who, [items[0]])[0])
+        score = float(model.scores(who, [items[0]], order="rating")[0])
         assert told.rating == pytest.approx(score, rel=1e-4, abs=1e-6)
         assert sum(told.ratings["contribution"].to_pylist()) == pytest.approx(score, rel=1e-4, abs=1e-6)
 

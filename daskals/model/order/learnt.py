@@ -54,6 +54,15 @@ class OrderSettings:
     rating_weight: _Weight = 0.01
     unliked: _Weight = 0.5
 
+    @classmethod
+    def of_clicks(cls) -> Self:
+        """Return what is begun with where whatever was observed is liked, and the score is about 1 for it.
+
+        Of the score's weights 0.1 to 0.8 it found most on validation parts of films, plays, shop events,
+        loans, news and listening together: never less than the regression alone, nor than the score alone.
+        """
+        return cls(unliked=1.0, rating_weight=0.2)
+
 
 def interactions(ratings: Float32, limits: tuple[float, float], unliked: float) -> Float32:
     """Return what ratings count as in an order, float32, of their shape: 1 if liked, else `unliked`.
