@@ -239,7 +239,7 @@ def _table_of(source: RatingsSource, config: ReadConfig, catalogue: Any) -> Rati
     items = _items(config) if catalogue is None else read_items(catalogue, config.catalogue_columns)
     if isinstance(source, str | Path):
         return _read(Path(source), config, items=items)
-    how: dict[str, Any] = {"duplicates": config.duplicates, "invalid": config.invalid, "catalogue": items}
+    how: dict[str, Any] = {**_settling(config), "catalogue": items}
     if is_table(source):
         return from_frame(source, columns=config.columns, **how)
     if scipy.sparse.issparse(source):
@@ -252,6 +252,15 @@ def _table_of(source: RatingsSource, config: ReadConfig, catalogue: Any) -> Rati
     )
 
 
+def _settling(config: ReadConfig) -> dict[str, Any]:
+    """Return what is done about rows that are bad, none, or there twice."""
+    return {
+        "duplicates": config.duplicates,
+        "invalid": config.invalid,
+        "leave_out": config.leave_out_ratings,
+    }
+
+
 def _items(config: ReadConfig) -> Catalogue | None:
     return None if config.catalogue is None else read_items(config.catalogue, config.catalogue_columns)
 
@@ -259,8 +268,7 @@ def _items(config: ReadConfig) -> Catalogue | None:
 def _read(
     path: Path, config: ReadConfig, until: int | None = None, items: Catalogue | None = None
 ) -> RatingsTable:
-    how: dict[str, Any] = {"duplicates": config.duplicates, "invalid": config.invalid, "until": until}
-    how["catalogue"] = items or _items(config)
+    how: dict[str, Any] = {**_settling(config), "until": until, "catalogue": items or _items(config)}
     if is_sparse_group(path):
         return read_sparse_group(path, **how)
     return read_ratings(path, columns=config.columns, header="none" if config.no_header else "find", **how)

@@ -146,7 +146,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
         return click.option(f"--{flag}", name, is_flag=True, default=None, help=help_text)
     if field.is_required():
         help_text += "  [required]"
-    elif field.default is not None:
+    elif field.default is not None and field.default != ():
         help_text += f"  [default: {field.default}]"
     return click.option(f"--{flag}", name, metavar=_metavar(field.annotation), help=help_text)
 

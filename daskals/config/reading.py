@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from daskals.config.section import Columns, ItemColumns, Section
+from daskals.config.section import Columns, ItemColumns, Numbers, Section
 
 
 class ReadConfig(Section):
@@ -28,6 +28,11 @@ class ReadConfig(Section):
     )
     invalid: Literal["error", "drop"] = Field(
         "error", description="Stop at a bad row, or drop bad rows and count them by reason."
+    )
+    leave_out_ratings: Numbers = Field(
+        (),
+        description="Values that are no rating, such as -1,99: their rows are left out and counted. Of rows "
+        "that were shown, 0 leaves those out that were not clicked.",
     )
     catalogue: str | None = Field(
         None, description="CSV or Parquet file of what the items are, instead of one beside the ratings."

@@ -55,6 +55,18 @@ def _parse_names(value: object) -> object:
 Names = Annotated[tuple[str, ...], BeforeValidator(_parse_names)]
 
 
+def _parse_numbers(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(float(part) for part in value.split(",")) if value.strip() else ()
+    except ValueError:
+        raise ValueError(f"found {value!r}; expected numbers with commas, such as -1 or -1,99") from None
+
+
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_parse_numbers)]
+
+
 _UNITS = {"": 1, "b": 1} | {
     prefix + suffix: base**power
     for power, prefix in enumerate("kmgt", start=1)

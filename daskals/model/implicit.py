@@ -129,7 +129,8 @@ class ImplicitSpec:
                 f"counts from {lowest:g} up",
                 where="--model=ials",
                 expected="counts above 0: a row is an observation",
-                remedy="Leave rows that observe nothing out, or train a rating model",
+                remedy="Leave rows that observe nothing out with "
+                f"--leave-out-ratings={lowest:g}, or train a rating model",
             )
         if self.zeros == "unobserved" and self.unobserved >= 1:
             raise ConfigError(

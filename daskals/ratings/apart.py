@@ -75,6 +75,6 @@ def note_apart(scale: Float32, n_lowest: int, n_ratings: int) -> None:
     else:
         return
     _log.warning(
-        "the rating %g %s: where it says that nothing was rated, leave its rows out of the file first",
-        value, why,
+        "the rating %g %s: where it says that nothing was rated, leave it out with --leave-out-ratings=%g",
+        value, why, value,
     )  # fmt: skip

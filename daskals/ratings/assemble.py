@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,7 @@ def assemble(
     *,
     duplicates: Duplicates,
     invalid: Invalid,
+    leave_out: Collection[float] = (),
     catalogue: Catalogue | None = None,
     until: int | None = None,
     least: int = 2,
@@ -64,6 +66,8 @@ def assemble(
         Which rating of a duplicated pair holds.
     invalid
         Whether a row that cannot be used ends the reading or is dropped and counted.
+    leave_out
+        Values that are no rating: their rows are dropped and counted, before duplicates are settled.
     catalogue
         Items the input lists.
     until
@@ -87,6 +91,8 @@ def assemble(
         )
     rows = _Rows(raw.users, raw.items, raw.values, raw.timestamps, raw.positions(), raw.weights)
     rows, dropped = _judge(raw, rows, invalid)
+    rows, none = _without(raw, rows, leave_out)
+    dropped |= none
     n_later, first_later = 0, None
     if until is not None:
         known = _known_until(raw, rows, until)
@@ -179,6 +185,20 @@ def _judge(raw: RawRatings, rows: _Rows, invalid: Invalid) -> tuple[_Rows, dict[
     return rows.where(usable), {reason: count for reason, count in dropped.items() if count}
 
 
+def _without(raw: RawRatings, rows: _Rows, leave_out: Collection[float]) -> tuple[_Rows, dict[str, int]]:
+    """Return the rows whose rating is none of some values, and how many had each of these."""
+    left_out = {}
+    for value in leave_out:
+        same = rows.values == np.float32(value)
+        count = int(np.count_nonzero(same))
+        if not count:
+            LOGGER.warning("%s: no rating is %g: none was left out for it", raw.origin.name, value)
+            continue
+        left_out[f"rating of {value:g} left out"] = count
+        rows = rows.where(~same)
+    return rows, left_out
+
+
 def _settle(raw: RawRatings, rows: _Rows, duplicates: Duplicates) -> tuple[_Rows, int]:
     """Leave one row of each pair, and count the others; counts of observations add up."""
     repeated = find_repeated(rows.users, rows.items, rows.timestamps)
@@ -263,7 +283,7 @@ def _require_some(
     for numbered, side in ((users, "user"), (items, "item")):
         if len(numbered.ids) < least:
             n_ids = len(numbered.ids)
-            lost = f" ({sum(dropped.values()):,} invalid rows were dropped)" if dropped else ""
+            lost = f" ({sum(dropped.values()):,} rows were dropped)" if dropped else ""
             raise DataError(
                 f"ratings of {n_ids} {side}{'' if n_ids == 1 else 's'}{lost}",
                 where=raw.origin.name,

@@ -44,9 +44,17 @@ LIKELY_TIMES = (
 )  # fmt: skip
 """Names of a column that holds the ratings' times where all of it are times; else it is something else."""
 
+LIKELY_FLAGS = (
+    "clicked", "click", "is_click", "is_clicked", "label", "liked", "is_liked", "purchased", "bought",
+    "converted", "conversion", "is_conversion", "converted_purchase", "read", "watched", "response",
+)  # fmt: skip
+"""Names of a column that may say whether what was shown was clicked: told, never taken unasked."""
+
 LIKELY_COUNTS = (
     "weight", "count", "counts", "plays", "play_count", "n_plays", "listen_count", "listens", "clicks",
-    "click_count", "views", "view_count", "quantity", "frequency", "interactions",
+    "click_count", "views", "view_count", "quantity", "frequency", "interactions", "seconds_listened",
+    "listened_seconds", "seconds_watched", "watch_seconds", "watch_time", "play_duration", "dwell_time",
+    "ms_played", "seconds", "minutes", "duration", "loans", "purchases", "visits", "n", "times",
 )  # fmt: skip
 """Names of a column that may say how often somebody did what a row records: told, never taken unasked."""
 
@@ -159,7 +167,8 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
                     role if wanted is None else "named",
                     chosen,
                     counts=first_known(found, LIKELY_COUNTS),
-                    times=find_column(found, "timestamp"),
+                    times=find_column(found, "timestamp") or find_likely_times(found),
+                    flags=first_known(found, LIKELY_FLAGS),
                 ),
             )
         if list(found).count(name or "") > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ def from_frame(
     columns: Mapping[str, str] | None = None,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
+    leave_out: Collection[float] = (),
     catalogue: Catalogue | None = None,
     least: int = 2,
 ) -> RatingsTable:
@@ -36,7 +37,7 @@ def from_frame(
     frame
         One row a rating: user and item ids (integers or strings), ratings, and perhaps timestamps; anything
         that `ratings.tables.Table` opens: pandas, Arrow, Polars, DuckDB, Dask.
-    columns, duplicates, invalid
+    columns, duplicates, invalid, leave_out
         As in `read_ratings`.
     catalogue
         What is known of the items; see `ratings.item_catalogue.read_items`.
@@ -66,7 +67,8 @@ def from_frame(
     for side, name in (("user", names.user), ("item", names.item)):
         chosen = _with_whole_ids(chosen, side, name)
     raw = convert_table(chosen, names, Origin(((FRAME, len(chosen)),)))
-    return assemble(raw, duplicates=duplicates, invalid=invalid, catalogue=catalogue, least=least)
+    how: dict[str, Any] = {"duplicates": duplicates, "invalid": invalid, "leave_out": leave_out}
+    return assemble(raw, catalogue=catalogue, least=least, **how)
 
 
 def from_sparse(
@@ -74,12 +76,20 @@ def from_sparse(
     *,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
+    leave_out: Collection[float] = (),
     catalogue: Catalogue | None = None,
 ) -> RatingsTable:
     """Validate and number the ratings of a sparse matrix, users by items.
 
     Stored entries are ratings, stored zeros included; row and column numbers are the ids. Entries are
     taken in the matrix's own order.
+
+    Parameters
+    ----------
+    matrix
+        Of SciPy, of any form.
+    duplicates, invalid, leave_out, catalogue
+        As in `from_frame`.
 
     Raises
     ------
@@ -110,7 +120,8 @@ def from_sparse(
             "rating": np.asarray(entries.data, dtype=np.float64),
         }
     )
-    return from_frame(frame, duplicates=duplicates, invalid=invalid, catalogue=catalogue)
+    how: dict[str, Any] = {"duplicates": duplicates, "invalid": invalid, "leave_out": leave_out}
+    return from_frame(frame, catalogue=catalogue, **how)
 
 
 def _with_whole_ids(table: pa.Table, side: str, name: str) -> pa.Table:

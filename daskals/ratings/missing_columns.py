@@ -29,6 +29,7 @@ def remedy_of(
     *,
     counts: str | None,
     times: str | None,
+    flags: str | None,
 ) -> str:
     """Say what to do where the column of a role is not found.
 
@@ -40,19 +41,30 @@ def remedy_of(
         What has no column; `named` where it has none of the name that was given.
     chosen
         Role → column of those found before.
-    counts, times
-        Columns that may say how often somebody did what a row records, and when.
+    counts, times, flags
+        Columns that may say how often somebody did what a row records, when, and whether they did.
     """
     if any(_VALUE.fullmatch(name.strip()) for name in found):
         return _remedy_without_header(found, chosen.get("user"))
     if role == "rating":
         named = f"user={chosen['user']},item={chosen['item']}"
-        clicks = named + (f",timestamp={times}" if times else "") + (f",weight={counts}" if counts else "")
+        timed = named + (f",timestamp={times}" if times else "")
+        if flags:
+            return (
+                f"If '{flags}' is 0 where something was shown and not clicked, train with --model=ials "
+                f"--columns={timed},rating={flags} --leave-out-ratings=0; else name the rating with "
+                f"--columns={named},rating=…"
+            )
+        clicks = timed + (f",weight={counts}" if counts else "")
         return (
             f"If its rows are clicks or plays, train with --model=ials --columns={clicks}; "
             f"else name the rating with --columns={named},rating=…"
         )
     told = "Name the columns with --columns=user=…,item=…,rating=…, and timestamp=…, weight=… where there are"
+    if role != "named":
+        more = (f",timestamp={times}" if times else "") + (f",weight={counts}" if counts else "")
+        clicks = f"--model=ials --columns=user=…,item=…{more}"
+        told += f"; of clicks and plays, which have no rating, with {clicks}"
     others = [name for name in found if name != chosen.get("user")]
     if role == "item" and len(others) > 1 and not any(name.lower().endswith("id") for name in others):
         return f"{told}; where each column is an item, {_melted(str(chosen['user']))}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -34,6 +34,7 @@ def read_ratings(
     columns: Mapping[str, str] | None = None,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
+    leave_out: Collection[float] = (),
     until: int | None = None,
     header: Header = "find",
     catalogue: Catalogue | None = None,
@@ -54,6 +55,8 @@ def read_ratings(
         without timestamps: by file order), their mean at the place of the last, or none (an error).
     invalid
         Whether a row that cannot be used ends the reading or is dropped and counted.
+    leave_out
+        Values that are no rating, as -1 or 99: their rows are dropped and counted.
     until
         Last second since 1970 of which anything may be known; everything if None.
     header
@@ -81,6 +84,7 @@ def read_ratings(
         columns=columns,
         duplicates=duplicates,
         invalid=invalid,
+        leave_out=leave_out,
         until=until,
         catalogue=catalogue,
         least=least,
@@ -94,6 +98,7 @@ def read_predefined(
     columns: Mapping[str, str] | None = None,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
+    leave_out: Collection[float] = (),
 ) -> RatingsTable:
     """Read an official pair of training and test ratings as one table.
 
@@ -102,7 +107,7 @@ def read_predefined(
     base, test
         Two files of one layout, such as `u1.base` and `u1.test`; positions run through both, and
         `predefined_test` of the table tells which rating came from the second.
-    columns, duplicates, invalid
+    columns, duplicates, invalid, leave_out
         As in `read_ratings`.
 
     Raises
@@ -113,7 +118,7 @@ def read_predefined(
     for path in (Path(base), Path(test)):
         require_file(path)
     inputs = InputFiles([Path(base), Path(test)], n_base=1)
-    return read_files(inputs, columns=columns, duplicates=duplicates, invalid=invalid)
+    return read_files(inputs, columns=columns, duplicates=duplicates, invalid=invalid, leave_out=leave_out)
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,7 @@ def read_files(
     columns: Mapping[str, str] | None = None,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
+    leave_out: Collection[float] = (),
     until: int | None = None,
     catalogue: Catalogue | None = None,
     least: int = 2,
@@ -154,7 +160,7 @@ def read_files(
     ----------
     inputs
         The files.
-    columns, duplicates, invalid, until
+    columns, duplicates, invalid, leave_out, until
         As in `read_ratings`.
     catalogue, least
         As in `read_ratings`.
@@ -168,7 +174,7 @@ def read_files(
         raw = _read_raw(inputs, columns)
         catalogue = catalogue or read_catalogue(beside)
         how: dict[str, Any] = {"duplicates": duplicates, "invalid": invalid, "until": until, "least": least}
-        table = assemble(raw, catalogue=catalogue, **how)
+        table = assemble(raw, leave_out=leave_out, catalogue=catalogue, **how)
         if inputs.n_base is not None:
             n_base = sum(n_rows for _, n_rows in raw.origin.parts[: inputs.n_base])
             table = replace(table, predefined_test=table.positions >= n_base)

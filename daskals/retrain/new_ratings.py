@@ -90,6 +90,7 @@ def read_incoming(
         columns=config.columns,
         duplicates=config.duplicates,
         invalid=config.invalid,
+        leave_out=config.leave_out_ratings,
         until=last_moment(config.as_of),
     )
     if table.n_later:

@@ -7,6 +7,7 @@ GROUP/obs, GROUP/var            names of rows and columns, where there are any: 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +57,7 @@ def read_sparse_group(
     *,
     duplicates: Duplicates = "last",
     invalid: Invalid = "error",
+    leave_out: Collection[float] = (),
     until: int | None = None,
     catalogue: Catalogue | None = None,
     least: int = 2,
@@ -68,7 +70,7 @@ def read_sparse_group(
     ----------
     path
         The folder of the group.
-    duplicates, invalid, until, catalogue, least
+    duplicates, invalid, leave_out, until, catalogue, least
         As in `daskals.ratings.source.read_ratings`.
 
     Raises
@@ -90,7 +92,7 @@ def read_sparse_group(
     entries = pa.table({"user": _coded(rows, users), "item": _coded(columns, items), "rating": matrix.data})
     raw = convert_table(entries, _NAMES, Origin(((str(path), len(entries)),)))
     how: dict[str, Any] = {"duplicates": duplicates, "invalid": invalid, "until": until, "least": least}
-    table = assemble(raw, catalogue=catalogue, **how)
+    table = assemble(raw, leave_out=leave_out, catalogue=catalogue, **how)
     table.sources.append({**_fingerprint(path), "rows": len(entries)})
     return table
 

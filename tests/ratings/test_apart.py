@@ -44,7 +44,7 @@ def test_a_rating_that_is_none__is_said(tmp_path, caplog):
     ingest(tmp_path / "r.csv", tmp_path / "store", ReadConfig())
     assert [record.getMessage() for record in caplog.records] == [
         "the rating -1 stands apart from all others, which go from 7 to 10: where it says that nothing was "
-        "rated, leave its rows out of the file first"
+        "rated, leave it out with --leave-out-ratings=-1"
     ]
 
 
@@ -63,5 +63,5 @@ def test_a_0_that_is_no_rating__is_said(tmp_path, caplog):
     ingest(tmp_path / "r.csv", tmp_path / "store", ReadConfig())
     assert [record.getMessage() for record in caplog.records] == [
         "the rating 0 is 40 % of all, beside others from 8 to 10: where it says that nothing was rated, "
-        "leave its rows out of the file first"
+        "leave it out with --leave-out-ratings=0"
     ]

@@ -242,7 +242,7 @@ def test_parquet_pages_that_are_damaged(tmp_path):
 def test_nothing_left_after_dropping(tmp_path):
     path = write(tmp_path / "r.csv", HEADER + "1,1,x,1\n2,2,y,1\n")
     assert message(path, invalid="drop").startswith(
-        "FILE: ratings of 0 users (2 invalid rows were dropped); expected"
+        "FILE: ratings of 0 users (2 rows were dropped); expected"
     )
 
 
