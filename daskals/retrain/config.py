@@ -82,8 +82,8 @@ class RetrainConfig(Limits, ModelConfig, ClusterConfig):
 
     @model_validator(mode="after")
     def _can_start_warm(self) -> Self:
-        if self.model == "ials":
-            raise ValueError("model: found ials, whose nights nothing here judges; expected a rating model")
+        if self.model == "ials" and self.max_rmse is not None:
+            raise ValueError("max_rmse: ials predicts no rating whose error could be limited; leave it out")
         if self.model == "bayes":
             raise ValueError("model: found bayes, which has no factors to start from; expected another")
         return self

@@ -8,9 +8,11 @@ import numpy as np
 import scipy.sparse
 
 from daskals.config import TrainConfig
+from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.toolkit.layout import aligned_empty, empty_rows, row_stride
 from daskals.model.fitted import Model
+from daskals.model.implicit import ImplicitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
 from daskals.store.timing import Timing, timing_of
@@ -48,7 +50,14 @@ class Target:
     @property
     def mean(self) -> float:
         """The global mean."""
-        return 0.0 if self.config.no_global_mean else self.split.mean
+        return 0.0 if self.config.no_global_mean or self.config.model == "ials" else self.split.mean
+
+    @property
+    def implicit(self) -> ImplicitSpec | None:
+        """What an observation counts as, of clicks; None of ratings."""
+        if self.config.model != "ials":
+            return None
+        return ImplicitSpec.of(self.config, self.split.standard.centre)
 
     @property
     def timing(self) -> Timing | None:
@@ -126,8 +135,8 @@ def fold_in_rows(
     `wanted`, bool, shape (rows,), tells which.
     """
     features = side_features(target.store, target.config).get(side)
-    ridge, rank = target.config.ridge_as_rated(target.split.standard.deviation), target.config.effective_rank
     other: Side = "item" if side == "user" else "user"
+    implicit = target.implicit
     for start, stop in target.blocks(side):
         if not wanted[start:stop].any():
             continue
@@ -135,9 +144,20 @@ def fold_in_rows(
         prior = None
         if features is not None:
             prior = _prior_means(target, features, starting.weights[side], start, stop, block)
-        other_rows = starting.rows[other]
-        solved, _ = solve_rows(block, other_rows, rank=rank, mean=target.mean, ridge=ridge, prior=prior)
+        others = starting.rows[other]
+        if implicit is None:
+            solved = _solved(target, block, others, prior)
+        elif prior is None:
+            solved, _ = implicit.solve(block, others, side_gram(others, implicit.rank))
+        else:
+            solved = implicit.solve_towards(block, others, prior)
         starting.rows[side][start:stop][wanted[start:stop]] = solved[wanted[start:stop]]
+
+
+def _solved(target: Target, block: RatingsBlock, others: FactorRows, prior: Float32 | None) -> FactorRows:
+    """Solve rows of ratings."""
+    ridge, rank = target.config.ridge_as_rated(target.split.standard.deviation), target.config.effective_rank
+    return solve_rows(block, others, rank=rank, mean=target.mean, ridge=ridge, prior=prior)[0]
 
 
 def _prior_means(

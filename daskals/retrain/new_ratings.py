@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,9 @@ from daskals.store.append import find_new
 from daskals.store.reader import RatingsStore
 from daskals.types import Int64
 
-TEXTS = (".csv", ".tsv", ".dat")
+_log = logging.getLogger("daskals.ratings")
+
+TEXTS = (".csv", ".tsv", ".dat", ".json", ".jsonl", ".ndjson")
 SUFFIXES = (*TEXTS, *(text + packed for text in TEXTS for packed in PACKED_SUFFIXES), ".parquet")
 
 
@@ -125,9 +128,16 @@ def incoming_files(path: Path) -> list[Path]:
     for name in RATINGS_FILES:
         if (path / name).is_file():
             return [path / name]
-    return [
-        entry for entry in data_files(path) if entry.name.endswith(SUFFIXES) and entry.name not in COMPANIONS
-    ]
+    found = [entry for entry in data_files(path) if entry.name not in COMPANIONS]
+    others = [entry.name for entry in found if not _is_read(entry)]
+    if others:
+        _log.warning("%s: not read, by their names no ratings: %s", path, ", ".join(sorted(others)[:5]))
+    return [entry for entry in found if _is_read(entry)]
+
+
+def _is_read(file: Path) -> bool:
+    """Tell whether a file's name is one of ratings: by its end, or a part as Spark, Hive and Flink write."""
+    return file.name.endswith(SUFFIXES) or (file.name.startswith("part-") and not file.suffix)
 
 
 def _digest(path: Path) -> str:

@@ -7,7 +7,7 @@ challenger has. What is compared is what the two know of items.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ Z_95 = 1.96
 LIST_LENGTH = 10
 
 
-@dataclass(frozen=True)
-class HeldOut:
+class HeldOut(NamedTuple):
     """The ratings held out, float64 and int64, shape (ratings,)."""
 
     users: Int64
@@ -114,7 +113,10 @@ def check_promotion(
     contenders = {"challenger": contender_of(challenger, config.as_of)}
     if champion is not None:
         contenders["champion"] = champion_of(champion, target, held_out)
-    errors = {name: contender.errors(held_out) for name, contender in contenders.items()}
+    # clicks have no rating to be wrong about
+    nothing_of = HeldOut(held_out.users[:0], held_out.items[:0], held_out.ratings[:0])
+    judged = held_out if challenger.predicts_ratings else nothing_of
+    errors = {name: contender.errors(judged) for name, contender in contenders.items()}
     ndcg: dict[str, Float64] = {}
     orders = _orders(target, challenger, champion)
     figures: dict[str, Any] = {
@@ -124,7 +126,8 @@ def check_promotion(
     }
     rated = max(1, target.store.n_rated_items)
     for name, contender in contenders.items():
-        own: dict[str, Any] = {"rmse": _rmse(errors[name]), "cold_rmse": _rmse(errors[name][cold])}
+        found = errors[name]
+        own: dict[str, Any] = {"rmse": _rmse(found), "cold_rmse": _rmse(found[cold[: len(found)]])}
         if task is not None:
             ranker: Ranker = contender.scorer(name)
             if orders:
@@ -140,7 +143,7 @@ def check_promotion(
                 "coverage": len(np.unique(lists[lists >= 0])) / rated,
             }
         figures[name] = own
-    if champion is not None:
+    if champion is not None and challenger.predicts_ratings:
         figures["champion_as_served_rmse"] = _rmse(_served_errors(champion, target, held_out))
     checks = [finite, *_absolute(config, figures)]
     if champion is not None:

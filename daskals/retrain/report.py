@@ -105,7 +105,8 @@ def tables(outcome: Outcome) -> Iterator[NightTable]:
         yield NightTable("Checks", ["what", "found", "limit", "passed", "why not"], rows)
     models = [name for name in ("challenger", "champion") if name in outcome.figures]
     if models:
-        names = list(outcome.figures["challenger"])
+        known = [name for name in _NAMES if any(outcome.figures[one].get(name) is not None for one in models)]
+        names = [name for name in outcome.figures["challenger"] if name in known]
         rows = [
             [_NAMES[name], *(_number(outcome.figures[model].get(name)) for model in models)] for name in names
         ]

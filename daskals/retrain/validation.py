@@ -63,7 +63,8 @@ def validate(
         return checks
     known = Known(store, *_histogram(store), champion)
     groups = incoming.groups(FEWEST_COMPARED)
-    found = [list(_compare(config, incoming, places, known)) for _, places in groups]
+    compare = _compare if config.model != "ials" else _compare_ids
+    found = [list(compare(config, incoming, places, known)) for _, places in groups]
     for versions in zip(*found, strict=True):
         number = max(range(len(groups)), key=lambda one: _badness(versions[one]))
         checks.append(versions[number].of(groups[number][0]))
@@ -101,16 +102,25 @@ def _compare(config: RetrainConfig, incoming: Incoming, places: Int64, known: Kn
         config.max_histogram_drift + chance,
         "the ratings are spread otherwise",
     )
-    users, items = (
-        table.user_ids.take(pa.array(table.users[places])),
-        table.item_ids.take(pa.array(table.items[places])),
-    )
+    yield from _compare_ids(config, incoming, places, known)
+    if known.champion is not None:
+        yield _agreement(config, known.champion, *_ids_of(incoming, places), values)
+
+
+def _ids_of(incoming: Incoming, places: Int64) -> tuple[pa.Array, pa.Array]:
+    """Return the users and the items of some of the new ratings, both of their length."""
+    table = incoming.table
+    users, items = pa.array(table.users[places]), pa.array(table.items[places])
+    return table.user_ids.take(users), table.item_ids.take(items)
+
+
+def _compare_ids(config: RetrainConfig, incoming: Incoming, places: Int64, known: Known) -> Iterator[Check]:
+    """Compare who and what the new ratings are of: all there is of clicks, whose counts are no scale."""
+    users, items = _ids_of(incoming, places)
     strangers = _share_unknown(users, known.store.user_ids)
     yield at_most("share by new users", strangers, config.max_new_users, "the users are not those known")
     novelties = _share_unknown(items, known.store.item_ids)
     yield at_most("share of new items", novelties, config.max_new_items, "the items are not those known")
-    if known.champion is not None:
-        yield _agreement(config, known.champion, users, items, values)
 
 
 def _agreement(
