@@ -21,6 +21,7 @@ from daskals.ratings.numbers import (
     plain_column,
 )
 from daskals.ratings.raw import Fault, Origin, RawRatings
+from daskals.ratings.several_ids import refuse_several_ids
 from daskals.ratings.time_columns import note_no_times
 from daskals.ratings.times import Timestamps, convert_timestamps
 from daskals.types import Float32
@@ -55,6 +56,8 @@ def convert_table(
     """
     users = number_ids(table["user"], where=origin.name, name=names.user)
     items = number_ids(table["item"], where=origin.name, name=names.item)
+    for side, name in ((users, names.user), (items, names.item)):
+        refuse_several_ids(side.ids, where=origin.name, name=name)
     ratings = _values(table, names, origin)
     if names.rating is not None:
         _note_rounded(table["rating"], ratings.values, f"{origin.name}, column '{names.rating}'")

@@ -139,11 +139,13 @@ def _plain_type(column: pa.ChunkedArray, *, where: str, name: str) -> pa.Chunked
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         target = pa.string()
     else:
+        listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+        rows = f"Write a row for each id, in pandas by `frame.explode('{name}')`"
         raise DataError(
             f"ids of type {kind}",
             where=f"{where}, column '{name}'",
             expected="64-bit integers or strings, since other types do not keep ids exactly",
-            remedy="Convert the column to integers or strings",
+            remedy=rows if listed else "Convert the column to integers or strings",
         )
     if kind == target:
         return column
