@@ -10,15 +10,19 @@ on any number of threads.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
 
+from daskals.cluster.connect import available_cores
 from daskals.config import TrainConfig
 from daskals.fitting.order_choice import OrderChoice, choose_settings, hold_out
 from daskals.kernels.toolkit.dense import backward, cholesky, forward
+from daskals.kernels.toolkit.sparse_products import column_products
 from daskals.model.fitted import Model
 from daskals.model.order.companions import find_companions
 from daskals.model.order.learnt import Order, OrderSettings, interactions
@@ -32,6 +36,9 @@ LEAST_RATINGS = 5
 MOST_ITEMS = 20_000
 LEAST_WORK = 2e10
 """Multiplications that are spent on any order: some seconds."""
+
+SLOWNESS = 5.0
+"""What a multiplication of a dense system costs beside a half-step's: double precision, nothing fused."""
 
 COLUMNS = 128
 """Columns that are solved at a time, so that they stay in the cache."""
@@ -90,18 +97,18 @@ def learn_order(data: OrderData, settings: OrderSettings, work: float) -> Order:
     work
         Multiplications that may be spent; the most rated items are regressed on one another, as many as fit.
     """
-    items = choose_items(data, max(work, LEAST_WORK))
+    items, threads = choose_items(data, max(work / SLOWNESS, LEAST_WORK)), available_cores()
     popularity = np.asarray(data.x.sum(axis=0)).ravel() / max(data.x.shape[0], 1)
     x = data.x[:, items]
     per_genre = np.maximum(data.genres.sum(axis=0), 1.0)
     by_genre = (data.genres[items] * (settings.genre_rows / np.sqrt(per_genre))).T
     if is_dual(data, len(items)):
-        products, scale = _by_users(x, by_genre, settings.ridge)
+        products, scale = _by_users(x, by_genre, settings.ridge, threads)
         variances = np.empty(0, np.float32)
     else:
-        products, variances = _by_items(x, by_genre, settings.ridge)
+        products, variances = _by_items(x, by_genre, settings.ridge, threads)
         scale = np.empty(0, np.float32)
-    companions = find_companions(x, items)
+    companions = find_companions(x, items, threads)
     return Order(settings, items, products, scale, popularity.astype(np.float32), variances, companions)
 
 
@@ -122,38 +129,47 @@ def choose_items(data: OrderData, work: float) -> Int64:
     return np.sort(chosen).astype(np.int64)
 
 
-def _by_users(x: scipy.sparse.csr_array, by_genre: Float64, ridge: float) -> tuple[Float32, Float32]:
+def _by_users(
+    x: scipy.sparse.csr_array, by_genre: Float64, ridge: float, threads: int
+) -> tuple[Float32, Float32]:
     """Return A, float32, shape (users + genres, items), and its scale, shape (items,)."""
     n_users, n_items = x.shape
     gram = np.zeros((n_users + len(by_genre),) * 2)
-    gram[:n_users, :n_users] = (x @ x.T).toarray()
+    gram[:n_users, :n_users] = column_products(x.T.tocsr(), threads)  # below the diagonal, where it is read
     gram[n_users:, :n_users] = (x @ by_genre.T).T
     gram[n_users:, n_users:] = (by_genre[:, None, :] * by_genre[None, :, :]).sum(axis=2)
     gram[np.diag_indices(len(gram))] += ridge
-    factor = cholesky(gram, "the users' products")
+    factor = cholesky(gram, "the users' products", threads)
     products = np.empty((len(gram), n_items), np.float32)
     scale = np.empty(n_items, np.float32)
     columns = x.tocsc()
-    for start in range(0, n_items, COLUMNS):
+
+    def solve(start: int) -> None:
         some = slice(start, min(start + COLUMNS, n_items))
         solved = forward(factor, np.vstack([columns[:, some].toarray(), by_genre[:, some]]))
         products[:, some] = solved
         scale[some] = 1.0 / (1.0 - (solved**2).sum(axis=0))
+
+    _for_columns(solve, n_items, threads)
     return products, scale
 
 
-def _by_items(x: scipy.sparse.csr_array, by_genre: Float64, ridge: float) -> tuple[Float32, Float32]:
+def _by_items(
+    x: scipy.sparse.csr_array, by_genre: Float64, ridge: float, threads: int
+) -> tuple[Float32, Float32]:
     """Return B, float32, shape (items, items), and the diagonal of P, shape (items,)."""
     n_items = x.shape[1]
-    gram = (x.T @ x).toarray()
+    gram = column_products(x, threads)
     for row in by_genre:
         here = np.flatnonzero(row)
         gram[np.ix_(here, here)] += np.outer(row[here], row[here])
     gram[np.diag_indices(n_items)] += ridge
-    factor = cholesky(gram, "the items' products")
+    factor = cholesky(gram, "the items' products", threads)
+    del gram
     products = np.empty((n_items, n_items), np.float32)
     variances = np.empty(n_items)
-    for start in range(0, n_items, COLUMNS):
+
+    def invert(start: int) -> None:
         # rows above are known from the columns before: P is symmetric
         stop = min(start + COLUMNS, n_items)
         lower = np.ascontiguousarray(factor[start:, start:])
@@ -161,6 +177,8 @@ def _by_items(x: scipy.sparse.csr_array, by_genre: Float64, ridge: float) -> tup
         variances[start:stop] = np.diag(inverse)
         products[start:, start:stop] = inverse
         products[start:stop, start:] = inverse.T
+
+    _for_columns(invert, n_items, threads)
     products /= -variances.astype(np.float32)
     products[np.diag_indices(n_items)] = 0.0
     return products, variances.astype(np.float32)
@@ -171,6 +189,13 @@ def _liked(model: Model, block: RatingsBlock) -> Float32:
     if not model.predicts_ratings:
         return np.ones(len(block.indices), np.float32)
     return interactions(block.ratings, model.limits, 0.0)
+
+
+def _for_columns(solve: Callable[[int], None], n_columns: int, threads: int) -> None:
+    """Call with the first of each `COLUMNS`, on some threads; none waits for another's."""
+    with ThreadPoolExecutor(threads) as pool:
+        for solved in [pool.submit(solve, start) for start in range(0, n_columns, COLUMNS)]:
+            solved.result()
 
 
 def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConfig) -> Model:

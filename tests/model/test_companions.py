@@ -60,6 +60,13 @@ def test_of_more_products_than_can_be_summed_some_users_tell(monkeypatch) -> Non
     np.testing.assert_array_equal(found.correlations, wanted.correlations)
 
 
+def test_threads_change_nothing() -> None:
+    x, rows = scipy.sparse.csr_array(interactions(300, 270, 0.1)), np.arange(270, dtype=np.int64)
+    one, three = find_companions(x, rows), find_companions(x, rows, 3)
+    np.testing.assert_array_equal(one.items, three.items)
+    np.testing.assert_array_equal(one.correlations, three.correlations)
+
+
 def test_popular_items_are_not_companions_by_that_alone() -> None:
     rng = np.random.default_rng(1)
     popular = (rng.random((2_000, 10)) < 0.5).astype(float)

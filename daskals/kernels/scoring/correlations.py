@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
+from numpy.typing import NDArray
 
 from daskals.kernels.scoring.best import offer, sort_heap
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.types import Float32, Float64, Int32, Int64
+
+UInt32 = NDArray[np.uint32]
+
+_RUN = 64
+"""Columns that a thread takes at a time."""
 
 
 class Correlations(NamedTuple):
@@ -28,7 +35,7 @@ class Correlations(NamedTuple):
 
 
 def best_correlations(
-    y: scipy.sparse.csr_array, most: int, *, chance: float, shrinkage: float
+    y: scipy.sparse.csr_array, most: int, *, chance: float, shrinkage: float, threads: int = 1
 ) -> Correlations:
     """Find the largest correlations of each column with the others, zeros counting as values.
 
@@ -45,6 +52,8 @@ def best_correlations(
         Standard errors √(s_i·s_j/n) above 0 from which a correlation counts.
     shrinkage
         h.
+    threads
+        How many work on it.
     """
     n_rows, n_columns = y.shape
     by_column = y.tocsc()
@@ -54,9 +63,9 @@ def best_correlations(
     spread = np.sqrt(np.maximum(squares - sums * means, 0.0))
     found = np.full((n_columns, most), -1, np.int32)
     values = np.zeros((n_columns, most), np.float32)
-    _best_of_columns(
+    given = (
         y.indptr.astype(np.int64),
-        y.indices.astype(np.int32),
+        y.indices.astype(np.uint32),
         y.data,
         by_column.indptr.astype(np.int64),
         by_column.indices.astype(np.int32),
@@ -64,11 +73,15 @@ def best_correlations(
         sums,
         means,
         spread,
-        float(chance / np.sqrt(max(n_rows, 1))),
-        float(shrinkage),
-        values,
-        found,
     )
+    least = float(chance / np.sqrt(max(n_rows, 1)))
+    with ThreadPoolExecutor(threads) as pool:
+        runs = [
+            pool.submit(_best_of_columns, *given, least, float(shrinkage), values, found, first, last)
+            for first, last in ((start, min(start + _RUN, n_columns)) for start in range(0, n_columns, _RUN))
+        ]
+        for run in runs:
+            run.result()
     return Correlations(found, values)
 
 
@@ -83,7 +96,7 @@ def _add_columns(starts: Int64, data: Float64, sums: Float64, squares: Float64) 
 @exact_jit
 def _best_of_columns(
     row_starts: Int64,
-    columns: Int32,
+    columns: UInt32,
     by_row: Float64,
     column_starts: Int64,
     rows: Int32,
@@ -95,9 +108,11 @@ def _best_of_columns(
     shrinkage: float,
     values: Float32,
     found: Int32,
+    first: int,
+    last: int,
 ) -> None:
     products, scores = np.empty(len(sums)), np.empty(len(sums), np.float32)
-    for own in range(len(sums)):
+    for own in range(first, last):
         products[:] = 0.0
         for entry in range(column_starts[own], column_starts[own + 1]):
             weight, row = by_column[entry], rows[entry]

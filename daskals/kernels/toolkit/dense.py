@@ -2,80 +2,156 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from daskals.errors import NumericalError
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.types import Float64
 
+PANEL = 64
+"""Columns of a factor that are finished before they are applied to the rest."""
+
+_RUN = 256
+"""Columns that are worked on at a time: four of them and a row stay in the first cache."""
+
+_ROWS = 256
+"""Rows that a thread applies a panel to, before it takes others."""
+
 _JACOBI_SWEEPS = 12
 """Far more than it takes: convergence is quadratic once the off-diagonal is small."""
+
+
+@exact_jit
+def _subtract_product(
+    target: Float64,
+    left: Float64,
+    right: Float64,
+    rows: tuple[int, int],
+    terms: tuple[int, int],
+    columns: tuple[int, int],
+) -> None:
+    """Take left·right from rows and columns of `target`, in place, all three contiguous.
+
+    `terms` are columns of `left`, shape (n, any), and the first rows of `right`, shape (any, m); `target` has
+    the shape (n, m). Four terms at a time, of a run of columns that stays in the cache with them: numbers are
+    then loaded and stored a quarter as often. Each entry is changed by one term after the other, so that its
+    bits are those of a term at a time.
+    """
+    first, last = terms
+    whole = first + (last - first) // 4 * 4
+    for start in range(columns[0], columns[1], _RUN):
+        end = min(start + _RUN, columns[1])
+        for k in range(first, whole, 4):
+            term = k - first
+            b0, b1 = right[term, start:end], right[term + 1, start:end]
+            b2, b3 = right[term + 2, start:end], right[term + 3, start:end]
+            for i in range(rows[0], rows[1]):
+                row = target[i, start:end]
+                a0, a1, a2, a3 = left[i, k], left[i, k + 1], left[i, k + 2], left[i, k + 3]
+                for j in range(len(row)):
+                    value = row[j] - a0 * b0[j]
+                    value -= a1 * b1[j]
+                    value -= a2 * b2[j]
+                    row[j] = value - a3 * b3[j]
+        for k in range(whole, last):
+            other = right[k - first, start:end]
+            for i in range(rows[0], rows[1]):
+                row, value = target[i, start:end], left[i, k]
+                for j in range(len(row)):
+                    row[j] -= value * other[j]
 
 
 @exact_jit
 def factorise_wide(matrix: Float64) -> bool:
     """Replace the lower triangle, shape (n, n), by its Cholesky factor; False if it is not positive.
 
-    Four columns at a time: what is left of the matrix is then read a quarter as often. Each entry is changed
-    by one column after the other, so that its bits are those of a column at a time.
+    A panel of columns at a time, which is then applied to the rest of the matrix while it is in the cache.
     """
     size = len(matrix)
-    columns = np.empty((4, size))
-    for first in range(0, size, 4):
-        last = min(first + 4, size)
-        if not _factorise_columns(matrix, first, last):
+    columns = np.empty((PANEL, size))
+    for first in range(0, size, PANEL):
+        last = min(first + PANEL, size)
+        if not _factorise_panel(matrix, first, last, columns):
             return False
-        for row in range(last, size):  # a loop compiles in a tenth of a slice assignment's time
-            for k in range(first, last):
-                columns[k - first, row] = matrix[row, k]
-        for row in range(last, size):
-            target = matrix[row]
-            a, b, c, d = target[first], target[first + 1], target[first + 2], target[first + 3]
-            for j in range(last, row + 1):
-                value = target[j] - a * columns[0, j]
-                value -= b * columns[1, j]
-                value -= c * columns[2, j]
-                target[j] = value - d * columns[3, j]
+        _apply_panel(matrix, first, last, columns, last, size)
     return True
 
 
 @exact_jit
-def _factorise_columns(matrix: Float64, first: int, last: int) -> bool:
-    """Finish columns [first, last), to which all columns before have been applied."""
-    for k in range(first, last):
-        pivot = matrix[k, k]
-        if not pivot > 0.0:
-            return False
-        root = np.sqrt(pivot)
-        matrix[k, k] = root
-        for row in range(k + 1, len(matrix)):
-            scale = matrix[row, k] / root
-            matrix[row, k] = scale
-            for j in range(k + 1, min(last, row + 1)):
-                matrix[row, j] -= scale * matrix[j, k]
+def _factorise_panel(matrix: Float64, first: int, last: int, columns: Float64) -> bool:
+    """Finish columns [first, last), to which all before have been applied; copy them as rows of `columns`.
+
+    `matrix` has shape (n, n), `columns` (`PANEL`, n). False if the matrix is not positive.
+    """
+    roots = np.empty(last - first)
+    for row in range(first, len(matrix)):  # a row at a time: it stays in the cache
+        own = matrix[row, first:last]
+        for k in range(min(row - first, last - first)):
+            scale = own[k] / roots[k]
+            own[k] = scale
+            columns[k, row] = scale
+            other = columns[k, first:last]
+            for j in range(k + 1, min(row - first + 1, last - first)):
+                own[j] -= scale * other[j]
+        if row < last:
+            pivot = own[row - first]
+            if not pivot > 0.0:
+                return False
+            roots[row - first] = np.sqrt(pivot)
+            own[row - first] = roots[row - first]
     return True
+
+
+@exact_jit
+def _apply_panel(matrix: Float64, first: int, last: int, columns: Float64, start: int, stop: int) -> None:
+    """Apply finished columns [first, last) to the lower triangle's rows [start, stop), all from `last` on."""
+    for low in range(start, stop, PANEL):
+        high = min(low + PANEL, stop)
+        _subtract_product(matrix, matrix, columns, (low, high), (first, last), (last, low))
+        for row in range(low, high):  # nothing is written above the diagonal
+            _subtract_product(matrix, matrix, columns, (row, row + 1), (first, last), (low, row + 1))
 
 
 @exact_jit
 def forward_in_place(factor: Float64, right: Float64) -> None:
     """Replace each column of `right`, shape (n, columns), by the solution of L·x = column, L lower."""
-    for row in range(len(factor)):
-        for k in range(row):
-            for c in range(right.shape[1]):
-                right[row, c] -= factor[row, k] * right[k, c]
-        for c in range(right.shape[1]):
-            right[row, c] /= factor[row, row]
+    size, columns = right.shape
+    for low in range(0, size, PANEL):
+        high = min(low + PANEL, size)
+        _subtract_product(right, factor, right, (low, high), (0, low), (0, columns))
+        for row in range(low, high):
+            for k in range(low, row):
+                for c in range(columns):
+                    right[row, c] -= factor[row, k] * right[k, c]
+            for c in range(columns):
+                right[row, c] /= factor[row, row]
 
 
 @exact_jit
 def backward_in_place(factor: Float64, right: Float64) -> None:
     """Replace each column of `right`, shape (n, columns), by the solution of Lᵀ·x = column, L lower."""
-    for row in range(len(factor) - 1, -1, -1):
-        for c in range(right.shape[1]):
-            right[row, c] /= factor[row, row]
-        for k in range(row):
-            for c in range(right.shape[1]):
-                right[k, c] -= factor[row, k] * right[row, c]
+    size, columns = right.shape
+    low = (size - 1) // PANEL * PANEL
+    while low >= 0:
+        high = min(low + PANEL, size)
+        for row in range(high - 1, low - 1, -1):
+            for c in range(columns):
+                right[row, c] /= factor[row, row]
+            for k in range(low, row):
+                for c in range(columns):
+                    right[k, c] -= factor[row, k] * right[row, c]
+        if low > 0:
+            # from the last row to the first, as without panels
+            left, solved = np.empty((low, high - low)), np.empty((high - low, columns))
+            for term in range(high - low):
+                for k in range(low):
+                    left[k, term] = factor[high - 1 - term, k]
+                for c in range(columns):
+                    solved[term, c] = right[high - 1 - term, c]
+            _subtract_product(right, left, solved, (0, low), (0, high - low), (0, columns))
+        low -= PANEL
 
 
 @exact_jit
@@ -96,17 +172,47 @@ def _multiply(a: Float64, b: Float64, out: Float64) -> None:
                 target[j] += value * b[k, j]
 
 
-def cholesky(matrix: Float64, name: str) -> Float64:
-    """Return the lower Cholesky factor, shape (n, n); only the lower triangle is read.
+def cholesky(matrix: Float64, name: str, threads: int = 1) -> Float64:
+    """Return the lower Cholesky factor.
 
-    Raises NumericalError if the matrix, called `name` in the message, is not positive definite.
+    Parameters
+    ----------
+    matrix
+        Shape (n, n); only the lower triangle is read.
+    name
+        What the message calls it.
+    threads
+        How many work on it, to the same bits.
+
+    Raises
+    ------
+    NumericalError
+        If the matrix is not positive definite.
     """
     factor = np.tril(matrix)
-    if not factorise_wide(factor):
+    if not (factorise_wide(factor) if threads == 1 else _factorise_on_threads(factor, threads)):
         raise NumericalError(
             f"{name} is not positive definite", remedy="Raise --eta, --tau or --gamma, or scale the features"
         )
     return factor
+
+
+def _factorise_on_threads(matrix: Float64, threads: int) -> bool:
+    """Do what `factorise_wide` does, some rows a thread."""
+    size = len(matrix)
+    columns = np.empty((PANEL, size))
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, size, PANEL):
+            last = min(first + PANEL, size)
+            if not _factorise_panel(matrix, first, last, columns):
+                return False
+            applied = [
+                pool.submit(_apply_panel, matrix, first, last, columns, start, min(start + _ROWS, size))
+                for start in range(last, size, _ROWS)
+            ]
+            for each in applied:
+                each.result()
+    return True
 
 
 def forward(factor: Float64, right: Float64) -> Float64:

@@ -90,7 +90,7 @@ class Companions(NamedTuple):
         return cls(arrays["order/companions"], arrays["order/correlations"])
 
 
-def find_companions(x: scipy.sparse.csr_array, items: Int64) -> Companions:
+def find_companions(x: scipy.sparse.csr_array, items: Int64, threads: int = 1) -> Companions:
     """Find the companions of items.
 
     Parameters
@@ -99,6 +99,8 @@ def find_companions(x: scipy.sparse.csr_array, items: Int64) -> Companions:
         Interactions, sparse float64, shape (users, core).
     items
         The rows of the core, int64, shape (core,), ascending.
+    threads
+        How many work on it, to the same bits.
 
     Returns
     -------
@@ -109,7 +111,8 @@ def find_companions(x: scipy.sparse.csr_array, items: Int64) -> Companions:
     most = min(MOST_COMPANIONS, max(core - 1, 0))
     if not most:
         return Companions.none()
-    found = best_correlations(_weighed(_some_users(x)), most, chance=CHANCE, shrinkage=SHRINKAGE)
+    y = _weighed(_some_users(x))
+    found = best_correlations(y, most, chance=CHANCE, shrinkage=SHRINKAGE, threads=threads)
     known = np.where(found.columns >= 0, items[found.columns], items[:, None])
     return Companions(known.astype(np.int32), found.values)
 
