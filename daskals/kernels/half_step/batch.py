@@ -135,15 +135,19 @@ def weight_lanes(block: BlockInput, first: int, count: int, weights: Float32) ->
     Rows without ratings get 1 instead, which makes their systems solvable; they are set to the prior after.
     The batch has `count` rows from place `first` on; `weights`, shape ((rank + 1)·LANES,), receives them.
     """
+    exponent, rank = block.ridge_exponent, block.rank
     for lane in range(LANES):
         n = 0
         if lane < count:
             row = row_at(block, first + lane)
             n = block.indptr[row + 1] - block.indptr[row]
-        strength = float(n) ** block.ridge_exponent
-        for k in range(block.rank + 1):
-            ridge = block.ridge_factors if k < block.rank else block.ridge_bias
-            weights[k * LANES + lane] = np.float32(strength * ridge if n > 0 else 1.0)
+        strength = 1.0
+        if exponent != 0.0:  # a power takes as long as forty multiplications
+            strength = float(n) if exponent == 1.0 else float(n) ** exponent
+        weights[lane] = np.float32(strength * block.ridge_factors if n > 0 else 1.0)
+        weights[rank * LANES + lane] = np.float32(strength * block.ridge_bias if n > 0 else 1.0)
+    for k in range(LANES, rank * LANES):
+        weights[k] = weights[k - LANES]
 
 
 @exact_jit

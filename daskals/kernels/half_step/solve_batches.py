@@ -32,6 +32,7 @@ from daskals.kernels.half_step.cholesky import solve_interleaved
 from daskals.kernels.half_step.fit import Fit, fit_interleaved
 from daskals.kernels.half_step.gram import PANEL_FLOATS, row_gram
 from daskals.kernels.half_step.status import OK
+from daskals.kernels.half_step.system_lanes import ridge_interleaved
 from daskals.kernels.toolkit.jit import exact_jit, parallel_jit
 from daskals.kernels.toolkit.simd import unowned
 from daskals.types import Int64
@@ -40,15 +41,7 @@ from daskals.types import Int64
 @exact_jit
 def _joint_systems(rank: int, work: Workspace) -> None:
     """Form (S + wT) x = v + wTm for factors and bias together."""
-    size = rank + 1
-    right = size * (size + 1) // 2
-    copy_systems(work)
-    for k in range(size):
-        diagonal = (k * (k + 1) // 2 + k) * LANES
-        for lane in range(LANES):
-            weight = work.weights[k * LANES + lane]
-            work.systems[diagonal + lane] += weight
-            work.systems[(right + k) * LANES + lane] += weight * work.priors[k * LANES + lane]
+    ridge_interleaved(work.grams, work.weights, work.priors, work.systems, rank + 1, rank + 1)
 
 
 @exact_jit

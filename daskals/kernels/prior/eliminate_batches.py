@@ -11,7 +11,6 @@ from daskals.kernels.half_step.batch import (
     DIRECT_BELOW,
     LANES,
     Workspace,
-    copy_systems,
     direct_sse_of_lane,
     gram_batch,
     joined_sse,
@@ -25,6 +24,7 @@ from daskals.kernels.half_step.cholesky import solve_interleaved
 from daskals.kernels.half_step.fit import Fit, fit_interleaved
 from daskals.kernels.half_step.inverse import invert_interleaved
 from daskals.kernels.half_step.status import OK
+from daskals.kernels.half_step.system_lanes import ridge_interleaved
 from daskals.kernels.half_step.weighted_batches import (
     WeightedInput,
     weighted_direct_sse,
@@ -40,12 +40,10 @@ from daskals.types import Float32, Int64
 @exact_jit
 def ridge_systems(work: Workspace, size: int) -> None:
     """Form S + T and v for `size` unknowns, and set the prior means to zero."""
-    copy_systems(work)
-    for k in range(size):
-        diagonal = (k * (k + 1) // 2 + k) * LANES
-        for lane in range(LANES):
-            work.systems[diagonal + lane] += work.weights[k * LANES + lane]
-            work.priors[k * LANES + lane] = np.float32(0.0)
+    priors = work.priors
+    for k in range(size * LANES):
+        priors[k] = np.float32(0.0)
+    ridge_interleaved(work.grams, work.weights, priors, work.systems, size, 0)
 
 
 @lru_cache
