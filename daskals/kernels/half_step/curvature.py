@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daskals.kernels.half_step.side_by_side_lanes import PANEL_COLUMNS
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.toolkit.tridiagonal import orthogonal, tridiagonalise
 from daskals.types import FactorRows, Float32, Float64, Ridge
@@ -27,6 +28,8 @@ class Curvature(NamedTuple):
     ----------
     rotation
         Q, float32, shape (unknowns, unknowns).
+    into, back
+        Q and Qᵀ in panels, float32, shape (numbers,): see `side_by_side_lanes.batch_product`.
     diagonal, beside
         U: its diagonal, and the entries beside it, the last 0; float32, shape (unknowns,).
     scales
@@ -36,6 +39,8 @@ class Curvature(NamedTuple):
     """
 
     rotation: Float32
+    into: Float32
+    back: Float32
     diagonal: Float32
     beside: Float32
     scales: Float32
@@ -77,10 +82,22 @@ def decompose(gram: Float64, n_rows: int, ridge: Ridge, *, biased: bool) -> Curv
     mean = float(np.trace(gram)) / size / max(n_rows, 1)
     scales = np.sqrt(np.maximum(ridges, LEAST_RIDGE * mean if mean > 0.0 else 1.0))
     found = tridiagonalise(gram / np.outer(scales, scales))
+    rotation = orthogonal(found).astype(np.float32)
     return Curvature(
-        orthogonal(found).astype(np.float32),
+        rotation,
+        _panels(rotation),
+        _panels(rotation.T),
         found.diagonal.astype(np.float32),
         found.beside.astype(np.float32),
         scales.astype(np.float32),
         n_rows,
     )
+
+
+def _panels(matrix: Float32) -> Float32:
+    """Lay a square matrix out for `side_by_side_lanes.batch_product`, float32, shape (numbers,)."""
+    size = len(matrix)
+    columns = -(-size // PANEL_COLUMNS) * PANEL_COLUMNS
+    wide = np.zeros((size, columns), np.float32)
+    wide[:, :size] = matrix
+    return wide.reshape(size, -1, PANEL_COLUMNS).transpose(1, 0, 2).reshape(-1)

@@ -22,7 +22,6 @@ from daskals.kernels.half_step.block import BlockInput, BlockOutput, frozen, mak
 from daskals.kernels.half_step.curvature import Curvature
 from daskals.kernels.half_step.gradient_batches import improve_rows
 from daskals.kernels.half_step.gradient_row_batches import LEAST_BEND, GradientInput
-from daskals.kernels.half_step.side_by_side_lanes import PANEL_COLUMNS
 from daskals.kernels.half_step.status import OK
 from daskals.kernels.half_step.threads import run_strips
 from daskals.kernels.half_step.weighted import Weighting, check_weighting, weighted_gram, weighted_squares
@@ -243,8 +242,8 @@ def _gradient_input(
         counts=frozen(counts, np.float64),
         shared=float(share),
         of_rating=1.0 / max(curvature.n_rows, 1),
-        into=_panels(curvature.rotation),
-        back=_panels(curvature.rotation.T),
+        into=frozen(curvature.into, np.float32),
+        back=frozen(curvature.back, np.float32),
         diagonal=frozen(curvature.diagonal, np.float32),
         beside=frozen(curvature.beside, np.float32),
         scales=frozen(curvature.scales, np.float32),
@@ -253,12 +252,3 @@ def _gradient_input(
         steps=course.steps,
         relaxation=np.float32(course.relaxation),
     )
-
-
-def _panels(matrix: Float32) -> Float32:
-    """Lay a square matrix out for `gradient_lanes.batch_product`, float32, shape (numbers,)."""
-    size = len(matrix)
-    columns = -(-size // PANEL_COLUMNS) * PANEL_COLUMNS
-    wide = np.zeros((size, columns), np.float32)
-    wide[:, :size] = matrix
-    return frozen(wide.reshape(size, -1, PANEL_COLUMNS).transpose(1, 0, 2).reshape(-1), np.float32)
