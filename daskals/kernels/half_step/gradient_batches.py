@@ -20,7 +20,7 @@ from daskals.kernels.half_step.gradient_row_batches import (
     begin_batch,
     beside,
     clear,
-    finish_row,
+    finish_batch,
     make_rows,
     most_ratings,
     panels_of,
@@ -87,28 +87,31 @@ def _turn(given: GradientInput, rows: GradientRows, slopes: Float64, stride: int
             own[k] = mixed[beside(k, lane)] * inverses[k]
 
 
-def _passing(kind: int) -> Callable[[BlockInput, GradientInput, GradientRows, int, int], None]:
-    """Return the kernel that passes over a row's ratings along its step, made for a kind of pass."""
+def _passing(kind: int) -> Callable[[BlockInput, GradientInput, GradientRows, int], None]:
+    """Return the kernel that passes over the ratings of a batch along its steps, made for a kind of pass."""
 
     @exact_jit
-    def pass_along(
-        block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, start: int
-    ) -> None:
-        rows.bends[lane] += pass_over(
-            block,
-            given.known,
-            given.weights,
-            rows.step,
-            start,
-            rows.turns,
-            rows.at[lane],
-            rows.change,
-            start,
-            rows.lower[lane],
-            rows.upper[lane],
-            whole_vectors(given.size),
-            kind,
-        )
+    def pass_along(block: BlockInput, given: GradientInput, rows: GradientRows, step: int) -> None:
+        stride, floats = block.other.shape[1], whole_vectors(given.size)
+        for place in range(LANES):
+            # there and back: what the last pass read last is still in the cache
+            lane = place if step % 2 else LANES - 1 - place
+            if rows.upper[lane] > rows.lower[lane]:
+                rows.bends[lane] += pass_over(
+                    block,
+                    given.known,
+                    given.weights,
+                    rows.step,
+                    lane * stride,
+                    rows.turns,
+                    rows.at[lane],
+                    rows.change,
+                    lane * stride,
+                    rows.lower[lane],
+                    rows.upper[lane],
+                    floats,
+                    kind,
+                )
 
     return pass_along
 
@@ -117,11 +120,10 @@ _go_on, _end = _passing(GO_ON), _passing(END)
 
 
 @exact_jit
-def _go(block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, start: int) -> None:
-    """Find how long a row's step is, to the lowest point; move it and its errors the relaxed way."""
+def _bend(block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, start: int) -> float:
+    """Return how strongly the objective bends along a row's step; lay out what that adds to its gradient."""
     rank, size, mixed, inverses = block.rank, given.size, rows.mixed, given.inverses
-    stop = start + size
-    x, step, change = rows.x[start:stop], rows.step[start:stop], rows.change[start:stop]
+    step, change = rows.step[start : start + size], rows.change[start : start + size]
     ridge = np.float32(rows.ridges[lane] * block.ridge_factors)
     bend = rows.bends[lane] + np.float64(ridge) * squares(step[:rank])
     for k in range(rank):
@@ -130,22 +132,35 @@ def _go(block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, 
         ridge, own = np.float32(rows.ridges[lane] * block.ridge_bias), step[rank]
         bend += np.float64(ridge) * np.float64(own) * np.float64(own)
         mixed[beside(rank, lane)] = (change[rank] - ridge * own) * inverses[rank]
-    # where the objective bends by rounding alone there is nowhere to go
-    bends = bend > max(LEAST_BEND * rows.expected[lane], 0.0)
-    length = np.float32(rows.falls[lane] / bend) if bends else np.float32(0.0)
-    way = given.relaxation * length
-    rows.lengths[lane], rows.ways[lane] = length, way
-    for k in range(size):
-        x[k] += way * step[k]
-    rows.squares[lane] = move_errors(
-        rows.errors,
-        rows.turns,
-        rows.at[lane],
-        way,
-        given.weights,
-        rows.lower[lane],
-        rows.upper[lane],
-    )
+    return float(bend)
+
+
+@exact_jit
+def _go(block: BlockInput, given: GradientInput, rows: GradientRows) -> None:
+    """Find how long the rows' steps are, to the lowest point; move rows and errors the relaxed way."""
+    stride, size = block.other.shape[1], given.size
+    for lane in range(LANES):
+        if rows.upper[lane] == rows.lower[lane]:
+            continue
+        start = lane * stride
+        bend = _bend(block, given, rows, lane, start)
+        # where the objective bends by rounding alone there is nowhere to go
+        bends = bend > max(LEAST_BEND * rows.expected[lane], 0.0)
+        length = np.float32(rows.falls[lane] / bend) if bends else np.float32(0.0)
+        way = given.relaxation * length
+        rows.lengths[lane], rows.ways[lane] = length, way
+        x, step = rows.x[start : start + size], rows.step[start : start + size]
+        for k in range(size):
+            x[k] += way * step[k]
+        rows.squares[lane] = move_errors(
+            rows.errors,
+            rows.turns,
+            rows.at[lane],
+            way,
+            given.weights,
+            rows.lower[lane],
+            rows.upper[lane],
+        )
 
 
 @exact_jit
@@ -158,25 +173,20 @@ def _step(
     step: int,
 ) -> None:
     """Take one step with every row of a batch; the last one leaves no gradient."""
-    stride, size = block.other.shape[1], given.size
-    ends = step == given.steps - 1
-    _turn(given, rows, slopes, stride)
+    size, ends = given.size, step == given.steps - 1
+    _turn(given, rows, slopes, block.other.shape[1])
     clear(rows.change)
     for lane in range(LANES):
         rows.bends[lane] = 0.0
         rows.lengths[lane] = rows.ways[lane] = np.float32(0.0)
     if given.shared > 0.0:
         _shared_form(given, rows, rows.along, rows.bends)
+    if ends:
+        _end(block, given, rows, step)
+    else:
+        _go_on(block, given, rows, step)
     clear(rows.mixed)
-    for place in range(LANES):
-        # there and back: what the last pass read last is still in the cache
-        lane = place if step % 2 else LANES - 1 - place
-        if rows.upper[lane] > rows.lower[lane]:
-            if ends:
-                _end(block, given, rows, lane, lane * stride)
-            else:
-                _go_on(block, given, rows, lane, lane * stride)
-            _go(block, given, rows, lane, lane * stride)
+    _go(block, given, rows)
     add_multiples(rows.ways, rows.along, rows.place, size)
     if ends:
         return
@@ -209,6 +219,5 @@ def improve_rows(block: BlockInput, given: GradientInput, output: BlockOutput, f
             _step(shown, besides, rows, slopes, changes, step)
         if besides.shared > 0.0:
             _shared_form(besides, rows, rows.place, rows.squares)
-        for lane in range(count):
-            finish_row(shown, besides, rows, written, batch + lane, lane)
+        finish_batch(shown, besides, rows, written, batch, count)
     memory.at[0] = 0  # memory is alive until here

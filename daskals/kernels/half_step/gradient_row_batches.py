@@ -206,35 +206,13 @@ def _place_row(block: BlockInput, given: GradientInput, rows: GradientRows, row:
 
 
 @exact_jit
-def _begin_row(
+def _lay_beside(
     block: BlockInput, given: GradientInput, rows: GradientRows, row: int, lane: int, start: int
 ) -> None:
-    """Start a row from where it is: its errors, and its gradient without what all rows share."""
-    rank, size = block.rank, given.size
-    floats = whole_vectors(rank + 2 if size > rank else rank)
-    rows.squares[lane] = pass_over(
-        block,
-        given.known,
-        given.weights,
-        rows.x,
-        start,
-        rows.errors,
-        rows.at[lane],
-        rows.change,
-        start,
-        rows.lower[lane],
-        rows.upper[lane],
-        floats,
-        BEGIN,
-    )
+    """Lay out a row and its gradient, without what all rows share."""
+    rank, size, right, place = block.rank, given.size, rows.right, rows.place
     x, change = rows.x[start : start + size], rows.change[start : start + size]
-    right, place, scales, inverses, priors = (
-        rows.right,
-        rows.place,
-        given.scales,
-        given.inverses,
-        block.priors,
-    )
+    scales, inverses, priors = given.scales, given.inverses, block.priors
     drawn = len(priors) > 0
     ridge = np.float32(rows.ridges[lane] * block.ridge_factors)
     for k in range(size):
@@ -245,6 +223,31 @@ def _begin_row(
             off -= priors[row, k]
         right[beside(k, lane)] = (change[k] - ridge * off) * inverses[k]
         place[beside(k, lane)] = x[k] * scales[k]
+
+
+@exact_jit
+def _begin_rows(block: BlockInput, given: GradientInput, rows: GradientRows, first: int) -> None:
+    """Start the rows of a batch from where they are: their errors, and their gradients."""
+    rank, stride = block.rank, block.other.shape[1]
+    floats = whole_vectors(rank + 2 if given.size > rank else rank)
+    for lane in range(LANES):
+        if rows.upper[lane] > rows.lower[lane]:
+            rows.squares[lane] = pass_over(
+                block,
+                given.known,
+                given.weights,
+                rows.x,
+                lane * stride,
+                rows.errors,
+                rows.at[lane],
+                rows.change,
+                lane * stride,
+                rows.lower[lane],
+                rows.upper[lane],
+                floats,
+                BEGIN,
+            )
+            _lay_beside(block, given, rows, first + lane, lane, lane * stride)
 
 
 @exact_jit
@@ -290,9 +293,9 @@ def begin_batch(
                 given.shared + given.of_rating * _total(given.weights[lower:upper])
             )
             _place_row(block, given, rows, row, lane * stride)
-            _begin_row(block, given, rows, row, lane, lane * stride)
         rows.shifts[lane] = np.float32(rows.ridges[lane])
         at += whole_vectors(upper - lower)
+    _begin_rows(block, given, rows, first)
     _into_basis(given, rows, rows.right)
     if given.shared > 0.0:
         _into_basis(given, rows, rows.place)
@@ -302,32 +305,35 @@ def begin_batch(
 
 
 @exact_jit
-def finish_row(
-    block: BlockInput, given: GradientInput, rows: GradientRows, output: BlockOutput, row: int, lane: int
+def finish_batch(
+    block: BlockInput, given: GradientInput, rows: GradientRows, output: BlockOutput, first: int, count: int
 ) -> None:
-    """Write a row, its statistics and its status; at its prior where it has no ratings to move it.
+    """Write rows, their statistics and statuses; at their prior where they have no ratings to move them.
 
     Parameters
     ----------
     block, given
         What the rows are given.
     rows, output
-        The batch's rows as their steps left them; where the row goes.
-    row, lane
-        The row, and its number in the batch.
+        The batch's rows as their steps left them; where they go.
+    first, count
+        The batch's first row, and how many rows it has.
     """
-    rank, size, start = block.rank, given.size, lane * block.other.shape[1]
-    target, x, priors = output.rows[row], rows.x[start : start + size], block.priors
-    moved, drawn = rows.upper[lane] > rows.lower[lane], len(priors) > 0
-    for k in range(rank + 1):
-        prior = priors[row, k] if drawn else np.float32(0.0)
-        target[k if k < rank else rank + 1] = x[k] if moved and k < size else prior
-    if moved:
-        means = priors[row, :rank] if drawn else rows.x[:0]
-        bias_off = np.float64(target[rank + 1])
-        if drawn:
-            bias_off -= np.float64(priors[row, rank])
-        penalty = rows.ridges[lane] * block.ridge_factors * _squares_off(target[:rank], means)
-        penalty += rows.ridges[lane] * block.ridge_bias * bias_off * bias_off
-        output.stats[row, 0], output.stats[row, 1] = rows.squares[lane], penalty
-        output.status[row] = row_status(rows.squares[lane], 1, penalty)
+    rank, size, stride, priors = block.rank, given.size, block.other.shape[1], block.priors
+    drawn = len(priors) > 0
+    for lane in range(count):
+        row = first + lane
+        target, x = output.rows[row], rows.x[lane * stride : lane * stride + size]
+        moved = rows.upper[lane] > rows.lower[lane]
+        for k in range(rank + 1):
+            prior = priors[row, k] if drawn else np.float32(0.0)
+            target[k if k < rank else rank + 1] = x[k] if moved and k < size else prior
+        if moved:
+            bias_off = np.float64(target[rank + 1])
+            if drawn:
+                bias_off -= np.float64(priors[row, rank])
+            means = priors[row, :rank] if drawn else rows.x[:0]
+            penalty = rows.ridges[lane] * block.ridge_factors * _squares_off(target[:rank], means)
+            penalty += rows.ridges[lane] * block.ridge_bias * bias_off * bias_off
+            output.stats[row, 0], output.stats[row, 1] = rows.squares[lane], penalty
+            output.status[row] = row_status(rows.squares[lane], 1, penalty)
