@@ -4,12 +4,13 @@ The formula is `half_step.plain.row_gram`; which products go where, `half_step.g
 says. Where all tiles fit into registers, the rows of the other side are read where they are, once, asking
 for the row of a later rating on the way. Otherwise some ratings' z are gathered into a small panel, which
 stays in the nearest caches while the tiles take turns in passing over it. Where there are three sides, z is
-made of two rows in registers, while the products of the rating before are summed.
+made of two rows, in such a panel as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -18,9 +19,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from daskals.kernels.half_step.gram_tiles import Pass, Plan, Shape, Tile, plan_tiles, rotation, tiles_of
+from daskals.kernels.half_step.join_lanes import FOUR
 from daskals.kernels.half_step.rating_lanes import BlockFields, JoinedRatings, Ratings
 from daskals.kernels.toolkit.simd import INT, Context, Emitter, Value, data_pointer
 from daskals.kernels.toolkit.target import current_target
+
+MADE_RATINGS = 24
+"""Ratings whose z are made at a time where all tiles are in registers: with the rows that were asked for
+meanwhile they fit into the nearest cache, which 64 and theirs do not (1.4 times the time, rows in memory)."""
 
 PANEL_FLOATS = 6144
 """Size of the panel of gathered z: with the sums, it fits into the nearest cache."""
@@ -66,39 +72,19 @@ class _Sums:
             self.emit.store(self.emit.builder.load(place), memory, t * self.emit.lanes)
 
 
-def _emit_made(emit: Emitter, plan: Plan, ratings: Ratings, sums: _Sums, span: tuple[Value, Value]) -> None:
-    """Add up ratings whose z has to be made: one's is while the products of the one before are summed."""
-    builder = emit.builder
-    with builder.if_then(builder.icmp_signed("<", *span)):
-        first = ratings.read(span[0]).z
-        places = [emit.variable(part) for part in first]
-        with emit.loop(*span) as position:
-            ratings.prefetch(position)
-            z = [builder.load(place) for place in places]
-            following = builder.add(position, INT(1))
-            following = builder.select(builder.icmp_signed("<", following, span[1]), following, position)
-            for part, place in zip(ratings.read(following).z, places, strict=True):
-                builder.store(part, place)
-            one = plan.size - 2 if ratings.roots is None else None
-
-            def element(e: int) -> Value | None:
-                if e == one:
-                    return None
-                vector = z[e // plan.lanes]
-                return emit.shuffle(vector, vector, [e % plan.lanes] * plan.lanes)
-
-            sums.add(z, element)
-
-
 def _emit_direct(
-    emit: Emitter, plan: Plan, ratings: Ratings, tiles: Value, span: tuple[Value, Value]
+    emit: Emitter, plan: Plan, ratings: Ratings, memory: tuple[Value, Value], span: tuple[Value, Value]
 ) -> None:
-    """All tiles in registers: one pass over the ratings, rows read where they are."""
+    """All tiles in registers: one pass over the ratings, rows read where they are, or some made at a time."""
+    tiles, gathered = memory
     widths = [min(plan.lanes, plan.size - tile.vector * plan.lanes) for tile in plan.tiles]
     sums = _Sums(emit, list(plan.tiles), widths)
     sums.start(None)
-    if ratings.made:
-        _emit_made(emit, plan, ratings, sums, span)
+    if isinstance(ratings, JoinedRatings):
+        panel = _Panel(emit, plan, gathered, tiles)
+        for start, count in panel.cuts(span, MADE_RATINGS):
+            panel.make(ratings, start, count, asks=False)
+            panel.add_to(sums, ratings, start, count)
         sums.finish(tiles)
         return
     with emit.loop(*span) as position:
@@ -131,12 +117,45 @@ class _Panel:
 
     def gather(self, ratings: Ratings, start: Value, count: Value) -> None:
         """Copy z of the ratings from `start` on into the panel."""
+        if isinstance(ratings, JoinedRatings):
+            self.make(ratings, start, count)
+            return
         with self.emit.loop(INT(0), count) as j:
             position = self.emit.builder.add(start, j)
             ratings.prefetch(position)
             row = self._row(j)
             for v, vector in enumerate(ratings.read(position).z):
                 self.emit.store(vector, row, v * self.plan.lanes)
+
+    def make(self, ratings: JoinedRatings, start: Value, count: Value, *, asks: bool = True) -> None:
+        """Make z of the ratings from `start` on in the panel, four at a time while there are as many.
+
+        `asks` tells whether later ratings' rows are asked for on the way.
+        """
+        builder = self.emit.builder
+        whole = builder.and_(count, INT(-FOUR))
+        for first, stop, n in ((INT(0), whole, FOUR), (whole, count, 1)):
+            with self.emit.loop(first, stop, step=INT(n)) as j:
+                places = [builder.add(j, INT(k)) for k in range(n)]
+                positions = [builder.add(start, place) for place in places]
+                for position in positions if asks else ():
+                    ratings.prefetch(position)
+                ratings.lay(positions, [self._row(place) for place in places])
+
+    def cuts(self, span: tuple[Value, Value], most: int) -> Iterator[tuple[Value, Value]]:
+        """Emit what is done with ratings of a span, `most` at a time: the first, and how many."""
+        builder, capacity = self.emit.builder, INT(most)
+        with self.emit.loop(span[0], span[1], step=capacity) as start:
+            left = builder.sub(span[1], start)
+            yield start, builder.select(builder.icmp_signed("<", left, capacity), left, capacity)
+
+    def add_to(self, sums: _Sums, ratings: JoinedRatings, start: Value, count: Value) -> None:
+        """Add the products of ratings made from `start` on to sums in registers; ask for those made next."""
+        with self.emit.loop(INT(0), count) as j:
+            ratings.prefetch(self.emit.builder.add(start, j))
+            row = self._row(j)
+            z = [self.emit.load(row, v * self.plan.lanes) for v in range(self.plan.n_vectors)]
+            sums.add(z, functools.partial(self.emit.broadcast, row))
 
     def add_products(self, count: Value) -> None:
         """Let all tiles pass over the panel: code once for each shape, in a loop over its places."""
@@ -174,15 +193,11 @@ def _emit_by_panels(
     emit: Emitter, plan: Plan, ratings: Ratings, memory: tuple[Value, Value], span: tuple[Value, Value]
 ) -> None:
     """More tiles than registers: gather a panel of z, let the tiles pass over it, and go on."""
-    builder = emit.builder
     tiles, gathered = memory
     with emit.loop(INT(0), INT(len(plan.tiles))) as t:
-        emit.store(emit.constant(0.0), tiles, builder.mul(t, INT(plan.lanes)))
+        emit.store(emit.constant(0.0), tiles, emit.builder.mul(t, INT(plan.lanes)))
     panel = _Panel(emit, plan, gathered, tiles)
-    capacity = INT(PANEL_FLOATS // panel.stride)
-    with emit.loop(span[0], span[1], step=capacity) as start:
-        left = builder.sub(span[1], start)
-        count = builder.select(builder.icmp_signed("<", left, capacity), left, capacity)
+    for start, count in panel.cuts(span, PANEL_FLOATS // panel.stride):
         panel.gather(ratings, start, count)
         panel.add_products(count)
 
@@ -203,7 +218,7 @@ def emit_sums(
     """
     lower, upper = span
     if plan.in_registers:
-        _emit_direct(emit, plan, ratings, memory[0], (lower, upper))
+        _emit_direct(emit, plan, ratings, memory, (lower, upper))
     else:
         _emit_by_panels(emit, plan, ratings, memory, (lower, upper))
 

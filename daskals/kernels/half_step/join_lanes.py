@@ -82,6 +82,99 @@ def emit_joined(emit: Emitter, rank: int, one: Value, two: Value, vectors: int) 
     return joined, everywhere
 
 
+FOUR = 4
+"""Ratings whose inner products are found side by side, in the order of `_inner_product` to the bit."""
+
+
+def _four_inner_products(emit: Emitter, rank: int, ones: list[list[Value]], twos: list[list[Value]]) -> Value:
+    """Return q·d of four ratings in the lanes of a vector, given the vectors that hold each q and d.
+
+    A rating alone takes a shuffle for every halving and for either number that is left: four share them.
+    """
+    lanes, done = emit.lanes, 0
+    four = Emitter(emit.builder, FOUR)
+    totals = four.constant(0.0)
+    for width, n_sums in [(lanes, 4), (lanes // 2, 1)] if lanes > 4 else [(lanes, 2)]:
+        step = width * n_sums
+        if rank - done < step:
+            continue
+        part, found = Emitter(emit.builder, width), []
+        for number, (one, two) in enumerate(zip(ones, twos, strict=True)):
+            sums = [part.constant(0.0)] * n_sums
+            if n_sums == 1 and done:
+                before = emit.builder.extract_element(totals, INT32(number))
+                sums = [emit.builder.insert_element(part.constant(0.0), before, INT32(0))]
+            for start in range(done, rank - step + 1, step):
+                for s in range(n_sums):
+                    ours, theirs = (_part(emit, of, start + s * width, width) for of in (one, two))
+                    sums[s] = part.multiply_add(ours, theirs, sums[s])
+            while len(sums) > 1:
+                sums = [emit.builder.fadd(b, a) for a, b in zip(sums[::2], sums[1::2], strict=True)]
+            found.append(_halved(emit, sums[0], FOUR))
+        totals = _four_folded(four, found)
+        done += (rank - done) // step * step
+    while done < rank:
+        start = min(done // FOUR * FOUR, lanes * len(ones[0]) - FOUR)
+        ours, theirs = (
+            four.transpose([_part(emit, vectors, start, FOUR) for vectors in of]) for of in (ones, twos)
+        )
+        for k in range(done, min(start + FOUR, rank)):
+            totals = four.multiply_add(ours[k - start], theirs[k - start], totals)
+        done = min(start + FOUR, rank)
+    return totals
+
+
+def _halved(emit: Emitter, vector: Value, width: int) -> Value:
+    """Return a vector folded in halves until it has so many lanes."""
+    while vector.type.count > width:
+        half = vector.type.count // 2
+        low, high = (emit.shuffle(vector, vector, range(at, at + half)) for at in (0, half))
+        vector = emit.builder.fadd(low, high)
+    return vector
+
+
+def _four_folded(four: Emitter, vectors: list[Value]) -> Value:
+    """Return the sums over the lanes of four vectors of four, or of two, each folded in halves."""
+    add = four.builder.fadd
+    a, b, c, d = vectors
+    if a.type.count == FOUR:
+        a, c = (
+            add(four.shuffle(one, two, [0, 1, 4, 5]), four.shuffle(one, two, [2, 3, 6, 7]))
+            for one, two in ((a, b), (c, d))
+        )
+    else:
+        a, c = (four.shuffle(one, two, [0, 1, 2, 3]) for one, two in ((a, b), (c, d)))
+    return add(four.shuffle(a, c, [0, 2, 4, 6]), four.shuffle(a, c, [1, 3, 5, 7]))
+
+
+def emit_four_joined(
+    emit: Emitter, rank: int, rows: list[list[Value]], vectors: int
+) -> list[tuple[list[Value], Value]]:
+    """Return for each of four ratings the first vectors of [q + d, 1, …], and c, a number.
+
+    Parameters
+    ----------
+    emit, rank
+        What emits; number of factors.
+    rows
+        Addresses of the rows [q, 1, b] and [d, 1, b] of each rating.
+    vectors
+        How many vectors; numbers behind the 1 are those of the rows, added up.
+    """
+    builder, lanes = emit.builder, emit.lanes
+    ones, twos = ([[emit.load(own[k], v * lanes) for v in range(vectors)] for own in rows] for k in (0, 1))
+    products = _four_inner_products(emit, rank, ones, twos)
+    found = []
+    for number, (one, two) in enumerate(rows):
+        joined = [builder.fadd(a, b) for a, b in zip(ones[number], twos[number], strict=True)]
+        place = rank // lanes
+        joined[place] = emit.insert_lane(joined[place], rank % lanes, emit.constant(1.0))
+        product = builder.extract_element(products, INT32(number))
+        bias = builder.fadd(builder.fadd(emit.scalar(one, rank + 1), product), emit.scalar(two, rank + 1))
+        found.append((joined, bias))
+    return found
+
+
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
 def join_row(
     _typing: Any,

@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 
 from daskals.kernels.half_step.gram_tiles import Plan
-from daskals.kernels.half_step.join_lanes import emit_joined
+from daskals.kernels.half_step.join_lanes import FOUR, emit_four_joined, emit_joined
 from daskals.kernels.toolkit.layout import LINE_FLOATS, row_stride
 from daskals.kernels.toolkit.simd import INT, INT32, Context, Emitter, Value
 
@@ -43,9 +43,6 @@ class Rating(NamedTuple):
 
 class Ratings:
     """Emits the reading of one rating after the other: its row of the other side and its residual y."""
-
-    made = False
-    """Whether z is made of several rows, and is nowhere in memory."""
 
     def __init__(self, emit: Emitter, plan: Plan, block: Any, roots: Value | None = None) -> None:
         self.emit = emit
@@ -113,12 +110,39 @@ class Ratings:
 class JoinedRatings(Ratings):
     """Emits the reading of ratings that are of two other sides: z is made of a row of each."""
 
-    made = True
-
     def rows(self, position: Value) -> list[Value]:
         """Return the addresses of the two rows that a rating is of."""
         block = self.block
         return [self.row(position), self._row_of(block.third, block.thirds, position)]
+
+    def lay(self, positions: list[Value], targets: list[Value]) -> None:
+        """Write z of some ratings to addresses: of four, which is faster, or of one."""
+        emit, builder, lanes = self.emit, self.emit.builder, self.plan.lanes
+        if len(positions) != FOUR:
+            for position, target in zip(positions, targets, strict=True):
+                for v, vector in enumerate(self.read(position).z):
+                    emit.store(vector, target, v * lanes)
+            return
+        rows = [self.rows(position) for position in positions]
+        four = emit_four_joined(emit, self.plan.size - 2, rows, self.plan.n_vectors)
+        for (z, bias), position, target in zip(four, positions, targets, strict=True):
+            y = builder.fsub(self._number(position), bias)
+            vectors = z
+            if self.roots is not None:
+                root = emit.broadcast(self.roots, position)
+                vectors = [builder.fmul(part, root) for part in z]
+                y = builder.fmul(y, emit.scalar(self.roots, position))
+            for v, vector in enumerate(vectors):
+                emit.store(vector, target, v * lanes)
+            builder.store(y, emit.address(target, self.plan.size - 1))
+
+    def _number(self, position: Value) -> Value:
+        """Return a rating less μ."""
+        emit = self.emit
+        if self.block.coded:
+            code = emit.scalar(self.block.values.data, position, ir.IntType(8))
+            return emit.scalar(self.block.table.data, emit.builder.zext(code, INT))
+        return emit.builder.fsub(emit.scalar(self.block.values.data, position), self.block.mean)
 
     def read(self, position: Value) -> Rating:
         """Read one rating; its row is that of the first of the two sides."""
