@@ -19,6 +19,7 @@ from daskals.cluster.connect import connect
 from daskals.cluster.exchange import Gathered, Slab
 from daskals.cluster.workers import Cluster
 from daskals.config import MAX_RANK_WITH_FEATURES, ClusterConfig, TrainConfig
+from daskals.fitting.chains import has_days
 from daskals.kernels.half_step.curvature import Curvature, side_curvature
 from daskals.kernels.scoring.score import ErrorSums, score_block
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows, row_stride
@@ -141,6 +142,23 @@ def run_hierarchical(data: BenchData, assignment: Assignment) -> Outcome:
     config = resolve_model(data.store, asked)
     outcome = _run_trainer(data, dataclasses.replace(assignment, config=config))
     note = f"{outcome.note}; the prior's arithmetic is not counted in its GFLOP/s"
+    return dataclasses.replace(outcome, note=note)
+
+
+def run_days(data: BenchData, assignment: Assignment) -> Outcome:
+    """Run `daskals-days`: as `daskals-hierarchical`, where there are genres, with a third side of days.
+
+    Raises NotApplicableError if the ratings come without timestamps or are all of one day, or the rank is
+    above what is solved jointly.
+    """
+    _check_rank_with_features(assignment.config.rank)
+    if not has_days(data.store, data.split):
+        raise NotApplicableError("the ratings come without days")
+    model = "hierarchical" if data.store.genres().names else "als"
+    asked = assignment.config.model_copy(update={"model": model, "time_bins": "day"})
+    config = resolve_model(data.store, asked)
+    outcome = _run_trainer(data, dataclasses.replace(assignment, config=config))
+    note = f"{outcome.note}; the work of days is not counted in its GFLOP/s"
     return dataclasses.replace(outcome, note=note)
 
 

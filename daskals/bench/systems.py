@@ -83,6 +83,7 @@ SYSTEMS: dict[str, System] = {
         System("daskals-numba-parallel", "daskals", "daskals.bench.own:run_numba_parallel"),
         System("daskals-dask", "daskals", "daskals.bench.own:run_dask"),
         System("daskals-hierarchical", "daskals", "daskals.bench.own:run_hierarchical"),
+        System("daskals-days", "daskals", "daskals.bench.own:run_days"),
         System("daskals-bayes", "daskals", "daskals.bench.own:run_bayes"),
     )
 }  # fmt: skip

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from daskals.bench import interpreted, own, paper, tiers
@@ -172,6 +173,21 @@ def test_with_the_genre_prior(small_file: Path, small_data: BenchData, tmp_path:
     assert outcome.test_rmse != pytest.approx(plain.test_rmse, abs=1e-5)
 
 
+def test_with_days(small_data: BenchData, tmp_path: Path) -> None:
+    days = 86_400 * np.arange(40)
+    frame = pd.DataFrame({"userId": np.arange(40) % 8, "movieId": np.arange(40) // 4, "rating": 3.0})
+    frame.loc[::3, "rating"] = 4.0
+    frame.assign(timestamp=days // 5).to_csv(tmp_path / "ratings.csv", index=False)
+    data = load_small(tmp_path)
+    outcome = own.run_days(data, assignment_for(data, "daskals-days"))
+    assert len(outcome.seconds) == CONFIG.epochs
+    assert "the work of days is not counted" in outcome.note
+    frame.assign(timestamp=7).to_csv(tmp_path / "ratings.csv", index=False)
+    still = load_small(tmp_path)
+    with pytest.raises(NotApplicableError, match="the ratings come without days"):
+        own.run_days(still, assignment_for(still, "daskals-days"))
+
+
 def test_a_sweep_of_the_sampler(small_data: BenchData, benchmark) -> None:
     assignment = assignment_for(small_data, "daskals-bayes")
     outcome = benchmark.pedantic(own.run_bayes, (small_data, assignment), rounds=1)
@@ -185,7 +201,7 @@ def test_the_genre_prior_needs_genres(small_data: BenchData) -> None:
         own.run_hierarchical(small_data, assignment_for(small_data, "daskals-hierarchical"))
 
 
-@pytest.mark.parametrize("run", [own.run_hierarchical, own.run_bayes])
+@pytest.mark.parametrize("run", [own.run_hierarchical, own.run_days, own.run_bayes])
 def test_ranks_beyond_what_features_allow_are_left_out(small_data: BenchData, run) -> None:
     assignment = assignment_for(small_data, "daskals-bayes")
     large = dataclasses.replace(assignment, config=assignment.config.model_copy(update={"rank": 257}))
