@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daskals.config import ReadConfig
+from daskals.errors import ConfigError
 from jobs._command import field_options, given, list_lengths, model_argument, shared_options
 from jobs._signals import Command
 from jobs._terminal import make_console, say
@@ -71,6 +72,12 @@ def main(
     from jobs._ranking_table import PLAIN_WIDTH, print_buckets, print_errors, print_ranking, print_similar
 
     loaded = load_model(model)
+    if not loaded.predicts_ratings and (buckets or not ranking):
+        raise ConfigError(
+            "found a model of clicks, which have no rating to be wrong about",
+            where="--buckets" if buckets else "MODEL",
+            expected="--ranking, which tells how good its lists are",
+        )
     figures = evaluate(loaded, data, config)
     if buckets or ranking or similar:
         lists = Lists(lengths, users, ranking_seed, relevant, not skip_neighbours)

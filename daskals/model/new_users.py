@@ -10,6 +10,7 @@ import pandas as pd
 from daskals.errors import ConfigError
 from daskals.model.filters import Filters, genre_names
 from daskals.model.fitted import NO_FILTERS, Model
+from daskals.model.lookup import unknown_id
 from daskals.model.profile_ratings import ONCE
 
 EXAMPLES: dict[str, dict[str, float]] = {
@@ -87,6 +88,10 @@ def _understood(model: Model, text: str, rating: float) -> TypedRating:
     row = model.row_of("item", text)
     if row is not None and not (model.has_titles and model.titles.is_title(text)):
         return TypedRating(text, row, model.item_name(row), rating, is_exact=True)
+    if not model.has_titles:  # an id that is like another is another's
+        near = [model.item_ids[int(one)].as_py() for one in model.titles.nearest(text, 3)]
+        told = f"The nearest are {', '.join(map(repr, near))}" if near else ""
+        raise unknown_id("item", text, model.item_ids, told)
     match = model.titles.resolve(text)
     return TypedRating(text, match.row, match.title, rating, match.is_exact)
 

@@ -127,14 +127,16 @@ def _of_frame(
     given: pd.DataFrame | pa.Table, model: LookupModel, side: Side
 ) -> tuple[Callable[[Any], int], Iterable[tuple[Any, Any]]]:
     names = [str(name) for name in (given.columns if isinstance(given, pd.DataFrame) else given.column_names)]
-    rating, ids = find_column(names, "rating"), find_column(names, side)
+    rating, ids = _named(model, names, "rating"), _named(model, names, side)
     if rating is None and not model.predicts_ratings:
-        rating = first_known(names, LIKELY_COUNTS)
+        rating = _named(model, names, "weight") or first_known(names, LIKELY_COUNTS)
     ids = ids or next((name for name in names if name.casefold() in ANY_ID), None)
     title = next((name for name in names if side == "item" and name.casefold() in TITLES), None)
     key = ids or title
     if key is None or (rating is None and model.predicts_ratings):
-        known = (*KNOWN_NAMES[side][:4], *ANY_ID, *(TITLES if side == "item" else ()))
+        own = _own_columns(model).get(side)
+        usual = (*KNOWN_NAMES[side][:4], *ANY_ID, *(TITLES if side == "item" else ()))
+        known = dict.fromkeys([*([own] if own else []), *usual])
         raise DataError(
             f"the columns {', '.join(names) or 'of nothing'}",
             where="ratings",
@@ -146,6 +148,17 @@ def _of_frame(
         find = model.find_item_by_id if side == "item" else model.find_user
     values = [ONCE] * len(given) if rating is None else _values(given, rating)
     return find, zip(_values(given, key), values, strict=True)
+
+
+def _named(model: LookupModel, names: list[str], role: str) -> str | None:
+    """Return the column of a role: as the ratings that trained the model call it, else as it is usual."""
+    own = _own_columns(model).get(role)
+    return own if own in names else find_column(names, role)
+
+
+def _own_columns(model: LookupModel) -> Mapping[str, str]:
+    """Return role → name of the columns that were named at training."""
+    return model.report.get("config", {}).get("columns") or {}
 
 
 def _require_one(given: pd.DataFrame | pa.Table, names: list[str], side: Side) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from daskals.serving.lists import ListRequest, recommend_all
 from daskals.serving.presentation import in_words, reasons
 from daskals.serving.shared_ratings import read_ratings, read_table, write_ratings, write_table
 from daskals.serving.web.live import Live
-from jobs import recommend
+from jobs import evaluate, recommend
 from tests.cases.asking import PROFILE, ask
 from tests.cases.commands import run
 from tests.conftest import ROOT
@@ -68,7 +70,7 @@ def test_what_is_liked_counts_once_and_adds_up(model):
         np.testing.assert_array_equal(model.fold_in(given).factors, thrice.factors)
     with pytest.raises(DataError, match="expected ids or titles, or pairs"):
         model.fold_in([("item 007", 1, 2)])
-    with pytest.raises(DataError, match=r"expected one of movieId, .*title"):
+    with pytest.raises(DataError, match=r"expected one of item, movieId, .*title"):
         model.fold_in(pd.DataFrame({"nothing": LIKED}))
 
 
@@ -95,6 +97,29 @@ def test_what_is_typed_needs_no_count(model):
     ]
     with pytest.raises(ConfigError, match="expected TITLE, or TITLE=COUNT of how often"):
         parse_typed_ratings(model, [" "])
+
+
+def test_an_id_that_is_like_another_is_not_taken_for_it(model, clicks):
+    with pytest.raises(DataError, match=r"does not know item 'item 07'.*The nearest are 'item 0"):
+        parse_typed_ratings(model, ["item 07"])
+    assert "The nearest are" in run(recommend, clicks, "--rate", "item 07").output
+
+
+def test_a_profile_may_name_its_columns_as_the_clicks_did(model):
+    named = replace(model, report=deepcopy(model.report))
+    named.report["config"]["columns"] = {"user": "listener", "item": "artist", "weight": "heard"}
+    frame = pd.DataFrame({"artist": LIKED, "heard": [2, 3]})
+    expected = model.fold_in(dict(zip(LIKED, (2, 3), strict=True)))
+    np.testing.assert_array_equal(named.fold_in(frame).factors, expected.factors)
+    with pytest.raises(DataError, match="expected one of artist, movieId"):
+        named.fold_in(pd.DataFrame({"nothing": LIKED}))
+
+
+@pytest.mark.parametrize("asked", [(), ("--buckets",), ("--ranking", "--buckets")])
+def test_errors_of_clicks_are_not_measured(clicks, asked):
+    found = run(evaluate, clicks, *asked)
+    assert found.exit_code == 1
+    assert "clicks, which have no rating to be wrong about; expected --ranking" in found.output
 
 
 def test_a_score_is_not_kept_within_counts(model):
