@@ -48,8 +48,10 @@ ICON = "🎬"  # of the browser's tab: Streamlit fetches a Material one from ano
 
 ORDERS = ("What people choose", "Your own rating")
 TABS = ("For you", "Similar titles", "Map", "Other people")
-USUAL_RATINGS, USUAL_OF_NEAR = 20, 5
-"""Ratings that listed titles have at first, and titles like another, where that leaves enough of them."""
+USUAL_RATINGS, USUAL_OF_NEAR = (
+    20,
+    5,
+)  # at first, of listed titles and of titles like another
 
 
 @st.cache_resource(show_spinner=False)
@@ -197,14 +199,16 @@ def nothing_yet(model: Model) -> str:
 def tuning(model: Model) -> tuple[float | None, Filters, str]:
     """Draw what a list is tuned by; return α, None for the order that the model learnt, filters, and sort."""
     rated = model.predicts_ratings
-    sorts = [name for name in SORTS if rated or name != "stars"]
+    known = {"stars": rated, "year": len(set(year_limits(model))) > 1}
+    sorts = [name for name in SORTS if known.get(name, True)]
     sort = st.segmented_control("Sort by", sorts, key="sort", default=sorts[0], required=True)
     with st.expander("Tune and filter", expanded=not on_a_phone(), icon=":material/tune:"):
         alpha = tuned_order(model) if rated else None if model.order is not None else 0.0
         first, second = st.columns(2)
         with first:
-            genres = st.multiselect("Only these genres", genre_names(model.catalogue), key="genres",
-                                    placeholder="any")  # fmt: skip
+            names, genres = genre_names(model.catalogue), []
+            if names:
+                genres = st.multiselect("Only these genres", names, key="genres", placeholder="any")
         with second:
             least = st.select_slider(
                 f"Leave out titles that few have {'rated' if rated else 'chosen'}",

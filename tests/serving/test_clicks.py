@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from copy import deepcopy
 from dataclasses import replace
@@ -180,6 +181,14 @@ def test_what_is_liked_goes_out_and_comes_in_again(model):
     assert read_table(b"rating\n1\n", model) is None
 
 
+def test_the_app_has_no_text_by_itself():
+    """Streamlit shows whatever expression its script holds, so a constant has no docstring there."""
+    body = ast.parse((Path(ROOT) / "jobs" / "app.py").read_text()).body
+    assert not [
+        one.lineno for one in body[1:] if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)
+    ]
+
+
 def test_the_app_asks_what_one_likes(clicks, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["app.py", str(clicks)])
     st.cache_resource.clear()
@@ -194,6 +203,8 @@ def test_the_app_asks_what_one_likes(clicks, monkeypatch):
     told = [app.markdown, app.subheader, app.title, app.caption, app.info, app.radio, app.slider, app.button]
     shown = " ".join(f"{one.value} {getattr(one, 'label', '')}" for block in told for one in block)
     assert "suggested-1" in {one.key for one in app.button} or "What you like (1)" in shown
+    assert app.button_group(key="sort").options == ["for you", "popularity"]
+    assert not app.multiselect  # there are no genres to choose from
     for word in ("★", "stars", "rate", "Rate", "rating", "Order by"):
         assert word not in shown, (word, shown)
     app.button(key="like-own-item 007").click().run()
