@@ -88,6 +88,18 @@ def baseline_notes(model: Model) -> list[str]:
             f"the test RMSE, {own:.4f}, is above that of biases alone, {theirs:.4f}: "
             + _remedy(report, "raise --tau, or train with --model auto")
         )
+    if not model.predicts_ratings:
+        if taste_variance(model) < DUST:
+            notes.append(
+                "the factors say nothing of these clicks: lists go by what is chosen together; lower --tau"
+            )
+        return notes
+    if model.limits[0] == model.limits[1]:
+        notes.append(
+            f"all ratings are {highest:g}, so nothing tells what is liked: where rows are clicks or plays, "
+            "train with --model ials"
+        )
+        return notes
     share = taste_variance(model) / standard["deviation"] ** 2
     if model.rank and share < DUST:
         notes.append(

@@ -336,11 +336,16 @@ class Model(PeopleModel):
         )
 
     def popular(self, n: int = 10, *, filters: Filters = NO_FILTERS, output: Output = "pandas") -> Frame:
-        """List the n items with the most training ratings, for somebody of whom nothing is known yet."""
+        """List the n items with the most training ratings, for somebody of whom nothing is known yet.
+
+        Their score is the rating that they can expect; of clicks, the share of all users who chose them.
+        """
         allowed = self.allowed(filters)
         rows = np.flatnonzero(allowed)
         order: Int64 = rows[np.argsort(-self.item_counts[rows], kind="stable")][:n]
         expected = self.as_rating((self.mean + self.item_biases[order]).astype(np.float32))
+        if not self.predicts_ratings:
+            expected = (self.item_counts[order] / max(len(self.user_ids), 1)).astype(np.float32)
         return self._listed(order, "score", expected, output)
 
     def _listed(

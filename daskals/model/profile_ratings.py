@@ -83,8 +83,9 @@ def checked_rows(pairs: Iterable[tuple[int, Any]], model: LookupModel, side: Sid
             rating = math.nan
         if not low <= rating <= high:
             shown = repr(value) if math.isnan(rating) else f"{rating:g}"
+            scale = f"from {low:g} to {high:g}" if model.predicts_ratings else "above 0"
             raise DataError(
-                f"a rating of {shown}", where=name_of(row), expected=f"a number from {low:g} to {high:g}"
+                f"a {model.observed_as} of {shown}", where=name_of(row), expected=f"a number {scale}"
             )
         if row in rows and not model.predicts_ratings:
             rating += rows[row]

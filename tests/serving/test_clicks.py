@@ -100,6 +100,17 @@ def test_what_is_typed_needs_no_count(model):
         parse_typed_ratings(model, [" "])
 
 
+@pytest.mark.parametrize("count", [0, -1, float("nan"), "often"])
+def test_a_count_is_above_0(model, count):
+    with pytest.raises(DataError, match=r"item 007: a count of .*; expected a number above 0"):
+        model.fold_in({"item 007": count})
+
+
+def test_the_most_chosen_are_scored_by_their_share(model):
+    found = model.popular(2)
+    np.testing.assert_allclose(found["score"], found["n_ratings"] / len(model.user_ids), rtol=1e-6)
+
+
 def test_an_id_that_is_like_another_is_not_taken_for_it(model, clicks):
     with pytest.raises(DataError, match=r"does not know item 'item 07'.*The nearest are 'item 0"):
         parse_typed_ratings(model, ["item 07"])
