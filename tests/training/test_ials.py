@@ -154,7 +154,7 @@ def test_a_fold_in_is_the_trained_row_and_its_reasons_add_up(client):
     assert told.rating == pytest.approx(score, rel=1e-4, abs=1e-6)
     assert sum(told.ratings["contribution"].to_pylist()) == pytest.approx(score, rel=1e-4, abs=1e-6)
     assert model.fold_in({0: 1000.0}).factors.any()  # beyond what was seen in training
-    with pytest.raises(DataError, match="rating of -1"):
+    with pytest.raises(DataError, match="count of -1"):
         model.fold_in({0: -1})
     item = model.fold_in_item(ratings={1: 2, 5: 1}, start="bias")
     assert item.bias == 0.0
