@@ -245,7 +245,7 @@ def _remedy_of(fault: Fault, *, most: bool) -> str:
         return "Write numbers with a point: pandas.read_csv(FILE, sep=';', decimal=',').to_csv(FILE)"
     drop = "leave out all such rows with --invalid=drop"
     if most and fault.reason == "timestamp is no time":
-        return f"Write such times, {drop}, or read none: --columns=user=…,item=…,rating=…"
+        return f"Write such times, {drop}, or read none: columns without a timestamp, --columns=user=…,item=…"
     return f"Correct the row, or {drop}"
 
 

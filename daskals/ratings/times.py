@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daskals.ratings.calendar_numbers import calendar_seconds, clock_of
+from daskals.ratings.local_dates import with_years_first
 from daskals.ratings.named_months import with_numbers
 from daskals.ratings.numbers import blank_of, fault_of, is_number, is_text, mask_of, plain_column, type_error
 from daskals.ratings.raw import Fault
@@ -179,7 +180,7 @@ def _parse(texts: pa.ChunkedArray) -> tuple[pa.ChunkedArray | None, pa.ChunkedAr
         numbers = pc.coalesce(numbers, pc.floor(powers.cast(pa.float64())).cast(pa.int64()))
     dates = _parse_dates(trimmed)
     if numbers.null_count == len(numbers) == dates.null_count:
-        dates = _parse_dates(with_numbers(trimmed))
+        dates = _parse_dates(pc.coalesce(with_numbers(trimmed), with_years_first(trimmed)))
     return numbers if numbers.null_count < len(numbers) else None, dates
 
 

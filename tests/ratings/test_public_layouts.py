@@ -228,6 +228,6 @@ def test_numbers_with_commas__are_told_how_to_lose_them(tmp_path, rating, remedy
 def test_times_that_are_none__may_be_left_out(tmp_path):
     rows = [NAMES, *((user, item, rating, "07/06/2009") for user, item, rating, _ in ROWS)]
     told = refusal(write(tmp_path / "r.csv", lines(",", rows)))
-    assert told.endswith("or read none: --columns user=…,item=…,rating=….")
+    assert told.endswith("or read none: columns without a timestamp, --columns user=…,item=….")
     columns = {"user": "userId", "item": "movieId", "rating": "rating"}
     assert read_ratings(tmp_path / "r.csv", columns=columns).n_ratings == 4

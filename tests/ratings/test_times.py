@@ -255,3 +255,28 @@ def test_what_does_not_look_like_times__is_not_called_so(tmp_path, caplog, name,
     assert read_ratings(tmp_path / "r.csv").timestamps is None
     assert from_frame(frame).timestamps is None
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["15.08.2021", "1.2.2021"], ["2021-08-15 00:00:00", "2021-02-01 00:00:00"]),
+        (["15.08.2021 9:30", "01.02.2021 23:59:58"], ["2021-08-15 09:30:00", "2021-02-01 23:59:58"]),
+        (["11/15/2019 8:55:22 AM", "1/2/2019 12:05 pm"], ["2019-11-15 08:55:22", "2019-01-02 12:05:00"]),
+        (["11/15/2019 12:00:00 AM", "1/2/2019 11:59:59 PM"], ["2019-11-15 00:00:00", "2019-01-02 23:59:59"]),
+    ],
+)
+def test_dates_as_countries_write_them(texts, expected):
+    """Days first with dots, months first with AM and PM."""
+    found = [
+        f"{dt.datetime.fromtimestamp(one, dt.UTC):%Y-%m-%d %H:%M:%S}" for one in convert(pa.array(texts))
+    ]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["31.02.2021", "15.13.2021", "13/13/2019 8:55 AM", "1/2/2019 13:00 PM", "3/4/2015"]
+)
+def test_what_is_no_date_in_any_country__is_a_fault(text):
+    times = convert_timestamps(pa.chunked_array([["15.08.2021", text]]), where="FILE", name="when")
+    assert [fault.rows.tolist() for fault in times.faults] == [[1]]
