@@ -203,9 +203,10 @@ def tuning(model: Model) -> tuple[float | None, Filters, str]:
     sorts = [name for name in SORTS if known.get(name, True)]
     sort = st.segmented_control("Sort by", sorts, key="sort", default=sorts[0], required=True)
     with st.expander("Tune and filter", expanded=not on_a_phone(), icon=":material/tune:"):
-        alpha = tuned_order(model) if rated else None if model.order is not None else 0.0
+        by_affinity = goes_by_affinity(model)
         first, second = st.columns(2)
         with first:
+            alpha = others_taste(disabled=by_affinity) if rated else 0.0
             names, genres = genre_names(model.catalogue), []
             if names:
                 genres = st.multiselect("Only these genres", names, key="genres", placeholder="any")
@@ -218,22 +219,28 @@ def tuning(model: Model) -> tuple[float | None, Filters, str]:
                 "to dig deeper.",
             )  # fmt: skip
             years = year_range(model, "years")
-    return alpha, Filters(least, tuple(genres), years), sort
+    return None if by_affinity else alpha, Filters(least, tuple(genres), years), sort
 
 
-def tuned_order(model: Model) -> float | None:
-    """Draw what orders a list of predicted ratings; return α, None for the order that the model learnt."""
-    by_affinity = model.order is not None and ORDERS[0] == st.radio(
+def goes_by_affinity(model: Model) -> bool:
+    """Draw what a list can go by; tell whether it is the order that the model learnt."""
+    if not model.predicts_ratings:
+        return model.order is not None
+    return model.order is not None and ORDERS[0] == st.radio(
         "Order by", ORDERS, key="order", horizontal=True,
         help="What people with ratings like yours went on to choose and liked; or the rating that you "
         "would give, which finds odd titles that hardly anybody has seen.",
     )  # fmt: skip
-    alpha = st.slider(
-        "How much should others' taste count?", 0.0, 1.0, 0.25, 0.05, key="alpha", disabled=by_affinity,
+
+
+def others_taste(*, disabled: bool) -> float:
+    """Draw how much popularity weighs in a list of predicted ratings; return α."""
+    alpha: float = st.slider(
+        "How much should others' taste count?", 0.0, 1.0, 0.25, 0.05, key="alpha", disabled=disabled,
         help="At the left, only what your own ratings point to: closer to you, with odd finds. At "
         "the right, what most people love, whoever you are. (α of Eq. 10.)",
     )  # fmt: skip
-    return None if by_affinity else alpha
+    return alpha
 
 
 def on_a_phone() -> bool:
