@@ -9,10 +9,7 @@ noise it is the mode: the ridge solution under a full precision.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from daskals.kernels.gibbs.draw_batches import Posterior, draw_kernel
 from daskals.kernels.gibbs.noise import Noise, RowNoise, row_noise
@@ -61,7 +58,7 @@ def _draw(
             output.status[row] = row_gram(block, row, gram)
         if output.status[row] != OK:
             continue
-        x = posterior.pulls[row].copy()
+        x = posterior.pulls[row if len(posterior.pulls) > 1 else 0].copy()
         _form_system(gram, posterior.alpha, posterior.precision, system, x)
         if not factorise(system):
             output.status[row] = BAD_PIVOT if np.isfinite(gram[size, size]) else NOT_FINITE
@@ -139,17 +136,13 @@ def draw_rows(
     pulls = product(priors, np.tril(precision) + np.tril(precision, -1).T)
     own_noise = row_noise(noise, block.start)
     if PLAIN:
-        posterior = Posterior(float(alpha), precision, _of_rows(pulls, block.n_rows))
+        posterior = Posterior(float(alpha), precision, pulls)
         with np.errstate(over="ignore"):
             _draw(given, weights.roots, output, posterior, own_noise)
     else:
-        single = _of_rows(pulls.astype(np.float32), block.n_rows)
-        posterior = Posterior(float(alpha), precision.astype(np.float32, order="C"), single)
+        single = precision.astype(np.float32, order="C")
+        posterior = Posterior(float(alpha), single, pulls.astype(np.float32))
         draw = draw_kernel(rank, weighted=block.weights is not None, sides=2 if third is None else 3)
         draw(given, weights, output, posterior, own_noise)
     raise_first(output.status, block.start)
     return output.rows, float(np.add.accumulate(output.stats[:, 0])[-1]) if block.n_rows else 0.0
-
-
-def _of_rows(values: NDArray[Any], n_rows: int) -> NDArray[Any]:
-    return np.repeat(values, n_rows, axis=0) if len(values) == 1 else values

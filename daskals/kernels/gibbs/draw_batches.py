@@ -29,7 +29,8 @@ class Posterior(NamedTuple):
     """What the rows' conditional posterior has beside their ratings.
 
     `alpha`: precision of the ratings' noise; `precision`: Λ, shape (rank + 1, rank + 1), lower triangle:
-    float32, in the plain form float64; `pulls`: Λm of each row, shape (rows, rank + 1), of the same type.
+    float32, in the plain form float64; `pulls`: Λm of each row, shape (rows, rank + 1), or but one row for
+    all, of the same type.
     """
 
     alpha: float
@@ -44,6 +45,14 @@ def _lay_out_pulls(work: Workspace, pulls: Float32, first: int, count: int) -> N
     for lane in range(count):
         for k in range(pulls.shape[1]):
             priors[k * LANES + lane] = pulls[first + lane, k]
+
+
+@exact_jit
+def _lay_out_shared(work: Workspace, pulls: Float32) -> None:
+    """Lay Λm that all rows share in every lane, in place of the priors."""
+    for k in range(pulls.shape[1]):
+        for lane in range(LANES):
+            work.priors[k * LANES + lane] = pulls[0, k]
 
 
 @exact_jit
@@ -81,13 +90,17 @@ def draw_kernel(
         # there is no ridge, and a lane that has no row yet must not read what memory held before
         for k in range(size * LANES):
             work.weights[k] = work.priors[k] = np.float32(0.0)
-        for first in range(0, len(pulls), LANES):
-            count = min(LANES, len(pulls) - first)
+        n_rows, shared = len(block.indptr) - 1, len(pulls) == 1
+        if shared:
+            _lay_out_shared(work, pulls)
+        for first in range(0, n_rows, LANES):
+            count = min(LANES, n_rows - first)
             if weighted:
                 sum_weighted(unowned(block), given.roots, work, first, count, unowned(output))
             else:
                 sum_batch(unowned(block), work, first, count, unowned(output))
-            _lay_out_pulls(work, pulls, first, count)
+            if not shared:
+                _lay_out_pulls(work, pulls, first, count)
             posterior_interleaved(work.grams, work.priors, precision, alpha, work.systems, size)
             solve_interleaved(work.systems, work.x, work.positive, size)
             if noise.sweep >= 0:
