@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from daskals.kernels.gibbs import draw, moments
+from daskals.kernels.half_step.gram_tiles import plan_tiles, tile_places
 from daskals.kernels.prior import eliminate, pattern_sums, whitened_product
 from daskals.kernels.prior.whiten import most_whitened
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.kernels.toolkit.random import STREAM_GIBBS_USER
+from daskals.kernels.toolkit.target import TARGETS
 from daskals.types import Ridge
 from tests.cases.blocks import make_case
 
@@ -127,3 +129,12 @@ def test_residuals_are_summed_to_the_plain_bits(rank):
         moments.sum_residuals_plain(rows, counts, given, *plain)
         for one, other in zip(fast, plain, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=[target.name for target in TARGETS])
+def test_every_pair_of_numbers_is_summed_in_one_lane(target):
+    for rank in range(40):
+        places, n_pairs = tile_places(rank, target), (rank + 2) * (rank + 3) // 2
+        np.testing.assert_array_equal(np.sort(places[places < n_pairs]), np.arange(n_pairs))
+    if target.lanes == 16:
+        assert len(plan_tiles(20, target).tiles) == 16

@@ -55,15 +55,31 @@ class _Sums:
         """Add one rating's products; element(e) is z_e in every lane, or None for the constant 1."""
         builder = self.emit.builder
         for tile, width, place in zip(self.tiles, self.widths, self.places, strict=True):
-            ours = z[tile.vector]
-            theirs = self._rotated(ours, tile.operand, width) if tile.rotated else element(tile.operand)
+            ours, theirs = self._factors(tile, width, z, element)
             total = builder.load(place)
             total = (
                 builder.fadd(ours, total) if theirs is None else self.emit.multiply_add(ours, theirs, total)
             )
             builder.store(total, place)
 
+    def _factors(
+        self, tile: Tile, width: int, z: list[Value], element: Callable[[int], Value | None]
+    ) -> tuple[Value, Value | None]:
+        if tile.pairs:
+            ours, theirs = (self._gathered(z, elements) for elements in zip(*tile.pairs, strict=True))
+            return ours, theirs
+        ours = z[tile.vector]
+        if tile.rotated:
+            return ours, self._rotated(ours, tile.operand, width)
+        return ours, element(tile.operand)
+
+    def _gathered(self, z: list[Value], elements: tuple[int, ...]) -> Value:
+        """Return elements of the first two vectors; lanes past the last hold any."""
+        return self.emit.shuffle(z[0], z[1], [*elements, *elements[:1] * (self.emit.lanes - len(elements))])
+
     def _rotated(self, vector: Value, shift: int, width: int) -> Value:
+        if shift and width == self.emit.lanes:
+            return self.emit.rotated(vector, shift)
         return self.emit.shuffle(vector, vector, rotation(shift, width, self.emit.lanes)) if shift else vector
 
     def finish(self, memory: Value) -> None:

@@ -5,14 +5,18 @@ is one register that accumulates zᵥ times another vector of the same rating:
 
 - zᵥ times zᵥ rotated by s lanes, for s up to half its width: lane l sums z_l·z_{l+s}. This gives every pair
   inside zᵥ in width/2 + 1 tiles;
-- zᵥ times the number z_e in every lane, for each e behind zᵥ: lane l sums z_e·z_{vL+l}.
+- zᵥ times the number z_e in every lane, for each e behind zᵥ: lane l sums z_e·z_{vL+l};
+- any L pairs, each factor gathered from two vectors. The rotation by half of zᵥ's lanes has each pair twice,
+  and those of a last vector that is in part empty are so, too: where one instruction permutes two vectors,
+  the pairs of both share tiles.
 
-So a rating costs one multiply-add a tile: 19 at rank 20 and 16 lanes, where the lower triangle in whole
+So a rating costs one multiply-add a tile: 16 at rank 20 and 16 lanes, where the lower triangle in whole
 vectors would cost 28. As many tiles as there are registers are summed in one *pass* over the ratings.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,16 +28,22 @@ from daskals.types import Int64
 SPARE_REGISTERS = 4
 """Registers that a pass over the ratings needs beside its sums."""
 
+PERMUTED_LANES = 16
+"""Lanes from which on a CPU gathers a vector from two in one instruction."""
+
 
 class Tile(NamedTuple):
     """One register of sums: vector `vector` of z times itself rotated, or times one element of z.
 
-    `operand` is the rotation in lanes where `rotated`, and the element's index otherwise.
+    `operand` is the rotation in lanes where `rotated`, and the element's index otherwise. Where there are
+    `pairs`, these are the elements whose products the lanes sum, of the first two vectors, and nothing else
+    counts.
     """
 
     vector: int
     operand: int
     rotated: bool
+    pairs: tuple[tuple[int, int], ...] = ()
 
 
 class Shape(NamedTuple):
@@ -116,6 +126,22 @@ def _product_shapes(
     ]
 
 
+def _shared_tiles(size: int, lanes: int) -> tuple[Tile, ...]:
+    """Lay out a whole vector and part of another: pairs of both share tiles."""
+    half = lanes // 2
+    across = [(lane, lane + half) for lane in range(half)]
+    behind = [(a, b) for a in range(lanes, size) for b in range(lanes, a + 1)]
+    pairs = across + behind
+    return (
+        *(Tile(0, shift, rotated=True) for shift in range(half)),
+        *(
+            Tile(0, 0, rotated=False, pairs=tuple(pairs[first : first + lanes]))
+            for first in range(0, len(pairs), lanes)
+        ),
+        *(Tile(0, element, rotated=False) for element in range(lanes, size)),
+    )
+
+
 @lru_cache
 def plan_tiles(rank: int, target: Target) -> Plan:
     """Lay out the tiles of a rank's Gram matrix for a target."""
@@ -128,7 +154,21 @@ def plan_tiles(rank: int, target: Target) -> Plan:
             operand = tile.operand if tile.rotated else element + tile.operand
             tiles.append(Tile(vector + tile.vector, operand, tile.rotated))
     in_registers = len(tiles) <= target.registers - SPARE_REGISTERS
+    if in_registers and target.lanes >= PERMUTED_LANES and target.lanes < size < 2 * target.lanes:
+        return Plan(size, target.lanes, _shared_tiles(size, target.lanes), (), in_registers)
     return Plan(size, target.lanes, tuple(tiles), tuple(passes), in_registers)
+
+
+def _pairs(tile: Tile, plan: Plan) -> Sequence[tuple[int, int]]:
+    """Return the elements whose products a tile's lanes sum."""
+    if tile.pairs:
+        return tile.pairs
+    first = tile.vector * plan.lanes
+    width = min(plan.lanes, plan.size - first)
+    if not tile.rotated:
+        return [(first + lane, tile.operand) for lane in range(width)]
+    partners = rotation(tile.operand, width, plan.lanes)
+    return [(first + lane, first + partners[lane]) for lane in range(width)]
 
 
 @lru_cache
@@ -143,12 +183,8 @@ def tile_places(rank: int, target: Target) -> Int64:
     places = np.full((len(plan.tiles), plan.lanes), nowhere, np.int64)
     taken = np.zeros(nowhere, dtype=bool)
     for t, tile in enumerate(plan.tiles):
-        first = tile.vector * plan.lanes
-        width = min(plan.lanes, plan.size - first)
-        partners = rotation(tile.operand, width, plan.lanes) if tile.rotated else None
-        for lane in range(width):
-            partner = first + partners[lane] if partners else tile.operand
-            a, b = max(first + lane, partner), min(first + lane, partner)
+        for lane, pair in enumerate(_pairs(tile, plan)):
+            a, b = max(pair), min(pair)
             if not taken[a * (a + 1) // 2 + b]:
                 places[t, lane] = a * (a + 1) // 2 + b
                 taken[places[t, lane]] = True

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -24,6 +24,8 @@ Context: TypeAlias = Any
 
 Value: TypeAlias = ir.Value
 """A value that the compiled code will hold: a scalar, a vector or a pointer."""
+
+binding.initialize_native_asmparser()  # for the instructions that are spelt out
 
 INT = ir.IntType(64)
 INT32 = ir.IntType(32)
@@ -115,6 +117,19 @@ class Emitter:
         """Choose lanes, known now, of two vectors put end to end."""
         mask = ir.Constant(ir.VectorType(INT32, len(lanes)), [INT32(lane) for lane in lanes])
         return self.builder.shuffle_vector(first, second, mask)
+
+    def rotated(self, vector: Value, shift: int) -> Value:
+        """Return the vector whose lane l is lane l + shift, counted around the end.
+
+        For AVX-512 LLVM takes a permutation, whose places fill a register: with those of a whole loop there
+        are none left for its sums. The instruction that needs no places is one that it cannot be talked into.
+        """
+        if self.lanes == 16 and self.element == FLOAT:
+            kind = ir.FunctionType(vector.type, [vector.type])
+            spelt_out = f"valignd $${shift}, $1, $1, $0"
+            return self.builder.asm(kind, spelt_out, "=v,v", [vector], side_effect=False)
+        lanes = [(lane + shift) % self.lanes for lane in range(self.lanes)]
+        return self.shuffle(vector, vector, lanes)
 
     def insert_lane(self, value: Value, lane: int, source: Value) -> Value:
         """Replace one lane by the same lane of another vector."""
