@@ -12,8 +12,8 @@ from daskals.config import TrainConfig
 from daskals.errors import RowError
 from daskals.fitting.fit import fit
 from daskals.training.gibbs import rows as block_draws
-from daskals.training.gibbs import sweep
-from tests.cases.geweke_three import scores_of_three_sides
+from daskals.training.gibbs import sweep, time_prior
+from tests.cases.geweke_three import FEATURES, scores_of_three_sides
 
 DAY = 86_400
 
@@ -21,6 +21,18 @@ DAY = 86_400
 def test_geweke_of_three_sides_long():
     scores = scores_of_three_sides(6000, 30)
     assert np.all(np.abs(scores) < 4.0), scores
+
+
+def test_geweke_of_times_with_features():
+    scores = scores_of_three_sides(6000, 30, FEATURES)
+    assert np.all(np.abs(scores) < 4.0), scores
+
+
+@pytest.mark.parametrize(("step", "factor"), [("draw_weights", 0.5), ("draw_eta", 1.6)])
+def test_geweke_notices_wrong_weights_of_times(monkeypatch, step, factor):
+    right = getattr(time_prior, step)
+    monkeypatch.setattr(time_prior, step, lambda *given: factor * right(*given))
+    assert np.max(np.abs(scores_of_three_sides(3000, 20, FEATURES))) > 5.0
 
 
 def test_geweke_notices_a_third_side_without_its_product(monkeypatch):
