@@ -63,23 +63,23 @@ def _reflection(row: Float64, beside: Float64, k: int) -> float:
 @exact_jit
 def _reflect_both_sides(work: Float64, k: int, scale: float, p: Float64) -> None:
     """Apply reflection k from left and right to the rows and columns past k."""
-    n = len(work)
-    v = work[k]
-    for j in range(k + 1, n):
+    # by slices: an index that could be negative is looked at one by one, and nothing goes by vectors
+    v, along = work[k, k + 1 :], 0.0
+    n = len(v)
+    for j in range(n):
         p[j] = 0.0
-    for i in range(k + 1, n):
-        source, value = work[i], scale * v[i]
-        for j in range(k + 1, n):
+    for i in range(n):
+        source, value = work[k + 1 + i, k + 1 :], scale * v[i]
+        for j in range(n):
             p[j] += value * source[j]
-    along = 0.0
-    for j in range(k + 1, n):
+    for j in range(n):
         along += p[j] * v[j]
     along *= 0.5 * scale
-    for j in range(k + 1, n):
+    for j in range(n):
         p[j] -= along * v[j]
-    for i in range(k + 1, n):
-        target, a, b = work[i], v[i], p[i]
-        for j in range(k + 1, n):
+    for i in range(n):
+        target, a, b = work[k + 1 + i, k + 1 :], v[i], p[i]
+        for j in range(n):
             target[j] -= a * p[j] + b * v[j]
 
 
