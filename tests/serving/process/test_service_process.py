@@ -56,7 +56,7 @@ async def ask_until_another(address: str, folder: Path, registry: Registry) -> l
             versions.append((user, answer.json()["model"]))
             await asyncio.sleep(0.02)
 
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:  # kernels may compile meanwhile
         publish = asyncio.to_thread(
             publish_run, registry, folder / "other", name="second", aliases=[CHAMPION]
         )
