@@ -86,7 +86,6 @@ class BatchScorer(NamedTuple):
         size = max(1, BATCH_BYTES // (4 * self.n_items))
         for start in range(0, len(users), size):
             stop = min(start + size, len(users))
-            first, last = seen.indptr[start], seen.indptr[stop]
-            own = SeenItems(seen.indptr[start : stop + 1] - first, seen.indices[first:last])
+            own = seen.of_users(start, stop)
             lists[start:stop] = top_of_scores(self.scores(users[start:stop]), k, own).items
         return lists

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from daskals.cluster.workers import Cluster
 from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import DataError
@@ -20,7 +18,7 @@ from daskals.fitting.fit import fit
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.model.fitted import Model
 from daskals.model.order.scoring import OrderScorer
-from daskals.model.training_ratings import training_data
+from daskals.model.training_ratings import TrainingRatings, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
@@ -124,12 +122,6 @@ def order_ranker(name: str, scorer: OrderScorer, factors: Float32, known: Rating
 
     def scores(users: Int64) -> Float32:
         own = known.of_users(users)
-        cuts = zip(own.indptr[:-1], own.indptr[1:], users, strict=True)
-        return np.stack(
-            [
-                scorer.scores(own.items[first:last].astype(np.int64), own.ratings[first:last], factors[user])
-                for first, last, user in cuts
-            ]
-        )
+        return scorer.scores_of(TrainingRatings(own.indptr, own.items, own.ratings), factors[users])
 
     return BatchScorer(name, scores, known.n_items)

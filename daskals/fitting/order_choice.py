@@ -18,6 +18,7 @@ from daskals.kernels.scoring.topk import SeenItems
 from daskals.kernels.toolkit.dense import product
 from daskals.model.order.learnt import Order, OrderSettings
 from daskals.model.order.scoring import OrderScorer, RatingParts
+from daskals.model.training_ratings import TrainingRatings
 from daskals.types import Float32, Float64, Int64, RatingsBlock
 
 GRID = {
@@ -122,13 +123,10 @@ class _Judge:
         counts = [own.stop - own.start for own in owned]
         indptr = np.append(0, np.cumsum(counts)).astype(np.int64)
         self._seen = SeenItems(indptr, np.concatenate([block.indices[own] for own in owned]))
-        ratings = block.ratings
-        chosen, lifts = [], []
-        for own in owned:
-            rated, x = block.indices[own].astype(np.int64), scorer.interactions(ratings[own])
-            chosen.append(scorer.regressed(rated, x))
-            lifts.append(scorer.lifts(rated, x).sum(axis=0))
-        self._chosen, self._lifts = np.stack(chosen), np.stack(lifts)
+        every = block.ratings
+        ratings = np.concatenate([every[own] for own in owned])
+        known = TrainingRatings(indptr, self._seen.indices, ratings)
+        self._chosen, self._lifts = scorer.regressed(known), scorer.lift_sums(known)
 
     def __call__(self, settings: OrderSettings) -> Float64:
         """Return each user's mean of NDCG and recall at 10, float64, shape (users,)."""

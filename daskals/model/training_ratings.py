@@ -60,6 +60,12 @@ class TrainingRatings(NamedTuple):
     items: Int32
     ratings: Float32
 
+    def of_people(self, first: int, last: int) -> TrainingRatings:
+        """Return the ratings of people first, …, last − 1."""
+        start, stop = self.indptr[first], self.indptr[last]
+        indptr = self.indptr[first : last + 1] - start
+        return TrainingRatings(indptr, self.items[start:stop], self.ratings[start:stop])
+
 
 class History(Protocol):
     """What the people of a model rated, by row."""

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from daskals.cluster.workers import Cluster, Task
 from daskals.errors import ConfigError, DataError
+from daskals.kernels.scoring.dense import top_of_scores
 from daskals.kernels.scoring.topk import NOTHING, ItemPanels, SeenItems, TopItems, pack_items, top_items
-from daskals.kernels.scoring.weighted_rows import best_of
 from daskals.model.filters import Filters
 from daskals.model.fitted import NO_FILTERS, Model
 from daskals.model.list_order import Scoring
@@ -29,10 +29,12 @@ from daskals.model.order.diversity import check_diversity, diverse
 from daskals.model.ordered import ListOrder
 from daskals.model.training_ratings import History, starts_of
 from daskals.store.atomic_folder import Existing, staged_directory
-from daskals.types import Float32, Int64
+from daskals.types import Int64
 
 ROWS_A_PART = 8192
 RATINGS_AT_ONCE = 4_000_000
+SCORES_AT_ONCE = 1 << 20
+"""Affinities of users together, 4 MB a thread: as many as share what is read, and no more."""
 
 LeaveOut: TypeAlias = Literal["all", "train", "none"]
 """Which of a user's rated items are not listed: all, those of the training part, or none of them."""
@@ -286,18 +288,19 @@ def _by_affinity(request: ListRequest, model: Model, rows: Int64, seen: SeenItem
     allowed = model.allowed(request.filters)
     best = np.full((len(rows), request.n), NOTHING, np.int32)
     scores = np.full((len(rows), request.n), -np.inf, np.float32)
-    for k, row in enumerate(rows):
-        own = slice(known.indptr[k], known.indptr[k + 1])
-        scored: Float32 = scorer.scores(
-            known.items[own].astype(np.int64), known.ratings[own], model.user_factors[row]
-        )
-        left = allowed.copy()
-        left[seen.indices[seen.indptr[k] : seen.indptr[k + 1]]] = False
-        if request.diversity:
-            found = diverse(scorer, scored, request.n, left, request.diversity)
-        else:
-            found = best_of(scored, left, request.n)
-        best[k, : len(found)], scores[k, : len(found)] = found, scored[found]
+    size = max(1, SCORES_AT_ONCE // len(allowed))
+    for start in range(0, len(rows), size):
+        stop = min(start + size, len(rows))
+        scored = scorer.scores_of(known.of_people(start, stop), model.user_factors[rows[start:stop]])
+        own = seen.of_users(start, stop)
+        if not request.diversity:
+            best[start:stop], scores[start:stop] = top_of_scores(scored, request.n, own, allowed)
+            continue
+        for k, every in enumerate(scored):
+            left = allowed.copy()
+            left[own.indices[own.indptr[k] : own.indptr[k + 1]]] = False
+            found = diverse(scorer, every, request.n, left, request.diversity)
+            best[start + k, : len(found)], scores[start + k, : len(found)] = found, every[found]
     return TopItems(best, scores)
 
 

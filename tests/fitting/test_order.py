@@ -22,6 +22,7 @@ from daskals.model.fitted import Model
 from daskals.model.order.learnt import OrderSettings, interactions
 from daskals.model.order.scoring import OrderScorer, RatingParts
 from daskals.model.ordered import OLD_MODEL
+from daskals.model.training_ratings import TrainingRatings
 from daskals.serving.lists import ListRequest, recommend_all
 from tests.cases.movies import TRAINING, write_movies
 
@@ -78,6 +79,54 @@ def test_scores_are_the_closed_form(n_users, n_items):
     rated = np.flatnonzero(ratings[3])
     found = scorer.scores(rated, ratings[3, rated].astype(np.float32), p.astype(np.float32))
     np.testing.assert_allclose(found, plain_scores(data, SETTINGS, 3, q @ p + b), atol=2e-5)
+
+
+def summed_in_order(scorer: OrderScorer, order, rated: np.ndarray, own: np.ndarray, p: np.ndarray):
+    """Return scores whose every sum adds one term after the other, rounded as the model's are."""
+
+    def add(out: np.ndarray, weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        for weight, row in zip(weights, rows, strict=True):
+            out = out + weight * row
+        return out
+
+    place = {int(item): k for k, item in enumerate(order.items)}
+    known = np.isin(rated, order.items)
+    places, x = [place[int(item)] for item in rated[known]], scorer.interactions(own)
+    lift = sum(scorer.lifts(rated, x), np.zeros(scorer._genres.shape[1]))
+    out = add(scorer._offsets, np.concatenate([lift, p]).astype(np.float32), scorer._shared)
+    chosen, x = np.zeros(len(place), np.float32), x[known]
+    if not len(order.scale):
+        chosen = add(chosen, x, order.products[places])
+    else:
+        columns = order.products.T.astype(np.float64)[places]
+        taste = add(np.zeros(len(order.products)), x.astype(np.float64), columns).astype(np.float32)
+        chosen = add(chosen, taste, order.products) * order.scale
+        chosen[places] -= x * (order.scale[places] - 1)
+    out[order.items] += chosen
+    return out
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(200, 30), (20, 90)])
+def test_many_are_scored_together_as_each_alone_to_the_bit(n_users, n_items):
+    """B of items, and A of users; somebody who rated nothing among them, and items outside of the core."""
+    data, ratings = random_data(n_users, n_items)
+    data = data._replace(counts=np.where(np.arange(n_items) % 9 == 4, 0, 5))
+    rng = np.random.default_rng(2)
+    q, b = rng.normal(size=(n_items, 3)).astype(np.float32), rng.normal(size=n_items).astype(np.float32)
+    order = learn_order(data, SETTINGS, 0.0)
+    scorer = scorer_of(order, data, q, b)
+    ratings[1] = 0
+    people, items = np.nonzero(ratings[:11])
+    indptr = np.append(0, np.cumsum(np.bincount(people, minlength=11)))
+    known = TrainingRatings(indptr, items.astype(np.int32), ratings[people, items].astype(np.float32))
+    p = rng.normal(size=(11, 3)).astype(np.float32)
+    together = scorer.scores_of(known, p)
+    for person in range(11):
+        alone = known.of_people(person, person + 1)
+        rated = alone.items.astype(np.int64)
+        np.testing.assert_array_equal(together[person], scorer.scores(rated, alone.ratings, p[person]))
+        expected = summed_in_order(scorer, order, rated, alone.ratings, p[person])
+        np.testing.assert_array_equal(together[person], expected)
 
 
 @pytest.mark.parametrize("genres", [4, 0])

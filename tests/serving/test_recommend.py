@@ -94,6 +94,8 @@ def test_recommend_all__gives_each_user_what_the_model_gives_one(
         )
         assert own["item"].tolist() == alone["item"].tolist()
         assert own["rank"].tolist() == list(range(1, len(own) + 1))
+        if model.list_order(request.order, request.scoring) == "affinity":
+            assert own["score"].tolist() == alone["score"].tolist()
         np.testing.assert_allclose(own["score"], alone["score"], atol=2e-5)
         np.testing.assert_allclose(own["stars"], alone["stars"], atol=2e-5)
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from daskals.kernels.toolkit.jit import jit
 from daskals.types import Float32, Int32
+
+_RUN = 64
+"""Scores that are first compared with the worst of the best together, in vector registers."""
 
 
 @jit
@@ -74,4 +80,32 @@ def offer(scores: Float32, items: Int32, size: int, score: float, item: int) -> 
         scores[0] = score
         items[0] = item
         _sift_down(scores, items, size)
+    return size
+
+
+@jit
+def select(scores: Float32, allowed: NDArray[np.bool_], best_scores: Float32, best_items: Int32) -> int:
+    """Find the best allowed items, the best first, and return how many there are.
+
+    Parameters
+    ----------
+    scores, allowed
+        Shape (items,), contiguous; a score of −∞ or NaN is none.
+    best_scores, best_items
+        Shape (n,); overwritten as far as there are items.
+    """
+    size, least = 0, np.float32(-np.inf)
+    for start in range(0, len(scores), _RUN):
+        run = scores[start : start + _RUN]
+        better = 0
+        for i in range(len(run)):
+            better += run[i] > least
+        if better == 0:
+            continue
+        for i in range(len(run)):
+            if run[i] > least and allowed[start + i]:
+                size = offer(best_scores, best_items, size, run[i], start + i)
+                if size == len(best_scores):
+                    least = best_scores[0]
+    sort_heap(best_scores, best_items, size)
     return size

@@ -71,6 +71,11 @@ class SeenItems(NamedTuple):
     indptr: Int64
     indices: Int32
 
+    def of_users(self, first: int, last: int) -> SeenItems:
+        """Return the items of users first, …, last − 1."""
+        start, stop = self.indptr[first], self.indptr[last]
+        return SeenItems(self.indptr[first : last + 1] - start, self.indices[start:stop])
+
 
 def pack_items(factors: Float32, offsets: Float32, allowed: NDArray[np.bool_] | None = None) -> ItemPanels:
     """Lay items out for scoring: factors, float32, shape (items, rank), and offsets, shape (items,).

@@ -12,14 +12,17 @@ B is the regression of items on one another (EASE, Steck 2019, with rows for gen
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from daskals.kernels.scoring.weighted_rows import add_rows
+from daskals.kernels.scoring.lifts import sum_lifts
+from daskals.kernels.scoring.weighted_rows import add_at, add_product, add_rows
 from daskals.kernels.toolkit.dense import product
 from daskals.model.order.learnt import HALF_STARS, Order, interactions
 from daskals.model.order.new_items import NewItem
+from daskals.model.training_ratings import TrainingRatings, starts_of
 from daskals.types import Float32, Float64, Int64
 
 FEW = 5.0
@@ -47,7 +50,7 @@ class RatingParts(NamedTuple):
 
 
 class OrderScorer:
-    """Scores every item for one person after the other.
+    """Scores every item for people, each the same alone or with others.
 
     Parameters
     ----------
@@ -108,13 +111,32 @@ class OrderScorer:
         factors
             The person's factors, shape (rank,).
         """
-        x = self.interactions(ratings)
-        lift = self.lifts(rated, x).sum(axis=0)
-        out = self._offsets.copy()
-        shared = np.concatenate([lift, factors.astype(np.float64)]).astype(np.float32)
-        add_rows(shared, np.arange(len(shared)), self._shared, out)
-        out[self._order.items] += self.regressed(rated, x)
+        known = TrainingRatings(np.array([0, len(rated)], np.int64), rated.astype(np.int32), ratings)
+        scores: Float32 = self.scores_of(known, factors[None])[0]
+        return scores
+
+    def scores_of(self, known: TrainingRatings, factors: Float32) -> Float32:
+        """Score all items for several people, float32, shape (people, items): each as if alone.
+
+        What costs most, the items' products, is then read from memory once for all of them.
+
+        Parameters
+        ----------
+        known
+            What they rated.
+        factors
+            Their factors, shape (people, rank).
+        """
+        shared = np.concatenate([self.lift_sums(known), factors.astype(np.float64)], axis=1)
+        out = np.repeat(self._offsets[None], len(factors), axis=0)
+        add_product(shared.astype(np.float32), self._shared, out)
+        add_at(self._order.items, self.regressed(known), out)
         return out
+
+    def lift_sums(self, known: TrainingRatings) -> Float64:
+        """Return the lift of every genre, of those who rated `known`, float64, shape (people, genres)."""
+        rated, x = known.items.astype(np.int64), self.interactions(known.ratings)
+        return sum_lifts(known.indptr, rated, x, self._genres, self._usual, FEW)
 
     def lifts(self, rated: Int64, x: Float32) -> Float64:
         """Return each rating's part of the lift of every genre, float64, shape (ratings, genres).
@@ -126,20 +148,29 @@ class OrderScorer:
         lifts: Float64 = x[:, None].astype(np.float64) * above / (strength * np.sqrt(self._usual))
         return lifts
 
-    def regressed(self, rated: Int64, x: Float32) -> Float32:
-        """Return Σ_j x_j B_ji of the core's items, float32, shape (core,); `rated` and `x`: (ratings,)."""
-        order = self._order
-        known = self._place[rated] >= 0
-        places, weights = self._place[rated][known], x[known]
-        out = np.zeros(len(order.items), np.float32)
+    def regressed(self, known: TrainingRatings) -> Float32:
+        """Return Σ_j x_j B_ji of the core's items, of those who rated `known`, float32, (people, core)."""
+        order, n_people = self._order, len(known.indptr) - 1
+        everywhere = self._place[known.items]
+        inside = everywhere >= 0
+        places, weights = everywhere[inside], self.interactions(known.ratings)[inside]
+        indptr = starts_of(inside.astype(np.int64))[known.indptr]
+        out = np.zeros((n_people, len(order.items)), np.float32)
         if not len(order.scale):
-            add_rows(weights, places, order.products, out)
+            add_rows(indptr, places, weights, order.products, out)
             return out
-        taste = (order.products[:, places].astype(np.float64) * weights).sum(axis=1).astype(np.float32)
-        add_rows(taste, np.arange(len(taste)), order.products, out)
+        taste = np.zeros((n_people, len(order.products)))
+        add_rows(indptr, places, weights.astype(np.float64), self._by_item, taste)
+        add_product(taste.astype(np.float32), order.products, out)
         out *= order.scale
-        out[places] -= weights * (order.scale[places] - 1)  # no item speaks for itself
+        people = np.repeat(np.arange(n_people), np.diff(indptr))
+        out[people, places] -= weights * (order.scale[places] - 1)  # no item speaks for itself
         return out
+
+    @cached_property
+    def _by_item(self) -> Float32:
+        """A with a row for each item of the core: what a person rated is then read row by row."""
+        return np.ascontiguousarray(self._order.products.T)
 
     def contributions(self, rated: Int64, ratings: Float32, target: int) -> tuple[Float64, Float64]:
         """Share a score out among the ratings it comes from.
