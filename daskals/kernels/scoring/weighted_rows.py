@@ -18,7 +18,10 @@ _SPARSE_RUN = 4096
 
 _DENSE_RUN = 512
 _DENSE_SUMS = 128
-"""Columns and sums that four rows are added to while all of them stay in the second cache."""
+"""Columns and sums that four rows are added to while all of them stay in the second cache.
+
+Few sums are worked on in as many more columns at a time, so that a row is read without jumps.
+"""
 
 
 @exact_jit
@@ -71,8 +74,9 @@ def _add_product(weights: Float32, matrix: Float32, out: Float32) -> None:
     whole = n_terms // 4 * 4
     for first in range(0, len(out), _DENSE_SUMS):
         behind = min(first + _DENSE_SUMS, len(out))
-        for start in range(0, n_columns, _DENSE_RUN):
-            end = min(start + _DENSE_RUN, n_columns)
+        run = _DENSE_RUN * _DENSE_SUMS // (behind - first)
+        for start in range(0, n_columns, run):
+            end = min(start + run, n_columns)
             for k in range(0, whole, 4):
                 row0, row1 = matrix[k, start:end], matrix[k + 1, start:end]
                 row2, row3 = matrix[k + 2, start:end], matrix[k + 3, start:end]
