@@ -14,12 +14,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.kernels.scoring.company import nearest_in_company
 from daskals.kernels.scoring.topk import NOTHING, ItemPanels, SeenItems, TopItems, pack_items, top_items
 from daskals.kernels.toolkit.dense import product
 from daskals.model.order.learnt import Order
 from daskals.model.samples import Samples
 from daskals.model.top_items import unit_rows
-from daskals.types import Float32, Float64, Int64
+from daskals.types import Float32, Int64
 
 N_COMPARED = 30
 """Samples of a posterior that items are compared by, evenly from all that are kept."""
@@ -77,38 +78,21 @@ class Neighbours:
             Shape (asked, n). Of equally near items the lower row stands first; where fewer are allowed,
             `NOTHING` stands in their places.
         """
-        left_out = [np.flatnonzero(~allowed)] if panels is None else []
-        each = [np.concatenate([*left_out, [row]]).astype(np.int32) for row in rows]
-        starts = np.concatenate([[0], np.cumsum([len(one) for one in each])]).astype(np.int64)
-        seen = SeenItems(starts, np.concatenate([*each, np.empty(0, np.int32)]).astype(np.int32))
+        left_out = np.flatnonzero(~allowed if panels is None else np.zeros(0, np.bool_))
+        each = np.empty((len(rows), len(left_out) + 1), np.int32)
+        each[:, :-1], each[:, -1] = left_out, rows
+        seen = SeenItems(np.arange(len(rows) + 1, dtype=np.int64) * each.shape[1], each.ravel())
         if self._companions is None:
             return top_items(panels or self.panels, self._units[rows], n, seen)
         # what is no companion is among the nearest only if it is so by taste, when these are set aside
         most = min(n + self._companions.items.shape[1], len(self._units))
-        found = top_items(panels or self.panels, self._units[rows], most, seen)
-        best = np.full((len(rows), n), NOTHING, np.int32)
-        scores = np.full((len(rows), n), -np.inf, np.float32)
-        for k, row in enumerate(rows):
-            by_taste = found.items[k][found.items[k] != NOTHING].astype(np.int64)
-            items, similarity = self._with_company(int(row), by_taste, allowed)
-            top = np.lexsort((items, -similarity))[:n]
-            best[k, : len(top)], scores[k, : len(top)] = items[top], similarity[top]
-        return TopItems(best, scores)
-
-    def _with_company(self, row: int, by_taste: Int64, allowed: NDArray[np.bool_]) -> tuple[Int64, Float64]:
-        """Return an item's neighbours by taste and its companions, and how near they are, shape (found,)."""
-        assert self._companions is not None
-        near, correlations = np.empty(0, np.int64), np.empty(0, np.float32)
-        place = self._place[row]
-        if place >= 0:
-            near = self._companions.items[place].astype(np.int64)
-            told = allowed[near] & (near != row)
-            near, correlations = near[told], self._companions.correlations[place][told]
-        items = np.union1d(by_taste, near)
-        own = self._units[row].astype(np.float64)
-        similarity = (1.0 - COMPANY) * product(self._units[items].astype(np.float64), own[:, None])[:, 0]
-        similarity[np.searchsorted(items, near)] += COMPANY * correlations
-        return items, similarity
+        by_taste = top_items(panels or self.panels, self._units[rows], most, seen).items
+        places = self._place[rows]
+        near = self._companions.items[places]
+        told = (places >= 0)[:, None] & allowed[near] & (near != rows[:, None])
+        company = np.float32(COMPANY) * self._companions.correlations[places]
+        near = np.where(told, near, np.int32(NOTHING))
+        return nearest_in_company(self._units, rows, by_taste, near, company, 1.0 - COMPANY, n)
 
 
 def compared_rows(samples: Samples, user_counts: Int64) -> Float32:

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from daskals.kernels.scoring.company import nearest_in_company
 from daskals.kernels.scoring.dense import top_of_scores
 from daskals.kernels.scoring.lifts import sum_lifts
 from daskals.kernels.scoring.topk import NOTHING, SeenItems
@@ -119,3 +120,27 @@ def test_lifts_are_shares_beside_the_usual_ones():
         parts = x[own, None].astype(np.float64) * (genres[items[own]] - usual) / (strength * np.sqrt(usual))
         np.testing.assert_array_equal(found[person], sum(parts, np.zeros(3)))
     assert sum_lifts(indptr, items, x, np.zeros((6, 0)), np.zeros(0), 5.0).shape == (3, 0)
+
+
+@pytest.mark.parametrize("n", [3, 30])
+def test_the_nearest_are_those_by_taste_and_company_together(n):
+    """Candidates that are both, none at all, more than are multiplied at once; equal ones by row."""
+    rng = np.random.default_rng(n)
+    units = with_ties(rng, (25, 4))
+    rows = np.array([7, 3, 0])
+    by_taste = np.stack([rng.permutation(25)[:11] for _ in rows]).astype(np.int32)
+    companions = np.stack([rng.permutation(25)[:6] for _ in rows]).astype(np.int32)
+    by_taste[1, 4:], companions[1, 3:] = NOTHING, NOTHING
+    by_taste[2], companions[2] = NOTHING, NOTHING
+    company = rng.choice([0.25, 0.5], companions.shape).astype(np.float32)
+    found = nearest_in_company(units, rows, by_taste, companions, company, 0.1, n)
+    for k, row in enumerate(rows):
+        added = {int(item): float(x) for item, x in zip(companions[k], company[k], strict=True)}
+        scores = {}
+        for item in sorted({*by_taste[k].tolist(), *companions[k].tolist()} - {NOTHING}):
+            products = units[item].astype(np.float64) * units[row]
+            scores[item] = 0.1 * sum(products.tolist(), 0.0) + added.get(item, 0.0)
+        best = sorted(scores, key=lambda item: (-scores[item], item))[:n]
+        assert found.items[k].tolist() == best + [NOTHING] * (n - len(best))
+        listed = np.array([scores[item] for item in best], np.float32)
+        np.testing.assert_array_equal(found.scores[k, : len(best)], listed)
