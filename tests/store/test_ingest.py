@@ -10,9 +10,11 @@ import pyarrow as pa
 import pytest
 import scipy.sparse
 
-from daskals.config import ReadConfig
+from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import DataError, DatasetError, OutputError
-from daskals.ingest import ingest, open_ratings, resolve_store
+from daskals.evaluation.prediction_error import evaluate
+from daskals.fitting.fit import fit
+from daskals.ingest import STORE_GENERATION, ingest, open_ratings, resolve_store
 
 FRAME = pd.DataFrame({"user": ["a", "a", "b"], "item": [5, 7, 5], "rating": [3.0, 4.0, 2.5]})
 
@@ -44,6 +46,75 @@ def test_files_are_read_once_while_they_do_not_change(ratings: Path) -> None:
     ratings.write_text(ratings.read_text() + "2,1,5.0\n")
     second = resolve_store(ratings)
     assert (first.n_ratings, second.n_ratings) == (3, 4)
+
+
+def test_another_reader_makes_its_own_store_and_models_find_theirs(
+    ratings: Path, monkeypatch: pytest.MonkeyPatch, no_baseline: None
+) -> None:
+    config = TrainConfig(model="bias", epochs=1, split="none")
+    model = fit(ratings, config)
+    module = importlib.import_module("daskals.ingest")
+    monkeypatch.setattr(module, "STORE_GENERATION", STORE_GENERATION + 1)
+    theirs = model.report["data"]["store"]
+    assert resolve_store(ratings).path != theirs
+    assert evaluate(model, None, config)["train_rmse"] == model.report["train_rmse"]
+
+
+GIVES = {
+    "plain": ("userId,movieId,rating\n1,1,4\n2,2,3\n1,2,2\n", "a5a4c036 [1, 2, 1, 2] without times"),
+    "quoted, semicolons": (
+        '"User-ID";"ISBN";"Book-Rating"\n"1";"a";"4"\n"2";"b";"3"\n',
+        "c46c23f7 [1, 2, 'a', 'b'] without times",
+    ),
+    "repeated": (
+        "user,item,rating,timestamp\n1,1,4,10\n1,1,5,9\n2,2,3,11\n",
+        "bd7e4f84 [1, 2, 1, 2] with times",
+    ),
+    "ISO": (
+        "user,item,rating,date\n1,1,4,2020-01-02\n2,2,3,2020-01-03 10:00\n",
+        "d438b233 [1, 2, 1, 2] with times",
+    ),
+    "dots": (
+        "user,item,rating,date\n1,1,4,2.1.2020\n2,2,3,3.1.2020 10:00\n",
+        "d438b233 [1, 2, 1, 2] with times",
+    ),
+    "halves": (
+        "user,item,rating,date\n1,1,4,1/2/2020 9:00 AM\n2,2,3,1/3/2020 9:00 PM\n",
+        "821a07e1 [1, 2, 1, 2] with times",
+    ),
+    "no dates": (
+        "user,item,rating,date\n1,1,4,spring\n2,2,3,2020-01-03\n",
+        "b3220304 [1, 2, 1, 2] without times",
+    ),
+    "several ids": (
+        "user,item,rating\n1,N1 N2,4\n2,N3 N4 N5,3\n",
+        "most cells hold several ids, such as 'N1 N2'",
+    ),
+    "records": (
+        '{"user": 1, "item": "a", "rating": 4}\n{"user": 2, "item": "b", "rating": 3}\n',
+        "c46c23f7 [1, 2, 'a', 'b'] without times",
+    ),
+}
+"""What files give: how the store's hash begins, its ids, whether it has times; or why there is none."""
+
+
+def test_a_reader_that_gives_another_store_raises_the_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where this fails, raise `daskals.ingest.STORE_GENERATION`, and write down here what files give now."""
+    monkeypatch.setenv("DASKALS_CACHE", str(tmp_path / "cache"))
+    found = {}
+    for name, (text, _) in GIVES.items():
+        path = tmp_path / f"{name}.txt"
+        path.write_text(text)
+        try:
+            store = resolve_store(path)
+            ids = [*store.user_ids.to_pylist(), *store.item_ids.to_pylist()]
+            times = "with" if store.has_timestamps else "without"
+            found[name] = f"{store.content_hash[:8]} {ids} {times} times"
+        except DataError as error:
+            found[name] = str(error.found)
+    assert (found, STORE_GENERATION) == ({name: gives for name, (_, gives) in GIVES.items()}, 4)
 
 
 def test_a_catalogue_beside_a_file_counts_as_part_of_it(ratings: Path) -> None:
