@@ -67,7 +67,7 @@ def main(file_options: dict[str, Any], **options: Any) -> None:
                 report = _train(config, cluster, log, pause, folder)
                 log.ended(0, "; ".join(_accuracy(report)))
         except (DaskalsError, KeyboardInterrupt):
-            if folder.can_resume:
+            if folder.has_saved or (config.resume and folder.can_resume):
                 display.say(f"the run can be continued: --resume --out {out}")
             raise
     display.say("\n".join([*_accuracy(report), *_speed(report), f"saved {out}"]))

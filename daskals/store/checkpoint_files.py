@@ -87,9 +87,9 @@ def list_states(folder: Path) -> list[Path]:
     return sorted(named, key=lambda path: int(path.name.partition("-")[2]))
 
 
-def has_states(folder: Path) -> bool:
-    """Tell whether a folder holds a state, of the run itself or of one of its parts."""
-    return bool(list_states(folder)) or any(list_states(part) for part in _parts(folder))
+def all_states(folder: Path) -> list[Path]:
+    """Return the folders of the states, of the run itself and of its parts."""
+    return [state for place in (folder, *_parts(folder)) for state in list_states(place)]
 
 
 def sweep(folder: Path) -> None:

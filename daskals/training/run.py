@@ -19,7 +19,7 @@ from typing import Self
 
 from daskals.errors import ANOTHER_NAME, OutputError
 from daskals.store.atomic_file import write_text_whole
-from daskals.store.checkpoint_files import has_states
+from daskals.store.checkpoint_files import all_states
 from daskals.store.lock import FolderLock, refuse_if_owned
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.event_log import LOG, EventLog
@@ -66,6 +66,7 @@ class RunFolder:
         self.path = path.absolute()
         self._lock = FolderLock(self.path / LOCK)
         self._made: list[Path] = []
+        self._of_before: set[tuple[int, int]] = set()
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -73,6 +74,7 @@ class RunFolder:
             self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             self._stack.enter_context(self._lock)
+            self._of_before = self._states()
         except OSError as error:
             self._remove_made()
             raise OutputError.unwritable("folder", self.path, error, remedy=ANOTHER_NAME) from error
@@ -96,7 +98,12 @@ class RunFolder:
     @property
     def can_resume(self) -> bool:
         """Whether there is a checkpoint to continue from."""
-        return has_states(self.path / CHECKPOINTS)
+        return bool(all_states(self.path / CHECKPOINTS))
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether there is a checkpoint that was not there on entry, so of this run and not one of before."""
+        return bool(self._states() - self._of_before)
 
     def checkpoints(self, every: int, *, resume: bool) -> Checkpoints:
         """Return the run's checkpoints."""
@@ -119,6 +126,11 @@ class RunFolder:
         else:
             save_model(self.path / MODEL)
         write_text_whole(self.path / REPORT, report)
+
+    def _states(self) -> set[tuple[int, int]]:
+        """Tell states apart, of the same epoch too: a state's folder is made anew and never written again."""
+        found = [state.stat() for state in all_states(self.path / CHECKPOINTS)]
+        return {(stat.st_ino, stat.st_mtime_ns) for stat in found}
 
     def _remove_made(self) -> None:
         for folder in self._made:

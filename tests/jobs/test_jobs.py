@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from daskals.model.fitted import Model
+from daskals.store.checkpoint_files import write_state
+from daskals.training.run import RunFolder
 from jobs import evaluate, ingest, predict, train
 from tests.cases.commands import run
 from tests.cases.twin import Twin
@@ -252,6 +254,33 @@ def test_overwrite_replaces_a_run_and_nothing_else(ratings: Path, tmp_path: Path
     assert refused.exit_code == 1
     assert "is no run" in refused.output
     assert (strange / "thesis.tex").read_text() == "x"
+
+
+@pytest.mark.parametrize("words", [["--overwrite"], ["--resume"]])
+def test_a_run_of_before_is_not_taken_for_one_that_can_be_continued(
+    ratings: Path, tmp_path: Path, words: list[str]
+) -> None:
+    """A command that read nothing has replaced nothing: the states are of the run that was there."""
+    out = tmp_path / "run"
+    assert run(train, "--data", ratings, *SMALL, "--model", "bias", "--out", out).exit_code == 0
+    failed = run(train, "--data", tmp_path / "missing.csv", *SMALL, "--model", "bias", "--out", out, *words)
+    assert failed.exit_code == 1
+    assert ("can be continued" in failed.output) == (words == ["--resume"])
+    assert (out / "report.json").is_file()
+
+
+def test_a_run_that_replaced_states_of_the_same_epochs_can_be_continued(tmp_path: Path) -> None:
+    def save() -> None:
+        write_state(tmp_path / "run" / "checkpoints", 1, {}, {"x": np.ones(1)})
+
+    with RunFolder(tmp_path / "run") as folder:
+        assert not folder.has_saved
+        save()
+        assert folder.has_saved
+    with RunFolder(tmp_path / "run") as folder:
+        assert (folder.can_resume, folder.has_saved) == (True, False)
+        save()
+        assert folder.has_saved
 
 
 def bad_inputs() -> list:
