@@ -8,9 +8,9 @@ import pandas as pd
 OWN = "#d6006c"
 
 
-def map_chart(frame: pd.DataFrame) -> alt.LayerChart:
-    """Describe the map's chart."""
-    hover = ["title", "genre", alt.Tooltip("n_ratings", title="ratings")]
+def map_chart(frame: pd.DataFrame, counted_as: str) -> alt.LayerChart:
+    """Describe the map's chart; `counted_as`: what an item's number counts."""
+    hover = ["title", "genre", alt.Tooltip("n_ratings", title=counted_as)]
     # the plane that labels were placed on ends with the outermost points
     ends = alt.Scale(zero=False, nice=False, padding=12)
     place = {"x": alt.X("x", axis=None, scale=ends), "y": alt.Y("y", axis=None, scale=ends)}

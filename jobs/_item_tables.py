@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def print_items(frame: pd.DataFrame, figure: str) -> None:
-    """Print a list with rank, title, year, genres and its figure; wide enough that no title is cut.
+def print_items(frame: pd.DataFrame, figure: str, counted_as: str) -> None:
+    """Print a list with rank, title, year, genres, figure and count; wide enough that no title is cut.
 
     A column of which nothing is known is left out.
     """
@@ -23,8 +23,8 @@ def print_items(frame: pd.DataFrame, figure: str) -> None:
     columns = columns if "title" in columns else ["item", *columns]
     table.add_column("", justify="right")
     figures = [name for name in (figure, "stars") if name in frame.columns]
-    right = {"year", *figures, "ratings"}
-    for name in (*columns, *figures, "ratings"):
+    right = {"year", *figures, counted_as}
+    for name in (*columns, *figures, counted_as):
         table.add_column(name, justify="right" if name in right else "left", no_wrap=True)
     for rank, row in enumerate(records(frame), 1):
         cells = [", ".join(row[name] or ()) if name == "genres" else _text(row[name]) for name in columns]

@@ -318,7 +318,7 @@ def show_map(model: Model) -> None:
         "Titles that the same people like lie close together. Scroll to zoom, drag to move; yours are "
         "ringed, and of the others the best known are named where there is room."
     )
-    st.altair_chart(map_chart(frame), key="map")
+    st.altair_chart(map_chart(frame, model.counted_as), key="map")
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

@@ -72,11 +72,11 @@ def main(
     from jobs._ranking_table import PLAIN_WIDTH, print_buckets, print_errors, print_ranking, print_similar
 
     loaded = load_model(model)
-    if not loaded.predicts_ratings and (buckets or not ranking):
+    if not loaded.predicts_ratings and (buckets or not (ranking or similar)):
         raise ConfigError(
             "found a model of clicks, which have no rating to be wrong about",
             where="--buckets" if buckets else "MODEL",
-            expected="--ranking, which tells how good its lists are",
+            expected="--ranking or --similar, which tell how good its lists are",
         )
     figures = evaluate(loaded, data, config)
     if buckets or ranking or similar:

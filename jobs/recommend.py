@@ -154,7 +154,8 @@ def _for_one(
     for title, rating in taken:
         say(f"rated {rating:g}: {on_terminal(title)}")
     if person.is_empty:
-        say("no ratings were given: these are the most rated titles of each genre")
+        said = "most rated" if model.predicts_ratings else "most chosen"
+        say(f"no ratings were given: these are the {said} titles of each genre")
         table = popular_by_genre(model, filters=filters)
     else:
         table = model.recommend(
@@ -167,7 +168,7 @@ def _for_one(
             diversity=options["diversity"],
             include_seen=options["leave_out"] == "none",
         )
-    print_items(table, "score")
+    print_items(table, "score", model.counted_as)
     if options["json_file"] is not None:
         content = {
             "ratings": [{"title": title, "rating": rating} for title, rating in taken],
@@ -245,7 +246,7 @@ def _print_lists(model: Model, folder: Path) -> None:
             catalogue=model.catalogue,
             beside={name: own[name].to_numpy(np.float32) for name in ("stars",) if name in own.columns},
         )
-        print_items(as_output(table, "pandas"), "score")
+        print_items(as_output(table, "pandas"), "score", model.counted_as)
 
 
 if __name__ == "__main__":

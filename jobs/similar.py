@@ -55,7 +55,7 @@ def _print_one(model: Model, item: str, n: int, options: dict[str, Any]) -> None
     table = model.similar_items(
         model.item_ids[row].as_py(), n, filters=Filters(min_ratings=options["min_ratings"])
     )
-    print_items(table, "similarity")
+    print_items(table, "similarity", model.counted_as)
     if options["json_file"] is not None:
         write_json(options["json_file"], {"item": model.item_name(row), "similar": records(table)})
         say(f"saved {options['json_file']}")

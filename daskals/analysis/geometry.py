@@ -130,12 +130,14 @@ def polarity(model: Model, min_ratings: int | None = None) -> Numbers:
         min_ratings = PAPER_MIN_RATINGS if enough else int(rated[int(0.9 * len(rated))]) if len(rated) else 1
     rows = np.flatnonzero(counts >= max(min_ratings, 1))
     if not len(rows):
-        return missing(f"no item has {min_ratings:,} training ratings")
+        counted = "training ratings" if model.predicts_ratings else model.counted_as
+        return missing(f"no item has {min_ratings:,} {counted}")
     norms = np.linalg.norm(model.item_factors[rows].astype(np.float64), axis=1)
     order = np.argsort(-norms, kind="stable")
     most, least = order[:POLARITY_ROWS], order[::-1][:POLARITY_ROWS]
     return {
         "min_ratings": min_ratings,
+        "counted_as": model.counted_as,
         "items": len(rows),
         **{
             name: [

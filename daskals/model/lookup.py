@@ -52,6 +52,11 @@ class LookupModel(FactorModel):
         return "rating" if self.predicts_ratings else "count"
 
     @property
+    def counted_as(self) -> Literal["ratings", "people"]:
+        """What tables call how often an item was rated or chosen: clicks of a pair are one person's."""
+        return "ratings" if self.predicts_ratings else "people"
+
+    @property
     def profile_limits(self) -> tuple[float, float]:
         """Lowest and highest rating that somebody folded in may have given."""
         return self.limits if self.implicit is None else COUNTS

@@ -62,7 +62,7 @@ def write_geometry(numbers: Numbers, folder: Path, name: str) -> None:
             numbers["polarity"],
             draw_polarity,
             caption=_polarity_caption,
-            columns=("Polarity", "Title", "‖q‖", "Training ratings"),
+            columns=("Polarity", "Title", "‖q‖", _counted(numbers["polarity"])),
             rows=_polarity_rows,
         ),
         *(
@@ -118,8 +118,12 @@ def _silhouette_rows(shape: Numbers) -> list[tuple[Any, ...]]:
 def _polarity_caption(polarity: Numbers) -> str:
     return (
         f"Items with the longest and shortest vectors among {polarity['items']:,} with at least "
-        f"{polarity['min_ratings']:,} ratings (paper 1, Table 4)."
+        f"{polarity['min_ratings']:,} {polarity['counted_as']} (paper 1, Table 4)."
     )
+
+
+def _counted(polarity: Numbers) -> str:
+    return "People" if polarity.get("counted_as") == "people" else "Training ratings"
 
 
 def _polarity_rows(polarity: Numbers) -> list[tuple[Any, ...]]:

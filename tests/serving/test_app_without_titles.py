@@ -39,9 +39,9 @@ def test_app__without_titles_or_genres(folder, tmp_path, monkeypatch, left):
 
 def test_a_list_of_items_whose_years_are_not_known__has_no_column_for_them(capsys):
     frame = pd.DataFrame({"item": [1], "title": ["A"], "year": [None], "score": [1.0], "n_ratings": [3]})
-    print_items(frame, "score")
+    print_items(frame, "score", "ratings")
     assert "year" not in capsys.readouterr().out
-    print_items(frame.assign(year=1999), "score")
+    print_items(frame.assign(year=1999), "score", "ratings")
     assert "year" in capsys.readouterr().out
 
 

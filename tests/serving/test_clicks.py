@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from copy import deepcopy
 from dataclasses import replace
@@ -15,15 +16,19 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+import daskals
 from daskals.cluster.workers import Cluster
+from daskals.config import TrainConfig
 from daskals.errors import ConfigError, DataError
 from daskals.model.fitted import Model
 from daskals.model.new_users import parse_typed_ratings
+from daskals.serving.item_map import item_map
 from daskals.serving.lists import ListRequest, recommend_all
 from daskals.serving.presentation import in_words, reasons
 from daskals.serving.shared_ratings import read_ratings, read_table, write_ratings, write_table
 from daskals.serving.web.live import Live
-from jobs import evaluate, recommend
+from jobs import evaluate, geometry, recommend, similar
+from jobs._app_map import map_chart
 from tests.cases.asking import PROFILE, ask
 from tests.cases.commands import run
 from tests.conftest import ROOT
@@ -60,6 +65,39 @@ def test_the_command_lists_without_stars(clicks, monkeypatch, tmp_path):
     liked = tmp_path / "liked.csv"
     liked.write_text("item\nitem 007\nitem 014\n")
     assert run(recommend, clicks, "--ratings", liked, "--include-seen").exit_code == 0
+
+
+def test_tables_count_people_where_nobody_rated(clicks, folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    asked = (
+        (recommend, "--user", "user-3", "--include-seen"),
+        (recommend, "--rate", "item 007", "--include-seen"),
+        (similar, "--item", "item 007"),
+    )
+    for command, *words in asked:
+        found = run(command, clicks, *words)
+        assert found.exit_code == 0, found.output
+        assert re.search(r"^ +item +(score|similarity) +people *$", found.output, re.MULTILINE), found.output
+    assert "ratings" in run(similar, folder, "--item", "Alien (1979)").output
+    assert run(geometry, clicks, "--out", tmp_path / "shape").exit_code == 0
+    page = (tmp_path / "shape" / "report.html").read_text()
+    assert "People" in page
+    assert "Training ratings" not in page
+    frame = item_map(Model.load(clicks))
+    assert '"title": "people"' in map_chart(frame, Model.load(clicks).counted_as).to_json()
+
+
+def test_similar_lists_of_clicks_are_judged_alone_too(tmp_path, client):
+    users, items = [f"u{k // 10}" for k in range(200)], [f"i{(k * 7 + k // 10) % 25}" for k in range(200)]
+    config = TrainConfig(
+        model="ials", columns={"user": "user", "item": "item"}, rank=2, epochs=2, split="per-user"
+    )
+    pd.DataFrame({"user": users, "item": items}).to_csv(tmp_path / "clicks.csv", index=False)
+    daskals.fit(tmp_path / "clicks.csv", config, client).save(tmp_path / "model")
+    found = run(evaluate, tmp_path / "model", "--similar")
+    assert found.exit_code == 0, found.output
+    assert "by taste" in found.output
+    assert "RMSE" not in found.output
 
 
 def test_what_is_liked_counts_once_and_adds_up(model):
@@ -127,11 +165,13 @@ def test_a_profile_may_name_its_columns_as_the_clicks_did(model):
         named.fold_in(pd.DataFrame({"nothing": LIKED}))
 
 
-@pytest.mark.parametrize("asked", [(), ("--buckets",), ("--ranking", "--buckets")])
+@pytest.mark.parametrize(
+    "asked", [(), ("--buckets",), ("--ranking", "--buckets"), ("--similar", "--buckets")]
+)
 def test_errors_of_clicks_are_not_measured(clicks, asked):
     found = run(evaluate, clicks, *asked)
     assert found.exit_code == 1
-    assert "clicks, which have no rating to be wrong about; expected --ranking" in found.output
+    assert "clicks, which have no rating to be wrong about; expected --ranking or --similar" in found.output
 
 
 def test_a_score_is_not_kept_within_counts(model):

@@ -37,7 +37,7 @@ def list_of(titles: list[str]) -> pd.DataFrame:
 
 def test_lists_on_a_terminal_show_titles_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     titles = [title for title in HOSTILE if "\ud800" not in title]  # no frame can hold half a letter
-    print_items(list_of(titles), "score")
+    print_items(list_of(titles), "score", "ratings")
     out = capsys.readouterr().out
     lines = out.splitlines()
     assert len(lines) == len(titles) + 1
