@@ -27,12 +27,12 @@ def test_no_request_fails_while_a_version_is_published(folder: Path, tmp_path: P
     first = publish_run(registry, folder, name="first", aliases=[CHAMPION])
     model = Model.load(folder)
     replace(model, mean=model.mean + 0.1).save(tmp_path / "other")
-    with serving(tmp_path / "registry") as (process, served, address):
-        assert (served, address.startswith("http://127.0.0.1:")) == (first.id, True)
-        versions = asyncio.run(ask_until_another(address, tmp_path, registry))
-        process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate(timeout=60)
-    assert (process.returncode, out) == (0, "stopped\n")
+    with serving(tmp_path / "registry") as service:
+        assert (service.version, service.address.startswith("http://127.0.0.1:")) == (first.id, True)
+        versions = asyncio.run(ask_until_another(service.address, tmp_path, registry))
+        service.process.send_signal(signal.SIGTERM)
+        code, out, errors = service.ended(60)
+    assert (code, out) == (0, "stopped\n")
     second = registry.resolve(CHAMPION)
     assert second != first.id
     for user in USERS:
@@ -66,7 +66,8 @@ async def ask_until_another(address: str, folder: Path, registry: Registry) -> l
 
 def test_a_second_signal_ends_the_service_at_once(folder: Path) -> None:
     """The first one waits for a request that is under way: here one whose body never comes."""
-    with serving(folder) as (process, _, address):
+    with serving(folder) as service:
+        process, address = service.process, service.address
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=30) as asking:
             asking.sendall(b"POST /v1/recommend HTTP/1.1\r\nhost: here\r\ncontent-length: 9\r\n\r\n")
@@ -75,6 +76,6 @@ def test_a_second_signal_ends_the_service_at_once(folder: Path) -> None:
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(2)
             process.send_signal(signal.SIGINT)
-            out, errors = process.communicate(timeout=30)
-    assert (process.returncode, out) == (130, "")
+            code, out, errors = service.ended(30)
+    assert (code, out) == (130, "")
     assert errors.splitlines()[-1] == "interrupted again: ended at once"

@@ -51,7 +51,8 @@ def test_schemathesis_finds_nothing(folder: Path, tmp_path: Path) -> None:
     known = {side: getattr(model, f"{side[:-1]}_ids").to_pylist()[:20] for side in ("users", "items")}
     (tmp_path / "schemathesis.toml").write_text(SETTINGS.format(**known))
     (tmp_path / "hooks.py").write_text(HOOKS)
-    with serving(folder, "--max-body", "100MB", "--quiet") as (_, _, address):
+    with serving(folder, "--max-body", "100MB", "--quiet") as service:
+        address = service.address
         command = [
             str(PROGRAM), "run", f"{address}/openapi.json", "--checks", "all", "--continue-on-failure",
             "--max-examples", str(EXAMPLES), "--seed", "1", "--no-color",
