@@ -31,7 +31,12 @@ from daskals.model.training_ratings import History, starts_of
 from daskals.store.atomic_folder import Existing, staged_directory
 from daskals.types import Int64
 
-ROWS_A_PART = 8192
+ROWS_A_PART, LEAST_ROWS = 8192, 512
+"""Rows of a part at most; where all are fewer than `PARTS` such, a part has fewer, down to these."""
+
+PARTS = 8
+"""Parts that there are at least, so that threads and workers share the rows out evenly."""
+
 RATINGS_AT_ONCE = 4_000_000
 SCORES_AT_ONCE = 1 << 20
 """Affinities of users together, 4 MB a thread: as many as share what is read, and no more."""
@@ -137,7 +142,8 @@ def recommend_all(
         if rows is not None:
             chosen = str(folder / ".rows.npy")
             np.save(chosen, np.sort(rows))
-        bounds = [(start, min(start + ROWS_A_PART, n_rows)) for start in range(0, n_rows, ROWS_A_PART)]
+        size = min(ROWS_A_PART, max(LEAST_ROWS, -(-n_rows // PARTS)))  # of no number of workers: same files
+        bounds = [(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
         begun: dict[int, Task] = {}
 
         def begin(part: int) -> Task:

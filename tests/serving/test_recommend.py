@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import click.testing
@@ -111,6 +112,38 @@ def test_recommend_all__some_users(cluster, model, folder, tmp_path, monkeypatch
         table[table["user"] == model.user_ids[77].as_py()]["item"].tolist()
         == model.recommend(model.user_ids[77].as_py(), 4)["item"].tolist()
     )
+
+
+def test_recommend_all__shares_few_rows_out_evenly(cluster, model, folder, tmp_path, monkeypatch):
+    request = ListRequest(str(folder), model.list_version(), n=3)
+    recommend_all(cluster, request, tmp_path / "whole")
+    monkeypatch.setattr(batch, "LEAST_ROWS", 10)
+    recommend_all(cluster, request, tmp_path / "parts")
+    lines = [pq.read_metadata(path).num_rows for path in sorted((tmp_path / "parts").iterdir())]
+    assert len(lines) == batch.PARTS
+    assert set(lines[:-1]) == {3 * -(-N_USERS // batch.PARTS)}
+    whole, parts = (pq.read_table(tmp_path / name) for name in ("whole", "parts"))
+    assert parts.equals(whole)
+
+
+@pytest.mark.parametrize("form", ["B of items", "A of users"])
+@pytest.mark.parametrize("diversity", [0.0, 0.4])
+def test_recommend_all__scores_many_as_one_to_the_bit(cluster, model, tmp_path, monkeypatch, form, diversity):
+    order, rng = model.order, np.random.default_rng(6)
+    if form == "A of users":
+        products = (rng.normal(size=(11, len(order.items))) / 10).astype(np.float32)
+        order = replace(order, products=products, scale=1 + rng.random(len(order.items)).astype(np.float32))
+    model = replace(model, order=order)
+    model.save(tmp_path / "model")
+    monkeypatch.setattr(batch, "SCORES_AT_ONCE", 7 * len(model.item_ids))
+    request = ListRequest(str(tmp_path / "model"), model.list_version(), diversity=diversity)
+    recommend_all(cluster, request, tmp_path / "out", rows=np.arange(40, 60))
+    listed = pq.read_table(tmp_path / "out").to_pandas()
+    for row in range(40, 60, 3 if diversity else 1):
+        user = model.user_ids[row].as_py()
+        alone, own = model.recommend(user, diversity=diversity), listed[listed["user"] == user]
+        assert own["item"].tolist() == alone["item"].tolist()
+        assert own["score"].tolist() == alone["score"].tolist()
 
 
 def test_recommend_all__neighbours(cluster, model, folder, tmp_path):
