@@ -125,8 +125,8 @@ class _Judge:
         self._seen = SeenItems(indptr, np.concatenate([block.indices[own] for own in owned]))
         every = block.ratings
         ratings = np.concatenate([every[own] for own in owned])
-        known = TrainingRatings(indptr, self._seen.indices, ratings)
-        self._chosen, self._lifts = scorer.regressed(known), scorer.lift_sums(known)
+        choices = scorer.choices(TrainingRatings(indptr, self._seen.indices, ratings))
+        self._chosen, self._lifts = scorer.regressed(choices), scorer.lift_sums(choices)
 
     def __call__(self, settings: OrderSettings) -> Float64:
         """Return each user's mean of NDCG and recall at 10, float64, shape (users,)."""

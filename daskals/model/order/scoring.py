@@ -49,6 +49,22 @@ class RatingParts(NamedTuple):
     seen_limits: tuple[float, float] | None = None
 
 
+class Choices(NamedTuple):
+    """What people rated, as an order counts it, in compressed-row form.
+
+    Attributes
+    ----------
+    indptr
+        Where each person's ratings begin, int64, shape (people + 1,).
+    rated, x
+        Rows of the items they rated, int64, and what each counts, float32, shape (ratings,).
+    """
+
+    indptr: Int64
+    rated: Int64
+    x: Float32
+
+
 class OrderScorer:
     """Scores every item for people, each the same alone or with others.
 
@@ -127,16 +143,20 @@ class OrderScorer:
         factors
             Their factors, shape (people, rank).
         """
-        shared = np.concatenate([self.lift_sums(known), factors.astype(np.float64)], axis=1)
+        choices = self.choices(known)
+        shared = np.concatenate([self.lift_sums(choices), factors.astype(np.float64)], axis=1)
         out = np.repeat(self._offsets[None], len(factors), axis=0)
         add_product(shared.astype(np.float32), self._shared, out)
-        add_at(self._order.items, self.regressed(known), out)
+        add_at(self._order.items, self.regressed(choices), out)
         return out
 
-    def lift_sums(self, known: TrainingRatings) -> Float64:
-        """Return the lift of every genre, of those who rated `known`, float64, shape (people, genres)."""
-        rated, x = known.items.astype(np.int64), self.interactions(known.ratings)
-        return sum_lifts(known.indptr, rated, x, self._genres, self._usual, FEW)
+    def choices(self, known: TrainingRatings) -> Choices:
+        """Return what the ratings of several people count as."""
+        return Choices(known.indptr, known.items.astype(np.int64), self.interactions(known.ratings))
+
+    def lift_sums(self, choices: Choices) -> Float64:
+        """Return the lift of every genre, float64, shape (people, genres)."""
+        return sum_lifts(*choices, self._genres, self._usual, FEW)
 
     def lifts(self, rated: Int64, x: Float32) -> Float64:
         """Return each rating's part of the lift of every genre, float64, shape (ratings, genres).
@@ -148,13 +168,13 @@ class OrderScorer:
         lifts: Float64 = x[:, None].astype(np.float64) * above / (strength * np.sqrt(self._usual))
         return lifts
 
-    def regressed(self, known: TrainingRatings) -> Float32:
-        """Return Σ_j x_j B_ji of the core's items, of those who rated `known`, float32, (people, core)."""
-        order, n_people = self._order, len(known.indptr) - 1
-        everywhere = self._place[known.items]
+    def regressed(self, choices: Choices) -> Float32:
+        """Return Σ_j x_j B_ji of the core's items, float32, shape (people, core)."""
+        order, n_people = self._order, len(choices.indptr) - 1
+        everywhere = self._place[choices.rated]
         inside = everywhere >= 0
-        places, weights = everywhere[inside], self.interactions(known.ratings)[inside]
-        indptr = starts_of(inside.astype(np.int64))[known.indptr]
+        places, weights = everywhere[inside], choices.x[inside]
+        indptr = starts_of(inside.astype(np.int64))[choices.indptr]
         out = np.zeros((n_people, len(order.items)), np.float32)
         if not len(order.scale):
             add_rows(indptr, places, weights, order.products, out)
