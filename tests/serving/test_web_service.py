@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import shutil
+import threading
 import time
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from daskals.config.serving import Limits
 from daskals.errors import ModelError, RowError, StoreError
 from daskals.model.filters import Filters
 from daskals.model.fitted import Model
+from daskals.model.order.scoring import OrderScorer
 from daskals.registry.registry import CHAMPION, Registry
 from daskals.registry.run_versions import publish_run
 from daskals.serving.web.answers import Answers
@@ -312,15 +314,36 @@ def test_too_slow_too_many_and_faults_are_told_and_the_service_goes_on(live, mon
     assert first.json() == {"error": "the service failed; its log tells more"}
 
 
-def test_a_list_that_cannot_be_scored_ends_no_thread(live, monkeypatch):
+@pytest.mark.parametrize(
+    ("broken", "order", "other"),
+    [("top_items", "rating", "affinity"), ("top_of_scores", "affinity", "rating")],
+)
+def test_a_list_that_cannot_be_scored_ends_no_thread(live, monkeypatch, broken, order, other):
     def failing(*_):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("daskals.serving.web.batches.top_items", failing)
-        asked = [("GET", f"/v1/recommend?user={user}&order=rating") for user in range(1, 9)]
-        answers = ask(live, *asked, ("GET", "/v1/recommend?user=1&order=affinity"))
+        patch.setattr(f"daskals.serving.web.batches.{broken}", failing)
+        asked = [("GET", f"/v1/recommend?user={user}&order={order}") for user in range(1, 9)]
+        answers = ask(live, *asked, ("GET", f"/v1/recommend?user=1&order={other}"))
     assert [one.status_code for one in answers] == [500] * 8 + [200]
+
+
+def test_lists_by_affinity_that_wait_together_are_scored_together(live, monkeypatch):
+    calls, scores_of = [], OrderScorer.scores_of
+    held = threading.Event()
+
+    def counted(self, known, factors):
+        held.wait(5.0)  # while the first is scored the others gather
+        calls.append(len(factors))
+        return scores_of(self, known, factors)
+
+    monkeypatch.setattr(OrderScorer, "scores_of", counted)
+    threading.Timer(0.3, held.set).start()
+    answers = ask(live, *[("GET", f"/v1/recommend?user={1 + k % 8}&order=affinity") for k in range(24)])
+    assert [one.status_code for one in answers] == [200] * 24
+    assert sum(calls) == 24
+    assert len(calls) <= 6
 
 
 def test_users_whose_ratings_are_gone_are_told_apart_from_wrong_requests(live, monkeypatch):

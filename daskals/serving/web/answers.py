@@ -17,9 +17,8 @@ from daskals.model.lookup import unknown_id
 from daskals.model.ordered import ListOrder
 from daskals.model.profile import Profile, RatedRows
 from daskals.model.profile_ratings import checked_rows
-from daskals.model.top_items import best_scores
 from daskals.ratings.catalogue import plain_genre
-from daskals.serving.web.batches import Folding, Ranking, Step
+from daskals.serving.web.batches import AffinityRanking, Folding, Ranking, Step
 from daskals.serving.web.questions import (
     ExplainQuestion,
     FilterSpec,
@@ -89,17 +88,18 @@ class Answers:
         scoring: Scoring,
         person: Profile,
         row: int | None = None,
-    ) -> bytes | Ranking:
+    ) -> Ranking | AffinityRanking:
         model, n = self.model, min(question.n, len(self._ids))
         filters = self._filters(question.filters)
-        seen = NONE if question.include_seen else person.seen.astype(np.int32)
+        left_out = NONE if question.include_seen else person.seen.astype(np.int32)
+        if filters != NO_FILTERS:
+            left_out = np.concatenate([np.flatnonzero(~model.allowed(filters)).astype(np.int32), left_out])
         if order == "affinity":
-            allowed = model.allowed(filters)
-            allowed[seen] = False
-            if not allowed.any():
-                return self._list_of(order, [], np.empty(0, np.float32), {})
-            rows, scores = best_scores(model.affinities(person), n, allowed)
-            return self._list_of(order, rows.tolist(), scores, model.stars(row, person, rows))
+
+            def by_affinity(rows: Int64, scores: Float32) -> bytes:
+                return self._list_of(order, rows.tolist(), scores, model.stars(row, person, rows))
+
+            return AffinityRanking(model.order_scorer, person, n, left_out, by_affinity)
         constant = np.float32(scoring.constant(model.mean, person.bias))
 
         def finish(rows: Int64, scores: Float32) -> bytes:
@@ -109,9 +109,6 @@ class Answers:
                 scores = model.as_rating(scores)
             return self._list_of(order, rows.tolist(), scores, stars)
 
-        left_out = seen
-        if filters != NO_FILTERS:
-            left_out = np.concatenate([np.flatnonzero(~model.allowed(filters)).astype(np.int32), seen])
         vector = np.empty(len(person.factors) + 1, np.float32)
         vector[:-1], vector[-1] = person.factors, scoring.item_weight
         return Ranking(self.panels, vector, n, left_out, finish)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,10 +19,12 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from daskals.kernels.scoring.topk import TOGETHER, ItemPanels, SeenItems, top_items
+from daskals.kernels.scoring.dense import top_of_scores
+from daskals.kernels.scoring.topk import TOGETHER, ItemPanels, SeenItems, TopItems, top_items
 from daskals.model.fitted import Model
+from daskals.model.order.scoring import OrderScorer
 from daskals.model.profile import Profile, RatedRows
-from daskals.model.training_ratings import starts_of
+from daskals.model.training_ratings import TrainingRatings, starts_of
 from daskals.types import Float32, Int32, Int64
 
 
@@ -52,6 +54,27 @@ class Ranking:
 
 
 @dataclass(frozen=True, eq=False)
+class AffinityRanking:
+    """A list by affinity still to be scored.
+
+    Attributes
+    ----------
+    scorer
+        What scores items.
+    person
+        Whose list it is.
+    n, left_out, finish
+        As of `Ranking`.
+    """
+
+    scorer: OrderScorer
+    person: Profile
+    n: int
+    left_out: Int32
+    finish: Callable[[Int64, Float32], bytes]
+
+
+@dataclass(frozen=True, eq=False)
 class Folding:
     """Somebody still to be placed.
 
@@ -67,10 +90,10 @@ class Folding:
 
     model: Model
     rated: RatedRows
-    finish: Callable[[Profile], bytes | Ranking]
+    finish: Callable[[Profile], Ranking | AffinityRanking]
 
 
-Step: TypeAlias = bytes | Ranking | Folding
+Step: TypeAlias = bytes | Ranking | AffinityRanking | Folding
 """An answer, or what has to be done for it with others."""
 
 Work: TypeAlias = Callable[[], Step]
@@ -94,6 +117,13 @@ class _List(NamedTuple):
 
     waiting: _Waiting
     ranking: Ranking
+
+
+class _AffinityList(NamedTuple):
+    """A request whose list by affinity waits to be scored."""
+
+    waiting: _Waiting
+    ranking: AffinityRanking
 
 
 class _Outcome(NamedTuple):
@@ -157,7 +187,9 @@ class Batches:
                 self._lists.extend(lists)
             while together := self._take_lists():
                 try:
-                    _deliver(_rank(together))
+                    _deliver(
+                        _ranked(together, partial(_best_by_rating, [ranking for _, ranking in together]))
+                    )
                 finally:
                     with self._changed:
                         self._scoring -= 1
@@ -182,9 +214,13 @@ class Batches:
 
 
 def _work(batch: list[_Waiting]) -> tuple[list[_List], list[_Outcome]]:
-    """Do what requests ask for, as far as that is not scoring; return the lists to score, and answers."""
+    """Do what requests ask for; return the lists to score with those of other threads, and answers.
+
+    Lists by affinity are scored here: what they read is large, and each thread reads its own part of it.
+    """
     lists: list[_List] = []
     outcomes: list[_Outcome] = []
+    affinities: dict[int, list[_AffinityList]] = {}
     foldings: dict[int, list[tuple[_Waiting, Folding]]] = {}
 
     def go_on(one: _Waiting, step: Callable[[], Step]) -> None:
@@ -195,6 +231,8 @@ def _work(batch: list[_Waiting]) -> tuple[list[_List], list[_Outcome]]:
             return
         if isinstance(found, Ranking):
             lists.append(_List(one, found))
+        elif isinstance(found, AffinityRanking):
+            affinities.setdefault(id(found.scorer), []).append(_AffinityList(one, found))
         elif isinstance(found, Folding):
             foldings.setdefault(id(found.model), []).append((one, found))
         else:
@@ -205,6 +243,8 @@ def _work(batch: list[_Waiting]) -> tuple[list[_List], list[_Outcome]]:
     for together in foldings.values():
         for (one, folding), placed in zip(together, _place([f for _, f in together]), strict=True):
             go_on(one, partial(_finish_folding, folding, placed))
+    for alike in affinities.values():
+        outcomes.extend(_ranked(alike, partial(_best_by_affinity, [ranking for _, ranking in alike])))
     return lists, outcomes
 
 
@@ -216,18 +256,37 @@ def _place(together: list[Folding]) -> list[Profile | None]:
         return [None] * len(together)
 
 
-def _finish_folding(folding: Folding, placed: Profile | None) -> bytes | Ranking:
+def _finish_folding(folding: Folding, placed: Profile | None) -> Ranking | AffinityRanking:
     return folding.finish(folding.model.place([folding.rated])[0] if placed is None else placed)
 
 
-def _rank(together: list[_List]) -> list[_Outcome]:
+def _best_by_affinity(lists: list[AffinityRanking]) -> TopItems:
+    """Score lists by affinity, of one model."""
+    people = [one.person for one in lists]
+    known = TrainingRatings(
+        starts_of(np.array([len(person.rated) for person in people], np.int64)),
+        np.concatenate([person.rated.astype(np.int32) for person in people]),
+        np.concatenate([person.ratings for person in people]),
+    )
+    scores = lists[0].scorer.scores_of(known, np.stack([person.factors for person in people]))
+    return top_of_scores(scores, max(one.n for one in lists), _left_out(lists))
+
+
+def _best_by_rating(lists: list[Ranking]) -> TopItems:
     """Score lists of the same items."""
-    lists = [ranking for _, ranking in together]
+    vectors = np.stack([one.vector for one in lists])
+    return top_items(lists[0].panels, vectors, max(one.n for one in lists), _left_out(lists))
+
+
+def _left_out(lists: Sequence[Ranking | AffinityRanking]) -> SeenItems:
+    starts = starts_of(np.array([len(one.left_out) for one in lists], np.int64))
+    return SeenItems(starts, np.concatenate([one.left_out for one in lists]))
+
+
+def _ranked(together: Sequence[_List | _AffinityList], find: Callable[[], TopItems]) -> list[_Outcome]:
+    """Answer requests with the lists that are found for all of them."""
     try:
-        left_out = starts_of(np.array([len(one.left_out) for one in lists], np.int64))
-        seen = SeenItems(left_out, np.concatenate([one.left_out for one in lists]))
-        vectors = np.stack([one.vector for one in lists])
-        found = top_items(lists[0].panels, vectors, max(one.n for one in lists), seen)
+        found = find()
     except Exception as error:  # noqa: BLE001 - it is handed to all who asked
         return [_Outcome(one.waiting, b"", error) for one in together]
     outcomes = []
