@@ -6,25 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.kernels.toolkit.jit import jit
-from daskals.types import Float32, Float64, Int32
+from daskals.types import Float32, Int32
 
 _RUN = 64
 """Scores that are first compared with the worst of the best together, in vector registers."""
 
 
 @jit
-def _is_worse(scores: Float32 | Float64, items: Int32, a: int, b: int) -> bool:
+def _is_worse(scores: Float32, items: Int32, a: int, b: int) -> bool:
     return bool(scores[a] < scores[b] or (scores[a] == scores[b] and items[a] > items[b]))
 
 
 @jit
-def _swap(scores: Float32 | Float64, items: Int32, a: int, b: int) -> None:
+def _swap(scores: Float32, items: Int32, a: int, b: int) -> None:
     scores[a], scores[b] = scores[b], scores[a]
     items[a], items[b] = items[b], items[a]
 
 
 @jit
-def _sift_up(scores: Float32 | Float64, items: Int32, place: int) -> None:
+def _sift_up(scores: Float32, items: Int32, place: int) -> None:
     while place > 0:
         parent = (place - 1) // 2
         if not _is_worse(scores, items, place, parent):
@@ -34,7 +34,7 @@ def _sift_up(scores: Float32 | Float64, items: Int32, place: int) -> None:
 
 
 @jit
-def _sift_down(scores: Float32 | Float64, items: Int32, size: int) -> None:
+def _sift_down(scores: Float32, items: Int32, size: int) -> None:
     place = 0
     while True:
         worst = place
@@ -48,7 +48,7 @@ def _sift_down(scores: Float32 | Float64, items: Int32, size: int) -> None:
 
 
 @jit
-def sort_heap(scores: Float32 | Float64, items: Int32, size: int) -> None:
+def sort_heap(scores: Float32, items: Int32, size: int) -> None:
     """Order a heap of `size` items, scores and items of shape (n,), the best first."""
     # the worst is at the root: taking it away again and again leaves the best first
     for last in range(size - 1, 0, -1):
@@ -57,7 +57,7 @@ def sort_heap(scores: Float32 | Float64, items: Int32, size: int) -> None:
 
 
 @jit
-def offer(scores: Float32 | Float64, items: Int32, size: int, score: float, item: int) -> int:
+def offer(scores: Float32, items: Int32, size: int, score: float, item: int) -> int:
     """Put an item into a heap of at most len(scores) and return the heap's size.
 
     Items must come in ascending order: one as good as the worst loses to it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskals.kernels.scoring.best import offer, sort_heap
 from daskals.kernels.scoring.topk import NOTHING, TopItems
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.types import Float32, Float64, Int32, Int64
@@ -40,17 +39,6 @@ def _dots(units: Float32, items: Int32, own: Float64, out: Float64) -> None:
 
 
 @exact_jit
-def _distinct(candidates: Int32, items: Int32) -> int:
-    """Write the distinct rows among ascending candidates to `items`; return how many there are."""
-    count, before = 0, NOTHING
-    for item in candidates:
-        if item > before:
-            items[count] = before = item
-            count += 1
-    return count
-
-
-@exact_jit
 def _set_company(added: Float64, companions: Int32, company: Float32) -> None:
     for i in range(len(companions)):
         if companions[i] >= 0:
@@ -58,31 +46,19 @@ def _set_company(added: Float64, companions: Int32, company: Float32) -> None:
 
 
 @exact_jit
-def _nearest(
-    units: Float32,
-    rows: Int64,
-    candidates: Int32,
-    companions: Int32,
-    company: Float32,
-    taste: float,
-    best_scores: Float32,
-    best: Int32,
+def _similarities(
+    units: Float32, rows: Int64, candidates: Int32, companions: Int32, company: Float32, out: Float64
 ) -> None:
+    """Write cosines to out[0], and what company adds to them to out[1], of every candidate of each row."""
     added, nothing = np.zeros(len(units)), np.zeros(companions.shape[1], np.float32)
-    items, cosines = np.empty(candidates.shape[1], np.int32), np.empty(candidates.shape[1])
-    own, top = np.empty(units.shape[1]), np.empty(best.shape[1])
+    own = np.empty(units.shape[1])
     for k in range(len(rows)):
         for i in range(len(own)):
             own[i] = units[rows[k], i]
+        _dots(units, candidates[k], own, out[0, k])
         _set_company(added, companions[k], company[k])
-        count = _distinct(candidates[k], items)
-        _dots(units, items[:count], own, cosines)
-        size = 0
-        for i in range(count):
-            size = offer(top, best[k], size, taste * cosines[i] + added[items[i]], items[i])
-        sort_heap(top, best[k], size)
-        for i in range(size):
-            best_scores[k, i] = top[i]
+        for i in range(candidates.shape[1]):
+            out[1, k, i] = added[candidates[k, i]]
         _set_company(added, companions[k], nothing)
 
 
@@ -113,7 +89,18 @@ def nearest_in_company(
         Items to find.
     """
     candidates = np.sort(np.concatenate([by_taste, companions], axis=1), axis=1)
+    none = candidates == NOTHING
+    none[:, 1:] |= candidates[:, 1:] == candidates[:, :-1]
+    found = np.empty((2, *candidates.shape))
+    _similarities(units, rows, np.maximum(candidates, 0), companions, company, found)
+    similarity = taste * found[0] + found[1]
+    similarity[none] = -np.inf
+    order = np.argsort(-similarity, axis=1, kind="stable")[:, :n]  # candidates ascend: equal ones stay by row
     best = np.full((len(rows), n), NOTHING, np.int32)
     scores = np.full((len(rows), n), -np.inf, np.float32)
-    _nearest(units, rows, candidates, companions, company, taste, scores, best)
+    listed = order.shape[1]
+    scores[:, :listed] = np.take_along_axis(similarity, order, axis=1)
+    best[:, :listed] = np.where(
+        np.take_along_axis(none, order, axis=1), NOTHING, np.take_along_axis(candidates, order, axis=1)
+    )
     return TopItems(best, scores)
