@@ -10,9 +10,15 @@ from daskals.types import Float32, Float64, Int64
 
 @exact_jit
 def _add_lifts(
-    indptr: Int64, items: Int64, x: Float32, genres: Float64, usual: Float64, few: float, out: Float64
+    indptr: Int64,
+    items: Int64,
+    x: Float32,
+    genres: Float64,
+    usual: Float64,
+    roots: Float64,
+    few: float,
+    out: Float64,
 ) -> None:
-    roots = np.sqrt(usual)
     for person in range(len(out)):
         strength = 0.0
         for k in range(indptr[person], indptr[person + 1]):
@@ -44,5 +50,5 @@ def sum_lifts(
         Ratings that a person's genres are as uncertain as.
     """
     out = np.zeros((len(indptr) - 1, len(usual)))
-    _add_lifts(indptr, items, x, genres, usual, few, out)
+    _add_lifts(indptr, items, x, genres, usual, np.sqrt(usual), few, out)
     return out
