@@ -14,7 +14,7 @@ import pyarrow as pa
 from daskals.errors import DataError
 from daskals.model.lookup import LookupModel
 from daskals.model.profile import RatedRows
-from daskals.ratings.columns import KNOWN_NAMES, LIKELY_COUNTS, find_column, first_known
+from daskals.ratings.columns import KNOWN_NAMES, LIKELY_COUNTS, find_known, first_known
 from daskals.ratings.text_table import read_text_table
 from daskals.types import Side
 
@@ -154,7 +154,7 @@ def _of_frame(
 def _named(model: LookupModel, names: list[str], role: str) -> str | None:
     """Return the column of a role: as the ratings that trained the model call it, else as it is usual."""
     own = _own_columns(model).get(role)
-    return own if own in names else find_column(names, role)
+    return own if own in names else find_known(names, role)
 
 
 def _own_columns(model: LookupModel) -> Mapping[str, str]:
@@ -164,7 +164,7 @@ def _own_columns(model: LookupModel) -> Mapping[str, str]:
 
 def _require_one(given: pd.DataFrame | pa.Table, names: list[str], side: Side) -> None:
     """Refuse the ratings of several people as one person's, and of several items as one's."""
-    column = find_column(names, side)
+    column = find_known(names, side)
     if column is None:
         return
     several = dict.fromkeys(value for value in _values(given, column) if value is not None)

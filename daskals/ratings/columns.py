@@ -34,6 +34,27 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
 """Names that are understood without being told, in order of preference, in whatever case, with `_`, `-`,
 blanks or nothing between their words, and with a type behind a colon, as in RecBole's `user_id:token`."""
 
+PLAIN_NAMES: dict[str, tuple[str, ...]] = {
+    "user": (
+        "customer", "visitor", "session", "patron", "listener", "viewer", "reader", "reviewer", "member",
+        "subscriber", "person", "account", "session_id", "patron_id", "listener_id", "viewer_id",
+        "reader_id", "subscriber_id", "person_id",
+    ),
+    "item": (
+        "movie", "film", "book", "game", "track", "song", "artist", "album", "product", "anime", "recipe",
+        "joke", "article", "app", "video", "episode", "podcast", "show", "course", "restaurant", "hotel",
+        "beer", "wine", "film_id", "album_id", "episode_id", "podcast_id", "restaurant_id", "hotel_id",
+    ),
+}  # fmt: skip
+"""Plain words for people and things, spelled like `KNOWN_NAMES`: taken where none of those is there and one
+word alone is. An artist and a track, a customer and a session are two: whoever asks says which is meant."""
+
+LIKELY_KINDS = (
+    "event", "event_type", "event_name", "action", "action_type", "behavior", "behavior_type", "behaviour",
+    "behaviour_type", "interaction", "interaction_type", "feedback_type", "activity",
+)  # fmt: skip
+"""Names of a column that may say what somebody did, as view or buy: told, never taken."""
+
 LIKELY_TIMES = (
     "time", "date", "datetime", "date_time", "unix_time", "unix_timestamp", "epoch", "timestamps",
     "timestamp_s", "timestamp_ms", "timestamp_us", "timestamp_ns", "rated_at", "rated_on", "rating_date",
@@ -107,8 +128,19 @@ def check_columns(columns: Mapping[str, str]) -> None:
 def find_column(found: Sequence[str], role: str) -> str | None:
     """Return the column that is known to hold a role, as the input spells it; None where there is none.
 
-    A name in its usual spelling goes before one that only reads the same, as `USER ID` for `user_id`.
+    A name in its usual spelling goes before one that only reads the same, as `USER ID` for `user_id`; both go
+    before a plain word, which must be the only one of its kind.
     """
+    known = find_known(found, role)
+    if known is not None:
+        return known
+    words = {_plain(word) for word in PLAIN_NAMES.get(role, ())}
+    plain = [str(name) for name in found if _plain(str(name)) in words]
+    return plain[0] if len(plain) == 1 else None
+
+
+def find_known(found: Sequence[str], role: str) -> str | None:
+    """Return the column of a role by its known names alone, as a row may hold `book`, not `book_id`."""
     return first_known(found, KNOWN_NAMES.get(role, (role,)))
 
 

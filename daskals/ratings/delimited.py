@@ -15,7 +15,8 @@ from daskals.ratings.convert import convert_table, may_be_rounded
 from daskals.ratings.layout import Head, Layout, first_lines, read_head, require_utf8, shortened, split_line
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
 from daskals.ratings.raw import Fault, Origin, RawRatings
-from daskals.ratings.time_columns import N_ROWS, note_unread_times, sample_of
+from daskals.ratings.time_columns import N_ROWS, sample_of
+from daskals.ratings.unread import note_unread
 
 _BLOCK_BYTES = 1 << 24
 
@@ -68,7 +69,7 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
     names = [
         choose_columns(head.names, wanted, where=str(path)) for path, head in zip(paths, heads, strict=True)
     ]
-    note_unread_times(names[0], heads[0].names, _sample(paths[0], layout, heads[0]), where=str(paths[0]))
+    note_unread(names[0], heads[0].names, _sample(paths[0], layout, heads[0]), where=str(paths[0]))
     chosen = list(zip(paths, heads, names, strict=True))
     try:
         fast = _FAST | ({"timestamp": pa.string()} if names[0].perhaps_times else {})

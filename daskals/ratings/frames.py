@@ -17,7 +17,8 @@ from daskals.ratings.duplicates import Duplicates
 from daskals.ratings.raw import Invalid, Origin
 from daskals.ratings.table import RatingsTable
 from daskals.ratings.tables import Table
-from daskals.ratings.time_columns import FRAME, note_no_times, note_unread_times
+from daskals.ratings.time_columns import FRAME, note_no_times
+from daskals.ratings.unread import note_unread
 
 
 def from_frame(
@@ -63,7 +64,7 @@ def from_frame(
         note_no_times(names, error.found, where=FRAME)
         names = names.without_times()
         chosen = table.read(names.by_role())
-    note_unread_times(names, table.names, table.first_values, where=FRAME)
+    note_unread(names, table.names, table.first_values, where=FRAME)
     for side, name in (("user", names.user), ("item", names.item)):
         chosen = _with_whole_ids(chosen, side, name)
     raw = convert_table(chosen, names, Origin(((FRAME, len(chosen)),)))

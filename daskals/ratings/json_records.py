@@ -17,7 +17,8 @@ from daskals.ratings.convert import convert_table
 from daskals.ratings.layout import shortened
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
 from daskals.ratings.raw import Origin, RawRatings
-from daskals.ratings.time_columns import N_ROWS, note_no_times, note_unread_times, sample_of
+from daskals.ratings.time_columns import N_ROWS, note_no_times, sample_of
+from daskals.ratings.unread import note_unread
 
 _BLOCK_BYTES = 1 << 24
 _HEAD_BYTES = 1 << 20
@@ -167,7 +168,7 @@ def _names(path: Path, records: Sequence[Record], wanted: Mapping[str, str] | No
         names = names.without_times()
     first = records[:N_ROWS]
     sample = sample_of({name: [record.get(name) for record in first] for name in found})
-    note_unread_times(names, found, sample, where=str(path))
+    note_unread(names, found, sample, where=str(path))
     return names
 
 

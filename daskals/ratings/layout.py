@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daskals.errors import DataError
-from daskals.ratings.columns import find_column
+from daskals.ratings.columns import find_known
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unpacked_name, unreadable
 
 _HEAD_BYTES = 1 << 20
@@ -132,7 +132,7 @@ def _is_remark(line: str) -> bool:
     if not _REMARK.match(line):
         return False
     names = re.split(r"[,;|\t ]+", line.lstrip(_MARKS).strip())
-    return find_column(names, "user") is None or find_column(names, "item") is None
+    return find_known(names, "user") is None or find_known(names, "item") is None
 
 
 def has_row_names(lines: Sequence[str], layout: Layout) -> bool:

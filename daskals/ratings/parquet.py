@@ -13,7 +13,8 @@ from daskals.ratings.columns import choose_columns
 from daskals.ratings.convert import convert_table
 from daskals.ratings.folders import partition_values
 from daskals.ratings.raw import Origin, RawRatings
-from daskals.ratings.time_columns import N_ROWS, note_unread_times
+from daskals.ratings.time_columns import N_ROWS
+from daskals.ratings.unread import note_unread
 
 
 def read_parquet(
@@ -41,7 +42,7 @@ def read_parquet(
         choose_columns([*found, *(name for name in parts if name not in found)], wanted, where=str(path))
         for path, found, parts in zip(paths, own, said, strict=True)
     ]
-    note_unread_times(names[0], own[0], lambda name: _first_values(paths[0], name), where=str(paths[0]))
+    note_unread(names[0], own[0], lambda name: _first_values(paths[0], name), where=str(paths[0]))
     tables: list[pa.Table] = []
     for path, name, found, parts in zip(paths, names, own, said, strict=True):
         chosen = name.by_role()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from daskals.ratings.columns import ROLES, find_column
+from daskals.ratings.columns import ROLES, find_known
 from daskals.ratings.item_numbers import are_item_numbers
 from daskals.ratings.layout import (
     DELIMITER_NAMES,
@@ -91,7 +91,7 @@ def looks_like_rating(fields: Sequence[str]) -> bool:
     fields = [field.strip() for field in fields]
     if not 3 <= len(fields) <= 4 or not all(fields[:3]):
         return False
-    if any(find_column([field], role) for field in fields for role in ROLES):
+    if any(find_known([field], role) for field in fields for role in ROLES):
         return False
     if fields == [str(place) for place in range(len(fields))]:  # pandas' names of columns without any
         return False

@@ -97,10 +97,11 @@ CLICKS = "--model ials --columns user=user_id,item=news_id,timestamp=time"
             f"{CLICKS},rating=clicked --leave-out-ratings 0; else name",
         ),
         ("user_id news_id time", f"train with {CLICKS}; else name the rating"),
-        ("listener artist plays", "with --model ials --columns user=…,item=…,weight=plays"),
+        ("listener artist plays", "with --model ials --columns user=listener,item=artist,weight=plays"),
+        ("artist track plays", "with --model ials --columns user=…,item=…,weight=plays"),
         (
             "user episode seconds_listened",
-            "--model ials --columns user=…,item=…,weight=seconds_listened",
+            "--model ials --columns user=user,item=episode,weight=seconds_listened",
         ),
     ],
 )

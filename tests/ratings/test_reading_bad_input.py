@@ -167,8 +167,8 @@ UNREADABLE = {
     "no parquet": ("r.parquet", HEADER.encode(), "expected a complete Parquet file"),
     "missing column": (
         "r.csv",
-        b"userId,film,rating\n1,2,3\n",
-        "FILE: the column for the item is missing; columns found: 'userId', 'film', 'rating'; "
+        b"userId,thing,rating\n1,2,3\n",
+        "FILE: the column for the item is missing; columns found: 'userId', 'thing', 'rating'; "
         "expected a column for the item, one of movieId, item",
     ),
     "column twice": (

@@ -328,8 +328,8 @@ def test_job__says_what_is_wrong_with_a_file(folder, tmp_path, content, message)
     assert result.exit_code == 1
     assert message in result.output
     users = tmp_path / "u.csv"
-    users.write_text("person\n1\n")
-    assert "has the columns person; expected" in run(recommend, folder, "--users", users, *LOCAL).output
+    users.write_text("who\n1\n")
+    assert "has the columns who; expected" in run(recommend, folder, "--users", users, *LOCAL).output
     users.write_text("user\n")
     assert "names no users" in run(recommend, folder, "--users", users, *LOCAL).output
 
