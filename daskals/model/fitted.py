@@ -40,10 +40,12 @@ class Model(PeopleModel):
     def update(self, ratings: Any, columns: Mapping[str, str] | None = None) -> Self:
         """Return a model that knows more ratings, without a training; this one stays as it is.
 
-        `ratings` is a file, a folder or a table, as for training, `columns` names its columns. Touched
-        people get the row of `fold_in`, touched items theirs, new ones too; see `model.update`.
+        `ratings` is a file, a folder or a table, as for training, `columns` names its columns; without it
+        they have the usual names, or those that trained the model. Touched people get the row of `fold_in`,
+        touched items theirs, new ones too; see `model.update`.
         """
-        return updated(self, read_new_ratings(ratings, columns), kept_ratings(self))
+        own = self.report["config"].get("columns")
+        return updated(self, read_new_ratings(ratings, columns, own), kept_ratings(self))
 
     def recommend(
         self,

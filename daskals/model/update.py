@@ -38,6 +38,7 @@ from daskals.model.more_rows import (
 )
 from daskals.model.prior_mean import IMPLICIT, rating_parts, trait_part
 from daskals.model.training_ratings import KeptRatings, open_history, starts_of, training_data
+from daskals.ratings.columns import MissingColumnError
 from daskals.ratings.frames import from_frame
 from daskals.ratings.source import read_ratings
 from daskals.ratings.split import SplitSpec
@@ -50,8 +51,18 @@ from daskals.types import SIDES, Float64, Int32, Int64, RatingsBlock, Side
 AnyModel = TypeVar("AnyModel", bound=LookupModel)
 
 
-def read_new_ratings(source: Any, columns: Mapping[str, str] | None = None) -> RatingsTable:
+def read_new_ratings(
+    source: Any, columns: Mapping[str, str] | None = None, own: Mapping[str, str] | None = None
+) -> RatingsTable:
     """Read ratings of a file, a folder or a table in memory, by the usual or by named columns.
+
+    Parameters
+    ----------
+    source, columns
+        The ratings; role → name of their columns, None for the usual names.
+    own
+        Those that trained the model: taken where `columns` is None and the usual ones are not there, as of
+        clicks, which have no rating.
 
     Raises
     ------
@@ -60,14 +71,24 @@ def read_new_ratings(source: Any, columns: Mapping[str, str] | None = None) -> R
     DataError
         For anything wrong with the ratings, with row and column.
     """
+    try:
+        table = _read(source, columns)
+    except MissingColumnError:
+        if columns is not None or not own:
+            raise
+        table = _read(source, own)
+    if table.weights is not None:
+        raise _weighed("the new ratings have weights")
+    return table
+
+
+def _read(source: Any, columns: Mapping[str, str] | None) -> RatingsTable:
     if isinstance(source, str | Path) and is_sparse_group(Path(source)):
         table = read_sparse_group(Path(source), least=1)
     elif isinstance(source, str | Path):
         table = read_ratings(source, columns=columns, least=1)
     else:
         table = from_frame(source, columns=columns, least=1)
-    if table.weights is not None:
-        raise _weighed("the new ratings have weights")
     return table
 
 

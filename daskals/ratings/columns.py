@@ -82,6 +82,10 @@ LIKELY_COUNTS = (
 _TYPE = re.compile(r":(token|float)(_seq)?$")
 
 
+class MissingColumnError(DataError):
+    """A column that the ratings need is not among those of the input."""
+
+
 class ColumnNames(NamedTuple):
     """Names of the columns as the input has them, None where there is none.
 
@@ -176,8 +180,10 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
 
     Raises
     ------
+    MissingColumnError
+        Where a column is missing; the columns found are listed.
     DataError
-        Where a column is missing or its name stands twice; the columns found are listed.
+        Where its name stands twice.
     """
     chosen: dict[str, str | None] = {}
     likely = find_likely_times(found) if wanted is None and find_column(found, "timestamp") is None else None
@@ -190,7 +196,7 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
             expected = f"a column for the {role}, one of {', '.join(KNOWN_NAMES[role])}"
         absent = name not in found
         if absent and (name is not None or (role in REQUIRED and wanted is None)):
-            raise DataError(
+            raise MissingColumnError(
                 f"the column for the {role} is missing; columns found: {_listed(found)}",
                 where=where,
                 expected=expected,

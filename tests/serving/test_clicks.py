@@ -27,7 +27,7 @@ from daskals.serving.lists import ListRequest, recommend_all
 from daskals.serving.presentation import in_words, reasons
 from daskals.serving.shared_ratings import read_ratings, read_table, write_ratings, write_table
 from daskals.serving.web.live import Live
-from jobs import evaluate, geometry, recommend, similar
+from jobs import evaluate, geometry, recommend, similar, update
 from jobs._app_map import map_chart
 from tests.cases.asking import PROFILE, ask
 from tests.cases.commands import run
@@ -85,6 +85,26 @@ def test_tables_count_people_where_nobody_rated(clicks, folder, monkeypatch, tmp
     assert "Training ratings" not in page
     frame = item_map(Model.load(clicks))
     assert '"title": "people"' in map_chart(frame, Model.load(clicks).counted_as).to_json()
+
+
+def test_new_clicks_have_the_columns_that_trained_the_model(model, clicks, tmp_path):
+    frame = pd.DataFrame({"user": ["user-3", "new", "new"], "item": ["item 007", "item 007", "item 014"]})
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    asked = update, clicks, tmp_path / "new.csv", "--out", tmp_path / "newer"
+    assert run(*asked).exit_code == 0
+    newer = Model.load(tmp_path / "newer")
+    np.testing.assert_array_equal(
+        newer.user_factors, model.update(frame, {"user": "user", "item": "item"}).user_factors
+    )
+    assert newer.user_ids.to_pylist()[-1] == "new"
+    rated = pd.DataFrame({"user": ["new"], "item": ["item 007"], "rating": [3]})
+    assert model.update(rated).report["updates"][-1]["ratings"] == 1
+    with pytest.raises(DataError, match="the column for the item is missing"):
+        model.update(pd.DataFrame({"user": ["new"], "nothing": [1]}))
+    with pytest.raises(DataError, match="rating is no number"):
+        model.update(rated.assign(rating=["many"]))
+    with pytest.raises(DataError, match="expected the column 'what'"):
+        model.update(frame, {"user": "what", "item": "item"})
 
 
 def test_similar_lists_of_clicks_are_judged_alone_too(tmp_path, client):
