@@ -157,6 +157,7 @@ def updated(model: AnyModel, given: RatingsTable, kept: KeptRatings) -> AnyModel
     new = Pairs(rows["user"][given.users], rows["item"][given.items], values, dates)
     _check_scale(model, new, ids["item"])
     by_user, by_item = merged(kept, new, n_users, n_items)
+    given.note_replaced(len(kept.values) + given.n_ratings - len(by_user.ratings))
     touched: dict[Side, Int64] = {"user": np.unique(new.users), "item": np.unique(new.items)}
     wider = replace(
         model,

@@ -124,6 +124,7 @@ def assemble(
         n_later=n_later,
         first_later=first_later,
         weights=_telling(rows.weights, raw),
+        adds_up=raw.adds_up,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,8 @@ class RatingsTable:
         What each rating counts, above 0, shape (n_ratings,), or None where each counts once.
     predefined_test
         Where the input brings its own split: true for a test rating, shape (n_ratings,).
+    adds_up
+        Whether values are counts, of clicks or plays, that add up over a pair's rows.
     """
 
     users: Int32
@@ -73,6 +76,7 @@ class RatingsTable:
     first_later: str | None = None
     sources: list[dict[str, Any]] = field(default_factory=list)
     predefined_test: NDArray[np.bool_] | None = None
+    adds_up: bool = False
     weights: Float32 | None = None
 
     @property
@@ -94,3 +98,12 @@ class RatingsTable:
     def n_ratings(self) -> int:
         """Number of ratings."""
         return len(self.values)
+
+    def note_replaced(self, n_pairs: int) -> None:
+        """Say that counts take the place of those that so many known pairs had."""
+        if self.adds_up and n_pairs:
+            logging.getLogger("daskals.ratings").warning(
+                "pairs that were known and come again (%d) count what the new rows say, not what they did "
+                "before: rows of a pair add up where they are read together",
+                n_pairs,
+            )

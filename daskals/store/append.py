@@ -87,6 +87,7 @@ def append(
     items = join_ids(base.item_ids, table.item_ids, "item")
     content = _appended(base, table, (users, items), duplicates)
     counts = content.manifest.lineage
+    table.note_replaced(counts["changed"])
     if not any(counts[name] for name in ("added", "changed", "new_users", "new_items")):
         return base
     lineage = {

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from daskals.config import ReadConfig
+from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import DataError
-from daskals.ingest import open_ratings
+from daskals.fitting.fit import fit
+from daskals.ingest import append_ratings, ingest, open_ratings
 from daskals.ratings.columns import KNOWN_NAMES, PLAIN_NAMES, find_column
 
 EVENTS = pd.DataFrame(
@@ -91,6 +92,27 @@ def test_nothing_is_told_where_kinds_say_nothing(caplog, frame: pd.DataFrame, co
     with opened(frame, columns):
         pass
     assert "is not read" not in caplog.text
+
+
+TWICE = pd.DataFrame({"user": [1, 1, 2], "item": [7, 7, 8], "rating": [2.0, 2.0, 1.0]})
+AGAIN = pd.DataFrame({"user": [1, 2], "item": [7, 9], "rating": [1.0, 1.0]})
+
+
+@pytest.mark.parametrize("clicks", [True, False])
+def test_counts_that_take_the_place_of_others_are_told(tmp_path: Path, caplog, client, clicks: bool) -> None:
+    """A file that grows holds a pair's rows again, one of a day does not: which it is, nobody can tell."""
+    caplog.set_level(logging.WARNING)
+    columns = {"user": "user", "item": "item", **({} if clicks else {"rating": "rating"})}
+    for name, frame in (("old", TWICE), ("new", AGAIN)):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    ingest(tmp_path / "old.csv", tmp_path / "store", ReadConfig(columns=columns))
+    append_ratings(tmp_path / "new.csv", tmp_path / "store", ReadConfig(columns=columns))
+    told = "pairs that were known and come again (1) count what the new rows say"
+    assert (told in caplog.text) == clicks
+    caplog.clear()
+    model = fit(TWICE, TrainConfig(model="ials", rank=1, epochs=1, split="none", columns=columns), client)
+    model.update(AGAIN, columns)
+    assert (told in caplog.text) == clicks
 
 
 def opened(source, columns=None):
