@@ -1,7 +1,8 @@
 """How good lists of similar items are: whether neighbours of one thing liked are liked.
 
-Each test user is known by one liked training item at a time. The list is of that item's neighbours, without
-what the user rated in training, and is to hold the user's relevant held-out items.
+Each test user is known by one liked item of training at a time, or of what folds a held-out user in. The list
+is of that item's neighbours, without what is known of the user, and is to hold the user's relevant held-out
+items.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import numpy as np
 
 from daskals.errors import DataError
 from daskals.evaluation.figures import user_figures
-from daskals.evaluation.known_ratings import read_part
+from daskals.evaluation.known_ratings import read_known
 from daskals.evaluation.ranking import make_task
 from daskals.kernels.scoring.topk import SeenItems
 from daskals.model.fitted import Model
 from daskals.model.neighbours import Neighbours
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.types import TRAIN, Float64, Int32
+from daskals.types import Float64, Int32
 
 LENGTH = 10
 MOST_USERS = 500
@@ -53,28 +54,28 @@ def judge_similar(
         If nothing is held out, nothing of it is relevant, or nobody likes an item that has neighbours.
     """
     task = make_task(store, split, k=LENGTH, sample=MOST_USERS, relevant=relevant)
-    train = read_part(store, split, TRAIN).of_users(task.users)
+    known = read_known(store, split).of_users(task.users)
     orders = {"served": model.neighbours, "by taste": Neighbours(model.compared_items, None)}
     found: dict[str, list[Float64]] = {name: [] for name in orders}
     dust = model.is_dust("item")
     for place in np.flatnonzero(task.has_relevant):
-        own = slice(train.indptr[place], train.indptr[place + 1])
-        liked = train.items[own][train.ratings[own] >= np.float32(task.relevant_from)].astype(np.int64)
-        known = liked[~dust[liked]]
-        if not len(known):
+        own = slice(known.indptr[place], known.indptr[place + 1])
+        liked = known.items[own][known.ratings[own] >= np.float32(task.relevant_from)].astype(np.int64)
+        asked = liked[~dust[liked]]
+        if not len(asked):
             continue
-        known = known[np.linspace(0, len(known) - 1, min(MOST_ITEMS, len(known))).astype(np.int64)]
+        asked = asked[np.linspace(0, len(asked) - 1, min(MOST_ITEMS, len(asked))).astype(np.int64)]
         allowed = ~dust
-        allowed[train.items[own]] = False
+        allowed[known.items[own]] = False
         for name, neighbours in orders.items():
-            lists = neighbours.nearest(known, task.k, allowed).items
-            found[name].append(_mean_figures(lists, _wanted(task.relevant, int(place), len(known))))
+            lists = neighbours.nearest(asked, task.k, allowed).items
+            found[name].append(_mean_figures(lists, _wanted(task.relevant, int(place), len(asked))))
     if not found["served"]:
         raise DataError(
             "nobody who is tested likes an item whose factors say anything",
             where="neighbours",
             expected="training ratings that are relevant, and factors that they taught a taste",
-            remedy="Lower --relevant, or train with a lower --tau or with --model=auto",
+            remedy=f"Lower --relevant, or {model.taste_remedy}",
         )
     return {
         "users": len(found["served"]),

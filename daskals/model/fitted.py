@@ -334,7 +334,7 @@ class Model(PeopleModel):
             f"the factors of {name} say nothing, so nothing is near to it",
             where="neighbours",
             expected=f"{'an item' if side == 'item' else 'a user'} whose ratings taught the model a taste",
-            remedy="Ask for another one, or train with a lower --tau or with --model=auto",
+            remedy=f"Ask for another one, or {self.taste_remedy}",
         )
 
     def popular(self, n: int = 10, *, filters: Filters = NO_FILTERS, output: Output = "pandas") -> Frame:

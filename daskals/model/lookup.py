@@ -57,6 +57,11 @@ class LookupModel(FactorModel):
         return "ratings" if self.predicts_ratings else "people"
 
     @property
+    def taste_remedy(self) -> str:
+        """What to do where rows say nothing; `auto` chooses among models of ratings."""
+        return "train with a lower --tau" + (" or with --model=auto" if self.predicts_ratings else "")
+
+    @property
     def profile_limits(self) -> tuple[float, float]:
         """Lowest and highest rating that somebody folded in may have given."""
         return self.limits if self.implicit is None else COUNTS

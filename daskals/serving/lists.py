@@ -245,7 +245,7 @@ def _checked(request: ListRequest) -> tuple[ListRequest, int]:
             "the factors of no item say anything, so nothing is near to anything",
             where="neighbours",
             expected="factors that the ratings taught a taste",
-            remedy="Train with a lower --tau, or with --model=auto",
+            remedy=model.taste_remedy.capitalize(),
         )
     if _needs_history(request):
         _history(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from daskals.config import ReadConfig, TrainConfig
@@ -14,7 +15,7 @@ from daskals.fitting.evaluate import own_ratings
 from daskals.fitting.fit import fit
 from daskals.model.neighbours import Neighbours
 from daskals.store.splits import load_block
-from daskals.types import TEST, TRAIN
+from daskals.types import FOLD_IN, TEST, TRAIN
 from jobs import evaluate
 from tests.cases.commands import run
 from tests.cases.movies import write_movies
@@ -72,6 +73,35 @@ def test_figures_are_those_of_the_definition(model):
         expected = plain(model, neighbours, ratings)
         figures = [found["scores"][name][key] for key in ("ndcg", "recall")]
         np.testing.assert_allclose(figures, expected, rtol=1e-9)
+
+
+def test_held_out_users_are_known_by_what_folds_them_in(tmp_path, client):
+    users, items = [f"u{k // 12}" for k in range(360)], [f"i{(k * 7 + k // 12) % 25}" for k in range(360)]
+    frame = pd.DataFrame({"user": users, "item": items})
+    frame.to_csv(tmp_path / "clicks.csv", index=False)
+    options = {"model": "ials", "columns": {"user": "user", "item": "item"}, "rank": 2, "epochs": 2}
+    config = TrainConfig(**options, split="users", test_fraction=0.3)
+    model = fit(tmp_path / "clicks.csv", config, client)
+    with own_ratings(model, None, ReadConfig()) as (store, split):
+        found = judge_similar(model, store, split)
+        ratings = {}
+        for name, part in (("train", FOLD_IN), ("test", TEST)):
+            block = load_block(str(store.path), "user", 0, store.n_users, split.key, part)
+            owners = np.repeat(np.arange(store.n_users), np.diff(block.indptr))
+            ratings[name] = list(
+                zip(owners.tolist(), block.indices.tolist(), [5.0] * len(owners), strict=True)
+            )
+    assert found["users"] == 9
+    figures = [found["scores"]["served"][key] for key in ("ndcg", "recall")]
+    np.testing.assert_allclose(figures, plain(model, model.neighbours, ratings), rtol=1e-9)
+
+
+def test_what_helps_a_model_of_clicks_is_no_model_of_ratings(client):
+    frame = pd.DataFrame({"user": [k // 5 for k in range(50)], "item": [k * 3 % 10 for k in range(50)]})
+    columns = {"user": "user", "item": "item"}
+    model = fit(frame, TrainConfig(model="ials", columns=columns, rank=2, epochs=1, tau=1e6), client)
+    with pytest.raises(DataError, match=r"Ask for another one, or train with a lower tau\.$"):
+        model.similar_items(0)
 
 
 def test_nothing_that_is_relevant_is_refused(model):
