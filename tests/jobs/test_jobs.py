@@ -422,7 +422,7 @@ def test_damaged_models_are_refused(paper_run: Path, tmp_path: Path) -> None:
 
 def test_predict_refusals(paper_run: Path, tmp_path: Path) -> None:
     cases = {
-        "user,film\n1,1\n": "the column for the item is missing; columns found: user, film",
+        "user,thing\n1,1\n": "the column for the item is missing; columns found: user, thing",
         "user,item\n1,\n": "an id is empty",
     }
     for text, message in cases.items():
