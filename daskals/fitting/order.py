@@ -37,8 +37,8 @@ MOST_ITEMS = 20_000
 LEAST_WORK = 2e10
 """Multiplications that are spent on any order: some seconds."""
 
-SLOWNESS = 5.0
-"""What a multiplication of a dense system costs beside a half-step's: double precision, nothing fused."""
+SLOWNESS = 10.0
+"""What a multiplication of a dense system costs beside one of a half-step, as measured at 32 M ratings."""
 
 COLUMNS = 128
 """Columns that are solved at a time, so that they stay in the cache."""
