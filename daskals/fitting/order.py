@@ -24,7 +24,7 @@ from daskals.fitting.order_choice import OrderChoice, choose_settings, hold_out
 from daskals.kernels.toolkit.dense import backward, cholesky, forward
 from daskals.kernels.toolkit.sparse_products import column_products
 from daskals.model.fitted import Model
-from daskals.model.order.companions import find_companions
+from daskals.model.order.companions import Companions, find_companions
 from daskals.model.order.learnt import Order, OrderSettings, interactions
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
@@ -85,7 +85,9 @@ def gather_interactions(
     return OrderData(x, genres, np.bincount(block.indices, minlength=n_items).astype(np.int64))
 
 
-def learn_order(data: OrderData, settings: OrderSettings, work: float) -> Order:
+def learn_order(
+    data: OrderData, settings: OrderSettings, work: float, *, with_companions: bool = True
+) -> Order:
     """Learn an order.
 
     Parameters
@@ -96,6 +98,8 @@ def learn_order(data: OrderData, settings: OrderSettings, work: float) -> Order:
         Weights of its parts.
     work
         Multiplications that may be spent; the most rated items are regressed on one another, as many as fit.
+    with_companions
+        Whether items' companions are found too, which lists of similar items need and other lists do not.
     """
     items, threads = choose_items(data, max(work / SLOWNESS, LEAST_WORK)), available_cores()
     popularity = np.asarray(data.x.sum(axis=0)).ravel() / max(data.x.shape[0], 1)
@@ -108,7 +112,7 @@ def learn_order(data: OrderData, settings: OrderSettings, work: float) -> Order:
     else:
         products, variances = _by_items(x, by_genre, settings.ridge, threads)
         scale = np.empty(0, np.float32)
-    companions = find_companions(x, items, threads)
+    companions = find_companions(x, items, threads) if with_companions else Companions.none()
     return Order(settings, items, products, scale, popularity.astype(np.float32), variances, companions)
 
 
@@ -220,7 +224,9 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
         held = hold_out(block, _liked(model, block), store.n_items, config.seed)
     if held is not None:
         apart = gather_interactions(held.train, store.n_items, genres, limits, settings.unliked)
-        choice = choose_settings(learn_order(apart, settings, work), held, genres, limits)
+        choice = choose_settings(
+            learn_order(apart, settings, work, with_companions=False), held, genres, limits
+        )
     settings = choice.settings
     data = gather_interactions(block, store.n_items, genres, limits, settings.unliked)
     order = learn_order(data, settings, work)

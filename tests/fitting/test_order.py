@@ -291,3 +291,13 @@ def test_lists_of_real_ratings_are_in_the_order_people_choose(cluster, latest_sm
         recall.append(hits.sum() / len(wanted))
     assert np.mean(ndcg) >= 0.270
     assert np.mean(recall) >= 0.243
+
+
+def test_companions_are_left_out_where_only_lists_are_judged():
+    data, _ = random_data(200, 30)
+    data = data._replace(counts=np.maximum(data.counts, 5))
+    whole = learn_order(data, SETTINGS, 0.0)
+    judged = learn_order(data, SETTINGS, 0.0, with_companions=False)
+    assert len(whole.companions.items) == len(whole.items)
+    assert not len(judged.companions.items)
+    np.testing.assert_array_equal(judged.products, whole.products)
