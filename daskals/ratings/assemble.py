@@ -21,6 +21,9 @@ from daskals.ratings.raw import Fault, Invalid, RawRatings
 from daskals.ratings.table import RatingsTable
 from daskals.types import Float32, Int64
 
+LEFT_OUT = "left out"
+"""What a reason for dropping rows ends with that was asked for."""
+
 LOGGER = logging.getLogger(__name__)
 
 
@@ -195,7 +198,7 @@ def _without(raw: RawRatings, rows: _Rows, leave_out: Collection[float]) -> tupl
         if not count:
             LOGGER.warning("%s: no rating is %g: none was left out for it", raw.origin.name, value)
             continue
-        left_out[f"rating of {value:g} left out"] = count
+        left_out[f"rating of {value:g} {LEFT_OUT}"] = count
         rows = rows.where(~same)
     return rows, left_out
 
@@ -285,9 +288,11 @@ def _require_some(
         if len(numbered.ids) < least:
             n_ids = len(numbered.ids)
             lost = f" ({sum(dropped.values()):,} rows were dropped)" if dropped else ""
+            asked = any(reason.endswith(LEFT_OUT) for reason in dropped)
+            remedy = "Check that the right columns were named as user, item and rating"
             raise DataError(
                 f"ratings of {n_ids} {side}{'' if n_ids == 1 else 's'}{lost}",
                 where=raw.origin.name,
                 expected=f"at least {'one' if least == 1 else 'two'} {side}{'' if least == 1 else 's'}",
-                remedy="Check that the right columns were named as user, item and rating",
+                remedy=f"{remedy}, or name fewer ratings with --leave-out-ratings=…" if asked else remedy,
             )

@@ -112,3 +112,12 @@ def test_what_somebody_with_clicks_is_told(tmp_path, names, told):
     with pytest.raises(DataError) as error:
         ingest(tmp_path / "c.csv", tmp_path / "store")
     assert told in error.value.for_command()
+
+
+def test_whoever_leaves_all_ratings_out_is_told_by_which_option():
+    everything = ReadConfig.parse({"leave_out_ratings": "-1,7,8,10,99"})
+    with (
+        pytest.raises(DataError, match=r"ratings of 0 users \(6 rows were dropped\).*leave.out.ratings"),
+        open_ratings(FRAME, everything),
+    ):
+        pass
