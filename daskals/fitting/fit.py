@@ -352,7 +352,7 @@ def train_split(
             **chosen_section(store, config, config),
             "selection": None,
             "standard": standard_section(problem),
-            "times": time_section(problem.timing),
+            "times": time_section(problem),
         },
         weights=trained.weights,
         samples=samples,

@@ -19,7 +19,7 @@ from daskals.kernels.toolkit.target import current_target
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.store.timing import Timing, first_day
+from daskals.store.timing import first_day
 from daskals.training.events import EpochFinished
 from daskals.training.memory import peak_memory_bytes
 from daskals.training.outcome import TrainedFactors
@@ -55,8 +55,9 @@ def standard_section(problem: Problem) -> dict[str, Any]:
     return {**standard, "units": problem.config.taken_units}
 
 
-def time_section(timing: Timing | None) -> dict[str, Any] | None:
-    """Tell which dates have factors of their own; None without a third side."""
+def time_section(problem: Problem) -> dict[str, Any] | None:
+    """Tell which dates have factors of their own, and how hard these are held; None without a third side."""
+    timing = problem.timing
     if timing is None:
         return None
     first, last = (first_day(int(number), timing.unit) for number in timing.bins[[0, -1]])
@@ -64,7 +65,15 @@ def time_section(timing: Timing | None) -> dict[str, Any] | None:
     known = [] if calendar is None else list(zip(calendar.columns, calendar.sizes, strict=True))
     features = [{"column": column, "n_features": size} for column, size in known]
     told = {"unit": timing.unit, "bins": len(timing.bins), "first": str(first), "last": str(last)}
-    return {**told, **({"features": features} if features else {})}
+    return {**told, **_time_ridge(problem), **({"features": features} if features else {})}
+
+
+def _time_ridge(problem: Problem) -> dict[str, float]:
+    """Return `time_tau` and `time_gamma` as they were taken; a chain has none."""
+    if problem.config.model == "bayes":
+        return {}
+    ridge, lambda_ = problem.time_ridge, problem.config.lambda_
+    return {"tau": ridge.factors * lambda_, "gamma": ridge.bias * lambda_}
 
 
 def time_notes(problem: Problem) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from daskals.errors import DataError
+from daskals.kernels.data.csr import count_visits
 from daskals.kernels.prior.features import FeatureRows
 from daskals.store.calendar import Calendar
 from daskals.store.layout import CHUNK_RATINGS
@@ -256,6 +257,19 @@ def part_seconds(store: RatingsStore, split: Split, side: Side, rows: tuple[int,
     first, last = int(starts[0]), int(starts[-1])
     own = split.parts(side, first, last) == part
     return np.asarray(store.read_column(side, "timestamps", first, last)[own])
+
+
+def ratings_a_visit(split: Split, timing: Timing) -> float:
+    """Return how many training ratings a user made on one date in the mean, at least 1.
+
+    What they tell of that date they tell of that user as well: a date is known by its users, not its ratings.
+    """
+    ends = split.ratings.indptr("user")[1:]
+    last_user, visits = np.full(timing.n_rows, -1, np.int32), 0
+    for piece in training_pieces(split):
+        users = np.searchsorted(ends, piece.places, side="right").astype(np.int32)
+        visits += count_visits(users, timing.rows_of(piece.seconds), last_user)
+    return split.n_train / visits
 
 
 def training_pieces(split: Split) -> Iterator[TrainingPiece]:

@@ -16,13 +16,13 @@ from daskals.store.curves import curve_of, curved_standard
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.standard import standardised_ratings, standardised_scale
-from daskals.store.timing import FoundTiming, Timing, timing_of
+from daskals.store.timing import FoundTiming, Timing, ratings_a_visit, timing_of
 from daskals.store.weighing import WeighedRatings, Weighing, weigh_rows, weighed_ratings, weighing_of
 from daskals.training.features import FeatureSpec, date_features, side_features
 from daskals.training.half_step import SolveSpec
 from daskals.training.rating_units import AsRated
 from daskals.training.scoring import Scoring
-from daskals.types import AS_RATED, Curve, Float32, Float64, Side, Standard
+from daskals.types import AS_RATED, Curve, Float32, Float64, Ridge, Side, Standard
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,16 @@ class Problem:
             config.effective_rank, self.mean, config.ridge, config.taken_solver, config.damping, threads
         )
 
+    @cached_property
+    def time_ridge(self) -> Ridge:
+        """Regularisation of the rows of a third side, as the kernels take it."""
+        if self.timing is None or self.config.time_tau is not None:
+            return self.config.time_ridge(1.0)
+        return self.config.time_ridge(ratings_a_visit(self.split, self.timing))
+
     def solve_spec_of_times(self) -> SolveSpec:
         """Return what shapes the solve of a third side."""
-        return replace(self.solve_spec(), ridge=self.config.time_ridge)
+        return replace(self.solve_spec(), ridge=self.time_ridge)
 
     def scoring(self) -> Scoring:
         """Return what shapes a prediction of ratings as they are measured."""

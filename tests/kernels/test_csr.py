@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from daskals.kernels.data.csr import (
     compact_part,
     count_part,
+    count_visits,
     duplicate_groups,
     encode_values,
     first_repeat,
@@ -110,3 +111,11 @@ def test_keeping_a_part_equals_the_twin(cells, data) -> None:
             assert rows_found == expected
             assert count_part(starts, parts, part).tolist() == [len(row) for row in expected]
             assert kept.dtype == values.dtype
+
+
+@given(pairs, st.integers(0, 40))
+def test_visits_are_the_distinct_pairs(cells, cut):
+    users, columns = as_rows(sorted(cells, key=lambda cell: cell[0]))
+    last_user = np.full(N_COLUMNS, -1, np.int32)
+    found = [count_visits(users[own], columns[own], last_user) for own in (slice(cut), slice(cut, None))]
+    assert sum(found) == len(set(cells))

@@ -22,6 +22,7 @@ from daskals.ingest import ingest
 from daskals.model import times
 from daskals.model.fitted import Model
 from daskals.ratings.split import SplitSpec
+from daskals.store import timing
 from daskals.store.reader import open_store
 from daskals.store.scratch import OnDisk
 from daskals.store.splits import ensure_split, load_block
@@ -343,10 +344,24 @@ def test_what_dates_do_not_go_with(options, message):
 def test_solver_is_joint_at_any_rank():
     config = TrainConfig.parse({"model": "als", "rank": 64, "time_bins": "day"})
     assert config.taken_solver == "joint"
-    ridge = TrainConfig.parse(
-        {"model": "als", "time_bins": "day", "tau": 0.1, "gamma": 0.0, "lambda": 1.0}
-    ).time_ridge
-    assert ridge == Ridge(2.0, 0.0, 0.0)
+    asked = {"model": "als", "time_bins": "day", "tau": 0.1, "gamma": 0.0, "lambda": 1.0}
+    assert TrainConfig.parse(asked).time_ridge(1.0) == Ridge(0.4, 0.0, 0.0)
+
+
+def test_dates_are_held_the_harder_the_fewer_users_they_are_known_by(client, monkeypatch):
+    monkeypatch.setattr(timing, "CHUNK_RATINGS", 5)  # a user's ratings are then of several pieces
+    frame = moving()
+    days = (frame["timestamp"] - START) // DAY
+    visits = frame.assign(day=days)[["user", "day"]].drop_duplicates()
+    plain = {name: value for name, value in DATED.items() if name != "eta"}
+    named = TrainConfig.parse({**plain, "model": "als", "split": "none", "epochs": 1})
+    options = named.model_copy(update={"time_tau": None, "time_gamma": None})
+    model = fit(frame, options, client)
+    held = model.report["times"]
+    assert held["tau"] == pytest.approx(4 * DATED["tau"] * len(frame) / len(visits), rel=1e-12)
+    assert held["gamma"] == pytest.approx(2 * DATED["gamma"], rel=1e-12)
+    held = fit(frame, named, client).report["times"]
+    assert (held["tau"], held["gamma"]) == (6.0, 1.5)
 
 
 def test_ratings_without_times_are_refused(client):

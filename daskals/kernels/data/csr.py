@@ -108,6 +108,26 @@ def first_repeat(starts: Int64, columns: Int32) -> int:
 
 
 @exact_jit
+def count_visits(users: Int32, columns: Int32, last_user: Int32) -> int:
+    """Return how many of a run of ratings are the first of their user in their column.
+
+    Parameters
+    ----------
+    users, columns
+        Each rating's, int32, shape (ratings,); ratings of a user follow one another.
+    last_user
+        The user last met in each column, −1 for none, int32, shape (columns,): a run goes on where the one
+        before ended. Changed in place.
+    """
+    visits = 0
+    for place in range(len(users)):
+        column = columns[place]
+        visits += last_user[column] != users[place]
+        last_user[column] = users[place]
+    return visits
+
+
+@exact_jit
 def _encode_as_met(values: Float32, met: Float32, codes: UInt8) -> int:
     """Give distinct values numbers in the order they are met, in one pass over a small hash table.
 

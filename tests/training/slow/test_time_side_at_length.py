@@ -128,6 +128,9 @@ def test_planted_drift_is_recovered_by_least_squares(client):
     assert np.corrcoef(found, season)[0, 1] >= 0.95
     oracle = fit(frame.assign(rating=frame["rating"] - added), TrainConfig.parse(SQUARES), client)
     assert model.report["test_rmse"] <= 1.02 * oracle.report["test_rmse"]
+    still = fit(frame, TrainConfig.parse(SQUARES), client)
+    unnamed = fit(frame, TrainConfig.parse({**SQUARES, "time_bins": "day"}), client)
+    assert unnamed.report["test_rmse"] <= 0.75 * still.report["test_rmse"]
 
 
 def test_without_drift_time_costs_least_squares_little(client):
