@@ -10,9 +10,10 @@ ANOTHER_NAME = "Check permissions and free space, or name another place"
 
 _OPTION = re.compile(
     r"""(?P<verbatim>`[^`]*`|(?<!\w)'[^']*'|(?<!\w)"[^"]*")"""
-    r"""|(?<![^\s(])--(?P<name>[a-z][a-z0-9-]*)(?:=(?P<value>\S*[^\s,;:.)]))?"""
+    r"""|(?<![^\s(])--(?P<name>[a-z][a-z0-9-]*)(?:=(?P<value>"[^"]*"|\S*[^\s,;:.)]))?"""
 )
-"""An option in a message: `--name`, or `--name=VALUE`. What is in quotes or backquotes is somebody else's."""
+"""An option in a message: `--name`, `--name=VALUE` or `--name="A VALUE"`. What else is in quotes or in
+backquotes is somebody else's."""
 
 SWITCHES = frozenset(
     {
@@ -123,6 +124,7 @@ def _as_argument(option: re.Match[str]) -> str:
 
 def _as_literal(value: str) -> str:
     """Write an option's value as Python does: a number, a mapping of names, or text."""
+    value = value.strip('"')
     pairs = [pair.partition("=") for pair in value.split(",")]
     if all(equals for _, equals, _ in pairs):
         return "{" + ", ".join(f'"{name}": "{chosen}"' for name, _, chosen in pairs) + "}"

@@ -45,7 +45,7 @@ open store."""
 COMPANIONS = ("movies.csv", "tags.csv", "links.csv", "movies.dat", "tags.dat", "u.item", "u.genre")
 """Files beside a ratings file that are read with it; an official test part is another."""
 
-STORE_GENERATION = 4
+STORE_GENERATION = 5
 """What the reader makes of a file, as a number: part of the names of cached stores, so that those of an older
 reader are made anew.
 

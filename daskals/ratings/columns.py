@@ -166,7 +166,13 @@ def _plain(name: str) -> str:
     return "".join(c for c in _TYPE.sub("", name).casefold() if c not in "_- .")
 
 
-def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, where: str) -> ColumnNames:
+def choose_columns(
+    found: Sequence[str],
+    wanted: Mapping[str, str] | None,
+    *,
+    where: str,
+    rows: Sequence[Sequence[str]] = (),
+) -> ColumnNames:
     """Choose the columns of an input.
 
     Parameters
@@ -177,6 +183,8 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
         Role → name as the user gave it, or None for the known names.
     where
         File or frame, for the error.
+    rows
+        The first rows as texts where they are known, for the remedy.
 
     Raises
     ------
@@ -207,6 +215,7 @@ def choose_columns(found: Sequence[str], wanted: Mapping[str, str] | None, *, wh
                     counts=first_known(found, LIKELY_COUNTS),
                     times=find_column(found, "timestamp") or find_likely_times(found),
                     flags=first_known(found, LIKELY_FLAGS),
+                    rows=rows,
                 ),
             )
         if list(found).count(name or "") > 1:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from daskals.errors import DataError
 from daskals.ratings.columns import ColumnNames
+from daskals.ratings.doubts import Sides, note_doubts
 from daskals.ratings.ids import number_ids
 from daskals.ratings.numbers import (
     Ratings,
@@ -27,6 +28,12 @@ from daskals.ratings.times import Timestamps, convert_timestamps
 from daskals.types import Float32
 
 LOGGER = logging.getLogger(__name__)
+
+_LONG_AGO = 31_536_000
+"""1971: small numbers count days, weeks or sessions."""
+
+_MANY = 100
+"""Rows that are more than an example."""
 
 EXACT_UP_TO = 2.0**24
 """Whole numbers up to here are kept as they are in float32."""
@@ -61,6 +68,8 @@ def convert_table(
     ratings = _values(table, names, origin)
     if names.rating is not None:
         _note_rounded(table["rating"], ratings.values, f"{origin.name}, column '{names.rating}'")
+        sides = Sides(users.codes, items.codes)
+        note_doubts(sides, ratings.values, names.by_role(), where=origin.name)
     faults = [*missing_ids(users, side="user", name=names.user)]
     faults += missing_ids(items, side="item", name=names.item)
     faults += ratings.faults
@@ -89,10 +98,22 @@ def _times(table: pa.Table, names: ColumnNames, origin: Origin) -> Timestamps | 
         found = error.found
     else:
         if not names.perhaps_times or not times.faults:
+            _note_long_ago(times, f"{origin.name}, column '{names.timestamp}'")
             return times
         found = min(times.faults, key=lambda fault: fault.rows[0]).found
     note_no_times(names, found, where=origin.name)
     return None
+
+
+def _note_long_ago(times: Timestamps, where: str) -> None:
+    """Say so where all times lie before anybody rated on a computer: they may be something else."""
+    values = times.values
+    if len(values) >= _MANY and not times.faults and values.min() >= 0 and values.max() < _LONG_AGO:
+        LOGGER.warning(
+            "%s: read as seconds since 1970, though the last is then of %s; if they are no times, name the "
+            "columns without a timestamp, or count them from another day",
+            where, np.datetime64(int(values.max()), "s"),
+        )  # fmt: skip
 
 
 def may_be_rounded(table: pa.Table) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,10 +66,13 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
         Where a file cannot be read at all, or lacks a column.
     """
     heads = [read_head(path, layout) for path in paths]
+    rows = _first_rows(paths[0], layout, heads[0])
     names = [
-        choose_columns(head.names, wanted, where=str(path)) for path, head in zip(paths, heads, strict=True)
+        choose_columns(head.names, wanted, where=str(path), rows=rows)
+        for path, head in zip(paths, heads, strict=True)
     ]
-    note_unread(names[0], heads[0].names, _sample(paths[0], layout, heads[0]), where=str(paths[0]))
+    first = sample_of({name: [row[place] for row in rows] for place, name in enumerate(heads[0].names)})
+    note_unread(names[0], heads[0].names, first, where=str(paths[0]))
     chosen = list(zip(paths, heads, names, strict=True))
     try:
         fast = _FAST | ({"timestamp": pa.string()} if names[0].perhaps_times else {})
@@ -87,11 +90,10 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
     return raw
 
 
-def _sample(path: Path, layout: Layout, head: Head) -> Callable[[str], pa.Array]:
-    """Return what gives the first values of a column of a file."""
+def _first_rows(path: Path, layout: Layout, head: Head) -> list[list[str]]:
+    """Return the fields of a file's first rows, those left out that do not fit."""
     lines = [line for line in first_lines(path)[head.n_lines :] if line.strip()][:N_ROWS]
-    rows = [row for row in (split_line(line, layout) for line in lines) if len(row) == len(head.names)]
-    return sample_of({name: [row[place] for row in rows] for place, name in enumerate(head.names)})
+    return [row for row in (split_line(line, layout) for line in lines) if len(row) == len(head.names)]
 
 
 def _read(path: Path, layout: Layout, head: Head, names: ColumnNames, types: dict[str, pa.DataType]) -> _Part:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from daskals.ratings.guessing import guess_columns
 from daskals.ratings.times import LIKELY_FIRST, LIKELY_LAST
 
 _VALUE = re.compile(
@@ -15,6 +16,10 @@ _VALUE = re.compile(
 """A number, a date, a hash or a UUID: what stands in rows and seldom names a column."""
 
 _TIME = re.compile(r"\d{9,10}|\d{12,13}")
+
+_PLAIN = re.compile(r"[\w=,:./…-]*[\w…]")
+
+_ROLES = ("user", "item", "rating", "timestamp", "weight")
 
 _MOST_FIELDS = 12
 """Fields a row of ratings has; more of them are a matrix, with a column for each item."""
@@ -30,6 +35,7 @@ def remedy_of(
     counts: str | None,
     times: str | None,
     flags: str | None,
+    rows: Sequence[Sequence[str]] = (),
 ) -> str:
     """Say what to do where the column of a role is not found.
 
@@ -43,23 +49,22 @@ def remedy_of(
         Role → column of those found before.
     counts, times, flags
         Columns that may say how often somebody did what a row records, when, and whether they did.
+    rows
+        The first rows as texts where they are known, the one that was taken for names left out.
     """
     if any(_VALUE.fullmatch(name.strip()) for name in found):
-        return _remedy_without_header(found, chosen.get("user"))
+        return _remedy_without_header(found, chosen.get("user"), rows)
     if role == "rating":
-        named = f"user={chosen['user']},item={chosen['item']}"
-        timed = named + (f",timestamp={times}" if times else "")
+        named = {"user": str(chosen["user"]), "item": str(chosen["item"])}
+        timed = named | ({"timestamp": times} if times else {})
+        rated = f"else name the rating with {columns_option(named | {'rating': '…'})}"
         if flags:
             return (
                 f"If '{flags}' is 0 where something was shown and not clicked, train with --model=ials "
-                f"--columns={timed},rating={flags} --leave-out-ratings=0; else name the rating with "
-                f"--columns={named},rating=…"
+                f"{columns_option(timed | {'rating': flags})} --leave-out-ratings=0; {rated}"
             )
-        clicks = timed + (f",weight={counts}" if counts else "")
-        return (
-            f"If its rows are clicks or plays, train with --model=ials --columns={clicks}; "
-            f"else name the rating with --columns={named},rating=…"
-        )
+        clicks = columns_option(timed | ({"weight": counts} if counts else {}))
+        return f"If its rows are clicks or plays, train with --model=ials {clicks}; {rated}"
     told = "Name the columns with --columns=user=…,item=…,rating=…, and timestamp=…, weight=… where there are"
     if role != "named":
         more = (f",timestamp={times}" if times else "") + (f",weight={counts}" if counts else "")
@@ -71,6 +76,12 @@ def remedy_of(
     return told
 
 
+def columns_option(columns: Mapping[str, str]) -> str:
+    """Write role → name as the option that says so, in quotes where a shell would take it apart."""
+    said = ",".join(f"{role}={name}" for role, name in columns.items())
+    return f"--columns={said}" if _PLAIN.fullmatch(said) else f'--columns="{said}"'
+
+
 def is_time(text: str) -> bool:
     """Tell whether a text is a time in seconds or milliseconds of the years 1995 to 2040."""
     text = text.strip()
@@ -79,7 +90,7 @@ def is_time(text: str) -> bool:
     return LIKELY_FIRST <= int(text) // (1 if len(text) <= 10 else 1000) < LIKELY_LAST
 
 
-def _remedy_without_header(found: Sequence[str], user: str | None) -> str:
+def _remedy_without_header(found: Sequence[str], user: str | None, rows: Sequence[Sequence[str]] = ()) -> str:
     """Say how to count columns, by as many as there are; `user` is the one found of users."""
     if len(found) > _MOST_FIELDS:
         return f"Where each column is an item, {_melted(user or 'user')}"
@@ -90,6 +101,11 @@ def _remedy_without_header(found: Sequence[str], user: str | None) -> str:
     if len(found) == 3 and is_time(found[2]):
         clicks = "--model=ials --no-header --columns=user=1,item=2,timestamp=3"
         return f"Its last column looks like times; where its rows are clicks, train with {clicks}"
+    guess = guess_columns([found, *rows])
+    if guess:
+        named = columns_option({role: str(guess[role]) for role in _ROLES if role in guess})
+        model = "" if "rating" in guess else "--model=ials "
+        return f"{_SEEN}: perhaps {model}--no-header {named}; tell by other numbers if it is not so"
     if len(found) <= 4 and _VALUE.fullmatch(found[2].strip()):
         return f"{_SEEN}: count the columns with --no-header --columns=user=1,item=2,rating=3"
     return (

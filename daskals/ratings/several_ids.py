@@ -15,6 +15,10 @@ _ID = r"[A-Za-z_]{0,4}[0-9]+"
 _SEVERAL = re.compile(rf"\[?{_ID}(-[01])?(([ ;|]|, ?){_ID}(-[01])?)+\]?")
 """Ids with what parts them; those of impressions end with whether it was clicked."""
 
+_LONG = r"(?=[A-Za-z_]*[0-9])[A-Za-z0-9_]{8,}"
+_SEVERAL_LONG = re.compile(rf"\[?'?{_LONG}('?(;|\||, ?)'?{_LONG})+'?\]?")
+"""The same of long ids, in which digits may stand anywhere; blanks alone part words as well."""
+
 _THOUSANDS = re.compile(r"[0-9]{1,3}([, ][0-9]{3})+")
 """A number with marks of thousands is one id."""
 
@@ -39,7 +43,7 @@ def refuse_several_ids(ids: pa.Array, *, where: str, name: str) -> None:
     if not pa.types.is_string(ids.type):
         return
     looked_at = [text.strip() for text in ids[:N_LOOKED_AT].to_pylist() if text]
-    several = [text for text in looked_at if _SEVERAL.fullmatch(text) and not _THOUSANDS.fullmatch(text)]
+    several = [text for text in looked_at if _are_several(text)]
     if 2 * len(several) <= len(looked_at):
         return
     first = several[0]
@@ -53,3 +57,9 @@ def refuse_several_ids(ids: pa.Array, *, where: str, name: str) -> None:
         expected="one id in each row",
         remedy=f"Write a row for each id, in pandas by {rows}{clicked if _CLICKED.fullmatch(first) else ''}",
     )
+
+
+def _are_several(text: str) -> bool:
+    if _THOUSANDS.fullmatch(text):
+        return False
+    return bool(_SEVERAL.fullmatch(text) or _SEVERAL_LONG.fullmatch(text))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from daskals.ratings.columns import ROLES, find_known
+from daskals.ratings.guessing import MOST_RATINGS, are_counted, are_times
 from daskals.ratings.item_numbers import are_item_numbers
 from daskals.ratings.layout import (
     DELIMITER_NAMES,
@@ -43,8 +44,8 @@ def find_layout(path: Path, wanted: Mapping[str, str] | None, header: Header = "
     path
         The file.
     wanted
-        Role → name of the column, or None. Without a header columns are called 1, 2, …; if none are wanted
-        the first four are user, item, rating and timestamp.
+        Role → name of the column, or None. Without a header columns are called 1, 2, …; if none are wanted,
+        or some by these names, the first four are user, item, rating and timestamp.
     header
         Whether the first line may name the columns.
     """
@@ -55,6 +56,8 @@ def find_layout(path: Path, wanted: Mapping[str, str] | None, header: Header = "
         return named
     layout = _parted(lines, named)
     fields = _fields(lines[0], layout)
+    if wanted is not None and header == "find" and set(wanted.values()) <= set(ROLES) - set(fields):
+        wanted = None  # as the note about a file without names has them
     said = (
         []
         if (layout.delimiter, layout.step) == (named.delimiter, named.step)
@@ -63,7 +66,7 @@ def find_layout(path: Path, wanted: Mapping[str, str] | None, header: Header = "
     if layout.header:
         if header == "none" and wanted is not None:
             layout = _headless(layout, len(fields), wanted)
-    elif header == "none" or _is_first_rating(fields, wanted):
+    elif header == "none" or _is_first_rating([_fields(line, layout) for line in lines], wanted):
         layout = _headless(layout, len(fields), wanted)
         if wanted is None:
             layout = _items_first(layout, lines)
@@ -101,11 +104,20 @@ def looks_like_rating(fields: Sequence[str]) -> bool:
     return bool(_NUMBER.fullmatch(fields[2]) and timed)
 
 
-def _is_first_rating(fields: Sequence[str], wanted: Mapping[str, str] | None) -> bool:
-    names = {field.strip() for field in fields}
+def _is_first_rating(rows: Sequence[Sequence[str]], wanted: Mapping[str, str] | None) -> bool:
+    names = {field.strip() for field in rows[0]}
     if wanted is not None and (names >= set(wanted.values()) or not all(map(str.isdecimal, wanted.values()))):
         return False
-    return looks_like_rating(fields)
+    return looks_like_rating(rows[0]) and (wanted is not None or _are_ratings(rows))
+
+
+def _are_ratings(rows: Sequence[Sequence[str]]) -> bool:
+    """Tell whether users and items are neither numbers of rows nor dates, as clicks and R's rows have."""
+    columns = [[field.strip() for field in column] for column in zip(*rows, strict=False)]
+    if any(not all(map(_NUMBER.fullmatch, column)) and are_times(column) for column in columns[:2]):
+        return False
+    beside = are_times(columns[3]) if len(columns) > 3 else len(set(columns[2])) <= MOST_RATINGS // 2
+    return beside or not are_counted(columns[0])
 
 
 def _headless(layout: Layout, n_fields: int, wanted: Mapping[str, str] | None) -> Layout:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from daskals.errors import DataError
 from daskals.ratings.columns import ColumnNames, find_column
-from daskals.ratings.numbers import plain_column
-from daskals.ratings.times import A_TIME, LIKELY_FIRST, LIKELY_LAST, convert_timestamps
+from daskals.ratings.likely_times import looks_like_times
+from daskals.ratings.missing_columns import columns_option
+from daskals.ratings.times import A_TIME
 
 N_ROWS = 20
 """Rows that are looked at."""
 
 FRAME = "frame"
 """What a table in memory is called: whoever hands one over reads of Python's arguments, not of options."""
-
-_ID = re.compile(r"(?i)id$|id_|number|phone|isbn|asin")
 
 _log = logging.getLogger("daskals.ratings")
 
@@ -48,8 +45,8 @@ def note_unread_times(
     for name in found if usual is None else [usual, *found]:
         if name in read.values() or not looks_like_times(name, sample(name)):
             continue
-        said = ",".join(f"{role}={column}" for role, column in {**read, "timestamp": name}.items())
-        _note(f"though column '{name}' looks like them", where, remedy=f"Name it with --columns={said}")
+        said = columns_option({**read, "timestamp": name})
+        _note(f"though column '{name}' looks like them", where, remedy=f"Name it with {said}")
         return
 
 
@@ -72,35 +69,6 @@ def note_no_times(names: ColumnNames, found: str, *, where: str) -> None:
 def _note(why: str, where: str, *, expected: str = "", remedy: str) -> None:
     note = DataError(f"read without times, {why}", where=where, expected=expected, remedy=remedy)
     _log.warning(str(note) if where == FRAME else note.for_command())
-
-
-def looks_like_times(name: str, values: pa.Array) -> bool:
-    """Tell whether the first values of a column, and what it is called, are those of times.
-
-    Parameters
-    ----------
-    name
-        Of the column: ids are no times, whatever they look like.
-    values
-        Its first values, of any type and shape (rows,).
-    """
-    column = plain_column(pa.chunked_array([values]).drop_null())
-    if not len(column) or _ID.search(name):
-        return False
-    try:
-        times = _converted(column)
-    except (DataError, pa.ArrowException):
-        return False
-    return times is not None and bool(np.all((times >= LIKELY_FIRST) & (times < LIKELY_LAST)))
-
-
-def _converted(column: pa.ChunkedArray) -> np.ndarray | None:
-    quiet, _log.disabled = _log.disabled, True  # nothing of it is read yet
-    try:
-        times = convert_timestamps(column, where="", name="")
-    finally:
-        _log.disabled = quiet
-    return None if times.faults else times.values
 
 
 def sample_of(columns: Mapping[str, Sequence[object]]) -> Callable[[str], pa.Array]:

@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from daskals.errors import DataError
 from daskals.ratings.columns import LIKELY_KINDS, ColumnNames, first_known
+from daskals.ratings.guessing import are_kinds
+from daskals.ratings.missing_columns import columns_option
 from daskals.ratings.time_columns import FRAME, note_unread_times
 
 N_SHOWN = 3
@@ -35,23 +37,28 @@ def note_unread(
         File or frame, for the notes.
     """
     note_unread_times(names, found, sample, where=where)
-    kind = first_known(found, LIKELY_KINDS)
-    if (
-        names.rating is not None
-        or names.weight is not None
-        or kind is None
-        or kind in names.by_role().values()
-    ):
+    if names.rating is not None:
         return
-    kinds = pc.unique(sample(kind).drop_null()).to_pylist()
+    others = [name for name in found if name not in names.by_role().values()]
+    known = first_known(others, LIKELY_KINDS)
+    kind = _unnamed_kinds(others, sample) if known is None or names.weight is not None else known
+    kinds = [] if kind is None else pc.unique(sample(kind).drop_null()).to_pylist()
     if len(kinds) < 2:
         return
+    counts = "once" if names.weight is None else f"what '{names.weight}' says"
     listed = ", ".join(f"'{one}'" for one in kinds[:N_SHOWN]) + (", …" if len(kinds) > N_SHOWN else "")
-    said = ",".join(f"{role}={column}" for role, column in names.by_role().items())
+    said = columns_option({**names.by_role(), "weight": "…"})
     note = DataError(
-        f"column '{kind}' is not read: each row counts once, whatever it says ({listed}), and the rows of a "
-        "pair add up",
+        f"column '{kind}' is not read: each row counts {counts}, whatever it says ({listed}), and the rows "
+        "of a pair add up",
         where=where,
-        remedy=f"To tell them apart, write a column of numbers and name it with --columns={said},weight=…",
+        remedy=f"To tell them apart, write a column of numbers and name it with {said}",
     )
     _log.warning(str(note) if where == FRAME else note.for_command())
+
+
+def _unnamed_kinds(found: Sequence[str], sample: Callable[[str], pa.Array]) -> str | None:
+    """Return the first column that holds kinds of events, of those that are numbered and have no names."""
+    unnamed = [name for name in found if name.isdecimal()]
+    texts = {name: [str(one) for one in sample(name).drop_null().to_pylist()] for name in unnamed}
+    return next((name for name in unnamed if are_kinds(texts[name])), None)

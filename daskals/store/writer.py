@@ -162,7 +162,7 @@ def _prepare(table: RatingsTable) -> _Columns:
             where=f"input row {table.positions[place]}",
             expected="a finite number",
         ) from None
-    note_apart(scale, int(np.count_nonzero(values == 0)) if len(scale) else 0, len(values))
+    note_apart(values, scale)
     extra: dict[str, NDArray[Any]] = {"positions": table.positions}
     if table.timestamps is not None:
         extra["timestamps"] = table.timestamps

@@ -150,6 +150,51 @@ def test_what_a_file_without_names_is_told(tmp_path, row, remedy):
     assert remedy in refusal(write(tmp_path / "r.csv", f"{row}\n{row}\n"))
 
 
+ISO = "2014-04-07T10:51:09.277Z"
+
+
+@pytest.mark.parametrize(
+    ("rows", "remedy"),
+    [([f"{k // 3},{ISO},{214536500 + k % 4},0" for k in range(9)],
+      "perhaps --model ials --no-header --columns user=1,item=3,timestamp=2; tell by other numbers"),
+     ([f"{k % 3},2005-09-0{k % 5 + 1},{70 + k % 4},{k % 5 + 1}" for k in range(20)],
+      "perhaps --no-header --columns user=1,item=3,rating=4,timestamp=2;"),
+     ([f"{k},{k % 3},{70 + k % 4},{k % 5 / 2}" for k in range(9)],
+      "perhaps --no-header --columns user=2,item=3,rating=4;"),
+     ([f"{k},{k % 3},{70 + 13 * k}" for k in range(20)], "looks like a rating and not like names"),
+     ([f"{k % 3},b{k % 4},Arts & Crafts,40.7{k},-74.0{k},Tue Apr 03 18:00:09 +0000 2012" for k in range(9)],
+      "perhaps --model ials --no-header --columns user=1,item=2,timestamp=6;"),
+     ([f"{k % 3},Game {k % 4},{('purchase', 'play')[k % 2]},{1 + k * 13.1},0" for k in range(9)],
+      "perhaps --model ials --no-header --columns user=1,item=2,weight=4;"),
+     ([f"{k % 4},{k % 3},{k},{k % 5 + 1},2013-12-05" for k in range(9)],
+      "perhaps --no-header --columns user=1,item=2,rating=4,timestamp=5;")],
+)  # fmt: skip
+def test_what_columns_without_names_may_hold__is_told_from_the_rows(tmp_path, rows, remedy):
+    """The first two were read with their days as items, the next two with the rows' numbers as users."""
+    path = write(tmp_path / "r.csv", "".join(f"{row}\n" for row in rows))
+    told = refusal(path)
+    assert remedy in told
+    if "--columns" in remedy:
+        said = dict(pair.split("=") for pair in remedy.partition("--columns ")[2].split(";")[0].split(","))
+        table = read_ratings(path, columns=said, header="none")
+        assert (table.n_users, table.n_input) == (len(set(table.user_ids.to_pylist())), len(rows))
+        assert table.n_items <= 4
+        assert (table.timestamps is not None) == ("timestamp" in said)
+
+
+def test_columns_without_names__may_be_told_by_the_names_in_the_note(tmp_path):
+    path = write(tmp_path / "r.tsv", lines("\t"))
+    table = read_ratings(path, columns={"user": "user", "item": "item", "weight": "rating"})
+    assert (table.adds_up, table.timestamps, table.user_ids.to_pylist()) == (True, None, [7, 5])
+
+
+def test_kinds_of_events_without_names__are_said(tmp_path, caplog):
+    rows = [f"{k % 3},{k % 4},{('purchase', 'play')[k % 2]},{k + 1}\n" for k in range(12)]
+    path = write(tmp_path / "r.csv", "".join(rows))
+    read_ratings(path, columns={"user": "1", "item": "2", "weight": "4"}, header="none")
+    assert "column '3' is not read: each row counts what '4' says, whatever it says ('purch" in caplog.text
+
+
 def test_what_a_matrix_with_names_is_told(tmp_path):
     wide = refusal(write(tmp_path / "r.csv", "user,Heat,Speed,Alien\n1,3,,4\n2,,5,\n"))
     assert "frame.melt(id_vars='user', var_name='item', value_name='rating').dropna()" in wide
@@ -194,6 +239,7 @@ def test_dates_in_figures(caplog):
      (["Mon, 06 Jul 2009 15:04:51 GMT", "06 Jul 2009 15:04:51 +0200"], [JULY + 54_291, JULY + 47_091]),
      (["6-Jul-2009", "06-JUL-2009"], [JULY, JULY]),
      (["6 july 2009 15:04", "Jul. 6, 2009"], [JULY + 54_240, JULY]),
+     (["2009/07/06", "2008/2/29 00:00:00"], [JULY, 1_204_243_200]),
      (["Feb 30, 2009", "Julian 6, 2009", "07/06/2009"], [0, 0, 0])],
 )  # fmt: skip
 def test_dates_with_names_of_months(texts, expected):
@@ -202,6 +248,12 @@ def test_dates_with_names_of_months(texts, expected):
 
 def test_times_by_powers_of_ten():
     assert convert(["1.246838400000000000e+09", "1.246838401e9"]) == [JULY, JULY + 1]
+
+
+def test_times_of_long_ago__are_said(tmp_path, caplog):
+    rows = [NAMES, *((str(k % 9), str(k), "4.0", str(k % 7)) for k in range(100))]
+    read_ratings(write(tmp_path / "r.csv", lines(",", rows)))
+    assert "read as seconds since 1970, though the last is then of 1970-01-01T00:00:06" in caplog.text
 
 
 @pytest.mark.parametrize("days", [[40_000.63, 40_001.5], ["40000.63", "40001.5"], ["733959.628", "733960"]])

@@ -24,6 +24,8 @@ CLICKS = ReadConfig.parse({"columns": "user=user,item=item"})
         ("12|7|105", "str.split('|')"),
         ("[12, 7]", "str.split(',')"),
         (" ".join(f"N{k}" for k in range(99)), "such as 'N0 N1 N2"),
+        ("AG3D6O4STAQKAY2UVGEUV46KN35Q,AHMY5CWJMMK5BJRBBSNLYT3ONILA2", "str.split(',')"),
+        ("['a2b3c4d5e6', 'b2c3d4e5f6']", "str.split(',')"),
     ],
 )
 def test_cells_of_several_ids__are_refused(tmp_path, cell, told):
@@ -52,6 +54,8 @@ def test_lists_of_ids__are_refused(tmp_path):
     "ids",
     [
         ["Toy Story", "Heat 2", "12 Angry Men"],
+        ["Seven,1995", "Fahrenheit,451", "Catch,22"],
+        ["Apollo13 Landing99", "District9 Alive2010"],
         ["N1 N2", "N3", "N4", "N5"],
         ["1,234", "2,345", "12"],
         ["2024-01-01", "ab-1"],

@@ -86,6 +86,18 @@ GIVES = {
         "user,item,rating,date\n1,1,4,spring\n2,2,3,2020-01-03\n",
         "b3220304 [1, 2, 1, 2] without times",
     ),
+    "slashes": (
+        "user,item,rating,date\n1,1,4,2020/1/2\n2,2,3,2020/01/03 10:00\n",
+        "d438b233 [1, 2, 1, 2] with times",
+    ),
+    "days where items are": (
+        "".join(f"{k % 3},2020-01-0{k % 4 + 1},7{k % 2},4\n" for k in range(6)),
+        "the column for the user is missing; columns found: '0', '2020-01-01', '70', '4'",
+    ),
+    "rows that are numbered": (
+        "".join(f"{k},{k % 3},7{k % 2},4\n" for k in range(6)),
+        "the column for the user is missing; columns found: '0', '0', '70', '4'",
+    ),
     "several ids": (
         "user,item,rating\n1,N1 N2,4\n2,N3 N4 N5,3\n",
         "most cells hold several ids, such as 'N1 N2'",
@@ -114,7 +126,7 @@ def test_a_reader_that_gives_another_store_raises_the_number(
             found[name] = f"{store.content_hash[:8]} {ids} {times} times"
         except DataError as error:
             found[name] = str(error.found)
-    assert (found, STORE_GENERATION) == ({name: gives for name, (_, gives) in GIVES.items()}, 4)
+    assert (found, STORE_GENERATION) == ({name: gives for name, (_, gives) in GIVES.items()}, 5)
 
 
 def test_a_catalogue_beside_a_file_counts_as_part_of_it(ratings: Path) -> None:
