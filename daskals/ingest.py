@@ -247,7 +247,7 @@ def _table_of(source: RatingsSource, config: ReadConfig, catalogue: Any) -> Rati
         return _read(Path(source), config, items=items)
     how: dict[str, Any] = {**_settling(config), "catalogue": items}
     if is_table(source):
-        return from_frame(source, columns=config.columns, **how)
+        return from_frame(source, columns=config.columns, clicks=config.takes_clicks, **how)
     if scipy.sparse.issparse(source):
         return from_sparse(source, **how)
     raise DataError(
@@ -277,7 +277,8 @@ def _read(
     how: dict[str, Any] = {**_settling(config), "until": until, "catalogue": items or _items(config)}
     if is_sparse_group(path):
         return read_sparse_group(path, **how)
-    return read_ratings(path, columns=config.columns, header="none" if config.no_header else "find", **how)
+    how |= {"header": "none" if config.no_header else "find", "clicks": config.takes_clicks}
+    return read_ratings(path, columns=config.columns, **how)
 
 
 def _cached(name: str, make: Callable[[], RatingsTable]) -> RatingsStore:
@@ -306,5 +307,6 @@ def _fingerprint(path: Path, config: ReadConfig) -> str:
         "generation": STORE_GENERATION,
         "files": [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
         "options": config.model_dump(include=set(ReadConfig.model_fields)),
+        "clicks": config.takes_clicks,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]

@@ -15,8 +15,9 @@ class ReadConfig(Section):
     columns: Columns | None = Field(
         None,
         description="Columns of the ratings file: user=NAME,item=NAME,rating=NAME[,timestamp=NAME]"
-        "[,weight=NAME], a rating of weight 2 counting in training as the rating twice; without rating=NAME "
-        "every row counts once for --model ials, or as its weight=NAME says, and rows of a pair add up.",
+        "[,weight=NAME], a rating of weight 2 counting in training as the rating twice; without rating=NAME, "
+        "or where no column is called like one, every row counts once for --model ials, or as its "
+        "weight=NAME says, and rows of a pair add up.",
     )
     no_header: bool = Field(
         default=False,
@@ -40,6 +41,11 @@ class ReadConfig(Section):
     catalogue_columns: ItemColumns | None = Field(
         None, description="Its columns: item=NAME[,title=NAME][,genres=NAME][,year=NAME]."
     )
+
+    @property
+    def takes_clicks(self) -> bool:
+        """Whether rows without a rating are observations, as only a model of clicks takes them."""
+        return getattr(self, "model", None) == "ials"
 
 
 class SplitConfig(Section):

@@ -44,8 +44,10 @@ class Model(PeopleModel):
         they have the usual names, or those that trained the model. Touched people get the row of `fold_in`,
         touched items theirs, new ones too; see `model.update`.
         """
-        own = self.report["config"].get("columns")
-        return updated(self, read_new_ratings(ratings, columns, own), kept_ratings(self))
+        config = self.report["config"]
+        clicks = config["model"] == "ials"
+        read = read_new_ratings(ratings, columns, config.get("columns"), clicks=clicks)
+        return updated(self, read, kept_ratings(self))
 
     def recommend(
         self,

@@ -52,7 +52,11 @@ AnyModel = TypeVar("AnyModel", bound=LookupModel)
 
 
 def read_new_ratings(
-    source: Any, columns: Mapping[str, str] | None = None, own: Mapping[str, str] | None = None
+    source: Any,
+    columns: Mapping[str, str] | None = None,
+    own: Mapping[str, str] | None = None,
+    *,
+    clicks: bool = False,
 ) -> RatingsTable:
     """Read ratings of a file, a folder or a table in memory, by the usual or by named columns.
 
@@ -63,6 +67,8 @@ def read_new_ratings(
     own
         Those that trained the model: taken where `columns` is None and the usual ones are not there, as of
         clicks, which have no rating.
+    clicks
+        Whether rows without a rating are observations.
 
     Raises
     ------
@@ -72,23 +78,23 @@ def read_new_ratings(
         For anything wrong with the ratings, with row and column.
     """
     try:
-        table = _read(source, columns)
+        table = _read(source, columns, clicks=clicks)
     except MissingColumnError:
         if columns is not None or not own:
             raise
-        table = _read(source, own)
+        table = _read(source, own, clicks=clicks)
     if table.weights is not None:
         raise _weighed("the new ratings have weights")
     return table
 
 
-def _read(source: Any, columns: Mapping[str, str] | None) -> RatingsTable:
+def _read(source: Any, columns: Mapping[str, str] | None, *, clicks: bool) -> RatingsTable:
     if isinstance(source, str | Path) and is_sparse_group(Path(source)):
         table = read_sparse_group(Path(source), least=1)
     elif isinstance(source, str | Path):
-        table = read_ratings(source, columns=columns, least=1)
+        table = read_ratings(source, columns=columns, least=1, clicks=clicks)
     else:
-        table = from_frame(source, columns=columns, least=1)
+        table = from_frame(source, columns=columns, least=1, clicks=clicks)
     return table
 
 

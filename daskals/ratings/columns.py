@@ -26,13 +26,18 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
         "parent_asin", "asin", "business_id", "game_id", "track_id", "song_id", "artist_id", "product_id",
         "anime_id", "recipe_id", "joke_id", "iid", "article_id", "app_id", "video_id", "news_id",
         "content_id", "venue_id", "poi_id", "place_id", "beer_id", "wine_id", "course_id", "show_id", "sku",
+        "gmap_id", "listing_id", "offering_id", "stock_code", "document_id", "doc_id",
     ),
-    "rating": ("rating", "score", "stars", "overall", "book_rating", "user_rating"),
-    "timestamp": ("timestamp", "ts", "unixReviewTime", "rating_timestamp"),
+    "rating": (
+        "user_rating", "my_rating", "my_score", "user_score", "rating", "score", "stars", "overall",
+        "book_rating", "star_rating", "review_score", "review_rating", "rating_val", "rating_value",
+    ),
+    "timestamp": ("timestamp", "ts", "tstamp", "unixReviewTime", "rating_timestamp"),
     "weight": (),
 }  # fmt: skip
 """Names that are understood without being told, in order of preference, in whatever case, with `_`, `-`,
-blanks or nothing between their words, and with a type behind a colon, as in RecBole's `user_id:token`."""
+blanks or nothing between their words, and with a type behind a colon, as in RecBole's `user_id:token`. The
+ratings that say whose they are go before those that may be the item's own."""
 
 PLAIN_NAMES: dict[str, tuple[str, ...]] = {
     "user": (
@@ -61,13 +66,15 @@ LIKELY_TIMES = (
     "rating_time", "date_rated", "review_date", "review_time", "reviewed_at", "created_at", "event_time",
     "watched_at", "watched_date", "time_rated", "listened_at", "played_at", "clicked_at", "viewed_at",
     "purchased_at", "purchase_date", "ordered_at", "order_date", "date_added", "date_updated",
-    "event_timestamp", "transaction_date", "purchase_time",
+    "event_timestamp", "transaction_date", "purchase_time", "event_date", "utc_timestamp", "utc_time",
+    "time_ms", "review_timestamp", "invoice_date", "check_in_time", "visit_date", "rating_time_stamp",
 )  # fmt: skip
 """Names of a column that holds the ratings' times where all of it are times; else it is something else."""
 
 LIKELY_FLAGS = (
     "clicked", "click", "is_click", "is_clicked", "label", "liked", "is_liked", "purchased", "bought",
     "converted", "conversion", "is_conversion", "converted_purchase", "read", "watched", "response",
+    "is_like", "is_recommended", "recommended", "thumbs_up", "is_purchased", "is_read", "is_watched",
 )  # fmt: skip
 """Names of a column that may say whether what was shown was clicked: told, never taken unasked."""
 
@@ -172,6 +179,7 @@ def choose_columns(
     *,
     where: str,
     rows: Sequence[Sequence[str]] = (),
+    clicks: bool = False,
 ) -> ColumnNames:
     """Choose the columns of an input.
 
@@ -185,6 +193,9 @@ def choose_columns(
         File or frame, for the error.
     rows
         The first rows as texts where they are known, for the remedy.
+    clicks
+        Whether rows without a rating are observations, though none is named; not where a column may tell
+        which of them were clicked.
 
     Raises
     ------
@@ -194,6 +205,7 @@ def choose_columns(
         Where its name stands twice.
     """
     chosen: dict[str, str | None] = {}
+    unrated = clicks and wanted is None and first_known(found, LIKELY_FLAGS) is None
     likely = find_likely_times(found) if wanted is None and find_column(found, "timestamp") is None else None
     for role in ROLES:
         if wanted is not None:
@@ -203,7 +215,8 @@ def choose_columns(
             name = likely if likely and role == "timestamp" else find_column(found, role)
             expected = f"a column for the {role}, one of {', '.join(KNOWN_NAMES[role])}"
         absent = name not in found
-        if absent and (name is not None or (role in REQUIRED and wanted is None)):
+        needed = role in REQUIRED and wanted is None and not (unrated and role == "rating")
+        if absent and (name is not None or needed):
             raise MissingColumnError(
                 f"the column for the {role} is missing; columns found: {_listed(found)}",
                 where=where,

@@ -44,7 +44,9 @@ class _Part(NamedTuple):
         return len(self.table) + len(self.misfits)
 
 
-def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, str] | None) -> RawRatings:
+def read_delimited(
+    paths: Sequence[Path], layout: Layout, wanted: Mapping[str, str] | None, *, clicks: bool = False
+) -> RawRatings:
     """Read files of one layout as one input, in the order given.
 
     Ids are read as texts into dictionaries, so that no digit of theirs is lost; ratings and times as
@@ -59,6 +61,8 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
         Their layout.
     wanted
         Role → name of the column, or None for the usual names.
+    clicks
+        Whether rows without a rating are observations.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def read_delimited(paths: Sequence[Path], layout: Layout, wanted: Mapping[str, s
     heads = [read_head(path, layout) for path in paths]
     rows = _first_rows(paths[0], layout, heads[0])
     names = [
-        choose_columns(head.names, wanted, where=str(path), rows=rows)
+        choose_columns(head.names, wanted, where=str(path), rows=rows, clicks=clicks)
         for path, head in zip(paths, heads, strict=True)
     ]
     first = sample_of({name: [row[place] for row in rows] for place, name in enumerate(heads[0].names)})

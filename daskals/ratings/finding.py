@@ -22,7 +22,7 @@ from daskals.ratings.sniff import table_head
 _log = logging.getLogger("daskals.ratings")
 
 
-def ratings_files(path: Path, wanted: Mapping[str, str] | None = None) -> list[Path]:
+def ratings_files(path: Path, wanted: Mapping[str, str] | None = None, *, clicks: bool = False) -> list[Path]:
     """Find the files that hold the ratings of a path.
 
     Parameters
@@ -32,6 +32,8 @@ def ratings_files(path: Path, wanted: Mapping[str, str] | None = None) -> list[P
         several of which one has the columns of ratings, or some whose names differ by their numbers alone.
     wanted
         Role → name of the column, or None for the usual names.
+    clicks
+        Whether files without a column of ratings are taken where none has one.
 
     Raises
     ------
@@ -42,17 +44,22 @@ def ratings_files(path: Path, wanted: Mapping[str, str] | None = None) -> list[P
         require_file(path)
         return [path]
     refuse_table(path)
+    inner = _unpacked(path)
+    refuse_table(inner)
     for name in RATINGS_FILES:
-        if (path / name).is_file():
-            return [path / name]
+        if (inner / name).is_file():
+            return [inner / name]
     files = data_files(path)
     parts = [part for part in files if part.suffix == ".parquet"] or _numbered_parts(files)
     if parts:
         return parts
-    holding = files if len(files) == 1 else [file for file in files if _holds_ratings(file, wanted)]
+    holding = files if len(files) == 1 else [file for file in files if _names_columns(file, wanted, REQUIRED)]
     if not holding:
-        raise _without_ratings(path)
-    if len({re.sub(r"\d+", "0", file.name) for file in holding}) > 1:
+        observed = [file for file in files if _names_columns(file, wanted, ("user", "item"))]
+        if not clicks or not observed:
+            raise _without_ratings(path, files, observed)
+        holding = observed
+    if len({_alike(file) for file in holding}) > 1:
         raise DataError(
             f"several files of ratings, {_listed([file.name for file in holding])}",
             where=str(path),
@@ -83,15 +90,21 @@ def _numbered_parts(files: Sequence[Path]) -> list[Path]:
     return [part for part in parts if part.stat().st_size] if alike and len(parts) == len(files) else []
 
 
-def _holds_ratings(path: Path, wanted: Mapping[str, str] | None) -> bool:
-    """Tell whether a file has the columns of ratings; one without names for them has not."""
+def _unpacked(path: Path) -> Path:
+    """Return the folder that an archive was unpacked into: the only one in a folder of its name, say."""
+    inside = [entry for entry in path.iterdir() if not entry.name.startswith(("_", "."))]
+    return _unpacked(inside[0]) if len(inside) == 1 and inside[0].is_dir() else path
+
+
+def _names_columns(path: Path, wanted: Mapping[str, str] | None, roles: Sequence[str]) -> bool:
+    """Tell whether a file has columns of some roles, or those that are wanted; without names it has none."""
     try:
         found = _column_names(path)
     except (DataError, *STREAM_ERRORS):  # what is no data is beside it
         return False
     if wanted is not None:
         return set(wanted.values()) <= set(found)
-    return all(find_column(found, role) is not None for role in REQUIRED)
+    return all(find_column(found, role) is not None for role in roles)
 
 
 def _column_names(path: Path) -> Sequence[str]:
@@ -103,14 +116,26 @@ def _column_names(path: Path) -> Sequence[str]:
     return REQUIRED if is_headed(path) else table_head(path)[1].names
 
 
-def _without_ratings(path: Path) -> DataError:
+def _without_ratings(path: Path, files: Sequence[Path], observed: Sequence[Path]) -> DataError:
+    shown = _listed([str(file.relative_to(path)) for file in files])
+    if observed:
+        names = _listed([str(file.relative_to(path)) for file in observed])
+        remedy = f"Where the rows of {names} are clicks or plays, train with --model=ials"
+        remedy += " --data=FILE, one of them" if len({_alike(file) for file in observed}) > 1 else ""
+    else:
+        remedy = "Name the file that holds the ratings"
     return DataError(
-        f"a folder without ratings; it holds {_listed(sorted(entry.name for entry in path.iterdir()))}",
+        f"a folder without ratings; it holds {shown}",
         where=str(path),
         expected=f"one of {', '.join(RATINGS_FILES)}, Parquet files, files part-…, or one file that names "
         "columns of users, items and ratings",
-        remedy="Name the file that holds the ratings",
+        remedy=remedy,
     )
+
+
+def _alike(file: Path) -> str:
+    """Return a file's name without its numbers: those that differ by them alone are one input."""
+    return re.sub(r"\d+", "0", file.name)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ def from_frame(
     leave_out: Collection[float] = (),
     catalogue: Catalogue | None = None,
     least: int = 2,
+    clicks: bool = False,
 ) -> RatingsTable:
     """Validate and number the ratings of a table in memory.
 
@@ -44,6 +45,8 @@ def from_frame(
         What is known of the items; see `ratings.item_catalogue.read_items`.
     least
         Users and items there have to be.
+    clicks
+        Whether rows without a rating are observations.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def from_frame(
     if columns is not None:
         check_columns(columns)
     table = Table(frame)
-    names = choose_columns(table.names, columns, where=FRAME)
+    names = choose_columns(table.names, columns, where=FRAME, clicks=clicks)
     try:
         chosen = table.read(names.by_role())
     except DataError as error:  # of a column that may hold times, or anything else

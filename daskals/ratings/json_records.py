@@ -49,7 +49,7 @@ def is_json(path: Path) -> bool:
     return start.startswith(b"{") or (start.startswith(b"[") and start[1:].lstrip()[:1] in {b"{", b"]", b""})
 
 
-def read_json(paths: Sequence[Path], wanted: Mapping[str, str] | None) -> RawRatings:
+def read_json(paths: Sequence[Path], wanted: Mapping[str, str] | None, *, clicks: bool = False) -> RawRatings:
     """Read files of records as one input, in the order given.
 
     Lines are parsed by Arrow, with the types that the first records have. What does not go that way, an
@@ -61,13 +61,15 @@ def read_json(paths: Sequence[Path], wanted: Mapping[str, str] | None) -> RawRat
         The files, compressed or not.
     wanted
         Role → name of the field, or None for the usual names.
+    clicks
+        Whether records without a rating are observations.
 
     Raises
     ------
     DataError
         Where a file cannot be read, a line is no record, or a field is missing or no plain value.
     """
-    parts = [_read(path, wanted) for path in paths]
+    parts = [_read(path, wanted, clicks=clicks) for path in paths]
     origin = Origin(tuple((str(path), len(table)) for path, (_, table) in zip(paths, parts, strict=True)))
     tables = [table for _, table in parts]
     if len({table.schema for table in tables}) > 1:
@@ -128,17 +130,17 @@ def _records(path: Path) -> Iterator[_Placed]:
         raise unreadable(path, error) from None
 
 
-def _read(path: Path, wanted: Mapping[str, str] | None) -> tuple[ColumnNames, pa.Table]:
+def _read(path: Path, wanted: Mapping[str, str] | None, *, clicks: bool) -> tuple[ColumnNames, pa.Table]:
     try:
         with open_stream(path) as stream:
             head = bytes(stream.read(_HEAD_BYTES)).removeprefix(_BOM)
         if head.lstrip().startswith(b"["):
             records = _array(path)
-            names = _names(path, [one.record for one in records[:_N_RECORDS]], wanted)
+            names = _names(path, [one.record for one in records[:_N_RECORDS]], wanted, clicks=clicks)
             return names, _table(records, names)
         complete = head.splitlines()[: -1 if len(head) == _HEAD_BYTES else None]
         first = list(_lines(path, complete[:_N_RECORDS]))
-        names = _names(path, [one.record for one in first], wanted)
+        names = _names(path, [one.record for one in first], wanted, clicks=clicks)
         table = _parsed(path, [one.record for one in first], names)
         if table is None:
             table = _table(_records(path), names)
@@ -147,7 +149,9 @@ def _read(path: Path, wanted: Mapping[str, str] | None) -> tuple[ColumnNames, pa
     return names, table
 
 
-def _names(path: Path, records: Sequence[Record], wanted: Mapping[str, str] | None) -> ColumnNames:
+def _names(
+    path: Path, records: Sequence[Record], wanted: Mapping[str, str] | None, *, clicks: bool
+) -> ColumnNames:
     """Choose the fields among those of the first records, in the order in which they turn up."""
     if not records:
         raise DataError(
@@ -160,7 +164,7 @@ def _names(path: Path, records: Sequence[Record], wanted: Mapping[str, str] | No
     nested = all(isinstance(value, list | dict) for value in records[0].values())
     if len(records) == 1 and nested and find_column(found, "user") is None:
         raise _no_record(str(path), f"one object of {', '.join(map(repr, found[:5]))} that holds all")
-    names = choose_columns(found, wanted, where=str(path))
+    names = choose_columns(found, wanted, where=str(path), clicks=clicks)
     if names.perhaps_times and any(
         isinstance(record.get(str(names.timestamp)), bool | list | dict) for record in records
     ):
@@ -179,9 +183,10 @@ def _parsed(path: Path, records: Sequence[Record], names: ColumnNames) -> pa.Tab
         kinds = {type(record[name]) for record in records if record.get(name) is not None}
         if role in {"rating", "weight"} and kinds <= {int, float}:
             kinds = {float}
-        if len(kinds) != 1 or not kinds <= set(_KINDS):
+        known = _KINDS | ({bool: pa.bool_()} if role == "rating" else {})
+        if len(kinds) != 1 or not kinds <= set(known):
             return None
-        fields.append(pa.field(name, _KINDS[kinds.pop()]))
+        fields.append(pa.field(name, known[kinds.pop()]))
     parsing = arrow_json.ParseOptions(explicit_schema=pa.schema(fields), unexpected_field_behavior="ignore")
     try:
         with open_stream(path) as stream:

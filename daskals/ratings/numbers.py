@@ -17,6 +17,8 @@ from daskals.types import Float32
 
 _RATING_TEXT = r"^(?i)([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|-?(nan|inf|infinity))$"
 
+_TRUTHS = pa.array(["true", "false"])
+
 A_RATING = "a finite number"
 A_WEIGHT = "a finite number above 0"
 
@@ -29,7 +31,7 @@ class Ratings(NamedTuple):
 
 
 def convert_ratings(column: pa.ChunkedArray, *, where: str, name: str) -> Ratings:
-    """Turn numbers or texts into float32 ratings, NaN where that is not possible.
+    """Turn numbers, texts or truths (1 and 0) into float32 ratings, NaN where that is not possible.
 
     Raises
     ------
@@ -37,8 +39,10 @@ def convert_ratings(column: pa.ChunkedArray, *, where: str, name: str) -> Rating
         Where the column is neither.
     """
     column = plain_column(column)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
     if is_text(column.type):
-        numbers = parse_numbers(column, pa.float32())
+        numbers = _truths(column) or parse_numbers(column, pa.float32())
     elif is_number(column.type):
         numbers = column.cast(pa.float32(), safe=False)
     else:
@@ -52,6 +56,17 @@ def convert_ratings(column: pa.ChunkedArray, *, where: str, name: str) -> Rating
     faults += fault_of("rating is no number", column, absent & ~blank, name, A_RATING)
     faults += fault_of("rating is not finite", column, endless & ~absent, name, A_RATING)
     return Ratings(values, faults)
+
+
+def _truths(texts: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return true as 1 and false as 0 where all texts are one of the two; else None."""
+    plain = pc.utf8_lower(pc.utf8_trim_whitespace(texts[:1]))
+    if not pc.any(pc.is_in(plain, value_set=_TRUTHS)).as_py():
+        return None
+    plain = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+    if not pc.all(pc.is_in(plain, value_set=_TRUTHS)).as_py():
+        return None
+    return pc.equal(plain, "true").cast(pa.float32())
 
 
 def convert_weights(column: pa.ChunkedArray, *, where: str, name: str) -> Ratings:

@@ -18,7 +18,11 @@ from daskals.ratings.unread import note_unread
 
 
 def read_parquet(
-    paths: Sequence[Path], wanted: Mapping[str, str] | None, root: Path | None = None
+    paths: Sequence[Path],
+    wanted: Mapping[str, str] | None,
+    root: Path | None = None,
+    *,
+    clicks: bool = False,
 ) -> RawRatings:
     """Read Parquet files as one input, in the order given.
 
@@ -30,6 +34,8 @@ def read_parquet(
         Role → name of the column, or None for the usual names.
     root
         Folder below which folders like `year=2015` are columns; None: they say nothing.
+    clicks
+        Whether rows without a rating are observations.
 
     Raises
     ------
@@ -39,7 +45,9 @@ def read_parquet(
     said = [{} if root is None else partition_values(path, root) for path in paths]
     own = [_columns(path) for path in paths]
     names = [
-        choose_columns([*found, *(name for name in parts if name not in found)], wanted, where=str(path))
+        choose_columns(
+            [*found, *(name for name in parts if name not in found)], wanted, where=str(path), clicks=clicks
+        )
         for path, found, parts in zip(paths, own, said, strict=True)
     ]
     note_unread(names[0], own[0], lambda name: _first_values(paths[0], name), where=str(paths[0]))

@@ -39,6 +39,7 @@ def read_ratings(
     header: Header = "find",
     catalogue: Catalogue | None = None,
     least: int = 2,
+    clicks: bool = False,
 ) -> RatingsTable:
     """Read, validate and number the ratings of a folder or file.
 
@@ -65,6 +66,8 @@ def read_ratings(
         What is known of the items, instead of what lies beside the ratings.
     least
         Users and items there have to be.
+    clicks
+        Whether rows without a rating are observations, though `columns` does not say so.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def read_ratings(
         inputs = InputFiles([path, path.with_suffix(".test")], n_base=1, header=header)
     else:
         root = path if path.is_dir() else None
-        inputs = InputFiles(ratings_files(path, columns), root=root, header=header)
+        inputs = InputFiles(ratings_files(path, columns, clicks=clicks), root=root, header=header)
     return read_files(
         inputs,
         columns=columns,
@@ -88,6 +91,7 @@ def read_ratings(
         until=until,
         catalogue=catalogue,
         least=least,
+        clicks=clicks,
     )
 
 
@@ -153,6 +157,7 @@ def read_files(
     until: int | None = None,
     catalogue: Catalogue | None = None,
     least: int = 2,
+    clicks: bool = False,
 ) -> RatingsTable:
     """Read files as one input.
 
@@ -162,7 +167,7 @@ def read_files(
         The files.
     columns, duplicates, invalid, leave_out, until
         As in `read_ratings`.
-    catalogue, least
+    catalogue, least, clicks
         As in `read_ratings`.
     """
     files = inputs.paths
@@ -171,7 +176,7 @@ def read_files(
     beside = catalogue_files(files[0]) if catalogue is None else {}
     with ThreadPoolExecutor(1) as pool:
         fingerprints = pool.submit(_fingerprints, [*files, *beside.values()])
-        raw = _read_raw(inputs, columns)
+        raw = _read_raw(inputs, columns, clicks=clicks)
         catalogue = catalogue or read_catalogue(beside)
         how: dict[str, Any] = {"duplicates": duplicates, "invalid": invalid, "until": until, "least": least}
         table = assemble(raw, leave_out=leave_out, catalogue=catalogue, **how)
@@ -184,19 +189,20 @@ def read_files(
         return replace(table, sources=sources)
 
 
-def _read_raw(inputs: InputFiles, columns: Mapping[str, str] | None) -> RawRatings:
+def _read_raw(inputs: InputFiles, columns: Mapping[str, str] | None, *, clicks: bool) -> RawRatings:
     """Read files by what they are, not by what they are called."""
     files = inputs.paths
     refuse_foreign(files[0])
     if files[0].suffix == ".parquet" or is_parquet(files[0]):
-        return read_parquet(files, columns, inputs.root)
+        return read_parquet(files, columns, inputs.root, clicks=clicks)
     if len(files) == 1 and is_matrix(files[0]):
         return read_matrix(files[0])
     if is_json(files[0]):
-        return read_json(files, columns)
+        return read_json(files, columns, clicks=clicks)
     if is_headed(files[0]):
         return read_headed(files, columns)
-    return read_delimited(files, find_layout(files[0], columns, inputs.header), columns)
+    layout = find_layout(files[0], columns, inputs.header)
+    return read_delimited(files, layout, columns, clicks=clicks)
 
 
 def _fingerprints(paths: Sequence[Path]) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from daskals.errors import DataError
-from daskals.ratings.columns import LIKELY_KINDS, ColumnNames, first_known
-from daskals.ratings.guessing import are_kinds
+from daskals.ratings.columns import LIKELY_COUNTS, LIKELY_KINDS, ColumnNames, first_known
+from daskals.ratings.guessing import are_kinds, are_numbers
 from daskals.ratings.missing_columns import columns_option
 from daskals.ratings.time_columns import FRAME, note_unread_times
 
@@ -40,6 +40,7 @@ def note_unread(
     if names.rating is not None:
         return
     others = [name for name in found if name not in names.by_role().values()]
+    _note_counts(names, others, sample, where=where)
     known = first_known(others, LIKELY_KINDS)
     kind = _unnamed_kinds(others, sample) if known is None or names.weight is not None else known
     kinds = [] if kind is None else pc.unique(sample(kind).drop_null()).to_pylist()
@@ -53,6 +54,22 @@ def note_unread(
         "of a pair add up",
         where=where,
         remedy=f"To tell them apart, write a column of numbers and name it with {said}",
+    )
+    _log.warning(str(note) if where == FRAME else note.for_command())
+
+
+def _note_counts(
+    names: ColumnNames, others: Sequence[str], sample: Callable[[str], pa.Array], *, where: str
+) -> None:
+    """Say which column may tell how often, where each row counts once."""
+    count = first_known(others, LIKELY_COUNTS) if names.weight is None else None
+    if count is None or not are_numbers([str(one) for one in sample(count).drop_null().to_pylist()]):
+        return
+    said = columns_option({**names.by_role(), "weight": count})
+    note = DataError(
+        f"column '{count}' is not read: each row counts once",
+        where=where,
+        remedy=f"Where it says how often, name it with {said}",
     )
     _log.warning(str(note) if where == FRAME else note.for_command())
 

@@ -95,6 +95,7 @@ def read_incoming(
         invalid=config.invalid,
         leave_out=config.leave_out_ratings,
         until=last_moment(config.as_of),
+        clicks=config.takes_clicks,
     )
     if table.n_later:
         # what is left out now has to be read again

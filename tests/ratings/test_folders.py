@@ -139,3 +139,39 @@ def test_several_files_of_ratings__are_refused(tmp_path):
     folder_of(tmp_path, BESIDE | {"train.csv": CSV, "test.csv": CSV})
     with pytest.raises(DataError, match=r"several files of ratings, test.csv, train.csv; expected one"):
         read_ratings(tmp_path)
+
+
+CLICKS = GOOD.drop(columns="rating").to_csv(index=False)
+
+
+def test_the_file_of_clicks__where_the_model_needs_no_rating(tmp_path, caplog):
+    folder_of(tmp_path, {"events.csv": CLICKS, "items.csv": "item,title\n10,A\n"})
+    assert read_ratings(tmp_path, clicks=True).n_ratings == 3
+    assert f"{tmp_path}: its ratings are in events.csv" in caplog.text
+    told = r'Where the rows of events\.csv are clicks or plays, train with model="ials"\.'
+    with pytest.raises(DataError, match=told):
+        read_ratings(tmp_path)
+    folder_of(tmp_path, {"clicks.csv": CLICKS})
+    with pytest.raises(DataError, match=r'rows of clicks\.csv, events\.csv are clicks .* data="FILE"'):
+        read_ratings(tmp_path)
+
+
+def test_ratings_go_before_clicks(tmp_path):
+    folder_of(tmp_path, {"events.csv": CLICKS, "stars.csv": CSV})
+    assert read_ratings(tmp_path, clicks=True).values.tolist() == [1, 2, 3]
+
+
+def test_a_folder_in_a_folder__is_looked_into(tmp_path):
+    inner = tmp_path / "a"
+    inner.mkdir()
+    (tmp_path / "__MACOSX").mkdir()
+    folder_of(inner, {"ratings.csv": CSV, "other.csv": CSV})
+    assert read_ratings(tmp_path).values.tolist() == read_ratings(inner).values.tolist() == [1, 2, 3]
+
+
+def test_a_folder_of_nothing_but_folders__names_their_files(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        folder_of(tmp_path / name, {"x.txt": "a\n"})
+    with pytest.raises(DataError, match=r"it holds one/x\.txt, two/x\.txt;"):
+        read_ratings(tmp_path)
