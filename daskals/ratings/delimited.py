@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +12,17 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from daskals.errors import DataError
 from daskals.ratings.columns import ColumnNames, choose_columns
 from daskals.ratings.convert import convert_table, may_be_rounded
 from daskals.ratings.layout import Head, Layout, first_lines, read_head, require_utf8, shortened, split_line
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
+from daskals.ratings.quotes import find_stray_quote
 from daskals.ratings.raw import Fault, Origin, RawRatings
 from daskals.ratings.time_columns import N_ROWS, sample_of
 from daskals.ratings.unread import note_unread
+
+_log = logging.getLogger("daskals.ratings")
 
 _BLOCK_BYTES = 1 << 24
 
@@ -78,6 +84,7 @@ def read_delimited(
     first = sample_of({name: [row[place] for row in rows] for place, name in enumerate(heads[0].names)})
     note_unread(names[0], heads[0].names, first, where=str(paths[0]))
     chosen = list(zip(paths, heads, names, strict=True))
+    layout = _without_stray_quotes(chosen, layout)
     try:
         fast = _FAST | ({"timestamp": pa.string()} if names[0].perhaps_times else {})
         parts = [_read(path, layout, head, name, fast) for path, head, name in chosen]
@@ -92,6 +99,28 @@ def read_delimited(
             [_read(path, layout, head, name, _CAREFUL) for path, head, name in chosen], names[0], layout
         )
     return raw
+
+
+def _without_stray_quotes(chosen: Sequence[tuple[Path, Head, ColumnNames]], layout: Layout) -> Layout:
+    """Return the layout, without quoting where a quote is never closed and all lines fit as they stand."""
+    if not layout.quoted or layout.delimiter == " ":
+        return layout
+    for path, head, _ in chosen:
+        stray = find_stray_quote(path, layout.delimiter, len(head.names))
+        if stray is None:
+            continue
+        plain = replace(layout, quoted=False)
+        if any(_read(file, plain, head, name, _CAREFUL).misfits for file, head, name in chosen):
+            raise DataError(
+                f"a quote that is not closed, in whose text {stray.n_rows:,} rows would be lost",
+                where=f"{path}, line {stray.line:,}",
+                expected="two quotes around a text, and those in it doubled",
+                remedy="Correct the line, or write the file anew without the texts",
+            )
+        _log.warning("%s, line %d: a quote opens and does not close: quotes are read as they stand", path,
+                     stray.line)  # fmt: skip
+        return plain
+    return layout
 
 
 def _first_rows(path: Path, layout: Layout, head: Head) -> list[list[str]]:
