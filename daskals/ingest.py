@@ -16,6 +16,7 @@ import scipy.sparse
 
 from daskals.cache import cache_folder
 from daskals.config import JobConfig, ReadConfig
+from daskals.config.arguments import check_path
 from daskals.errors import ConfigError, DataError, OutputError
 from daskals.ratings.catalogue import Catalogue
 from daskals.ratings.datasets import DATASETS, fetch_dataset, suggest_name
@@ -104,9 +105,13 @@ def ingest(
     ------
     DataError, DatasetError
         If the ratings cannot be used; the message names file, row and column.
+    ConfigError
+        If `source` or `store` is no path: a table is what `fit` takes.
     OutputError
         If the store cannot be written, or the place is taken.
     """
+    check_path(source, "source")
+    check_path(store, "store")
     target = place_of(store)
     if not is_url(target):
         table = read_table(source, config or ReadConfig(), as_of=as_of)

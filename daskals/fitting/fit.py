@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from distributed import Client
@@ -13,6 +14,7 @@ from distributed import Client
 from daskals.cluster.connect import connect
 from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, TrainConfig
+from daskals.config.arguments import check_kind, check_list
 from daskals.errors import ConfigError
 from daskals.evaluation.prediction_error import evaluate_split
 from daskals.fitting.baseline import baseline_notes, baseline_section
@@ -96,8 +98,10 @@ def fit(
     DaskalsError
         If ratings, options or the cluster do not allow it; the message says what to do.
     """
-    config = config or TrainConfig()
+    config = TrainConfig() if config is None else config
+    _check(config, client, callbacks)
     if columns is not None:
+        check_kind(columns, Mapping, "columns", 'a mapping, as {"user": "who", "item": "what"}')
         config = config.model_copy(update={"columns": dict(columns)})
     if isinstance(catalogue, str | Path):
         config, catalogue = config.model_copy(update={"catalogue": str(catalogue)}), None
@@ -139,6 +143,7 @@ def cross_validate(
     run
         As in `fit`.
     """
+    _check(config, client, callbacks)
     reports = []
     with _prepared(ratings, config, client, callbacks) as (cluster, store):
         for fold in range(config.folds):
@@ -154,6 +159,13 @@ def cross_validate(
         summary[f"{name}_mean"] = statistics.mean(figures)
         summary[f"{name}_deviation"] = statistics.stdev(figures)
     return summary
+
+
+def _check(config: TrainConfig, client: Client | None, callbacks: Sequence[Callback]) -> None:
+    """Refuse, with ConfigError, arguments that are none, before any ratings are read."""
+    check_kind(config, TrainConfig, "config", "a daskals.TrainConfig, as TrainConfig(rank=20)")
+    check_kind(client, (Client, NoneType), "client", "a connected distributed.Client, or None")
+    check_list(callbacks, "callbacks", "a list of functions, each called with every event")
 
 
 def split_spec(config: TrainConfig, store: RatingsStore) -> SplitSpec:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from daskals.config.arguments import check_list, check_path
 from daskals.errors import ConfigError, DataError
 from daskals.kernels.scoring.score import predict_pairs
 from daskals.kernels.toolkit.layout import aligned_empty, pack_rows, unpack_rows
@@ -146,10 +147,12 @@ class FactorModel:
         Raises
         ------
         ConfigError
-            If `as_of` is no date, or the model knows none.
+            If users or items are no list, `as_of` is no date, or the model knows none.
         DataError
             If the lengths differ, or a date lies before training.
         """
+        check_list(users, "users", "a list or a column of ids")
+        check_list(items, "items", "a list or a column of ids")
         if len(users) != len(items):
             raise DataError(
                 f"{len(users)} users and {len(items)} items",
@@ -294,9 +297,8 @@ class FactorModel:
 
     def _predicted(self, users: Int64, items: Int64) -> Float32:
         """Return what the factors predict: the rating, or its latent value where ratings are cut off."""
-        padded = self._with_unknown
         scored = self.scored
-        return predict_pairs(users, items, padded[0], padded[1], rank=scored.rank, mean=scored.mean)
+        return predict_pairs(users, items, *self._with_unknown, rank=scored.rank, mean=scored.mean)
 
     @property
     def scored(self) -> Scored:
@@ -317,6 +319,7 @@ class FactorModel:
 
     def save(self, path: str | Path, *, existing: Existing = "refuse") -> None:
         """Write the model to a folder that appears whole or not at all."""
+        check_path(path, "path")
         user_factors, user_biases = unpack_rows(self.user_rows, self.rank)
         item_factors, item_biases = unpack_rows(self.item_rows, self.rank)
         write_model(
@@ -361,6 +364,7 @@ class FactorModel:
         ModelError
             If there is no model, part of it is missing or damaged, or its format is newer than this code.
         """
+        check_path(path, "path")
         folder = Path(path)
         folder = folder / "model" if (folder / "model").is_dir() else folder
         stored, where = read_model(folder), str(folder)

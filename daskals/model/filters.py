@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from daskals.config.arguments import check_list, is_whole, shown
 from daskals.errors import ConfigError
 from daskals.ratings.catalogue import plain_genre
 from daskals.types import Int64
@@ -41,15 +42,32 @@ class Filters:
     deny: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.min_ratings < 0:
+        if not is_whole(self.min_ratings) or self.min_ratings < 0:
             raise ConfigError(
-                f"found {self.min_ratings}", where="--min-ratings", expected="0 or a positive number"
+                f"found {shown(self.min_ratings)}", where="--min-ratings", expected="a whole number from 0 up"
+            )
+        check_list(self.genres, "genres", "a list of genres, as ('Drama',)")
+        for name, items in (("allow", () if self.allow is None else self.allow), ("deny", self.deny)):
+            check_list(items, name, "a list of ids or titles, as (1, 2)")
+        if not _is_pair_of_years(self.years):
+            raise ConfigError(
+                f"found {shown(self.years)}",
+                where="years",
+                expected="the first year and the last, as (1990, 1999), None for no limit",
             )
         first, last = self.years
         if first is not None and last is not None and first > last:
             raise ConfigError(
                 f"found {first} to {last}", where="years", expected="the first year before the last"
             )
+
+
+def _is_pair_of_years(years: object) -> bool:
+    return (
+        isinstance(years, tuple | list)
+        and len(years) == 2
+        and all(year is None or is_whole(year) for year in years)
+    )
 
 
 def allowed_items(filters: Filters, counts: Int64, catalogue: pa.Table | None) -> NDArray[np.bool_]:

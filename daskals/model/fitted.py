@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from daskals.config.arguments import check_list, is_number, is_whole, shown
 from daskals.errors import ConfigError, DataError
 from daskals.model.filters import Filters
 from daskals.model.list_order import Scoring
@@ -19,7 +20,7 @@ from daskals.model.order.new_items import NewItem, interactions_of, regressed_co
 from daskals.model.order.reasons import OrderReasons
 from daskals.model.ordered import ListOrder
 from daskals.model.people import PeopleModel, Person
-from daskals.model.profile import NAMED, Explanation, Profile, explain
+from daskals.model.profile import NAMED, Explanation, Profile, check_profile, explain
 from daskals.model.tables import Frame, Output, as_output, item_table
 from daskals.model.top_items import best_rows, best_scores, check_wanted, unit_rows
 from daskals.model.update import kept_ratings, read_new_ratings, updated
@@ -102,10 +103,12 @@ class Model(PeopleModel):
         ConfigError
             If n or an option is out of range.
         DataError
-            If the user is unknown, or filters leave nothing.
+            If the user is unknown, the profile is an item's, or filters leave nothing.
         """
         scoring = Scoring(alpha, bias_weight)
         settled = self.list_order(order, scoring)
+        if not is_number(diversity):
+            raise ConfigError(f"found {shown(diversity)}", where="diversity", expected="a number from 0 to 1")
         check_diversity(diversity, settled)
         allowed = self.allowed(filters)
         if users is None:
@@ -115,6 +118,7 @@ class Model(PeopleModel):
             )
         if user is not None:
             raise ConfigError("found user and users together", where="recommend", expected="one of the two")
+        check_list(users, "users", "a list of user ids or profiles")
         tables = []
         for one in users:
             found = self._best(one, n, settled, scoring, allowed.copy(), diversity, include_seen=include_seen)
@@ -176,6 +180,8 @@ class Model(PeopleModel):
             As in `recommend`.
         """
         profile, scoring = self.person(user), Scoring(alpha, bias_weight)
+        if items is not None:
+            check_list(items, "items", "a list of ids or titles")
         rows = slice(None) if items is None else np.array([self.find_item(item) for item in items], np.int64)
         if self.list_order(order, scoring) == "affinity":
             return self.affinities(profile)[rows]
@@ -249,7 +255,10 @@ class Model(PeopleModel):
         ------
         ConfigError
             If the model has learnt no order, or one of a version that kept too little for this.
+        DataError
+            If `item` is no profile of an item, or a user is not known.
         """
+        check_profile(item, "item", "item")
         self.list_order("affinity")
         assert self.order is not None
         scorer, people = self.order_scorer, [self.person(user) for user in users]
@@ -283,6 +292,7 @@ class Model(PeopleModel):
         """
         allowed = self.allowed(filters) & ~self._dust["item"]
         if isinstance(item, Profile):
+            check_profile(item, "item", "item")
             own = unit_rows(item.row[:, : self.rank])[0]
             rows, figures = best_rows(self._unit_items, own, n, allowed, "items")
             return self._listed(rows, "similarity", figures, output)
@@ -343,9 +353,11 @@ class Model(PeopleModel):
         """List the n items with the most training ratings, for somebody of whom nothing is known yet.
 
         Their score is the rating that they can expect; of clicks, the share of all users who chose them.
+        Raises ConfigError where n is no whole number from 1 up.
         """
-        allowed = self.allowed(filters)
-        rows = np.flatnonzero(allowed)
+        if not is_whole(n) or n < 1:
+            raise ConfigError(f"found {shown(n)}", where="n", expected="a whole number from 1 up")
+        rows = np.flatnonzero(self.allowed(filters))
         order: Int64 = rows[np.argsort(-self.item_counts[rows], kind="stable")][:n]
         expected = self.as_rating((self.mean + self.item_biases[order]).astype(np.float32))
         if not self.predicts_ratings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from daskals.config.arguments import is_number, shown
 from daskals.errors import ConfigError
 
 
@@ -37,8 +38,8 @@ class Scoring:
                 "found alpha and bias_weight together", where="scoring", expected="one of the two, or none"
             )
         for name, value in (("alpha", self.alpha), ("bias_weight", self.bias_weight)):
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ConfigError(f"found {value}", where=name, expected="a number from 0 up")
+            if value is not None and not (is_number(value) and math.isfinite(value) and value >= 0):
+                raise ConfigError(f"found {shown(value)}", where=name, expected="a number from 0 up")
 
     @property
     def item_weight(self) -> float:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from daskals.config import ModelConfig
+from daskals.config.arguments import check_kind, shown
 from daskals.errors import DataError
 from daskals.model.factors import FactorModel
 from daskals.model.filters import Filters, allowed_items
@@ -153,6 +154,7 @@ class LookupModel(FactorModel):
 
     def allowed(self, filters: Filters) -> NDArray[np.bool_]:
         """Return which items a filter lets through, bool, shape (items,); it may be none."""
+        check_kind(filters, Filters, "filters", "a daskals.Filters, as Filters(min_ratings=5)")
         allowed = allowed_items(filters, self.item_counts, self.catalogue)
         if filters.allow is not None:
             listed = np.zeros(len(allowed), dtype=bool)
@@ -174,7 +176,7 @@ class LookupModel(FactorModel):
 def unknown_id(side: Side, key: Any, ids: pa.Array, remedy: str = "") -> DataError:
     """Make the error for an id that the model does not know."""
     return DataError(
-        f"the model does not know {side} {key!r}",
+        f"the model does not know {side} {shown(key)}",
         where=side,
         expected=f"one of its {len(ids):,} {side} ids, such as {ids[0].as_py()!r}",
         remedy=remedy,

@@ -19,7 +19,7 @@ from daskals.model.lookup import LookupModel
 from daskals.model.neighbours import Neighbours, compared_rows
 from daskals.model.order.learnt import HALF_STARS
 from daskals.model.order.scoring import OrderScorer, RatingParts
-from daskals.model.profile import Profile
+from daskals.model.profile import Profile, check_profile
 from daskals.model.top_items import DUST, pack_units, pack_with_bias
 from daskals.types import Float32, Float64, Int64, Side
 
@@ -107,6 +107,7 @@ class OrderedModel(LookupModel):
         `others` are the ids of users for an item's profile, and ids or titles of items for a person's; all
         by row if absent.
         """
+        check_profile(profile, getattr(profile, "side", "user"), "profile")
         side: Side = "item" if profile.side == "user" else "user"
         rows = self.item_rows if side == "item" else self.user_rows
         if others is not None:

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 
+from daskals.config.arguments import check_list, check_word, is_number, shown
+from daskals.errors import ConfigError
 from daskals.model.new_items import ColdStart, anchor_mean, genre_weights, new_traits
 from daskals.model.ordered import NO_GENRES, OrderedModel
 from daskals.model.personal_exports import read_export
 from daskals.model.prior_mean import rating_parts, trait_part
-from daskals.model.profile import Profile, RatedRows
+from daskals.model.profile import Profile, RatedRows, check_profile
 from daskals.model.profile_ratings import ProfileRatings, read_profile_file, read_profile_ratings
 from daskals.model.training_ratings import History, StoredRatings, open_history, training_data
 from daskals.types import Float64, Int64
@@ -35,11 +37,12 @@ class PeopleModel(OrderedModel):
         Raises
         ------
         DataError
-            If the model does not know the user.
+            If the model does not know the user, or the profile is an item's.
         StoreError
             If the model does not carry the ratings it was trained on, and they are gone.
         """
         if isinstance(user, Profile):
+            check_profile(user, "user", "user")
             return user
         row = self.find_user(user)
         own = self.history("fold the person's ratings in with fold_in").own(row)
@@ -161,10 +164,14 @@ class PeopleModel(OrderedModel):
         Raises
         ------
         ConfigError
-            If a genre is not known.
+            If a genre is not known, or genres, year or start are nothing such.
         DataError
             For an unknown user, a rating off the scale, or a user twice.
         """
+        check_list(genres, "genres", "a list of genres, as ['Drama']")
+        if year is not None and not is_number(year):
+            raise ConfigError(f"found {shown(year)}", where="year", expected="a year, as 1999, or None")
+        check_word(start, "start", get_args(ColdStart))
         rows, values = read_profile_ratings(ratings, self, "user")
         genres = list(genres)
         own = self._item_start(genres, year, start)

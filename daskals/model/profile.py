@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from daskals.config.arguments import shown
+from daskals.errors import DataError, NumericalError, RowError
 from daskals.kernels.half_step.side_gram import side_gram
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.toolkit.layout import empty_rows
@@ -92,6 +94,19 @@ class Profile:
     def is_empty(self) -> bool:
         """Whether there are no ratings, so that only the prior is known."""
         return len(self.rated) == 0
+
+
+def check_profile(value: object, side: Side, where: str) -> None:
+    """Refuse, with DataError, what is no profile of a side; `where` is the argument that it was given as."""
+    if isinstance(value, Profile) and value.side == side:
+        return
+    what, method = ("a person", "fold_in") if side == "user" else ("an item", "fold_in_item")
+    other = "an item" if side == "user" else "a person"
+    raise DataError(
+        f"found the profile of {other}" if isinstance(value, Profile) else f"found {shown(value)}",
+        where=where,
+        expected=f"the profile of {what}, as {method} gives it",
+    )
 
 
 @dataclass(frozen=True)
@@ -181,7 +196,23 @@ class Fold:
             else all as of the model's.
         prior
             Their prior means, shape (rows, rank + 1).
+
+        Raises
+        ------
+        NumericalError
+            If the equations of a row cannot be solved, as of ratings too large for float32.
         """
+        try:
+            return self._solved(block, prior)
+        except RowError as error:
+            raise NumericalError(
+                error.found,
+                where=f"{self.side} {error.row + 1:,} of {block.n_rows:,} to be placed",
+                expected="ratings and a ridge that float32 can solve",
+                remedy="Train with a higher --tau and --gamma, or divide the ratings by a number before",
+            ) from None
+
+    def _solved(self, block: RatingsBlock, prior: Float32) -> FactorRows:
         if self.implicit is not None and self.drawn:
             return self.implicit.solve_towards(block, self.other, prior)
         if self.implicit is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from daskals.config.arguments import shown
 from daskals.errors import DataError
 from daskals.model.lookup import LookupModel
 from daskals.model.profile import RatedRows
@@ -82,10 +83,10 @@ def checked_rows(pairs: Iterable[tuple[int, Any]], model: LookupModel, side: Sid
         except (TypeError, ValueError):
             rating = math.nan
         if not low <= rating <= high:
-            shown = repr(value) if math.isnan(rating) else f"{rating:g}"
+            given = shown(value) if math.isnan(rating) else f"{rating:g}"
             scale = f"from {low:g} to {high:g}" if model.predicts_ratings else "above 0"
             raise DataError(
-                f"a {model.observed_as} of {shown}", where=name_of(row), expected=f"a number {scale}"
+                f"a {model.observed_as} of {given}", where=name_of(row), expected=f"a number {scale}"
             )
         if row in rows and not model.predicts_ratings:
             rating += rows[row]
@@ -121,6 +122,12 @@ def _keyed(
     find = model.find_item if side == "item" else model.find_user
     if isinstance(given, Mapping):
         return find, given.items()
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise DataError(
+            f"found {shown(given)}",
+            where="ratings",
+            expected="a mapping, pairs or a frame of ids or titles and ratings",
+        )
     return find, _checked_pairs(given, bare=not model.predicts_ratings)
 
 
@@ -191,7 +198,7 @@ def _checked_pairs(given: Iterable[Any], *, bare: bool) -> Iterable[tuple[Any, A
             yield pair, ONCE
         else:
             raise DataError(
-                f"found {pair!r}",
+                f"found {shown(pair)}",
                 where="ratings",
                 expected=f"{'ids or titles, or ' if bare else ''}pairs of an id or a title and "
                 f"{'how often' if bare else 'a rating'}",

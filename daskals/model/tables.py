@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from daskals.config.arguments import check_word
 from daskals.types import Float32, Int64
 
 Output: TypeAlias = Literal["pandas", "arrow"]
@@ -55,5 +56,6 @@ def item_table(
 
 
 def as_output(table: pa.Table, output: Output) -> Frame:
-    """Turn a table into what was asked for."""
+    """Turn a table into what was asked for; raise ConfigError where that is nothing a table can be."""
+    check_word(output, "output", get_args(Output))
     return table.to_pandas() if output == "pandas" else table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.config.arguments import is_whole, shown
 from daskals.errors import ConfigError, DataError
 from daskals.kernels.scoring.topk import ItemPanels, SeenItems, pack_items, top_items
 from daskals.kernels.scoring.weighted_rows import best_of
@@ -91,14 +92,13 @@ def check_wanted(n: int, allowed: NDArray[np.bool_], what: str) -> None:
     Raises
     ------
     ConfigError
-        If n is below 1 or above the number of rows.
+        If n is no whole number, below 1 or above the number of rows.
     DataError
         If nothing is allowed.
     """
-    if not 1 <= n <= len(allowed):
-        raise ConfigError(
-            f"found {n}", where="n", expected=f"1 to {len(allowed)}, as many as there are {what}"
-        )
+    if not is_whole(n) or not 1 <= n <= len(allowed):
+        most = f"{len(allowed)}, as many as there are {what}"
+        raise ConfigError(f"found {shown(n)}", where="n", expected=f"a whole number from 1 to {most}")
     if not allowed.any():
         raise DataError(
             f"nothing is left of {len(allowed):,} {what}",

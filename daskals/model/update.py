@@ -16,11 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from daskals.config.arguments import check_kind
 from daskals.errors import DataError
 from daskals.model.factors import FactorModel
 from daskals.model.lookup import LookupModel
@@ -77,6 +79,7 @@ def read_new_ratings(
     DataError
         For anything wrong with the ratings, with row and column.
     """
+    check_kind(columns, (Mapping, NoneType), "columns", 'a mapping, as {"user": "who", "item": "what"}')
     try:
         table = _read(source, columns, clicks=clicks)
     except MissingColumnError:
@@ -89,13 +92,11 @@ def read_new_ratings(
 
 
 def _read(source: Any, columns: Mapping[str, str] | None, *, clicks: bool) -> RatingsTable:
-    if isinstance(source, str | Path) and is_sparse_group(Path(source)):
-        table = read_sparse_group(Path(source), least=1)
-    elif isinstance(source, str | Path):
-        table = read_ratings(source, columns=columns, least=1, clicks=clicks)
-    else:
-        table = from_frame(source, columns=columns, least=1, clicks=clicks)
-    return table
+    if not isinstance(source, str | Path):
+        return from_frame(source, columns=columns, least=1, clicks=clicks)
+    if is_sparse_group(Path(source)):
+        return read_sparse_group(Path(source), least=1)
+    return read_ratings(source, columns=columns, least=1, clicks=clicks)
 
 
 def kept_ratings(model: FactorModel) -> KeptRatings:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from daskals.config.arguments import check_path
 from daskals.errors import ModelError
 from daskals.model.fitted import Model
 from daskals.registry.registry import CHAMPION, HEAD, Registry
@@ -70,7 +71,11 @@ def open_model(where: str | Path) -> Iterator[OpenModel]:
 
 
 def load_model(where: str | Path) -> Model:
-    """Load a model from a run's folder, a model's folder, or a registry, whose champion is taken."""
+    """Load a model from a run's folder, a model's folder, or a registry, whose champion is taken.
+
+    Raises as `open_model` does; ConfigError if `where` is no path.
+    """
+    check_path(where, "where")
     with open_model(where) as found:
         return found.model
 

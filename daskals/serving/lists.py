@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daskals.cluster.workers import Cluster, Task
-from daskals.errors import ConfigError, DataError
+from daskals.errors import DataError
 from daskals.kernels.scoring.dense import top_of_scores
 from daskals.kernels.scoring.topk import NOTHING, ItemPanels, SeenItems, TopItems, pack_items, top_items
 from daskals.model.filters import Filters
@@ -27,6 +27,7 @@ from daskals.model.fitted import NO_FILTERS, Model
 from daskals.model.list_order import Scoring
 from daskals.model.order.diversity import check_diversity, diverse
 from daskals.model.ordered import ListOrder
+from daskals.model.top_items import check_wanted
 from daskals.model.training_ratings import History, starts_of
 from daskals.store.atomic_folder import Existing, staged_directory
 from daskals.types import Int64
@@ -228,18 +229,7 @@ def _checked(request: ListRequest) -> tuple[ListRequest, int]:
     if not request.neighbours:
         request = replace(request, order=model.list_order(request.order, request.scoring))
         check_diversity(request.diversity, request.order)
-    n_items = len(model.item_ids)
-    if not 1 <= request.n <= n_items:
-        raise ConfigError(
-            f"found {request.n}", where="n", expected=f"1 to {n_items}, as many as there are items"
-        )
-    if not model.allowed(request.filters).any():
-        raise DataError(
-            f"nothing is left of {n_items:,} items",
-            where="filters",
-            expected="conditions that some items meet",
-            remedy="Lower the minimum of ratings, or widen genres, years and lists",
-        )
+    check_wanted(request.n, model.allowed(request.filters), "items")
     if request.neighbours and model.is_dust("item").all():
         raise DataError(
             "the factors of no item say anything, so nothing is near to anything",
@@ -249,7 +239,7 @@ def _checked(request: ListRequest) -> tuple[ListRequest, int]:
         )
     if _needs_history(request):
         _history(model)
-    return request, n_items if request.neighbours else len(model.user_ids)
+    return request, len(model.item_ids if request.neighbours else model.user_ids)
 
 
 def _needs_history(request: ListRequest) -> bool:

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
+from daskals.config.arguments import check_word
 from daskals.errors import ANOTHER_NAME, OutputError
 
 Existing: TypeAlias = Literal["refuse", "replace", "keep"]
@@ -35,8 +36,9 @@ def staged_directory(target: Path, *, existing: Existing) -> Iterator[Path]:
 
     `existing` says what to do when `target` is there and not empty; the caller decides beforehand whether
     what is there may be replaced. Raises OutputError if `target` cannot be written, or is there and
-    `existing` is "refuse".
+    `existing` is "refuse"; ConfigError if `existing` is no such word.
     """
+    check_word(existing, "existing", get_args(Existing))
     temporary = target.parent / f".{target.name}.{_owner()}.{uuid.uuid4().hex[:8]}.partial"
     made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
     try:

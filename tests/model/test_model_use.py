@@ -304,7 +304,7 @@ def test_fold_in__refuses_what_is_no_rating(model, ratings, message):
     ("call", "error", "message"),
     [
         (lambda m: m.recommend(4711), DataError, "does not know user 4711; .* Fold somebody new in"),
-        (lambda m: m.recommend(1, 121), ConfigError, "n: found 121; expected 1 to 120, as many as"),
+        (lambda m: m.recommend(1, 121), ConfigError, "n: found 121; expected a whole number from 1 to 120"),
         (lambda m: m.recommend(1, 0), ConfigError, "n: found 0"),
         (lambda m: m.recommend(1, filters=Filters(min_ratings=10**6)), DataError, "nothing is left"),
         (lambda m: m.recommend(1, alpha=-1), ConfigError, "alpha: found -1; expected a number from 0 up"),
