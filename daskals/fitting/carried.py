@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daskals.model.training_ratings import KeptRatings
-from daskals.training.events import Callback, Notice
+from daskals.training.events import Callback, Notice, teller
 from daskals.training.problem import Problem
 
 
@@ -22,6 +22,5 @@ def carried_ratings(problem: Problem, callbacks: Sequence[Callback]) -> KeptRati
             f"the model does not carry its {store.n_ratings:,} ratings ({megabytes:,.0f} MB): it reads from "
             f"{store.path} what its users have seen; --keep-ratings {store.n_ratings} changes that"
         )
-        for callback in callbacks:
-            callback(Notice(notice))
+        teller(callbacks)(Notice(notice))
     return None

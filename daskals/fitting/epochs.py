@@ -10,7 +10,7 @@ from daskals.config import TrainConfig
 from daskals.fitting.report import history_section
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.training.events import Callback, Notice
+from daskals.training.events import Callback, Notice, teller
 from daskals.training.outcome import TrainedFactors
 from daskals.training.run import RunOptions
 from daskals.training.stopping import best_epoch, check_validation
@@ -53,7 +53,7 @@ def choose_epochs(
         "patience": config.patience,
         "history": history_section(history),
     }
-    for callback in callbacks:
-        callback(Notice(f"validation is best after {best} epochs: training on all of train for as many"))
+    found = f"validation is best after {best} epochs: training on all of train for as many"
+    teller(callbacks)(Notice(found))
     refit = {"epochs": best, "patience": None, "validation_fraction": 0.0, "tol": 0.0}
     return ChosenEpochs(config.model_copy(update=refit), section, trained)

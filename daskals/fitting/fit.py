@@ -44,10 +44,9 @@ from daskals.model.times import TimeRows
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
-from daskals.training.events import Callback, Notice, PhaseStarted
+from daskals.training.events import Callback, Notice, PhaseStarted, teller
 from daskals.training.features import chosen_section, resolve_model
 from daskals.training.gibbs.sampler import GibbsSampler
-from daskals.training.loop import teller
 from daskals.training.memory import begin_peak
 from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem, rating_limits
@@ -189,8 +188,7 @@ def _prepared(
     callbacks: Sequence[Callback],
     catalogue: Any = None,
 ) -> Iterator[tuple[Cluster, RatingsStore]]:
-    for callback in callbacks:
-        callback(PhaseStarted("read"))
+    teller(callbacks)(PhaseStarted("read"))
     with open_ratings(ratings, config, catalogue) as store:
         if client is not None:
             yield Cluster(client), store
@@ -262,8 +260,7 @@ def _trained_on_all(
     run: RunOptions,
 ) -> Model:
     """Train again on all ratings, by the options that the judged model came out of."""
-    for callback in callbacks:
-        callback(Notice(f"judged; now training on all {store.n_ratings:,} ratings with what was found"))
+    teller(callbacks)(Notice(f"judged; now training on all {store.n_ratings:,} ratings with what was found"))
     update = {"split": "none", "validation_fraction": 0.0, "patience": None, "monitor_test": False}
     everything = TrainConfig.from_report(judged.report["config"], **update)
     model = train_split(cluster, store, split_spec(everything, store), everything, callbacks, run)

@@ -28,8 +28,7 @@ from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
 from daskals.training.compiling import prepare_workers
-from daskals.training.events import Callback
-from daskals.training.loop import teller
+from daskals.training.events import Callback, teller
 from daskals.training.problem import Problem
 from daskals.training.run import RunOptions
 from daskals.training.trial import SharedData, run_trial

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -60,3 +60,13 @@ class EpochFinished:
 
 Event: TypeAlias = PhaseStarted | EpochFinished | Notice
 Callback: TypeAlias = Callable[[Event], None]
+
+
+def teller(callbacks: Sequence[Callback]) -> Callback:
+    """Return one callback that calls all."""
+
+    def tell(event: Event) -> None:
+        for callback in callbacks:
+            callback(event)
+
+    return tell

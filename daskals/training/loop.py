@@ -14,7 +14,6 @@ import itertools
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -26,7 +25,7 @@ from daskals.cluster.failures import LostTasksError
 from daskals.cluster.workers import Cluster
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.departures import WorkerLoss, note_workers
-from daskals.training.events import Callback, EpochFinished, Event, Notice, PhaseStarted
+from daskals.training.events import Callback, EpochFinished, Notice, PhaseStarted
 from daskals.training.stopping import is_settled
 
 MOST_RETURNS = 10
@@ -339,13 +338,3 @@ class Loop(Generic[PositionT, StateT, ResultT_co]):
 def new_key() -> str:
     """Return what makes the names of a run's tasks unique; no digits at its end, which Dask would cut off."""
     return uuid.uuid4().hex[:6] + "x"
-
-
-def teller(callbacks: Sequence[Callback]) -> Callback:
-    """Return one callback that calls all."""
-
-    def tell(event: Event) -> None:
-        for callback in callbacks:
-            callback(event)
-
-    return tell

@@ -11,9 +11,9 @@ from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.als import AlsStep
 from daskals.training.compiling import prepare_workers
-from daskals.training.events import Callback
+from daskals.training.events import Callback, teller
 from daskals.training.ials import IalsStep
-from daskals.training.loop import Loop, teller
+from daskals.training.loop import Loop
 from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem
 from daskals.training.rating_units import state_as_measured

@@ -13,11 +13,11 @@ from daskals.kernels.gibbs.censored import ends_of
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.training.compiling import prepare_workers
-from daskals.training.events import Callback, EpochFinished, Event
+from daskals.training.events import Callback, EpochFinished, Event, teller
 from daskals.training.gibbs.side_by_side import SideBySide, chain_configs, stored_state
 from daskals.training.gibbs.step import GibbsStep, Posterior, Until
 from daskals.training.gibbs.weights import has_many
-from daskals.training.loop import Loop, Step, teller
+from daskals.training.loop import Loop, Step
 from daskals.training.outcome import TrainedFactors
 from daskals.training.problem import Problem
 from daskals.training.run import NO_OPTIONS, RunOptions
