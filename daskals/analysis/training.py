@@ -6,23 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from daskals.analysis.dates import date_biases
 from daskals.analysis.missing import Numbers, missing
 from daskals.analysis.search import grid_facets, rank_curve
 from daskals.errors import DataError, StoreError
-from daskals.evaluation.prediction_error import part_times
+from daskals.evaluation.error_by_count import error_by_count
 from daskals.model.fitted import Model
 from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
-from daskals.store.splits import ensure_split, load_block
-from daskals.types import TEST, Float64, Int64
-
-BUCKETS = ((0, 0), (1, 2), (3, 7), (8, 29), (30, None))
-"""Training ratings of an item or user, from … to …"""
-_USERS_AT_ONCE = 20_000
+from daskals.store.splits import ensure_split
 
 
 def describe_run(
@@ -103,42 +97,11 @@ def accuracy_by_bucket(model: Model) -> Numbers:
         store = open_history(data, "Restore it")
     except StoreError as error:
         return missing(str(error).rstrip("."))
-    split = ensure_split(store, SplitSpec(**data["split"]))
-    users, items, errors = [], [], []
-    for start in range(0, store.n_users, _USERS_AT_ONCE):
-        stop = min(start + _USERS_AT_ONCE, store.n_users)
-        block = load_block(store.path, "user", start, stop, split.key, TEST)
-        rows = np.repeat(np.arange(start, stop), np.diff(block.indptr))
-        ratings = block.ratings
-        users.append(rows)
-        items.append(block.indices.astype(np.int64))
-        times = part_times(model, store, split, (start, stop), TEST)
-        errors.append(ratings.astype(np.float64) - model.predict_rows(rows, items[-1], times))
-    residuals = np.concatenate(errors)
-    counts = {
-        "item": model.item_counts[np.concatenate(items)],
-        "user": model.user_counts[np.concatenate(users)],
+    found = error_by_count(model, store, ensure_split(store, SplitSpec(**data["split"])))
+    return {
+        side: [{"training_ratings": bucket, **figures} for bucket, figures in found[side].items()]
+        for side in ("item", "user")
     }
-    return {side: _buckets(known, residuals) for side, known in counts.items()}
-
-
-def _buckets(known: Int64, residuals: Float64) -> list[Numbers]:
-    rows = []
-    for low, high in BUCKETS:
-        chosen = residuals[(known >= low) & (known <= (high if high is not None else known.max(initial=0)))]
-        rows.append(
-            {
-                "training_ratings": f"{low}+"
-                if high is None
-                else str(low)
-                if low == high
-                else f"{low}–{high}",
-                "n": len(chosen),
-                "rmse": float(np.sqrt(np.mean(chosen**2))) if len(chosen) else None,
-                "mae": float(np.mean(np.abs(chosen))) if len(chosen) else None,
-            }
-        )
-    return rows
 
 
 def read_speeds(path: Path) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from daskals.evaluation.known_ratings import read_part
 from daskals.evaluation.prediction_error import part_times
 from daskals.model.factors import FactorModel
 from daskals.store.reader import RatingsStore
-from daskals.store.splits import Split, load_block
+from daskals.store.splits import Split
 from daskals.types import SIDES, TEST, Float64, Int64, Side
 
 EDGES = (0, 1, 3, 8, 30)
@@ -18,15 +19,12 @@ EDGES = (0, 1, 3, 8, 30)
 NAMES = ("0", "1-2", "3-7", "8-29", "30+")
 
 
-def error_by_count(model: FactorModel, store: RatingsStore, split: Split, part: int = TEST) -> dict[str, Any]:
-    """Return, for each side and bucket, ratings, RMSE and MAE (None without ratings), unclipped."""
-    block = load_block(str(store.path), "user", 0, store.n_users, split.key, part)
-    users = np.repeat(np.arange(store.n_users), np.diff(block.indptr))
-    items = block.indices.astype(np.int64)
-    ratings = block.ratings.astype(np.float64)
-    times = part_times(model, store, split, (0, store.n_users), part)
-    errors = ratings - model.predict_rows(users, items, times)
-    rows: dict[Side, Int64] = {"user": users, "item": items}
+def error_by_count(model: FactorModel, store: RatingsStore, split: Split) -> dict[str, Any]:
+    """Return, for each side and bucket, test ratings, RMSE and MAE (None without ratings), unclipped."""
+    test = read_part(store, split, TEST)
+    rows: dict[Side, Int64] = {"user": test.users, "item": test.items.astype(np.int64)}
+    times = part_times(model, store, split, (0, store.n_users), TEST)
+    errors = test.ratings.astype(np.float64) - model.predict_rows(rows["user"], rows["item"], times)
     return {side: _by_bucket(split.train_counts(side)[rows[side]], errors) for side in SIDES}
 
 

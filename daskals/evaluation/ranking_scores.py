@@ -234,15 +234,3 @@ def ranking_report(
         "affinity": {**asdict(chosen.spec), "share": chosen.share, "tried": chosen.tried},
         "scores": compare(task, scorers, lists.ks, "liked-count" if model.predicts_ratings else "popularity"),
     }
-
-
-def mean_gains(
-    reports: Sequence[dict[str, Any]], scorer: str, baseline: str, figure: str
-) -> tuple[float, float]:
-    """Return the mean relative gain of a scorer over a baseline in several reports, and its deviation.
-
-    The figure is that of the shortest lists.
-    """
-    at = [(report["scores"], str(report["k"][0])) for report in reports]
-    gains = [scores[scorer][k][figure] / scores[baseline][k][figure] - 1.0 for scores, k in at]
-    return float(np.mean(gains)), float(np.std(gains, ddof=1)) if len(gains) > 1 else 0.0
