@@ -147,9 +147,8 @@ def line(model: Model, row: int, place: str) -> None:
 
 def describe(model: Model, row: int) -> str:
     """Say an item's genres and how many rated or chose it, as Markdown."""
-    catalogue = model.catalogue
-    has_genres = catalogue is not None and "genres" in catalogue.column_names
-    genres = (catalogue["genres"][row].as_py() if has_genres else None) or []
+    told = model.catalogue_column("genres")
+    genres = (None if told is None else told[row].as_py()) or []
     count = int(model.item_counts[row])
     shown = " · ".join(map(in_markdown, genres[:N_GENRES])) + (" …" if len(genres) > N_GENRES else "")
     if model.predicts_ratings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,9 @@ def _is_pair_of_years(years: object) -> bool:
     )
 
 
+NO_FILTERS = Filters()
+
+
 def allowed_items(filters: Filters, counts: Int64, catalogue: pa.Table | None) -> NDArray[np.bool_]:
     """Return which items fit all but the lists of a filter, bool, shape (items,).
 
@@ -97,20 +100,22 @@ def genre_names(catalogue: pa.Table | None) -> list[str]:
     return sorted(set(_flat(catalogue["genres"]).to_pylist()))
 
 
+def known_genres(genres: Sequence[str], known: Collection[str]) -> list[str]:
+    """Return genres as a catalogue of those `known` spells them; raise ConfigError where one is none."""
+    spelt = [genre if genre in known else plain_genre(genre) for genre in genres]
+    unknown = [repr(genre) for genre in spelt if genre not in known]
+    if unknown:
+        expected = f"of {', '.join(sorted(known))}"
+        raise ConfigError(f"found {', '.join(unknown)}", where="genres", expected=expected)
+    return spelt
+
+
 def _of_genres(column: pa.ChunkedArray, genres: Sequence[str]) -> NDArray[np.bool_]:
     lists = pa.concat_arrays(column.chunks)
     names = lists.flatten()
     known = set(names.to_pylist())
-    genres = [genre if genre in known else plain_genre(genre) for genre in genres]
-    unknown = [genre for genre in genres if genre not in known]
-    if unknown:
-        raise ConfigError(
-            f"found {', '.join(map(repr, unknown))}",
-            where="genres",
-            expected=f"of {', '.join(sorted(known))}",
-        )
     parents = pc.list_parent_indices(lists)
-    wanted = pc.is_in(names, value_set=pa.array(list(genres), pa.string()))
+    wanted = pc.is_in(names, value_set=pa.array(known_genres(genres, known), pa.string()))
     fits = np.zeros(len(lists), dtype=bool)
     fits[np.asarray(parents.filter(wanted))] = True
     return fits

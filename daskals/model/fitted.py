@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from daskals.config.arguments import check_list, is_number, is_whole, shown
 from daskals.errors import ConfigError, DataError
-from daskals.model.filters import Filters
+from daskals.model.filters import NO_FILTERS, Filters
 from daskals.model.list_order import Scoring
 from daskals.model.order.diversity import check_diversity, diverse
 from daskals.model.order.new_items import NewItem, interactions_of, regressed_column
@@ -26,7 +26,6 @@ from daskals.model.top_items import best_rows, best_scores, check_wanted, unit_r
 from daskals.model.update import kept_ratings, read_new_ratings, updated
 from daskals.types import SIDES, Float32, Int64, Side
 
-NO_FILTERS = Filters()
 NOTHING: Mapping[str, Float32] = MappingProxyType({})
 
 

@@ -29,9 +29,8 @@ class LookupModel(FactorModel):
     @cached_property
     def titles(self) -> TitleIndex:
         """The catalogue's titles, ready to be searched; without titles, the ids stand in."""
-        if self.catalogue is not None and self.has_titles:
-            return TitleIndex(self.catalogue["title"], self.item_counts)
-        return TitleIndex(self.item_ids.cast(pa.string()), self.item_counts)
+        titles = self.catalogue_column("title")
+        return TitleIndex(self.item_ids.cast(pa.string()) if titles is None else titles, self.item_counts)
 
     @cached_property
     def ridge(self) -> Ridge:
@@ -117,7 +116,13 @@ class LookupModel(FactorModel):
     @property
     def has_titles(self) -> bool:
         """Whether the catalogue tells titles."""
-        return self.catalogue is not None and "title" in self.catalogue.column_names
+        return self.catalogue_column("title") is not None
+
+    def catalogue_column(self, name: str) -> pa.ChunkedArray | None:
+        """Return what the catalogue tells of all items under a name; None where it tells no such thing."""
+        if self.catalogue is None or name not in self.catalogue.column_names:
+            return None
+        return self.catalogue[name]
 
     def find_user(self, user: Any) -> int:
         """Return the row of a user, named by original id; raise DataError if there is none."""
@@ -139,7 +144,7 @@ class LookupModel(FactorModel):
         DataError
             If the ratings came without genres.
         """
-        if self.catalogue is None or "genres" not in self.catalogue.column_names:
+        if self.catalogue is None or self.catalogue_column("genres") is None:
             raise DataError(
                 "the model has no genres", where="genres", expected="ratings that came with a catalogue"
             )
@@ -147,9 +152,8 @@ class LookupModel(FactorModel):
 
     def item_name(self, row: int) -> str:
         """Return an item's title, or its id where it has none."""
-        title = None
-        if self.catalogue is not None and self.has_titles:
-            title = self.catalogue["title"][row].as_py()
+        titles = self.catalogue_column("title")
+        title = None if titles is None else titles[row].as_py()
         return title or f"item {self.item_ids[row].as_py()}"
 
     def allowed(self, filters: Filters) -> NDArray[np.bool_]:

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from daskals.errors import ConfigError
-from daskals.ratings.catalogue import plain_genre
+from daskals.model.filters import known_genres
 from daskals.types import Float64, Int64
 
 ColdStart: TypeAlias = Literal["genres", "anchors", "bias"]
@@ -61,14 +60,8 @@ def new_traits(genres: Sequence[str], names: list[str]) -> Float64:
     ConfigError
         If a genre is not known.
     """
-    genres = [genre if genre in names else plain_genre(genre) for genre in genres]
-    unknown = [genre for genre in genres if genre not in names]
-    if unknown:
-        raise ConfigError(
-            f"found {', '.join(map(repr, unknown))}", where="genres", expected=f"of {', '.join(names)}"
-        )
     row = np.zeros(len(names))
-    row[[names.index(genre) for genre in genres]] = 1.0
+    row[[names.index(genre) for genre in known_genres(genres, names)]] = 1.0
     scaled: Float64 = row / max(float(row.sum()), 1.0)
     return scaled
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import pandas as pd
 
 from daskals.errors import ConfigError
-from daskals.model.filters import Filters, genre_names
-from daskals.model.fitted import NO_FILTERS, Model
+from daskals.model.filters import NO_FILTERS, Filters, genre_names
+from daskals.model.fitted import Model
 from daskals.model.lookup import unknown_id
 from daskals.model.profile_ratings import ONCE
 
@@ -108,7 +109,7 @@ def popular_by_genre(model: Model, per_genre: int = 3, filters: Filters = NO_FIL
     lists: list[pd.DataFrame] = []
     for genre in wanted:
         denied = tuple(item for found in lists for item in found["item"])
-        one = Filters(filters.min_ratings, (genre,), filters.years, filters.allow, (*filters.deny, *denied))
+        one = replace(filters, genres=(genre,), deny=(*filters.deny, *denied))
         found = model.popular(per_genre, filters=one)
         if len(found):
             lists.append(found.assign(genre=genre))

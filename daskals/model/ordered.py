@@ -96,7 +96,7 @@ class OrderedModel(LookupModel):
     @property
     def genre_matrix(self) -> Float64:
         """Which genres an item is of, 0 or 1, float64, shape (items, genres), genres as `traits` has them."""
-        if self.catalogue is None or "genres" not in self.catalogue.column_names:
+        if self.catalogue_column("genres") is None:
             return np.zeros((len(self.item_ids), 0))
         named = [name != NO_GENRES for name in self.traits.names]
         return (self.traits.genres[:, named] > 0).astype(np.float64)

@@ -143,9 +143,8 @@ class _Finder:
 
     def __init__(self, model: LookupModel, export: Export) -> None:
         self._model, self._export = model, export
-        catalogue = model.catalogue
-        known = catalogue is not None and "imdb_id" in catalogue.column_names
-        ids = catalogue["imdb_id"].cast(pa.string()).to_pylist() if catalogue is not None and known else []
+        known = model.catalogue_column("imdb_id")
+        ids = [] if known is None else known.cast(pa.string()).to_pylist()
         self._rows = {_digits(key): row for row, key in enumerate(ids) if key}
 
     def find(self, row: dict[str, str]) -> Any | None:

@@ -27,7 +27,7 @@ from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.atomic_folder import Existing, staged_directory
 from daskals.store.splits import ensure_split, load_block
-from daskals.types import TRAIN, Float32, Float64, Int64, Side
+from daskals.types import SIDES, TRAIN, Float32, Float64, Int64, Side
 
 N_MAINSTAYS = 50
 N_NEIGHBOURS = 10
@@ -114,7 +114,7 @@ def export_model(
 
         write("users", side_table(model, "user", sums, previous))
         write("items", side_table(model, "item", sums, previous))
-        if model.catalogue is not None and "genres" in model.catalogue.column_names:
+        if model.catalogue_column("genres") is not None:
             write("genres", genre_table(model))
         if block is not None:
             written["predictions"] = write_block(model, block, folder / "predictions.parquet")
@@ -126,10 +126,9 @@ def training_sums(model: Model) -> TrainingSums:
     data = training_data(model.report)
     store = open_history(data, "Restore it: means and residuals come from it")
     split = ensure_split(store, SplitSpec(**data["split"]))
-    sides: tuple[Side, Side] = ("user", "item")
     sizes = {"user": len(model.user_ids), "item": len(model.item_ids)}
     sums = TrainingSums(
-        {side: np.zeros(sizes[side]) for side in sides}, {side: np.zeros(sizes[side]) for side in sides}
+        {side: np.zeros(sizes[side]) for side in SIDES}, {side: np.zeros(sizes[side]) for side in SIDES}
     )
     for start, stop in _runs(store.indptr("user")):
         part = load_block(str(store.path), "user", start, stop, split.key, TRAIN)
@@ -140,7 +139,7 @@ def training_sums(model: Model) -> TrainingSums:
         }
         times = part_times(model, store, split, (start, stop), TRAIN)
         residuals = values.astype(np.float64) - model.predict_rows(rows["user"], rows["item"], times)
-        for side in sides:
+        for side in SIDES:
             sums.ratings[side] += np.bincount(rows[side], values, minlength=sizes[side])
             sums.squares[side] += np.bincount(rows[side], residuals**2, minlength=sizes[side])
     return sums

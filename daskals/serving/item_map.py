@@ -75,9 +75,10 @@ def item_map(model: Model, n_items: int = 1200, always: tuple[Any, ...] = ()) ->
 
 def _telling_genres(model: Model, rows: NDArray[Any], places: Float64) -> list[str]:
     """Give each item its most telling genre: the one whose items lie together, away from the centre."""
-    if model.catalogue is None or "genres" not in model.catalogue.column_names:
+    told = model.catalogue_column("genres")
+    if told is None:
         return [OTHER_GENRE] * len(rows)
-    lists = model.catalogue["genres"].take(pa.array(rows)).to_pylist()
+    lists = told.take(pa.array(rows)).to_pylist()
     names = sorted({genre for genres in lists for genre in genres})
     has = np.array([[name in genres for name in names] for genres in lists]).reshape(len(lists), len(names))
     counts = has.sum(axis=0)

@@ -22,8 +22,8 @@ from daskals.cluster.workers import Cluster, Task
 from daskals.errors import DataError
 from daskals.kernels.scoring.dense import top_of_scores
 from daskals.kernels.scoring.topk import NOTHING, ItemPanels, SeenItems, TopItems, pack_items, top_items
-from daskals.model.filters import Filters
-from daskals.model.fitted import NO_FILTERS, Model
+from daskals.model.filters import NO_FILTERS, Filters
+from daskals.model.fitted import Model
 from daskals.model.list_order import Scoring
 from daskals.model.order.diversity import check_diversity, diverse
 from daskals.model.ordered import ListOrder
@@ -333,8 +333,9 @@ def _table(model: Model, request: ListRequest, rows: Int64, found: TopItems) -> 
         score: pa.array(found.scores.ravel()[kept]),
     }
     if not request.neighbours:
-        if request.titles and model.catalogue is not None and "title" in model.catalogue.column_names:
-            columns["title"] = model.catalogue["title"].take(pa.array(items))
+        titles = model.catalogue_column("title") if request.titles else None
+        if titles is not None:
+            columns["title"] = titles.take(pa.array(items))
         if model.predicts_ratings:
             stars = np.clip(model.predict_rows(owners, items), *model.limits).astype(np.float32)
             columns["stars"] = pa.array(stars)

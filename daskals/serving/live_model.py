@@ -132,5 +132,5 @@ def warm_up(model: Model) -> None:
     model.recommend(person, 1, include_seen=True)
     with suppress(DataError):  # of dust nothing is near to anything
         model.similar_items(model.item_ids[0].as_py(), 1)
-    if model.catalogue is not None and "title" in model.catalogue.column_names:
+    if model.has_titles:
         model.titles.search("the")

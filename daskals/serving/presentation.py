@@ -64,11 +64,10 @@ def least_ratings(model: Model, usual: int) -> int:
 
 def web_links(model: Model, row: int) -> list[tuple[str, str]]:
     """Return name and address of the sites that know an item, where the catalogue has its ids."""
-    if model.catalogue is None:
-        return []
     links = []
     for column, (name, address) in SITES.items():
-        value = model.catalogue[column][row].as_py() if column in model.catalogue.column_names else None
+        values = model.catalogue_column(column)
+        value = None if values is None else values[row].as_py()
         if value is not None:
             links.append((name, address.format(quote(str(value), safe=""))))
     return links
@@ -76,9 +75,10 @@ def web_links(model: Model, row: int) -> list[tuple[str, str]]:
 
 def year_limits(model: Model) -> tuple[int, int]:
     """Return the first and the last year of the catalogue, the same twice where it has no years."""
-    if model.catalogue is None or "year" not in model.catalogue.column_names:
+    column = model.catalogue_column("year")
+    if column is None:
         return 0, 0
-    years = model.catalogue["year"].drop_null().to_numpy()
+    years = column.drop_null().to_numpy()
     return (int(years.min()), int(years.max())) if len(years) else (0, 0)
 
 

@@ -222,8 +222,9 @@ CALLS: dict[str, list[Callable[[Model, Path], object]]] = {
 """What Python may call, each with calls that cannot be answered."""
 
 UNFAILING = {
-    "factors_sha256", "list_version", "genre_vectors", "is_dust", "has_neighbours", "item_name", "user_name",
-    "rows_of", "row_of", "predict_rows", "affinities", "expected", "stars", "genre_matrix",
+    "factors_sha256", "list_version", "genre_vectors", "catalogue_column", "is_dust", "has_neighbours",
+    "item_name", "user_name", "rows_of", "row_of", "predict_rows", "affinities", "expected", "stars",
+    "genre_matrix",
 }  # fmt: skip
 """Methods that answer whatever they are asked, or that are asked by rows."""
 

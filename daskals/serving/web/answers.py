@@ -9,15 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from daskals.errors import DataError
-from daskals.model.filters import Filters, genre_names
+from daskals.errors import ConfigError, DaskalsError, DataError
+from daskals.model.filters import NO_FILTERS, Filters, genre_names, known_genres
 from daskals.model.fitted import Model
 from daskals.model.list_order import Scoring
 from daskals.model.lookup import unknown_id
 from daskals.model.ordered import ListOrder
 from daskals.model.profile import Profile, RatedRows
 from daskals.model.profile_ratings import checked_rows
-from daskals.ratings.catalogue import plain_genre
 from daskals.serving.web.batches import AffinityRanking, Folding, Ranking, Step
 from daskals.serving.web.questions import (
     ExplainQuestion,
@@ -31,11 +30,15 @@ from daskals.types import Float32, Int64
 
 CATALOGUE = ("title", "year", "genres")
 NONE = np.empty(0, np.int32)
-NO_FILTERS = Filters()
 
 
 class UnknownError(DataError):
-    """A user or an item that is asked for and that the model does not have."""
+    """A user, an item or a genre that is asked for and that the model does not have."""
+
+    @classmethod
+    def of(cls, error: DaskalsError) -> UnknownError:
+        """Return the error that says what another does."""
+        return cls(error.found, where=error.where, expected=error.expected, remedy=error.remedy)
 
 
 class Known(NamedTuple):
@@ -181,8 +184,7 @@ class Answers:
         if row is None and isinstance(item, str) and self.model.has_titles:
             row = self.model.titles.same(item)
         if row is None:
-            error = unknown_id("item", item, self.model.item_ids)
-            raise UnknownError(error.found, where=error.where, expected=error.expected)
+            raise UnknownError.of(unknown_id("item", item, self.model.item_ids))
         return row
 
     def _person(self, question: PersonQuestion) -> Profile:
@@ -194,8 +196,8 @@ class Answers:
     def _known(self, user: Any) -> Known:
         row = self.model.row_of("user", user)
         if row is None:
-            error = unknown_id("user", user, self.model.user_ids, "Send the ratings of somebody new")
-            raise UnknownError(error.found, where=error.where, expected=error.expected, remedy=error.remedy)
+            remedy = "Send the ratings of somebody new"
+            raise UnknownError.of(unknown_id("user", user, self.model.user_ids, remedy))
         return Known(self.model.person(user), row)
 
     def _rated(self, ratings: Sequence[RatingGiven]) -> RatedRows:
@@ -211,19 +213,13 @@ class Answers:
     def _filters(self, spec: FilterSpec) -> Filters:
         given = spec.filters()
         if given.genres and self._facts.get("genres"):
-            self._require_genres(given.genres)
+            try:
+                known_genres(given.genres, self._genres)
+            except ConfigError as error:
+                raise UnknownError.of(error) from None
         allow = None if given.allow is None else tuple(map(self.find_item, given.allow))
         deny = tuple(map(self.find_item, given.deny))
         return Filters(given.min_ratings, given.genres, given.years, allow, deny)
-
-    def _require_genres(self, genres: Sequence[str]) -> None:
-        unknown = [genre for genre in genres if not {genre, plain_genre(genre)} & self._genres]
-        if unknown:
-            raise UnknownError(
-                f"found {', '.join(map(repr, unknown))}",
-                where="genres",
-                expected=f"of {', '.join(sorted(self._genres))}",
-            )
 
     def _list_of(
         self, order: ListOrder, rows: list[int], scores: Float32, beside: dict[str, Float32]
