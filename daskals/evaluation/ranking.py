@@ -116,7 +116,12 @@ def make_task(
     held, train = read_part(store, split, part), read_part(store, split, TRAIN)
     candidates = np.flatnonzero(np.diff(held.indptr) > 0)
     if not len(candidates):
-        raise DataError("no held-out ratings", where="ranking", expected="a model trained on part of them")
+        raise DataError(
+            "no held-out ratings: all of them trained the model",
+            where="ranking",
+            expected="a model trained on part of them",
+            remedy="Train another by --split=random --test-fraction=0.1, without --refit-all, and judge that",
+        )
     users = candidates
     if len(candidates) > sample:
         users = np.sort(np.random.default_rng(seed).choice(candidates, sample, replace=False))

@@ -99,11 +99,13 @@ def mixing_lines(report: dict[str, Any]) -> list[str]:
     if told is None or told["worst_r_hat"] is None:
         return []
     over = f" over {told['chains']} chains" if "chains" in told else ""
-    line = f"R-hat at most {told['worst_r_hat']:.2f}{over}"
-    for name, what in (("noise", "sweeps"), ("predictions", "samples")):
-        if told[name] is not None:
-            line += f"; of {name}, {told[name]['draws']} {what} are worth {told[name]['ess_bulk']:.0f}"
-    return [line]
+    line = f"R-hat at most {told['worst_r_hat']:.2f}{over} (settled: up to {MOST_R_HAT})"
+    sizes = [
+        f"{told[name]['draws']} {what} count as {told[name]['ess_bulk']:.0f} independent ones"
+        for name, what in (("noise", "sweeps of the noise"), ("predictions", "samples of a prediction"))
+        if told[name] is not None
+    ]
+    return [line + (f"; as each is like the one before, {' and '.join(sizes)}" if sizes else "")]
 
 
 def _matters_little(name: str, figures: dict[str, Any]) -> bool:

@@ -102,7 +102,7 @@ def tables(outcome: Outcome) -> Iterator[NightTable]:
             [check.name, _number(check.value), _limit(check), "yes" if check.passed else "NO", check.reason]
             for check in outcome.checks
         ]
-        yield NightTable("Checks", ["what", "found", "limit", "passed", "why not"], rows)
+        yield NightTable("Checks", ["what", "found", "limit", "passed", "why"], rows)
     models = [name for name in ("challenger", "champion") if name in outcome.figures]
     if models:
         known = [name for name in _NAMES if any(outcome.figures[one].get(name) is not None for one in models)]

@@ -148,8 +148,9 @@ def test_task_follows_the_protocol(store):
 
 def test_what_cannot_be_ranked(store, client):
     split = ensure_split(store, SplitSpec(method="none"))
-    with pytest.raises(DataError, match="ranking: no held-out ratings; expected a model trained on part"):
+    with pytest.raises(DataError, match="ranking: no held-out ratings: all of them trained") as caught:
         make_task(store, split)
+    assert 'Train another by split="random" test_fraction=0.1, without refit_all=True' in str(caught.value)
     with pytest.raises(ConfigError, match="k = 0 and a sample of 3000 users; expected a length of 1 or more"):
         make_task(store, split, k=0)
     disliked = pd.DataFrame({"user": [1, 1, 2, 2] * 5, "item": range(20), "rating": 2.0})

@@ -129,3 +129,11 @@ def test_job__prints_and_writes_them(model, tmp_path):
     assert "by taste" in result.output
     scores = json.loads((tmp_path / "found.json").read_text())["similar"]["scores"]
     assert 0 < scores["served"]["ndcg"] < 1
+
+
+def test_job_tells_what_to_do_where_nothing_is_held_out(tmp_path):
+    whole = CONFIG.model_copy(update={"split": "none"})
+    fit(write_movies(tmp_path / "ml-planted"), whole).save(tmp_path / "model")
+    result = run(evaluate, tmp_path / "model", "--similar")
+    assert result.exit_code
+    assert "Train another by --split random --test-fraction 0.1, without --refit-all" in result.output

@@ -690,6 +690,26 @@ def test_a_worse_order_is_refused(home, monkeypatch) -> None:
     assert "gain of NDCG over the champion: NDCG@10 fell by" in outcome.summary
 
 
+@pytest.mark.parametrize(
+    ("gain", "passed", "reason"),
+    [
+        ([0.1, 0.2, 0.1], True, ""),
+        ([-0.01, -0.012, -0.011], True, ""),
+        (
+            [-0.5, 0.4, -0.05],
+            True,
+            r"NDCG@10 is 0\.0500 lower, which may be chance: over 3 users it gained between -0\.5592",
+        ),
+        ([-0.5, -0.4, -0.45], False, r"NDCG@10 fell by 0\.4500, beyond chance \(by 0\.3934 at least\)"),
+    ],
+    ids=["gained", "within the limit", "perhaps chance", "lost"],
+)
+def test_what_a_loss_that_passed_means_is_said(gain, passed, reason) -> None:
+    check = promotion._ndcg_check(np.array(gain), -0.02)
+    assert (check.passed, check.limit, check.value) == (passed, -0.02, pytest.approx(np.mean(gain)))
+    assert re.match(reason or "$", check.reason), check.reason
+
+
 @pytest.mark.long
 def test_the_first_champion_needs_absolute_limits_only(tmp_path) -> None:
     deliver(tmp_path / "incoming", 1)
@@ -822,7 +842,7 @@ def test_the_command_and_its_exit_codes(tmp_path) -> None:
     version = registry_of(home).resolve("champion")
     assert first.stdout.startswith("Night of 2024-05-01: promoted (code 0)\n")
     assert f"promoted {version}" in first.stdout
-    assert re.search(r"\n +what +found +limit +passed +why not\s*\n", first.stdout)
+    assert re.search(r"\n +what +found +limit +passed +why\s*\n", first.stdout)
     assert "epoch 4/4" in first.stderr
     assert f"saved {home}/nights/2024-05-01/report.html" in first.stderr
     again = CliRunner().invoke(main, [*command(home, 1), "--quiet", "--json"])

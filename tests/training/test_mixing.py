@@ -81,8 +81,11 @@ def test_a_note_names_what_has_not_mixed_and_what_to_do():
     assert mixing_notes({"mixing": mixed}) == []
     assert mixing_notes({}) == []
     assert mixing_lines({"mixing": mixed}) == [
-        "R-hat at most 1.02; of noise, 300 sweeps are worth 90; of predictions, 300 samples are worth 90"
+        "R-hat at most 1.02 (settled: up to 1.1); as each is like the one before, 300 sweeps of the noise "
+        "count as 90 independent ones and 300 samples of a prediction count as 90 independent ones"
     ]
+    unknown = {"noise": None, "predictions": None, "worst_r_hat": 1.5}
+    assert mixing_lines({"mixing": unknown}) == ["R-hat at most 1.50 (settled: up to 1.1)"]
     assert mixing_lines({}) == []
     wanders = {**figures, "r_hat": 1.437}
     assert mixing_notes({"mixing": {**mixed, "user_eta": wanders}}) == [
