@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import subprocess
-from pathlib import Path
+from functools import cache
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.cases.sources import ROOT, trees
 
 FLOORS = [
     ("daskals.errors", "daskals.types", "daskals.cache"),
@@ -64,14 +64,9 @@ ROOMS_OF = {
 """Who may import a library; `daskals.fitting.fit` names Dask's client in its signature only."""
 
 
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imports_of(path: Path) -> set[str]:
+def names_of(tree: ast.Module) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -79,12 +74,12 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-MODULES = {
-    module_name(path): imports_of(path)
-    for package in ("daskals", "jobs")
-    for path in sorted((ROOT / package).rglob("*.py"))
-    if path != ROOT / "daskals" / "__init__.py"  # the public face: lazy, names every floor
-}
+@cache
+def modules() -> dict[str, set[str]]:
+    """Return what every module imports, but for the public face, which is lazy and names every floor."""
+    found = {module: names_of(tree) for part in ("daskals", "jobs") for module, tree in trees(part).items()}
+    del found["daskals"]
+    return found
 
 
 def within(module: str, room: str) -> bool:
@@ -106,18 +101,24 @@ def room_of(module: str, floors: Floors) -> str:
     return max((room for rooms in floors for room in rooms if within(module, room)), key=len)
 
 
-@pytest.mark.parametrize("floors", [FLOORS, KERNEL_FLOORS], ids=["rooms", "kernels"])
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module: str, floors: Floors) -> None:
-    if floors is KERNEL_FLOORS and not within(module, "daskals.kernels"):
-        return
-    for imported in MODULES[module]:
-        if imported == "daskals" or not any(within(imported, room) for rooms in floors for room in rooms):
-            continue
-        same_room = within(imported, room_of(module, floors))
-        assert same_room or floor_of(imported, floors) < floor_of(module, floors), (
-            f"{module} imports {imported}, which is not below it"
-        )
+def not_below(module: str, floors: Floors) -> list[str]:
+    """Name what a module imports that stands no lower."""
+    inside = [name for name in modules()[module] if name != "daskals"]
+    inside = [name for name in inside if any(within(name, room) for rooms in floors for room in rooms)]
+    floor, own = floor_of(module, floors), room_of(module, floors)
+    return sorted(name for name in inside if not within(name, own) and floor_of(name, floors) >= floor)
+
+
+@pytest.mark.parametrize(
+    ("floors", "house"),
+    [(FLOORS, ("daskals", "jobs")), (KERNEL_FLOORS, ("daskals.kernels",))],
+    ids=["rooms", "kernels"],
+)
+def test_imports_point_down(floors: Floors, house: tuple[str, ...]) -> None:
+    held = [module for module in modules() if any(within(module, part) for part in house)]
+    assert len(held) > 50
+    wrong = {module: found for module in held if (found := not_below(module, floors))}
+    assert wrong == {}, "a module imports from its own room and from lower floors"
 
 
 def test_the_house_keeps_its_size() -> None:
@@ -134,14 +135,15 @@ def test_the_house_keeps_its_size() -> None:
 @pytest.mark.parametrize("library", ROOMS_OF)
 def test_libraries_stay_in_their_rooms(library: str) -> None:
     users = {
-        module for module, imported in MODULES.items() if any(within(name, library) for name in imported)
+        module for module, imported in modules().items() if any(within(name, library) for name in imported)
     }
     strangers = {module for module in users if not any(within(module, room) for room in ROOMS_OF[library])}
     assert not strangers, f"{library} is imported by {sorted(strangers)}"
 
 
 def test_no_cycles() -> None:
-    graph = {module: {name for name in imported if name in MODULES} for module, imported in MODULES.items()}
+    known = modules()
+    graph = {module: {name for name in imported if name in known} for module, imported in known.items()}
     done: set[str] = set()
 
     def visit(module: str, trail: tuple[str, ...]) -> None:

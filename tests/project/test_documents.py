@@ -31,6 +31,7 @@ BELOW = re.compile(rf"({'|'.join(FOLDERS)})/[\w./-]*")
 ENDS = {"&&", "||", ";", "|", ">", "<", "&"}
 
 
+@cache
 def texts() -> dict[str, str]:
     """Return all Markdown there is by its path: documents, and the words in notebooks."""
     found = [*ROOT.glob("*.md"), *(path for name in FOLDERS for path in (ROOT / name).rglob("*.md"))]
@@ -40,9 +41,6 @@ def texts() -> dict[str, str]:
         words = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
         named[str(path.relative_to(ROOT))] = "\n\n".join(words)
     return named
-
-
-TEXTS = texts()
 
 
 def faults(where: str, text: str) -> list[str]:
@@ -223,15 +221,15 @@ def resolves(name: str) -> bool:
 # --- tests -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", TEXTS)
-def test_what_a_document_names_is_there(where: str) -> None:
-    assert faults(where, TEXTS[where]) == []
+def test_what_a_document_names_is_there() -> None:
+    wrong = {where: found for where, text in texts().items() if (found := faults(where, text))}
+    assert wrong == {}
 
 
 def test_documents_are_found_and_read() -> None:
     some = {"README.md", "daskals/README.md", "daskals/store/FORMAT.md", "notebooks/01-data.ipynb"}
-    assert some <= TEXTS.keys()
-    commands = [words[0] for text in TEXTS.values() for words in command_lines(text)]
+    assert some <= texts().keys()
+    commands = [words[0] for text in texts().values() for words in command_lines(text)]
     assert len(commands) > 50
     named = {COMMAND.fullmatch(word).group(1) for word in commands}
     jobs = {path.stem for path in (ROOT / "jobs").glob("[a-z]*.py")} - {"app"}
@@ -239,7 +237,7 @@ def test_documents_are_found_and_read() -> None:
 
 
 def test_the_readme_stays_short() -> None:
-    assert len(TEXTS["README.md"].splitlines()) <= MOST_LINES
+    assert len(texts()["README.md"].splitlines()) <= MOST_LINES
 
 
 GOOD = """# A heading, with *marks*
