@@ -43,7 +43,10 @@ RatingsSource: TypeAlias = (
 """Ratings in a form that training takes: a path, an address, a name, a table (a Dask frame too), a matrix, an
 open store."""
 
-COMPANIONS = ("movies.csv", "tags.csv", "links.csv", "movies.dat", "tags.dat", "u.item", "u.genre")
+COMPANIONS = (
+    "movies.csv", "tags.csv", "links.csv", "movie.csv", "tag.csv", "link.csv", "movies.dat", "tags.dat",
+    "u.item", "u.genre",
+)  # fmt: skip
 """Files beside a ratings file that are read with it; an official test part is another."""
 
 STORE_GENERATION = 5

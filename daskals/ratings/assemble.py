@@ -271,13 +271,20 @@ def _require_listed(item_ids: pa.Array, catalogue: Catalogue | None, raw: RawRat
     if catalogue is None or not len(catalogue.ids):
         return
     listed = as_integers_if_all(catalogue.ids)
-    if (lookup(item_ids, listed) < 0).all():
+    unknown = lookup(item_ids, listed) < 0
+    if not unknown.all() and 2 * np.count_nonzero(unknown) > len(unknown):
+        LOGGER.warning(
+            "%s: %d of %d rated items are not in the catalogue: where it numbers them otherwise, by another "
+            "site's ids perhaps, the titles of the others are wrong, and another column holds the ids",
+            raw.origin.name, np.count_nonzero(unknown), len(unknown),
+        )  # fmt: skip
+    if unknown.all():
         raise DataError(
             f"none of {len(item_ids):,} rated items is in the catalogue of {len(listed):,}: "
             f"rated are {item_ids[0].as_py()!r} and the like, listed {listed[0].as_py()!r} and the like",
             where=raw.origin.name,
             expected="a catalogue that lists the rated items",
-            remedy="Name the column of the items that the catalogue lists, or move the catalogue away",
+            remedy="Name the column of their ids with --catalogue-columns=item=…,title=…, or leave it out",
         )
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import html
-from collections.abc import Mapping
+import io
+import json
+import logging
+import statistics
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,24 +23,39 @@ from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, years_of_titles
 from daskals.ratings.columns import KNOWN_NAMES, first_known
 from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.json_records import is_json, read_fields
+from daskals.ratings.layout import shortened
 from daskals.ratings.tables import Table
+
+_log = logging.getLogger("daskals.ratings")
 
 ROLES = ("item", "title", "genres", "year")
 
 NAMES: dict[str, tuple[str, ...]] = {
     "item": (*KNOWN_NAMES["item"], "id"),
-    "title": ("title", "name", "movie_title", "book_title", "item_name", "product_name"),
-    "genres": ("genres", "genre", "categories"),
-    "year": ("year", "release_year", "year_of_publication", "publication_year", "original_publication_year"),
-}
+    "title": (
+        "title", "name", "movie_title", "book_title", "item_name", "product_name", "product_title",
+        "prod_name", "original_title", "primary_title",
+    ),
+    "genres": ("genres", "genre", "categories", "category"),
+    "year": (
+        "year", "release_year", "year_of_publication", "publication_year", "original_publication_year",
+        "year_published", "year_released", "release_date", "date_release", "released",
+    ),
+}  # fmt: skip
 """Names that are understood without being told, in order of preference, in any case."""
 
 _ENTITY = r"&(#[0-9]+|#x[0-9a-fA-F]+|amp|quot|apos|lt|gt);"
 
-SEPARATORS = "|;,"
+SEPARATORS = "|;,/"
 """What may stand between the genres of a text; the first that the column holds."""
 
+MOST_MISFITS = 50
+"""Of so many rows of a catalogue one may have too many fields or too few."""
+
 _DELIMITERS = ",;\t|"
+
+_NAMED = ("name", "title", "description", "label")
+"""What a record in a list of genres may call its name, in order of preference."""
 
 
 def read_items(source: Any, columns: Mapping[str, str] | None = None) -> Catalogue:
@@ -128,14 +148,7 @@ def _read_file(path: Path, columns: Mapping[str, str] | None) -> pa.Table:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
             text = content.decode("latin-1")
-        head = text.partition("\n")[0].rstrip("\r")
-        delimiter = max(_DELIMITERS, key=head.count)
-        try:
-            return _parsed(text, head, delimiter, escape=False)
-        except pa.ArrowInvalid:
-            if "\\" not in text:
-                raise
-            return _parsed(text, head, delimiter, escape="\\")
+        return _read_text(path, text, columns)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"cannot be read ({error})",
@@ -144,16 +157,74 @@ def _read_file(path: Path, columns: Mapping[str, str] | None) -> pa.Table:
         ) from None
 
 
-def _parsed(text: str, head: str, delimiter: str, *, escape: str | Literal[False]) -> pa.Table:
+def _read_text(path: Path, text: str, columns: Mapping[str, str] | None) -> pa.Table:
+    head = text.partition("\n")[0].rstrip("\r")
+    delimiter = max(_DELIMITERS, key=head.count)
+    if columns is not None and all(map(str.isdecimal, columns.values())):
+        return _numbered(text, delimiter)
+    if any(name.strip().isdecimal() for name in head.split(delimiter)):
+        raise DataError(
+            f"its first line, '{shortened(head)}', looks like no names of columns",
+            where=str(path),
+            expected="a catalogue with item ids",
+            remedy="Count its columns from 1 with --catalogue-columns=item=…,title=…",
+        )
+    try:
+        return _parsed(text, head, delimiter, escape=False)
+    except pa.ArrowInvalid:
+        if "\\" not in text:
+            return _without_misfits(path, text, head, delimiter)
+    try:
+        return _parsed(text, head, delimiter, escape="\\")
+    except pa.ArrowInvalid:
+        return _without_misfits(path, text, head, delimiter)
+
+
+def _without_misfits(path: Path, text: str, head: str, delimiter: str) -> pa.Table:
+    """Parse a text of which a few rows have too many or too few fields: these are left out, and said."""
+    misfits: list[Any] = []
+
+    def note(row: Any) -> str:
+        misfits.append(row)
+        return "skip"
+
+    table = _parsed(text, head, delimiter, escape=False, misfit=note)
+    if len(misfits) * MOST_MISFITS > len(table):
+        return _parsed(text, head, delimiter, escape=False)
+    _log.warning("%s: %d rows with too many or too few fields are left out", path, len(misfits))
+    return table
+
+
+def _parsed(
+    text: str,
+    head: str,
+    delimiter: str,
+    *,
+    escape: str | Literal[False],
+    misfit: Callable[[Any], str] | None = None,
+) -> pa.Table:
     """Parse a text of comma-separated values; quotes in quotes are doubled, or are escaped."""
     names = next(csv.reader([head], delimiter=delimiter), [])
     return arrow_csv.read_csv(
         pa.BufferReader(text.encode()),
         parse_options=arrow_csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True, escape_char=escape
+            delimiter=delimiter,
+            newlines_in_values=True,
+            escape_char=escape,
+            invalid_row_handler=misfit,
         ),
         convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
     )
+
+
+def _numbered(text: str, delimiter: str) -> pa.Table:
+    """Parse a text without names, its columns called 1, 2, …; what the last has too many belongs to it."""
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+    n_columns = statistics.mode(map(len, rows)) if rows else 0
+    rows = [row for row in rows if len(row) >= n_columns]
+    rows = [[*row[: n_columns - 1], delimiter.join(row[n_columns - 1 :])] for row in rows]
+    columns = zip(*rows, strict=True)
+    return pa.table({str(place): pa.array(column, pa.string()) for place, column in enumerate(columns, 1)})
 
 
 def _unescaped(titles: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -173,7 +244,38 @@ def _lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         return column.cast(GENRES_TYPE)
     texts = _as_texts(column)
+    if (written := _as_python(texts)) is not None:
+        return written
     held = [mark for mark in SEPARATORS if pc.any(pc.match_substring(texts, mark)).as_py()]
     lists = pc.split_pattern(texts, held[0] if held else SEPARATORS[0]).combine_chunks()
     names = [[name.strip() for name in row if name.strip()] if row else [] for row in lists.to_pylist()]
     return pa.chunked_array([pa.array(names, GENRES_TYPE)])
+
+
+def _as_python(texts: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return lists written out in texts, of names or of records with names; None where they are none."""
+    known = [text for text in texts.to_pylist() if text and text.strip()]
+    if not known or not all(text.lstrip().startswith("[") for text in known):
+        return None
+    rows = [_written_out(text) if text else [] for text in texts.to_pylist()]
+    if any(row is None for row in rows):
+        return None
+    return pa.chunked_array([pa.array(rows, GENRES_TYPE)])
+
+
+def _written_out(text: str) -> list[str] | None:
+    try:
+        found = ast.literal_eval(text.strip()) if text.strip() else []
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return None
+    if not isinstance(found, list):
+        return None
+    names = [_name_of(one) if isinstance(one, dict) else one for one in found]
+    return [str(name).strip() for name in names if name is not None and str(name).strip()]
+
+
+def _name_of(record: dict[Any, Any]) -> Any:
+    return next((record[name] for name in _NAMED if name in record), None)

@@ -13,7 +13,8 @@ from pyarrow import csv as arrow_csv
 
 from daskals.errors import DataError
 from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, split_genres, years_of_titles
-from daskals.ratings.columns import KNOWN_NAMES
+from daskals.ratings.columns import KNOWN_NAMES, first_known
+from daskals.ratings.item_catalogue import NAMES, read_items
 from daskals.ratings.layout import COMMAS, read_head
 from daskals.ratings.packing import PACKED_SUFFIXES, unpacked_name
 
@@ -32,15 +33,16 @@ STANDARD_GENRES = (
 """Genres of the flag columns of `u.item` where no `u.genre` names them."""
 
 _UNIT = "\x1f"
-_RATINGS = re.compile(r"ratings(?:[-_.].+)?\.(?:csv|parquet)")
+_RATINGS = re.compile(r"rating(?P<many>s?)(?:[-_.].+)?\.(?:csv|parquet)")
 """The one file of a folder, or one of several that share its catalogue, as `ratings-2024-05-01.csv`."""
 
 
 def catalogue_files(ratings: Path) -> dict[str, Path]:
     """Return the files beside a ratings file that describe its items: role → path, where they exist."""
     name = unpacked_name(ratings)
-    if _RATINGS.fullmatch(name):
-        roles = {"items": "movies.csv", "tags": "tags.csv", "links": "links.csv"}
+    if (called := _RATINGS.fullmatch(name)) is not None:
+        s = called["many"]  # of some copies all names are in the singular
+        roles = {"items": f"movie{s}.csv", "tags": f"tag{s}.csv", "links": f"link{s}.csv"}
     elif name == "ratings.dat":
         roles = {"items": "movies.dat", "tags": "tags.dat"}
     elif name == "u.data" or (name.startswith("u") and name.endswith((".base", ".test"))):
@@ -65,6 +67,8 @@ def read_catalogue(files: dict[str, Path]) -> Catalogue | None:
     items = files["items"]
     if items.name == "u.item":
         return _read_flagged(items, files.get("genres"))
+    if _is_of_others(items):
+        return read_items(items)
     table = _read_texts(items, ("item", "title", "genres"))
     columns = {"title": table["title"], "year": years_of_titles(table["title"])}
     columns["genres"] = split_genres(table["genres"])
@@ -75,6 +79,16 @@ def read_catalogue(files: dict[str, Path]) -> Catalogue | None:
         columns["imdb_id"] = _blank_to_null(links["imdbId"]).take(index)
         columns["tmdb_id"] = _whole_numbers(links["tmdbId"]).take(index)
     return Catalogue(ids, pa.table(columns), _read_tags(files.get("tags")))
+
+
+def _is_of_others(path: Path) -> bool:
+    """Tell whether a file names its columns otherwise than MovieLens does, and has ids and titles."""
+    if path.suffix == ".dat":
+        return False
+    names = read_head(path, COMMAS).names
+    if all(set(KNOWN_NAMES.get(role, (role,))) & set(names) for role in ("item", "title", "genres")):
+        return False
+    return all(first_known(names, NAMES[role]) is not None for role in ("item", "title"))
 
 
 def _read_tags(path: Path | None) -> pa.Table | None:

@@ -163,3 +163,87 @@ def test_backslashes_of_a_catalogue_without_escapes__stay(tmp_path):
     (tmp_path / "items.csv").write_text("id,title\n1,a,b\n")
     with pytest.raises(DataError, match="cannot be read"):
         read_items(tmp_path / "items.csv")
+
+
+def write(path, text, encoding="utf-8"):
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+WRITTEN = [
+    ("[{'id': 16, 'name': 'Animation'}, {'id': 35, 'name': 'Comedy'}]", ["Animation", "Comedy"]),
+    ('[{"name": "Drama"}]', ["Drama"]),
+    ("['Indie', 'Free to Play']", ["Indie", "Free to Play"]),
+    ('["War", null]', ["War"]),
+    ("[]", []),
+    ("", []),
+]
+
+
+def test_genres_written_out_as_lists(tmp_path):
+    """Each piece between two commas was a genre."""
+    table = pa.table({"id": [str(k) for k in range(len(WRITTEN))], "genres": [text for text, _ in WRITTEN]})
+    assert read_items(table).items["genres"].to_pylist() == [names for _, names in WRITTEN]
+
+
+@pytest.mark.parametrize("text", ["[Drama", "[1, [2", "[]]", "[__import__('os')]"])
+def test_brackets_that_are_no_list__are_texts(text):
+    assert read_items(pa.table({"id": ["1"], "genres": [text]})).items["genres"].to_pylist()[0][0][0] == "["
+
+
+def test_genres_between_slashes():
+    items = read_items(pa.table({"movie_id": [1, 2], "genres": ["Drama/War", "War"]})).items
+    assert items["genres"].to_pylist() == [["Drama", "War"], ["War"]]
+
+
+def test_a_catalogue_without_names(tmp_path):
+    """The Netflix Prize's titles: Latin-1, commas in titles, the year in the middle."""
+    path = write(tmp_path / "t.csv", "1,2003,Dinosaur Planet\n2,NULL,Café, the\n3,1999,X\n", "latin-1")
+    catalogue = read_items(path, {"item": "1", "year": "2", "title": "3"})
+    assert catalogue.ids.to_pylist() == ["1", "2", "3"]
+    assert catalogue.items["title"].to_pylist() == ["Dinosaur Planet", "Café, the", "X"]
+    assert catalogue.items["year"].to_pylist() == [2003, None, 1999]
+    with pytest.raises(DataError, match=r"looks like no names .* from 1 with catalogue_columns={"):
+        read_items(path)
+
+
+def test_a_few_rows_of_a_catalogue_that_do_not_fit__are_left_out(tmp_path, caplog):
+    rows = "".join(f"{k},T{k}\n" for k in range(200))
+    path = write(tmp_path / "c.csv", f"id,title\n{rows}7,a,b\n")
+    assert len(read_items(path).ids) == 200
+    assert "c.csv: 1 rows with too many or too few fields are left out" in caplog.text
+    path = write(tmp_path / "c.csv", "id,title\n1,A\n7,a,b\n")
+    with pytest.raises(DataError, match=r"c\.csv: cannot be read"):
+        read_items(path)
+
+
+def test_a_catalogue_of_few_of_the_items__is_said(tmp_path, caplog):
+    """Goodbooks' books have two numbers, and both are small ones."""
+    write(tmp_path / "r.csv", RATINGS.rename(columns=COLUMNS_BACK).to_csv(index=False))
+    some = pd.DataFrame({"item": ["b1", "x", "y"], "title": ["A", "B", "C"]})
+    resolve_store(tmp_path / "r.csv", ReadConfig(catalogue=str(write(tmp_path / "c.csv", some.to_csv()))))
+    assert "2 of 3 rated items are not in the catalogue: where it numbers them otherwise" in caplog.text
+
+
+COLUMNS_BACK = {name: role for role, name in COLUMNS.items()}
+
+
+@pytest.mark.parametrize("s", ["", "s"])
+def test_a_catalogue_beside_ratings__with_columns_of_others(tmp_path, s):
+    write(tmp_path / f"rating{s}.csv", "userId,movieId,rating\n1,10,4\n2,20,3\n")
+    text = "MOVIE_ID,NAME,GENRES,RELEASE_DATE\n10,Heat,Crime/Drama,1995-12-15\n20,Speed,Action,\n"
+    write(tmp_path / f"movie{s}.csv", text)
+    catalogue = resolve_store(tmp_path).catalogue()
+    assert catalogue["title"].to_pylist() == ["Heat", "Speed"]
+    assert catalogue["year"].to_pylist() == [1995, None]
+    assert catalogue["genres"].to_pylist() == [["Crime", "Drama"], ["Action"]]
+
+
+def test_names_in_the_singular__hold_what_those_in_the_plural_do(tmp_path):
+    write(tmp_path / "rating.csv", '"userId","movieId","rating"\n1,10,4\n2,20,3\n')
+    write(tmp_path / "movie.csv", "movieId,title,genres\n10,Heat (1995),Crime|Drama\n20,Speed,Action\n")
+    write(tmp_path / "link.csv", "movieId,imdbId,tmdbId\n10,0113277,949\n")
+    catalogue = resolve_store(tmp_path).catalogue()
+    assert catalogue["imdb_id"].to_pylist() == ["0113277", None]
+    write(tmp_path / "movie.csv", "movieId,title,genres\n10,Ronin (1998),Crime\n20,Speed,Action\n")
+    assert resolve_store(tmp_path).catalogue()["title"].to_pylist() == ["Ronin (1998)", "Speed"]

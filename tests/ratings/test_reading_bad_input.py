@@ -367,9 +367,9 @@ def test_parquet_files_that_differ(tmp_path):
 
 def test_catalogue_without_its_columns(tmp_path):
     write(tmp_path / "ratings.csv", HEADER + GOOD)
-    movies = write(tmp_path / "movies.csv", "movieId,name\n1,2\n")
+    movies = write(tmp_path / "movies.csv", "movieId,director\n1,2\n")
     with pytest.raises(
-        DataError, match=re.escape(f"{movies}: no column title; columns found: movieId, name; expected")
+        DataError, match=re.escape(f"{movies}: no column title; columns found: movieId, director; expected")
     ):
         read_ratings(tmp_path)
     write(movies, "movieId,title,genres\n1,2\n")
