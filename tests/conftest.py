@@ -49,6 +49,18 @@ def _notes_are_heard() -> None:
         handler.setLevel(logging.NOTSET)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_disk_is_waited_for():
+    """Let no test of this process wait until the disk has what it wrote: none of them cuts the power.
+
+    What must be flushed, and when, is held by `store/test_store_writing.py`; processes that tests start
+    flush as they always do.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # fails as well for what is no open file
+        yield
+
+
 @pytest.fixture(scope="module")
 def no_baseline():
     """Spare a module's trainings the bias model that stands beside every one, which takes as long again.

@@ -104,7 +104,6 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DASKALS_CACHE", "")
-        patch.setattr(os, "fsync", lambda _: None)
         yield House(tmp_path_factory.mktemp("house"))
 
 

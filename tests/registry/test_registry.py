@@ -478,7 +478,6 @@ class FullDisk:
 
     def __init__(self, monkeypatch) -> None:
         self.count, self.fail_at = 0, 0
-        monkeypatch.setattr(os, "fsync", lambda _: None)
         monkeypatch.setattr(os, "fsync", self._checked(os.fsync))
         for owner, names in (
             (os, ("link",)),
@@ -657,9 +656,7 @@ SOME = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
 @pytest.mark.long
-def test_state_machine(monkeypatch) -> None:
-    # what is on the disk after a power cut is not looked at here
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+def test_state_machine() -> None:
     run_state_machine_as_test(Machine, settings=settings(max_examples=20, stateful_step_count=20, **SOME))
 
 

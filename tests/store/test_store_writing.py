@@ -19,6 +19,7 @@ from zarr.storage import LocalStore
 from daskals.errors import DataError, OutputError, StoreError
 from daskals.store import atomic_folder
 from daskals.store.arrays import StagingStore, open_for_writing, write_array
+from daskals.store.atomic_file import write_text_whole
 from daskals.store.reader import open_store
 from daskals.store.writer import write_store
 from tests.cases.faulty_disk import STRIDES, FaultyDisk
@@ -79,6 +80,29 @@ def test_a_full_disk_at_any_step_keeps_the_old_store_or_has_the_new(tmp_path, di
     assert step > 40
     assert is_table(target, NEW)
     assert leftovers(tmp_path) == []
+
+
+def test_what_has_its_name_was_flushed_before_and_its_folder_after(tmp_path, monkeypatch) -> None:
+    """A power cut leaves what is whole or what was there before."""
+    steps: list[int | str] = []
+    rename = Path.rename
+
+    def renamed(path: Path, target: Path) -> Path:
+        steps.append("named")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: steps.append(os.fstat(descriptor).st_ino))
+    monkeypatch.setattr(Path, "rename", renamed)
+    monkeypatch.setattr(Path, "replace", renamed)
+    with atomic_folder.staged_directory(tmp_path / "made", existing="refuse") as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "file").write_text("whole")
+    whole = [path.stat().st_ino for path in (tmp_path / "made", *(tmp_path / "made").rglob("*"))]
+    assert len(whole) == 3
+    assert (sorted(steps[:3]), steps[3:]) == (sorted(whole), ["named", tmp_path.stat().st_ino])
+    steps.clear()
+    write_text_whole(tmp_path / "text", "whole")
+    assert steps == [(tmp_path / "text").stat().st_ino, "named", tmp_path.stat().st_ino]
 
 
 def test_without_an_exchange_the_old_store_is_moved_aside(tmp_path, monkeypatch) -> None:
