@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -141,6 +142,16 @@ SHORT = ("model", "ratings")
 def kinds_of(item) -> set[str]:
     """Return the kinds that the folders of a test's file name."""
     return {*KINDS} & {*item.path.relative_to(ROOT).parts[:-1]}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Look for no garbage while a heap is filled with modules, all of which stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
