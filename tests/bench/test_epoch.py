@@ -27,6 +27,10 @@ FORMS = {
 }
 
 
+MARKS = (pytest.mark.slow, pytest.mark.long)
+"""What a form's compilation is: beyond the parallel one, only by hand."""
+
+
 def plain_epochs(data: BenchData, solver: str, epochs: int) -> dict[str, np.ndarray]:
     """Return both sides' factor rows after some epochs in plain NumPy."""
     start = {side: own.starting_rows(data, side, CONFIG) for side in SIDES}
@@ -56,33 +60,33 @@ def plain_error(data: BenchData, rows: dict[str, np.ndarray], part: str) -> floa
 
 @pytest.mark.parametrize(
     "name",
-    # sequential is the same source without threads; balanced is tested as it is written, below
-    [pytest.param(name, marks=() if name == "paper-jit-parallel" else pytest.mark.slow) for name in FORMS],
+    # sequential is the same source without threads
+    [pytest.param(name, marks=MARKS[name == "paper-jit-parallel"]) for name in FORMS],
 )
 def test_compiled_tier(name: str, small_data: BenchData, benchmark) -> None:
     tier = tiers.CompiledTier(small_data, assignment_for(small_data, name), *FORMS[name])
+    assert_plain_epochs(tier, small_data)
+    benchmark.pedantic(tier.epoch, (tiers.Setting(1, 1),), rounds=1)
+
+
+@pytest.mark.parametrize("name", ["paper-jit-parallel", "paper-jit-balanced"])
+def test_compiled_tier_as_it_is_written(name: str, small_data: BenchData) -> None:
+    """Without its compiler, which takes longer than all else here."""
+    forms = [form.py_func for form in FORMS[name]]
+    assert_plain_epochs(tiers.CompiledTier(small_data, assignment_for(small_data, name), *forms), small_data)
+
+
+def assert_plain_epochs(tier: tiers.CompiledTier, data: BenchData) -> None:
+    """Hold a tier's epochs and errors against plain NumPy."""
     setting = tiers.Setting(1, 1)
     for _ in range(CONFIG.epochs):
         tier.epoch(setting)
-    expected = plain_epochs(small_data, "coordinate", CONFIG.epochs)
+    expected = plain_epochs(data, "coordinate", CONFIG.epochs)
     for side in SIDES:
         np.testing.assert_allclose(tier.vectors[side], expected[side][:, : CONFIG.rank], atol=2e-3)
         np.testing.assert_allclose(tier.biases[side], expected[side][:, CONFIG.rank + 1], atol=2e-3)
-    assert tier.test_rmse(setting) == pytest.approx(plain_error(small_data, expected, "test"), abs=1e-4)
-    assert tier.train_rmse(setting) == pytest.approx(plain_error(small_data, expected, "train"), abs=1e-4)
-    benchmark.pedantic(tier.epoch, (setting,), rounds=1)
-
-
-def test_balanced_tier_as_it_is_written(small_data: BenchData) -> None:
-    """Without its compiler, which takes as long as all else here."""
-    forms = [paper.half_step_balanced.py_func, paper.squared_error_parallel.py_func]
-    tier = tiers.CompiledTier(small_data, assignment_for(small_data, "paper-jit-balanced"), *forms)
-    for _ in range(CONFIG.epochs):
-        tier.epoch(tiers.Setting(1, 1))
-    expected = plain_epochs(small_data, "coordinate", CONFIG.epochs)
-    for side in SIDES:
-        np.testing.assert_allclose(tier.vectors[side], expected[side][:, : CONFIG.rank], atol=2e-3)
-        np.testing.assert_allclose(tier.biases[side], expected[side][:, CONFIG.rank + 1], atol=2e-3)
+    assert tier.test_rmse(setting) == pytest.approx(plain_error(data, expected, "test"), abs=1e-4)
+    assert tier.train_rmse(setting) == pytest.approx(plain_error(data, expected, "train"), abs=1e-4)
 
 
 @pytest.mark.parametrize("run", [interpreted.run_naive, interpreted.run_dual_csr])
