@@ -88,8 +88,9 @@ def epoch(
     *, peers: bool, only: str | None, figure: Path | None, against: Path | None, **options: Any
 ) -> None:
     """Time an epoch of every system."""
-    from daskals.bench.systems import choose
+    from daskals.bench.systems import check_build, choose
 
+    check_build(against)
     systems = choose(only, peers=peers)
     run_bench("epoch", options, lambda bench: bench.epoch(systems, against), figure)
 

@@ -7,6 +7,7 @@ import importlib.util
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from daskals.errors import ConfigError
@@ -138,6 +139,16 @@ def choose(only: str | None, *, peers: bool) -> list[System]:
             expected="names from " + ", ".join(SYSTEMS),
         )
     return [system for name, system in SYSTEMS.items() if name in names]
+
+
+def check_build(folder: Path | None) -> None:
+    """Raise ConfigError if a folder, where one is named, holds no other build to be measured beside this."""
+    if folder is not None and not (folder / "daskals" / "bench").is_dir():
+        raise ConfigError(
+            f"no daskals in {folder}",
+            where="--against",
+            expected="a folder with another build, as a checkout of the version before",
+        )
 
 
 def find_system(name: str) -> System:
