@@ -72,6 +72,11 @@ class RatingsBlock(NamedTuple):
         return len(self.indptr) - 1
 
     @property
+    def owners(self) -> Int64:
+        """Row of its side that each rating is of, int64, shape (ratings,)."""
+        return np.repeat(np.arange(self.start, self.start + self.n_rows), np.diff(self.indptr))
+
+    @property
     def ratings(self) -> Float32:
         """The ratings themselves, float32, shape (ratings,); the block's own array where it has no scale."""
         values = self.scale[self.values] if len(self.scale) else self.values
@@ -80,10 +85,9 @@ class RatingsBlock(NamedTuple):
     @property
     def row_weights(self) -> Float64:
         """What a row's ratings weigh together, float64, shape (rows,): their number without weights."""
-        counts = np.diff(self.indptr)
         if self.weights is None:
-            return counts.astype(np.float64)
-        rows = np.repeat(np.arange(self.n_rows), counts)
+            return np.diff(self.indptr).astype(np.float64)
+        rows = self.owners - self.start
         return np.bincount(rows, self.weights.astype(np.float64), self.n_rows).astype(np.float64)
 
 

@@ -169,12 +169,11 @@ class _Ratings(NamedTuple):
 
     @classmethod
     def of(cls, store: RatingsStore) -> _Ratings:
-        n_ratings = store.n_ratings
         block = store.read("user", 0, store.n_users).block
         return cls(
-            np.repeat(np.arange(store.n_users), np.diff(block.indptr)),
+            block.owners,
             block.indices.astype(np.int64),
-            ratings_of(store.read_column("user", "values", 0, n_ratings), store.scale),
+            ratings_of(block.values, store.scale),
             _all_times(store),
         )
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daskals.model.training_ratings import runs, starts_of
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
 from daskals.types import FOLD_IN, TRAIN, Float32, Int32, Int64, RatingsBlock
@@ -39,7 +40,7 @@ class Ratings(NamedTuple):
     @property
     def users(self) -> Int64:
         """Row of each rating's user, int64, shape (ratings,)."""
-        return np.repeat(np.arange(self.n_users, dtype=np.int64), np.diff(self.indptr))
+        return self.block().owners
 
     def block(self) -> RatingsBlock:
         """Return the ratings of all users as a block."""
@@ -47,10 +48,9 @@ class Ratings(NamedTuple):
 
     def of_users(self, rows: Int64) -> Ratings:
         """Return the ratings of some users, by place: `rows` is int64, shape (users,)."""
-        starts, counts = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
-        cut = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        places = np.arange(cut[-1]) - np.repeat(cut[:-1], counts) + np.repeat(starts, counts)
-        return Ratings(cut, self.items[places], self.ratings[places], self.n_items)
+        counts = self.indptr[rows + 1] - self.indptr[rows]
+        places = runs(self.indptr[rows], counts)
+        return Ratings(starts_of(counts), self.items[places], self.ratings[places], self.n_items)
 
 
 def read_part(store: RatingsStore, split: Split, part: int) -> Ratings:

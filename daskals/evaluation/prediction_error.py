@@ -20,7 +20,7 @@ from daskals.store.splits import Split, ensure_split, load_block
 from daskals.store.timing import part_seconds
 from daskals.training.data.plan import plan_blocks
 from daskals.training.scoring import ErrorFigures, error_figures
-from daskals.types import TEST, TRAIN, VALIDATION, Float32, Int64, RatingsBlock
+from daskals.types import TEST, TRAIN, VALIDATION, Float32, Int64
 
 
 def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> ErrorFigures | None:
@@ -46,7 +46,8 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
         block = load_block(str(store.path), "user", start, stop, split.key, part)
         if model.times is not None or model.tells_otherwise:
             times = part_times(model, store, split, (start, stop), part)
-            total = total.plus(_pair_errors(model, block, times))
+            items = block.indices.astype(np.int64)
+            total = total.plus(_error_sums(model, block.ratings, block.owners, items, times))
             continue
         total = total.plus(
             score_block(
@@ -83,12 +84,6 @@ def part_times(
 def known_times(times: TimeRows, seconds: Int64) -> Int64:
     """Return the rows of times in seconds since 1970, shape (times,), before training as well."""
     return times.rows_at(times.numbers_of(seconds)).astype(np.int64)
-
-
-def _pair_errors(model: Model, block: RatingsBlock, times: Int64 | None = None) -> ErrorSums:
-    """Compare a block's ratings with predictions that are no mere products of factors."""
-    users = np.repeat(np.arange(block.start, block.start + block.n_rows), np.diff(block.indptr))
-    return _error_sums(model, block.ratings, users, block.indices.astype(np.int64), times)
 
 
 def _error_sums(model: Model, ratings: Float32, users: Int64, items: Int64, times: Int64 | None) -> ErrorSums:
@@ -166,15 +161,13 @@ def evaluate_ratings(model: Model, store: RatingsStore) -> dict[str, Any]:
     DataError
         If no rating is of a user and an item that the model knows.
     """
-    indptr = store.indptr("user")
-    users = np.repeat(np.arange(store.n_users), np.diff(indptr))
     is_timed = model.times is not None and store.has_timestamps
     read = store.read("user", 0, store.n_users, ("timestamps",) if is_timed else ())
     block, times = read.block, None
     if model.times is not None and read.timestamps is not None:
         times = known_times(model.times, read.timestamps)
     ratings = block.ratings
-    user_rows = model.rows_of("user", store.user_ids)[users]
+    user_rows = model.rows_of("user", store.user_ids)[block.owners]
     item_rows = model.rows_of("item", store.item_ids)[block.indices]
     known = (user_rows >= 0) & (item_rows >= 0)
     if not known.any():

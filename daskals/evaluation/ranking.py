@@ -21,6 +21,7 @@ from daskals.evaluation.known_ratings import Ratings, read_known, read_part
 from daskals.evaluation.scorers import Ranker
 from daskals.evaluation.traits import genre_traits
 from daskals.kernels.scoring.topk import SeenItems
+from daskals.model.training_ratings import starts_of
 from daskals.ratings.liking import liked_from, relevant_from
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
@@ -149,8 +150,7 @@ def make_task(
 
 def _liked(held: Ratings, threshold: float) -> SeenItems:
     liked = held.ratings >= np.float32(threshold)
-    before = np.concatenate([[0], np.cumsum(liked)]).astype(np.int64)
-    return SeenItems(before[held.indptr], held.items[liked])
+    return SeenItems(starts_of(liked.astype(np.int64))[held.indptr], held.items[liked])
 
 
 def score_lists(task: RankingTask, scorer: Ranker) -> tuple[UserFigures, Int32]:

@@ -88,8 +88,7 @@ def _one_seed(
     rng = np.random.default_rng(seed)
     held[rng.choice(rated, max(1, round(share * len(rated))), replace=False)] = True
     block = store.read("user", 0, store.n_users).block
-    ratings = block.ratings
-    users = np.repeat(np.arange(store.n_users), np.diff(block.indptr))
+    ratings, users = block.ratings, block.owners
     test = held[block.indices]
     with tempfile.TemporaryDirectory(prefix="daskals-") as folder:
         _write_folder(store, Path(folder), (users[~test], block.indices[~test], ratings[~test]))

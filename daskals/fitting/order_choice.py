@@ -18,7 +18,7 @@ from daskals.kernels.scoring.topk import SeenItems
 from daskals.kernels.toolkit.dense import product
 from daskals.model.order.learnt import Order, OrderSettings
 from daskals.model.order.scoring import OrderScorer, RatingParts
-from daskals.model.training_ratings import TrainingRatings
+from daskals.model.training_ratings import TrainingRatings, starts_of
 from daskals.types import Float32, Float64, Int64, RatingsBlock
 
 GRID = {
@@ -95,7 +95,7 @@ def hold_out(block: RatingsBlock, liked: Float32, n_items: int, seed: int) -> He
         All items; of the draw.
     """
     held = np.random.default_rng(seed).random(len(block.indices)) < SHARE
-    owners = np.repeat(np.arange(block.n_rows), np.diff(block.indptr))
+    owners = block.owners
     wanted = held & (liked == 1.0)
     people = np.unique(owners[wanted])
     if len(people) < FEWEST_USERS:
@@ -104,8 +104,8 @@ def hold_out(block: RatingsBlock, liked: Float32, n_items: int, seed: int) -> He
     people = people[np.linspace(0, len(people) - 1, min(most, len(people))).astype(np.int64)]
     wanted &= np.isin(owners, people)
     counts = np.bincount(owners[wanted], minlength=block.n_rows)[people]
-    found = SeenItems(np.append(0, np.cumsum(counts)).astype(np.int64), block.indices[wanted])
-    kept = np.append(0, np.cumsum(np.bincount(owners[~held], minlength=block.n_rows))).astype(np.int64)
+    found = SeenItems(starts_of(counts), block.indices[wanted])
+    kept = starts_of(np.bincount(owners[~held], minlength=block.n_rows))
     train = block._replace(indptr=kept, indices=block.indices[~held], values=block.values[~held])
     return HeldOut(train, people.astype(np.int64), found)
 
@@ -120,8 +120,7 @@ class _Judge:
         self._rating = RatingParts(np.zeros((n_items, 0), np.float32), np.zeros(n_items, np.float32), limits)
         scorer, block = OrderScorer(order, genres, self._rating), held.train
         owned = [slice(block.indptr[user], block.indptr[user + 1]) for user in held.users]
-        counts = [own.stop - own.start for own in owned]
-        indptr = np.append(0, np.cumsum(counts)).astype(np.int64)
+        indptr = starts_of(np.diff(block.indptr)[held.users])
         self._seen = SeenItems(indptr, np.concatenate([block.indices[own] for own in owned]))
         every = block.ratings
         ratings = np.concatenate([every[own] for own in owned])

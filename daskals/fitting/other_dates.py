@@ -114,7 +114,7 @@ def expected_of_dates(split: Split, timing: Timing, samples: Sequence[ThreeSides
     for start, stop in _pieces(timing):
         block = load_time_block(str(split.ratings.path), (start, stop), split.key, timing, None)
         chosen = np.arange(0, len(block.indices), step)
-        bins = np.repeat(np.arange(start, stop), np.diff(block.indptr))[chosen]
+        bins = block.owners[chosen]
         for number, sample in enumerate(samples):
             totals[number] += _added(sample, block, chosen, bins)
         n += len(chosen)

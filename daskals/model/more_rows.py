@@ -113,10 +113,9 @@ def merged(kept: KeptRatings, new: Pairs, n_users: int, n_items: int) -> tuple[A
 
     `n_users` and `n_items` count the rows of both sides.
     """
-    values = kept.scale[kept.values] if len(kept.scale) else kept.values
-    users = np.concatenate([np.repeat(np.arange(len(kept.indptr) - 1), np.diff(kept.indptr)), new.users])
+    users = np.concatenate([kept.block.owners, new.users])
     items = np.concatenate([kept.items.astype(np.int64), new.items])
-    ratings = np.concatenate([values.astype(np.float32), new.ratings])
+    ratings = np.concatenate([kept.block.ratings, new.ratings])
     dated = kept.dates is not None and new.dates is not None
     dates = np.concatenate([kept.dates, new.dates]) if dated else np.zeros(len(users), np.int32)
     keys = users * n_items + items
@@ -197,8 +196,7 @@ def updated_order(model: LookupModel, by_item: AllRatings, touched: Int64, n_use
     popularity[: len(model.order.popularity)] = model.order.popularity
     block = by_item.of(touched)
     counted = interactions(block.ratings, model.limits, model.order.settings.unliked).astype(np.float64)
-    own = np.repeat(np.arange(len(touched)), np.diff(block.indptr))
-    popularity[touched] = np.bincount(own, counted, minlength=len(touched)) / max(n_users, 1)
+    popularity[touched] = np.bincount(block.owners, counted, minlength=len(touched)) / max(n_users, 1)
     return replace(model.order, popularity=popularity)
 
 

@@ -16,6 +16,7 @@ from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.model.implicit import ImplicitSpec
 from daskals.model.times import TimeRows
+from daskals.model.training_ratings import starts_of
 from daskals.types import Curve, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge, Side
 
 NAMED = ("item", "title", "rating", "count")
@@ -174,7 +175,7 @@ class Fold:
         """
         block = RatingsBlock(
             start=0,
-            indptr=np.cumsum([0, *(len(one.rows) for one in people)], dtype=np.int64),
+            indptr=starts_of(np.array([len(one.rows) for one in people], np.int64)),
             indices=np.concatenate([one.rows for one in people]).astype(np.int32),
             values=np.concatenate([one.ratings for one in people]),
             scale=np.empty(0, np.float32),

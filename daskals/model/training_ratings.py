@@ -131,7 +131,7 @@ class KeptRatings:
         """
         block = store.read("user", 0, store.n_users).block
         parts = split.parts("user", 0, store.n_ratings)
-        train = (parts == TRAIN) | (parts == FOLD_IN)
+        train = _is_known(parts)
         indptr = starts_of(count_part(block.indptr, parts, TRAIN) + count_part(block.indptr, parts, FOLD_IN))
         return cls(
             indptr=indptr,
@@ -190,12 +190,15 @@ class KeptRatings:
         """Return what the user at one row rated."""
         mine = slice(self.indptr[row], self.indptr[row + 1])
         held = self.held_items[self.held_indptr[row] : self.held_indptr[row + 1]]
-        values = self.scale[self.values[mine]] if len(self.scale) else self.values[mine]
         rated = self.items[mine].astype(np.int64)
         seen = np.sort(np.concatenate([rated, held.astype(np.int64)]))
         weights = None if self.weights is None else self.weights[mine]
         dates = None if self.dates is None else self.dates[mine]
-        return OwnRatings(rated, values.astype(np.float32), seen, weights, dates)
+        return OwnRatings(rated, self._ratings(mine), seen, weights, dates)
+
+    def _ratings(self, places: slice | Int64) -> Float32:
+        values = self.values[places]
+        return (self.scale[values] if len(self.scale) else values).astype(np.float32)
 
     def counts(self) -> Int64:
         """Return how many items each user has seen, int64, shape (users,)."""
@@ -214,8 +217,7 @@ class KeptRatings:
         """Return what users rated in training; `rows` int64, shape (users,)."""
         counts = np.diff(self.indptr)[rows]
         places = runs(self.indptr[rows], counts)
-        values = self.scale[self.values[places]] if len(self.scale) else self.values[places]
-        return TrainingRatings(starts_of(counts), self.items[places], values.astype(np.float32))
+        return TrainingRatings(starts_of(counts), self.items[places], self._ratings(places))
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,7 @@ class StoredRatings:
         first = self.store.indptr_at("user", row)
         split = ensure_split(self.store, SplitSpec(**self.split))
         parts = split.parts("user", first, first + len(ratings))
-        train = (parts == TRAIN) | (parts == FOLD_IN)
+        train = _is_known(parts)
         seen = block.indices.astype(np.int64)
         weighing = weighing_of(self.store, split, self.half_life)
         weights = None if weighing is None else _weights(self.store, weighing, parts, first)[train]
@@ -264,11 +266,17 @@ class StoredRatings:
         split = ensure_split(self.store, SplitSpec(**self.split))
         start = self.store.indptr_at("user", first)
         parts = split.parts("user", start, start + len(block.indices))
-        known = (parts == TRAIN) | (parts == FOLD_IN)
+        known = _is_known(parts)
         before = starts_of(known.astype(np.int64))[block.indptr]
         counts = np.diff(before)[rows - first]
         places = np.flatnonzero(known)[runs(before[rows - first], counts)]
         return TrainingRatings(starts_of(counts), block.indices[places], block.ratings[places])
+
+
+def _is_known(parts: UInt8) -> NDArray[np.bool_]:
+    """Tell which ratings, by their parts, train, or fold users in who are held out of training."""
+    known: NDArray[np.bool_] = (parts == TRAIN) | (parts == FOLD_IN)
+    return known
 
 
 def _weights(store: RatingsStore, weighing: Weighing, parts: UInt8, first: int) -> Float32:

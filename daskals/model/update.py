@@ -229,8 +229,7 @@ def _check_scale(model: LookupModel, new: Pairs, item_ids: pa.Array) -> None:
 def _among_known(block: RatingsBlock, n_known: int) -> RatingsBlock:
     """Return what people said of items that have a row already."""
     known = block.indices < n_known
-    people = np.repeat(np.arange(block.n_rows), np.diff(block.indptr))[known]
-    indptr = starts_of(np.bincount(people, minlength=block.n_rows))
+    indptr = starts_of(np.bincount(block.owners[known], minlength=block.n_rows))
     thirds = None if block.thirds is None else block.thirds[known]
     return RatingsBlock(0, indptr, block.indices[known], block.values[known], block.scale, thirds=thirds)
 

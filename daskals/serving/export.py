@@ -133,10 +133,7 @@ def training_sums(model: Model) -> TrainingSums:
     for start, stop in _runs(store.indptr("user")):
         part = load_block(str(store.path), "user", start, stop, split.key, TRAIN)
         values = part.ratings
-        rows = {
-            "user": np.repeat(np.arange(start, stop), np.diff(part.indptr)),
-            "item": part.indices.astype(np.int64),
-        }
+        rows = {"user": part.owners, "item": part.indices.astype(np.int64)}
         times = part_times(model, store, split, (start, stop), TRAIN)
         residuals = values.astype(np.float64) - model.predict_rows(rows["user"], rows["item"], times)
         for side in SIDES:

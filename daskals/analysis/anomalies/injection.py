@@ -58,7 +58,7 @@ class Ratings:
         block = found.block
         values = block.ratings
         return cls(
-            np.repeat(np.arange(store.n_users), np.diff(block.indptr)),
+            block.owners,
             block.indices.astype(np.int64),
             values,
             found.timestamps,

@@ -105,12 +105,11 @@ def write_cleaned(found: Anomalies, names: tuple[str, ...], folder: Path) -> int
     store = open_history(data, "Restore it: the ratings are written from there")
     stored = store.read("user", 0, store.n_users, ("timestamps",) if store.has_timestamps else ())
     block = stored.block
-    users = np.repeat(np.arange(store.n_users), np.diff(block.indptr))
-    values = block.ratings
+    users = block.owners
     columns = {
         "user": store.user_ids.take(pa.array(users)),
         "item": store.item_ids.take(pa.array(block.indices)),
-        "rating": pa.array(values),
+        "rating": pa.array(block.ratings),
     }
     if stored.timestamps is not None:
         columns["timestamp"] = pa.array(stored.timestamps)
