@@ -208,19 +208,19 @@ def _fit_store(
     cluster.everywhere(begin_peak)
     asked, config = config, resolve_model(store, config)
     selection: dict[str, Any] | None = None
-    before_it: TrainedFactors | None = None
-    before = None if run.checkpoints is None else run.checkpoints.options_of_last()
-    if before is not None:
-        config = config.model_copy(update={"units": before["units"]})
+    rehearsal: TrainedFactors | None = None
+    continued = None if run.checkpoints is None else run.checkpoints.options_of_last()
+    if continued is not None:
+        config = config.model_copy(update={"units": continued["units"]})
     tell = teller(callbacks)
     if (named := why_nothing_is_learnt(asked, config.model)) is not None:
         tell(Notice(named))
     if learns(asked):
         kinds = Kinds.left_open(asked)
-        config, selection = _learn(cluster, store, config, callbacks, run, before, kinds)
+        config, selection = _learn(cluster, store, config, callbacks, run, continued, kinds)
     elif config.patience is not None:
         split = ensure_split(store, split_spec(config, store))
-        config, selection, before_it = choose_epochs(
+        config, selection, rehearsal = choose_epochs(
             cluster, store, split, config, callbacks, run.part("selection")
         )
     if config.model == "bayes" and ensure_split(store, split_spec(config, store)).has_one_rating:
@@ -236,7 +236,7 @@ def _fit_store(
     model.report["model"]["asked"] = asked.model
     model.report.update(selection=selection, baseline=baseline)
     report = model.report
-    add_costs(report, selection, before_it)
+    add_costs(report, selection, rehearsal)
     found = baseline_notes(model) + mixing_notes(report)
     report["notes"] += found
     for note in found:
@@ -278,12 +278,12 @@ def _learn(
     config: TrainConfig,
     callbacks: Sequence[Callback],
     run: RunOptions,
-    before: dict[str, Any] | None,
+    continued: dict[str, Any] | None,
     kinds: Kinds,
 ) -> tuple[TrainConfig, dict[str, Any]]:
     """Let the data choose the model, or take what a run that is continued, by its options, chose."""
-    if before is not None:
-        choice = chosen_before(config, before)
+    if continued is not None:
+        choice = chosen_before(config, continued)
     else:
         spec = split_spec(config, store)
         choice = Selection(cluster, store, config, spec, callbacks, run, kinds).choose()
