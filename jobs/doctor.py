@@ -30,7 +30,7 @@ OPTIONS = ["scheduler", "tls_ca", "tls_cert", "tls_key", "workers", "threads_per
 def main(store: str | None, verify: str | None, **options: Any) -> None:
     """Describe this process and every worker, and say what does not fit.
 
-    Without --scheduler it looks at workers of this machine, started as jobs.train starts them.
+    Without --scheduler it looks at workers of this machine, started as `daskals train` starts them.
     """
     if verify is not None:
         _verify(verify)

@@ -24,7 +24,7 @@ from jobs._terminal import say
     help="Table of a search's trials (Parquet or CSV), for the K curve and the grid.",
 )
 @click.option(
-    "--bench", type=click.Path(path_type=Path), help="Measurement that jobs.bench wrote with --json."
+    "--bench", type=click.Path(path_type=Path), help="Measurement that `daskals bench` wrote with --json."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the report that --out already holds.")
 @shared_options()

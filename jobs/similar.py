@@ -32,8 +32,8 @@ def main(model: str, item: str | None, n: int, **options: Any) -> None:
     """List the items most like each other: alike in taste, and chosen by the same people.
 
     Taste is the cosine of what the model predicts people like of two items; that the same people chose them
-    is the correlation of who did, where the model has learnt the order of lists. `jobs.evaluate --similar`
-    tells how good such lists are.
+    is the correlation of who did, where the model has learnt the order of lists. `daskals evaluate
+    --similar` tells how good such lists are.
     """
     config = ClusterConfig.parse(given({name: options[name] for name in ClusterConfig.model_fields}))
     from daskals.registry.open_model import open_model

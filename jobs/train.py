@@ -141,7 +141,7 @@ def _accuracy(report: dict[str, Any]) -> list[str]:
         mean, deviation = report["test_rmse_mean"], report["test_rmse_deviation"]
         return [f"test RMSE {mean:.5f} ± {deviation:.5f} over {len(report['folds'])} folds"]
     if report["train_rmse"] is None:
-        lists = "how good its lists are tells `python -m jobs.evaluate RUN --ranking`"
+        lists = "how good its lists are tells `daskals evaluate RUN --ranking`"
         return [f"objective {report['objective']:,.2f}; clicks have no rating to be wrong about: {lists}"]
     lines = [f"train RMSE {report['train_rmse']:.5f}"]
     judged = report.get("judged", report)
