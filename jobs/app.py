@@ -1,7 +1,8 @@
 """`streamlit run jobs/app.py -- [MODEL]`: rate films, get recommendations that follow, and see why.
 
-The view alone: what it shows comes from `serving.presentation`, the model from `serving.live`. A person's
-ratings live in their browser's page, and in its address so that they survive a reload; never on the server.
+The view alone: what it shows comes from `serving.presentation`, the model from `serving.live_model`. A
+person's ratings live in their browser's page, and in its address so that they survive a reload; never on the
+server.
 """
 
 from __future__ import annotations
@@ -43,15 +44,11 @@ from jobs._app_page import N_LISTED, STYLE, describe, hide, line, list_more, sta
 from jobs._app_people import person_page
 from jobs._app_ratings import find, in_and_out, own_ratings
 
-LOGO = ":material/movie:"
 ICON = "🎬"  # of the browser's tab: Streamlit fetches a Material one from another host
 
 ORDERS = ("What people choose", "Your own rating")
 TABS = ("For you", "Similar titles", "Map", "Other people")
-USUAL_RATINGS, USUAL_OF_NEAR = (
-    20,
-    5,
-)  # at first, of listed titles and of titles like another
+USUAL_RATINGS, USUAL_OF_NEAR = 20, 5  # that a listed title, and one like another, must have at first
 
 
 @st.cache_resource(show_spinner=False)
@@ -84,7 +81,7 @@ def main() -> None:
         in_and_out(model)
     with right:
         st.html('<div id="for-you"></div>')
-        person = place(model)
+        person = model.fold_in(st.session_state.ratings)
         # an address that names a user is a link to their page
         first = TABS[-1] if "user" in st.query_params else TABS[0]
         recommended, similar, the_map, people = st.tabs(TABS, default=first)
@@ -156,18 +153,13 @@ def heading(model: Model) -> None:
     )
 
 
-def year_range(model: Model, key: str) -> tuple[int | None, int | None]:
+def year_range(model: Model) -> tuple[int | None, int | None]:
     """Draw a slider over the years of the catalogue; its ends mean no limit, so that undated titles count."""
     low, high = year_limits(model)
     if low == high:
         return None, None
-    first, last = st.slider("Years", low, high, (low, high), key=key)
+    first, last = st.slider("Years", low, high, (low, high), key="years")
     return (None if first == low else first), (None if last == high else last)
-
-
-def place(model: Model) -> Profile:
-    """Fold the person in."""
-    return model.fold_in(st.session_state.ratings)
 
 
 def recommendations(model: Model, person: Profile) -> None:
@@ -218,7 +210,7 @@ def tuning(model: Model) -> tuple[float | None, Filters, str]:
                 help="Of a title that few know little is known. Raise this if the list looks odd, lower it "
                 "to dig deeper.",
             )  # fmt: skip
-            years = year_range(model, "years")
+            years = year_range(model)
     return None if by_affinity else alpha, Filters(least, tuple(genres), years), sort
 
 
@@ -302,11 +294,10 @@ def similar_titles(model: Model) -> None:
     if not model.has_neighbours(model.item_ids[row].as_py()):
         st.write(f"Too little is known of {in_markdown(model.item_name(row))}: nothing is near to it.")
         return
-    told = "People's ratings put" if model.predicts_ratings else "What people chose puts"
-    st.markdown(f"{told} these nearest to **{in_markdown(model.item_name(row))}**:")
-    for item in model.similar_items(model.item_ids[row].as_py(), N_LISTED, filters=near_filters(model))[
-        "item"
-    ]:
+    say_so = "People's ratings put" if model.predicts_ratings else "What people chose puts"
+    st.markdown(f"{say_so} these nearest to **{in_markdown(model.item_name(row))}**:")
+    near = model.similar_items(model.item_ids[row].as_py(), N_LISTED, filters=near_filters(model))
+    for item in near["item"]:
         line(model, model.find_item(item), "similar")
 
 
