@@ -36,9 +36,9 @@ def main(context: click.Context, registry: str) -> None:
 
 
 def _open(url: str) -> Registry:
-    from daskals.registry.registry import open_registry
+    from daskals.registry.registry import Registry
 
-    return open_registry(url)
+    return Registry(url)
 
 
 @main.command("list")

@@ -38,10 +38,6 @@ STRETCHES = 24
 TITLES = 12
 """The most rated ones are shown unless some are named."""
 
-NO_DATES_OF_USERS = (
-    "an older version trained the model with --time-bins, and what was made of it kept no samples"
-)
-
 
 class Drawn(NamedTuple):
     """Factors of one sample of a model, or of the model itself where it has no samples.

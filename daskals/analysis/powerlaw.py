@@ -25,15 +25,13 @@ _REPLICATES = 200
 _EXPONENTS = (1.01, 8.0)
 
 
-def fit_power_law(degrees: Int64, seed: int = 0) -> Numbers:
+def fit_power_law(degrees: Int64) -> Numbers:
     """Fit p(d) ∝ d^−α, d ≥ d_min, to the number of ratings of each row.
 
     Parameters
     ----------
     degrees
         Ratings of each row, int64, shape (rows,); rows without any are left out.
-    seed
-        Seed of the bootstrap.
 
     Returns
     -------
@@ -62,7 +60,7 @@ def fit_power_law(degrees: Int64, seed: int = 0) -> Numbers:
         "cutoff": cutoff,
         "n_tail": n_tail,
         "ks_distance": distance,
-        "p_value": _bootstrap(exponent, cutoff, n_tail, int(values.max()), distance, seed),
+        "p_value": _bootstrap(exponent, cutoff, n_tail, int(values.max()), distance),
         "lognormal_ratio": ratio,
         "lognormal_p_value": ratio_p,
     }
@@ -109,14 +107,14 @@ def _cdf(cells: Int64, exponent: float, cutoff: int) -> Float64:
     return cdf
 
 
-def _bootstrap(exponent: float, cutoff: int, n_tail: int, largest: int, distance: float, seed: int) -> float:
+def _bootstrap(exponent: float, cutoff: int, n_tail: int, largest: int, distance: float) -> float:
     cells = _cells(cutoff, 4 * largest)
     cdf = _cdf(cells, exponent, cutoff)
     shares = np.diff(cdf, prepend=0.0)
     edges = np.concatenate([[cutoff - 1], cells]).astype(float)
     # a cell's degrees count with the logarithm of its middle: the cells are narrow in the logarithm
     middles = np.log((edges[:-1] + 1.0 + edges[1:]) / 2.0)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     further = 0
     for sample in rng.multinomial(n_tail, np.append(shares, max(0.0, 1.0 - shares.sum())), _REPLICATES):
         mean_log = float(sample[:-1] @ middles + sample[-1] * math.log(6.0 * largest)) / n_tail

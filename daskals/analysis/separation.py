@@ -91,7 +91,7 @@ def paper_claims(places: Float64, genres: Float64, names: list[str]) -> Numbers:
     }
 
 
-def neighbour_agreement(neighbours: Int64, genres: Float64, popularity: Int64, seed: int = 0) -> Numbers:
+def neighbour_agreement(neighbours: Int64, genres: Float64, popularity: Int64) -> Numbers:
     """Return how often items' nearest neighbours share a genre with them, against permuted genres.
 
     Parameters
@@ -103,8 +103,6 @@ def neighbour_agreement(neighbours: Int64, genres: Float64, popularity: Int64, s
     popularity
         Training ratings of each item: a second permutation stays among items of like popularity, so that
         genres that are popular together are no evidence.
-    seed
-        Seed of the permutations.
 
     Returns
     -------
@@ -120,7 +118,7 @@ def neighbour_agreement(neighbours: Int64, genres: Float64, popularity: Int64, s
     def agreement(masks: Int64) -> float:
         return float(np.mean((masks[neighbours] & masks[:, None]) != 0))
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     strata = ranked * _STRATA // len(genres)
 
     def within_strata() -> Int64:
@@ -151,7 +149,7 @@ def _permuted(observed: float, draw: Callable[[], float]) -> tuple[float, float]
     return float(drawn.mean()), float((1 + np.sum(drawn >= observed)) / (1 + _PERMUTATIONS))
 
 
-def silhouette(factors: Float64, genres: Float64, seed: int = 0) -> Numbers:
+def silhouette(factors: Float64, genres: Float64) -> Numbers:
     """Return the mean silhouette (Rousseeuw 1987) of items with exactly one genre, against permuted genres.
 
     Distances are Euclidean among the factors; genres with fewer than five such items are left out.
@@ -182,7 +180,7 @@ def silhouette(factors: Float64, genres: Float64, seed: int = 0) -> Numbers:
         outside = means.min(axis=1)
         return float(np.mean((outside - inside) / np.maximum(np.maximum(outside, inside), 1e-30)))
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     observed = mean_silhouette(own)
     drawn = np.array([mean_silhouette(rng.permutation(own)) for _ in range(199)])
     return {

@@ -18,6 +18,9 @@ from daskals.types import Float32, Float64, Int64
 
 Tell = Callable[[str], None]
 
+_PASSES = 20
+"""Turns of users and items in which the biases settle."""
+
 
 class Baseline(NamedTuple):
     """What baselines learn from, and whom they rank for.
@@ -99,7 +102,7 @@ def _linear(name: str, known: csr_matrix, weights: Any, rated: Int64, n_items: i
     return BatchScorer(name, scores, n_items)
 
 
-def _item_biases(train: Ratings, ridge: float, passes: int = 20) -> Float64:
+def _item_biases(train: Ratings, ridge: float) -> Float64:
     """Fit r ≈ μ + b_u + b_i by alternating ridge means (paper 1, Eq. 4-5)."""
     users, items = train.users, train.items
     residuals = train.ratings.astype(np.float64)
@@ -108,7 +111,7 @@ def _item_biases(train: Ratings, ridge: float, passes: int = 20) -> Float64:
         np.bincount(x, minlength=n) for x, n in ((users, train.n_users), (items, train.n_items))
     )
     b_item = np.zeros(train.n_items)
-    for _ in range(passes):
+    for _ in range(_PASSES):
         # a row without ratings divides 0 by a ridge that may be 0
         b_user = np.bincount(users, residuals - b_item[items], train.n_users) / np.maximum(
             n_user + ridge, np.finfo(float).tiny

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,7 +57,6 @@ def evaluate_ranking(
     cluster: Cluster,
     *,
     lists: Lists = DEFAULT_LISTS,
-    served: Sequence[Ranker] = (),
     tell: Tell = lambda _: None,
 ) -> dict[str, Any]:
     """Rank for a model's test users; see `ranking_report`.
@@ -71,14 +70,12 @@ def evaluate_ranking(
         The model, the ratings it was trained on, and where the other one is trained.
     lists
         Lengths of lists, users, and what is relevant.
-    served
-        Further orders to compare beside the one that the model serves.
     tell
         Called with a line about what is left out, and the memory that is taken.
     """
     chosen = fit(store, selector_of(model.report), cluster.client)
     split = ensure_split(store, SplitSpec(**model.report["data"]["split"]))
-    served = [*served_order(model, read_known(store, split)), *served]
+    served = served_order(model, read_known(store, split))
     return ranking_report(model, store, cluster, chosen, lists=lists, served=served, tell=tell)
 
 

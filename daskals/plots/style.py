@@ -88,9 +88,11 @@ def plain(text: object, limit: int = 44) -> str:
     return line.replace("\\", "\\\\").replace("$", r"\$")
 
 
-def label_points(
-    axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str], size: int = 8
-) -> None:
+LABEL_SIZE = 8
+"""Points of the letters beside points of a picture."""
+
+
+def label_points(axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str]) -> None:
     """Write a label beside each point, where it covers no label written before; else nowhere.
 
     The axes' scales and limits must be set. Labels come in order of importance.
@@ -102,7 +104,7 @@ def label_points(
     dots = [tuple(axes.transData.transform(point)) for point in points]
     taken = [(x - 3 * pixel, y - 3 * pixel, x + 3 * pixel, y + 3 * pixel) for x, y in dots]
     for place, ((x, y), text) in enumerate(zip(dots, labels, strict=True)):
-        width, height = 0.62 * size * len(text) * pixel, 1.25 * size * pixel
+        width, height = 0.62 * LABEL_SIZE * len(text) * pixel, 1.25 * LABEL_SIZE * pixel
         gap = 5 * pixel
         corners = [
             (gap, -height / 2),
@@ -118,7 +120,7 @@ def label_points(
             if inside and clear:
                 left, low = axes.transData.inverted().transform((box[0], box[1] + 0.2 * height))
                 halo = [patheffects.withStroke(linewidth=2.2, foreground="white")]
-                axes.text(left, low, text, fontsize=size, color="#222222", path_effects=halo, zorder=5)
+                axes.text(left, low, text, fontsize=LABEL_SIZE, color="#222222", path_effects=halo, zorder=5)
                 taken.append(box)
                 break
 

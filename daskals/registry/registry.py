@@ -351,11 +351,6 @@ class Registry:
         return kept
 
 
-def open_registry(url: str | Path) -> Registry:
-    """Open a registry; see `Registry`."""
-    return Registry(url)
-
-
 def _check_alias(alias: str) -> None:
     if alias not in ALIASES:
         raise ConfigError(f"alias {alias!r}", expected=" or ".join(ALIASES))

@@ -19,7 +19,7 @@ import pytest
 from daskals.ingest import ingest
 from daskals.kernels.toolkit.target import current_target
 from daskals.registry.open_model import open_model
-from daskals.registry.registry import open_registry
+from daskals.registry.registry import Registry
 from daskals.store.checkpoint_files import list_states
 from daskals.store.reader import open_store
 from daskals.training.checkpoint import parsed_state
@@ -118,7 +118,7 @@ def test_run(before: Path, name: str) -> None:
 
 
 def test_registry(before: Path) -> None:
-    registry = open_registry(before / "registry")
+    registry = Registry(before / "registry")
     check_model(before / "registry", EXPECTED["hierarchical"])
     assert registry.load("challenger").factors_sha256() == EXPECTED["als"]["factors_sha256"]
     for alias in ("champion", "challenger"):

@@ -15,7 +15,7 @@ _LEAST_USERS = 50
 _LEAST_SPREAD = 0.05
 
 
-def choice_odds(rated: Rated, n_items: int, looked_at: Bools | None = None, seed: int = 0) -> Float64:
+def choice_odds(rated: Rated, n_items: int, looked_at: Bools | None = None) -> Float64:
     """Return log odds of each user's choice under draws by popularity against that of people.
 
     People choose what other people choose together: their rows of the rated-or-not matrix, less what
@@ -31,7 +31,7 @@ def choice_odds(rated: Rated, n_items: int, looked_at: Bools | None = None, seed
     n = len(known)
     if n < _LEAST_USERS or n_items <= DIRECTIONS_OF_CHOICE:
         return np.zeros(len(counts))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     popularity = np.bincount(items, minlength=n_items) / len(items)
     drawn = np.searchsorted(np.cumsum(popularity), rng.random(len(items)), side="right")
     drawn = np.minimum(drawn, n_items - 1)

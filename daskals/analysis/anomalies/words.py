@@ -6,12 +6,13 @@ import datetime as dt
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from daskals.analysis.anomalies import levels, sharing, shilling, trends
 from daskals.analysis.anomalies.find import NO_TIMES, Anomalies
 from daskals.analysis.anomalies.trends import Moves
 from daskals.analysis.missing import Numbers, missing
-from daskals.types import Int64, Side
+from daskals.types import Side
 
 
 def describe_anomalies(found: Anomalies) -> Numbers:
@@ -153,7 +154,7 @@ def _shilling_section(found: Anomalies) -> Numbers:
         kinds = np.bincount(found.profiles.kinds[group.direction][group.members], minlength=4)
         kind = shilling.KINDS[int(np.argmax(kinds))]
         end = "best" if group.direction == "push" else "worst"
-        members = found.model.user_ids.take(_arrow(group.members)).to_pylist()
+        members = found.model.user_ids.take(pa.array(group.members)).to_pylist()
         others = [found.model.item_name(int(one)) for one in group.targets[1:6]]
         also = f" They do the same to {'; '.join(others)}." if others else ""
         why = (
@@ -166,12 +167,6 @@ def _shilling_section(found: Anomalies) -> Numbers:
         rows.append(row)
     why_not = f"fewer than {shilling.LEAST_GROUP} ratings at that end of the scale"
     return _section(found, "shilling", why_not, rows)
-
-
-def _arrow(rows: Int64) -> Any:
-    import pyarrow as pa
-
-    return pa.array(rows)
 
 
 def _ordered(found: Anomalies, name: str) -> list[int]:
