@@ -154,9 +154,7 @@ class Model(PeopleModel):
             rows, scores = best_rows(self.items_with_bias, vector, n, allowed, "items")
             scores = self._scored(scores + np.float32(scoring.constant(self.mean, profile.bias)), scoring)
         row = None if isinstance(user, Profile) else self.row_of("user", user)
-        table = self._listed(rows, "score", scores, "arrow", self.stars(row, profile, rows))
-        assert isinstance(table, pa.Table)
-        return table
+        return self._listed(rows, "score", scores, self.stars(row, profile, rows))
 
     def scores(
         self,
@@ -210,7 +208,7 @@ class Model(PeopleModel):
         """
         profile, row = self.person(user), self.find_item(item)
         baseline = self.mean + float(self.item_biases[row])
-        named = self._listed(profile.rated, self.observed_as, profile.ratings, "arrow")
+        named = self._listed(profile.rated, self.observed_as, profile.ratings)
         return explain(self.fold("user"), profile, row, baseline, named)
 
     def explain_order(self, user: Person, item: Any) -> OrderReasons:
@@ -221,8 +219,7 @@ class Model(PeopleModel):
         self.list_order("affinity")
         profile, row, scorer = self.person(user), self.find_item(item), self.order_scorer
         as_item, by_genre = scorer.contributions(profile.rated, profile.ratings, row)
-        named = self._listed(profile.rated, self.observed_as, profile.ratings, "arrow")
-        assert isinstance(named, pa.Table)
+        named = self._listed(profile.rated, self.observed_as, profile.ratings)
         table = named.select([name for name in NAMED if name in named.column_names])
         total = as_item + by_genre
         for name, part in (("as_item", as_item), ("by_genre", by_genre), ("contribution", total)):
@@ -294,16 +291,15 @@ class Model(PeopleModel):
             check_profile(item, "item", "item")
             own = unit_rows(item.row[:, : self.rank])[0]
             rows, figures = best_rows(self._unit_items, own, n, allowed, "items")
-            return self._listed(rows, "similarity", figures, output)
+            return as_output(self._listed(rows, "similarity", figures), output)
         row = self.find_item(item)
         self._refuse_dust("item", row)
         allowed[row] = False
         check_wanted(n, allowed, "items")
         found = self.neighbours.nearest(np.array([row]), n, allowed)
         count = min(n, int(allowed.sum()))
-        return self._listed(
-            found.items[0, :count].astype(np.int64), "similarity", found.scores[0, :count], output
-        )
+        rows = found.items[0, :count].astype(np.int64)
+        return as_output(self._listed(rows, "similarity", found.scores[0, :count]), output)
 
     def similar_users(self, user: Person, n: int = 10, *, output: Output = "pandas") -> Frame:
         """List the n users nearest to one in taste: `user`, `similarity` (cosine), `n_ratings`.
@@ -340,7 +336,7 @@ class Model(PeopleModel):
         """Refuse neighbours of a row that says nothing: they would be anybody."""
         if not self._dust[side][row]:
             return
-        name = self.item_name(row) if side == "item" else f"user {self.user_ids[row].as_py()}"
+        name = self.item_name(row) if side == "item" else self.user_name(row)
         raise DataError(
             f"the factors of {name} say nothing, so nothing is near to it",
             where="neighbours",
@@ -361,12 +357,12 @@ class Model(PeopleModel):
         expected = self.as_rating((self.mean + self.item_biases[order]).astype(np.float32))
         if not self.predicts_ratings:
             expected = (self.item_counts[order] / max(len(self.user_ids), 1)).astype(np.float32)
-        return self._listed(order, "score", expected, output)
+        return as_output(self._listed(order, "score", expected), output)
 
     def _listed(
-        self, rows: Int64, name: str, figure: Float32, output: Output, beside: Mapping[str, Float32] = NOTHING
-    ) -> Frame:
-        table = item_table(
+        self, rows: Int64, name: str, figure: Float32, beside: Mapping[str, Float32] = NOTHING
+    ) -> pa.Table:
+        return item_table(
             rows,
             name,
             figure,
@@ -375,4 +371,3 @@ class Model(PeopleModel):
             catalogue=self.catalogue,
             beside=beside,
         )
-        return as_output(table, output)

@@ -21,7 +21,7 @@ from daskals.model.order.learnt import HALF_STARS
 from daskals.model.order.scoring import OrderScorer, RatingParts
 from daskals.model.profile import Profile, check_profile
 from daskals.model.top_items import DUST, pack_units, pack_with_bias
-from daskals.types import Float32, Float64, Int64, Side
+from daskals.types import FactorRows, Float32, Float64, Int64, Side
 
 ListOrder: TypeAlias = Literal["affinity", "rating"]
 """By what a person would choose, or by what they would rate highest."""
@@ -113,8 +113,11 @@ class OrderedModel(LookupModel):
         if others is not None:
             find = self.find_item if side == "item" else self.find_user
             rows = rows[[find(other) for other in others]]
-        taste = rows[:, : self.rank] @ profile.factors
-        return self.as_rating(taste + rows[:, self.rank + 1] + np.float32(self.mean + profile.bias))
+        return self._rated(profile, rows)
+
+    def _rated(self, profile: Profile, others: FactorRows) -> Float32:
+        taste = others[:, : self.rank] @ profile.factors
+        return self.as_rating(taste + others[:, self.rank + 1] + np.float32(self.mean + profile.bias))
 
     def affinities(self, profile: Profile) -> Float32:
         """Score all items for a person by affinity, float32, shape (items,)."""
@@ -122,9 +125,7 @@ class OrderedModel(LookupModel):
 
     def expected(self, profile: Profile, rows: Int64) -> Float32:
         """Predict a person's ratings of items at rows, within the scale, float32, shape (rows,) as they."""
-        items = self.item_rows[rows]
-        taste = items[:, : self.rank] @ profile.factors
-        rating = self.as_rating(taste + items[:, self.rank + 1] + np.float32(self.mean + profile.bias))
+        rating = self._rated(profile, self.item_rows[rows])
         stars: Float32 = np.clip(rating, *self.limits).astype(np.float32)
         return stars
 
