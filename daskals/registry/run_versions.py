@@ -39,9 +39,7 @@ def publish_run(
     )
 
 
-def publish_update(
-    registry: Registry, model: Model, *, parent: str, name: str = "update", aliases: Sequence[str] = ()
-) -> Manifest:
+def publish_update(registry: Registry, model: Model, *, parent: str, aliases: Sequence[str] = ()) -> Manifest:
     """Publish a model that `Model.update` made of a version; the same update is the same version.
 
     Parameters
@@ -50,7 +48,7 @@ def publish_update(
         Where that version is.
     model, parent
         The updated model, and the id of the version.
-    name, aliases
+    aliases
         As in `publish_run`.
     """
     with tempfile.TemporaryDirectory(prefix="daskals-") as folder:
@@ -60,7 +58,7 @@ def publish_update(
         identity = {"factors": model.factors_sha256(), "parent": parent, "updates": report["updates"]}
         return registry.publish(
             Path(folder) / "model",
-            name=name,
+            name="update",
             identity=identity,
             parent=parent,
             data={**data, "updates": report["updates"]},

@@ -40,13 +40,13 @@ def place_of(place: str | Path) -> str:
     return text.rstrip("/") if is_url(text) else str(Path(text.removeprefix(_FILE)).absolute())
 
 
-def holds(place: str, name: str = HEAD) -> bool:
-    """Tell whether a folder or an address holds a file. Raises StoreError if an address cannot be reached."""
+def holds(place: str) -> bool:
+    """Tell whether a store, or a split, is in a folder or at an address; StoreError if out of reach."""
     if not is_url(place):
-        return (Path(place) / name).exists()
+        return (Path(place) / HEAD).exists()
     files, root = _files(place)
     with _reached(place):
-        return bool(files.exists(f"{root}/{name}"))
+        return bool(files.exists(f"{root}/{HEAD}"))
 
 
 def read_file(place: str, name: str) -> bytes:
