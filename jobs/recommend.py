@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from daskals.model.fitted import Model
     from daskals.model.list_order import Scoring
     from daskals.model.ordered import ListOrder
+    from daskals.model.profile import Profile
     from daskals.store.atomic_folder import Existing
 
 OUT = Path("recommendations")
@@ -131,26 +132,11 @@ def _for_one(
     filters: Filters,
     options: dict[str, Any],
 ) -> None:
-    from daskals.model.new_users import parse_typed_ratings, popular_by_genre
+    from daskals.model.new_users import popular_by_genre
     from jobs._item_tables import print_items, records
     from jobs._json_file import write_json
 
-    texts, path = ratings
-    if path is not None:
-        if texts:
-            raise ConfigError("found together with --rate", where="--ratings", expected="one of the two")
-        person = model.fold_in(path)
-        taken = [
-            (model.item_name(int(row)), float(r)) for row, r in zip(person.rated, person.ratings, strict=True)
-        ]
-    else:
-        understood = parse_typed_ratings(model, texts)
-        for one in understood:
-            if not one.is_exact:
-                say(f"{one.asked!r} is taken for {on_terminal(one.title)}")
-        keys = [(model.item_ids[one.row].as_py(), one.rating) for one in understood]
-        person = model.fold_in(keys)
-        taken = [(one.title, one.rating) for one in understood]
+    person, taken = _placed(model, *ratings)
     for title, rating in taken:
         say(f"rated {rating:g}: {on_terminal(title)}")
     if person.is_empty:
@@ -180,6 +166,31 @@ def _for_one(
         }
         write_json(options["json_file"], content)
         say(f"saved {options['json_file']}")
+
+
+class _Placed(NamedTuple):
+    """Somebody new, and the titles that they rated, each with its rating."""
+
+    person: Profile
+    taken: list[tuple[str, float]]
+
+
+def _placed(model: Model, texts: tuple[str, ...], path: Path | None) -> _Placed:
+    """Fold in whose ratings are typed or in a file; say what was taken for what."""
+    from daskals.model.new_users import parse_typed_ratings
+
+    if path is not None:
+        if texts:
+            raise ConfigError("found together with --rate", where="--ratings", expected="one of the two")
+        person = model.fold_in(path)
+        rated = zip(person.rated.tolist(), person.ratings.tolist(), strict=True)
+        return _Placed(person, [(model.item_name(row), rating) for row, rating in rated])
+    understood = parse_typed_ratings(model, texts)
+    for one in understood:
+        if not one.is_exact:
+            say(f"{one.asked!r} is taken for {on_terminal(one.title)}")
+    keys = [(model.item_ids[one.row].as_py(), one.rating) for one in understood]
+    return _Placed(model.fold_in(keys), [(one.title, one.rating) for one in understood])
 
 
 def _for_many(
