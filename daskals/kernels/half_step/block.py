@@ -7,6 +7,7 @@ ratings are formed in *segments* of them.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from daskals.errors import DataError
 from daskals.kernels.half_step.gram_tiles import tile_places
 from daskals.kernels.half_step.status import raise_first
 from daskals.kernels.toolkit.layout import aligned_rows, empty_rows, row_stride
-from daskals.kernels.toolkit.target import current_target
+from daskals.kernels.toolkit.target import Target, current_target
 from daskals.types import (
     BlockStats,
     FactorRows,
@@ -140,8 +141,8 @@ def make_input(
     """
     check_rows(other, rank)
     _check_ratings(block)
-    thirds = np.empty(0, np.int32) if third is None else _thirds(block, third, rank)
     _check_start(block, rank, prior, current)
+    absent = _absent(rank)
     table = np.full(SCALE_SIZE if len(block.scale) else 0, np.nan, np.float32)
     table[: len(block.scale)] = block.scale.astype(np.float32) - np.float32(mean)
     return BlockInput(
@@ -150,19 +151,45 @@ def make_input(
         values=frozen(block.values, np.uint8 if len(block.scale) else np.float32),
         table=table,
         mean=np.float32(mean),
-        places=frozen(tile_places(rank if summed is None else summed, current_target()), np.int64),
+        places=_places(rank if summed is None else summed, current_target()),
         other=frozen(aligned_rows(other, rank), np.float32),
-        priors=frozen(np.empty((0, rank + 1)) if prior is None else prior, np.float32),
-        current=frozen(empty_rows(0, rank) if current is None else aligned_rows(current, rank), np.float32),
-        order=frozen(np.empty(0), np.int64),
-        segments=frozen(np.empty((0, 3)), np.int64),
-        thirds=frozen(thirds, np.int32),
-        third=frozen(empty_rows(0, rank) if third is None else aligned_rows(third, rank), np.float32),
+        priors=absent.priors if prior is None else frozen(prior, np.float32),
+        current=absent.rows if current is None else frozen(aligned_rows(current, rank), np.float32),
+        order=absent.order,
+        segments=absent.segments,
+        thirds=absent.thirds if third is None else frozen(_thirds(block, third, rank), np.int32),
+        third=absent.rows if third is None else frozen(aligned_rows(third, rank), np.float32),
         rank=rank,
         ridge_factors=float(ridge.factors),
         ridge_bias=float(ridge.bias),
         ridge_exponent=float(ridge.exponent),
     )
+
+
+class _Absent(NamedTuple):
+    """What stands for the arrays of a `BlockInput` that are not there: made once, for blocks are many."""
+
+    priors: Float32
+    rows: FactorRows
+    order: Int64
+    segments: Int64
+    thirds: Int32
+
+
+@lru_cache
+def _absent(rank: int) -> _Absent:
+    return _Absent(
+        frozen(np.empty((0, rank + 1)), np.float32),
+        frozen(empty_rows(0, rank), np.float32),
+        frozen(np.empty(0), np.int64),
+        frozen(np.empty((0, 3)), np.int64),
+        frozen(np.empty(0), np.int32),
+    )
+
+
+@lru_cache
+def _places(rank: int, target: Target) -> Int64:
+    return frozen(tile_places(rank, target), np.int64)
 
 
 def make_output(block: BlockInput, *, solved: bool = True) -> BlockOutput:

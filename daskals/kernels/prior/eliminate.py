@@ -36,7 +36,7 @@ from daskals.kernels.prior.unbiased_batches import unbiased_elimination
 from daskals.kernels.prior.whiten import most_whitened, whiten_plain
 from daskals.kernels.prior.whiten_batches import whitening_kernel
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
-from daskals.kernels.toolkit.layout import row_stride
+from daskals.kernels.toolkit.layout import aligned_zeros, row_stride
 from daskals.types import FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
 
@@ -220,5 +220,5 @@ def _make_room(block: RatingsBlock, rank: int, order: Int64, few: Int64, counts:
         np.zeros((n_rows, size), np.float32),
         np.zeros(n_rows),
         starts,
-        np.zeros((starts[-1], row_stride(size)), np.float32),
+        aligned_zeros(int(starts[-1]), row_stride(size)),  # the other side's rows to whoever sums them
     )

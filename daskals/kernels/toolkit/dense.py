@@ -10,7 +10,7 @@ from daskals.errors import NumericalError
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.types import Float64
 
-PANEL = 64
+PANEL = 32
 """Columns of a factor that are finished before they are applied to the rest."""
 
 _RUN = 256
@@ -85,23 +85,61 @@ def _factorise_panel(matrix: Float64, first: int, last: int, columns: Float64) -
 
     `matrix` has shape (n, n), `columns` (`PANEL`, n). False if the matrix is not positive.
     """
-    roots = np.empty(last - first)
-    for row in range(first, len(matrix)):  # a row at a time: it stays in the cache
+    width = last - first
+    roots = np.empty(width)
+    for row in range(first, last):
         own = matrix[row, first:last]
-        for k in range(min(row - first, last - first)):
-            scale = own[k] / roots[k]
-            own[k] = scale
-            columns[k, row] = scale
-            other = columns[k, first:last]
-            for j in range(k + 1, min(row - first + 1, last - first)):
-                own[j] -= scale * other[j]
-        if row < last:
-            pivot = own[row - first]
-            if not pivot > 0.0:
-                return False
-            roots[row - first] = np.sqrt(pivot)
-            own[row - first] = roots[row - first]
+        for k in range(row - first):
+            _eliminate(own, k, roots[k], columns[k], row, first, row + 1)
+        pivot = own[row - first]
+        if not pivot > 0.0:
+            return False
+        roots[row - first] = np.sqrt(pivot)
+        own[row - first] = roots[row - first]
+    fours = last + (len(matrix) - last) // 4 * 4
+    for row in range(last, fours, 4):
+        _finish_four(matrix[row : row + 4, first:last], roots, columns, row, first)
+    for row in range(fours, len(matrix)):
+        own = matrix[row, first:last]
+        for k in range(width):
+            _eliminate(own, k, roots[k], columns[k], row, first, last)
     return True
+
+
+@exact_jit
+def _eliminate(own: Float64, k: int, root: float, column: Float64, row: int, first: int, stop: int) -> None:
+    """Finish entry k of a row of a panel, whose first column is `first`, and apply it to the row's others.
+
+    `own` is the row in the panel, shape (columns,); the entry goes to `column`, shape (n,), as well, which
+    has those of the rows above. Columns from `stop` on are let alone.
+    """
+    scale = own[k] / root
+    own[k] = scale
+    column[row] = scale
+    rest, other = own[k + 1 : stop - first], column[first + k + 1 : stop]
+    for j in range(len(rest)):
+        rest[j] -= scale * other[j]
+
+
+@exact_jit
+def _finish_four(own: Float64, roots: Float64, columns: Float64, row: int, first: int) -> None:
+    """Do with four rows from `row` on what `_eliminate` does with one: none waits for another's divisions.
+
+    `own` are they in the panel, shape (4, columns of it), `roots` its pivots' roots, shape (columns of it,).
+    """
+    for k in range(len(roots)):
+        root = roots[k]
+        a, b, c, d = own[0, k] / root, own[1, k] / root, own[2, k] / root, own[3, k] / root
+        own[0, k], own[1, k], own[2, k], own[3, k] = a, b, c, d
+        at = columns[k, row : row + 4]
+        at[0], at[1], at[2], at[3] = a, b, c, d
+        other = columns[k, first + k + 1 : first + len(roots)]
+        one, two, three, four = own[0, k + 1 :], own[1, k + 1 :], own[2, k + 1 :], own[3, k + 1 :]
+        for j in range(len(other)):
+            one[j] -= a * other[j]
+            two[j] -= b * other[j]
+            three[j] -= c * other[j]
+            four[j] -= d * other[j]
 
 
 @exact_jit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskals.types import FactorRows, Float32
+from daskals.types import FactorRows, Float32, UInt8
 
 LINE_FLOATS = 16
 """Floats of a cache line: a row starts on one."""
@@ -18,7 +18,15 @@ def row_stride(rank: int) -> int:
 
 def aligned_empty(n_rows: int, stride: int) -> FactorRows:
     """Make uninitialised float32 rows, shape (n_rows, stride), whose first byte is 64-byte aligned."""
-    raw = np.empty(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8)
+    return _aligned(np.empty(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8), n_rows, stride)
+
+
+def aligned_zeros(n_rows: int, stride: int) -> FactorRows:
+    """Make rows as `aligned_empty` does, shape (n_rows, stride), all zero: new memory is."""
+    return _aligned(np.zeros(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8), n_rows, stride)
+
+
+def _aligned(raw: UInt8, n_rows: int, stride: int) -> FactorRows:
     offset = -raw.ctypes.data % ALIGNMENT_BYTES
     return raw[offset : offset + n_rows * stride * 4].view(np.float32).reshape(n_rows, stride)
 
