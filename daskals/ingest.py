@@ -150,7 +150,7 @@ def append_ratings(
     if is_url(store):
         raise made_once(str(store))
     open_latest(store)  # a missing store is said so before anything is read
-    table = read_table(source, config, as_of=as_of)
+    table = read_table(source, config, as_of=as_of, least=1)
     return append(store, table, duplicates=config.duplicates, as_of=as_of)
 
 
@@ -186,8 +186,12 @@ def first_lineage(as_of: str | None) -> dict[str, Any]:
     return {} if as_of is None else {"number": 0, "parent": None, "as_of": as_of}
 
 
-def read_table(source: str | Path, config: ReadConfig, *, as_of: str | None = None) -> RatingsTable:
+def read_table(
+    source: str | Path, config: ReadConfig, *, as_of: str | None = None, least: int = 2
+) -> RatingsTable:
     """Read a ratings file, folder or named data set as it was known at a date or moment.
+
+    `least` users and items there have to be: one is enough for what is added to others.
 
     Raises ConfigError if the date is none, and DataError or DatasetError if the ratings cannot be used.
     """
@@ -200,7 +204,7 @@ def read_table(source: str | Path, config: ReadConfig, *, as_of: str | None = No
                 expected="ratings from files, since a synthetic set is one whole",
             )
         return _named_table(str(source), config, until)
-    return _read(Path(source), config, until)
+    return _read(Path(source), config, until, least=least)
 
 
 def resolve_store(source: str | Path, config: ReadConfig | None = None) -> RatingsStore:
@@ -280,9 +284,14 @@ def _items(config: ReadConfig) -> Catalogue | None:
 
 
 def _read(
-    path: Path, config: ReadConfig, until: int | None = None, items: Catalogue | None = None
+    path: Path,
+    config: ReadConfig,
+    until: int | None = None,
+    items: Catalogue | None = None,
+    least: int = 2,
 ) -> RatingsTable:
     how: dict[str, Any] = {**_settling(config), "until": until, "catalogue": items or _items(config)}
+    how["least"] = least
     if is_sparse_group(path):
         return read_sparse_group(path, **how)
     how |= {"header": "none" if config.no_header else "find", "clicks": config.takes_clicks}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace the folder that is there.")
 @click.option("--alias", "aliases", multiple=True, metavar="champion|challenger",
               help="Of a registry: the alias of the new version; may be repeated.")  # fmt: skip
-@field_options(ReadConfig, ["columns"])
+@field_options(ReadConfig, ["columns", "no_header", "duplicates", "invalid", "leave_out_ratings"])
 @shared_options()
 def main(
     model: str,
     ratings: Path,
     out: Path | None,
-    columns: str | None,
     aliases: tuple[str, ...],
     *,
     overwrite: bool,
+    **options: Any,
 ) -> None:
     """Take RATINGS into MODEL: people and items that they touch, new ones too, are solved anew.
 
@@ -44,13 +44,13 @@ def main(
     from daskals.registry.registry import Registry
     from daskals.registry.run_versions import publish_update
 
-    reading = ReadConfig.parse(given({"columns": columns}))
+    reading = ReadConfig.parse(given(options))
     if out is None and not is_registry(model):
         raise ConfigError("found none", where="--out", expected="a folder, where MODEL is no registry")
     if out is not None and aliases:
         raise ConfigError("found together with --out", where="--alias", expected="one of the two")
     with open_model(model) as found:
-        newer = found.model.update(ratings, reading.columns)
+        newer = found.model.update(ratings, config=reading)
         _tell(newer)
         if out is not None:
             newer.save(out, existing="replace" if overwrite else "refuse")

@@ -23,9 +23,11 @@ class ReadConfig(Section):
         default=False,
         description="The first line is a rating; --columns then counts them, as 1,2,3 or user=2,….",
     )
-    duplicates: Literal["last", "first", "mean", "error"] = Field(
+    duplicates: Literal["last", "first", "mean", "sum", "error"] = Field(
         "last",
-        description="What a (user, item) pair rated twice counts as: by time, else by place in the file.",
+        description="What a (user, item) pair rated twice counts as: by time, else by place in the file. "
+        "Rows of clicks add up in one reading; with sum, also with those that a store or a model has "
+        "already, as counts of a day do.",
     )
     invalid: Literal["error", "drop"] = Field(
         "error", description="Stop at a bad row, or drop bad rows and count them by reason."

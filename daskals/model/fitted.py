@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from daskals.config import ReadConfig
 from daskals.config.arguments import check_list, is_number, is_whole, shown
 from daskals.errors import ConfigError, DataError
 from daskals.model.filters import NO_FILTERS, Filters
@@ -37,17 +38,20 @@ class Model(PeopleModel):
     See `FactorModel` for the attributes, `predict`, `rows_of`, `save` and `load`.
     """
 
-    def update(self, ratings: Any, columns: Mapping[str, str] | None = None) -> Self:
+    def update(
+        self, ratings: Any, columns: Mapping[str, str] | None = None, config: ReadConfig | None = None
+    ) -> Self:
         """Return a model that knows more ratings, without a training; this one stays as it is.
 
         `ratings` is a file, a folder or a table, as for training, `columns` names its columns; without it
-        they have the usual names, or those that trained the model. Touched people get the row of `fold_in`,
-        touched items theirs, new ones too; see `model.update`.
+        they have the usual names, or those that trained the model. `config` says how else they are read: with
+        `duplicates="sum"` counts are added to those that are known. Touched people get the row of `fold_in`,
+        touched items theirs, new ones too; see `model.update`. Raises ConfigError where ratings are to be
+        added up, which only counts do.
         """
-        config = self.report["config"]
-        clicks = config["model"] == "ials"
-        read = read_new_ratings(ratings, columns, config.get("columns"), clicks=clicks)
-        return updated(self, read, kept_ratings(self))
+        config = config or ReadConfig()
+        given = read_new_ratings(ratings, self, columns, config)
+        return updated(self, given, kept_ratings(self), add=config.duplicates == "sum")
 
     def recommend(
         self,

@@ -108,10 +108,19 @@ def with_new_ids(known: pa.Array, given: RatingsTable, side: Side) -> tuple[pa.A
     return pa.array(list(places), known.type), rows
 
 
-def merged(kept: KeptRatings, new: Pairs, n_users: int, n_items: int) -> tuple[AllRatings, AllRatings]:
-    """Return all ratings by user and by item; of a pair that is there twice, the new one.
+def merged(
+    kept: KeptRatings, new: Pairs, n_users: int, n_items: int, *, add: bool = False
+) -> tuple[AllRatings, AllRatings]:
+    """Return all ratings by user and by item; of a pair that is there twice, the new one, or both added up.
 
-    `n_users` and `n_items` count the rows of both sides.
+    Parameters
+    ----------
+    kept, new
+        Ratings as they were, and those that come.
+    n_users, n_items
+        Rows of both sides.
+    add
+        Whether the ratings of a pair that is there twice are added up.
     """
     users = np.concatenate([kept.block.owners, new.users])
     items = np.concatenate([kept.items.astype(np.int64), new.items])
@@ -122,6 +131,9 @@ def merged(kept: KeptRatings, new: Pairs, n_users: int, n_items: int) -> tuple[A
     order = np.argsort(keys, kind="stable")
     last = np.append(keys[order][1:] != keys[order][:-1], True)[: len(order)]
     chosen = order[last]
+    if add and len(order):
+        first = np.flatnonzero(np.append(True, last[:-1]))
+        ratings[chosen] = np.add.reduceat(ratings[order].astype(np.float64), first)
     users, items, ratings, dates = users[chosen], items[chosen], ratings[chosen], dates[chosen]
     by_item = np.argsort(items, kind="stable")  # users stay ascending within an item
     return (

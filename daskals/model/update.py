@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from daskals.config import ReadConfig
 from daskals.config.arguments import check_kind
-from daskals.errors import DataError
+from daskals.errors import ConfigError, DataError
 from daskals.model.factors import FactorModel
 from daskals.model.lookup import LookupModel
 from daskals.model.more_rows import (
@@ -42,6 +43,7 @@ from daskals.model.prior_mean import IMPLICIT, rating_parts, trait_part
 from daskals.model.training_ratings import KeptRatings, open_history, starts_of, training_data
 from daskals.ratings.columns import MissingColumnError
 from daskals.ratings.frames import from_frame
+from daskals.ratings.sniff import Header
 from daskals.ratings.source import read_ratings
 from daskals.ratings.split import SplitSpec
 from daskals.ratings.table import RatingsTable
@@ -54,49 +56,63 @@ AnyModel = TypeVar("AnyModel", bound=LookupModel)
 
 
 def read_new_ratings(
-    source: Any,
-    columns: Mapping[str, str] | None = None,
-    own: Mapping[str, str] | None = None,
-    *,
-    clicks: bool = False,
+    source: Any, model: LookupModel, columns: Mapping[str, str] | None, config: ReadConfig
 ) -> RatingsTable:
-    """Read ratings of a file, a folder or a table in memory, by the usual or by named columns.
+    """Read ratings of a file, a folder or a table in memory, for a model to take in.
 
     Parameters
     ----------
-    source, columns
-        The ratings; role → name of their columns, None for the usual names.
-    own
-        Those that trained the model: taken where `columns` is None and the usual ones are not there, as of
-        clicks, which have no rating.
-    clicks
-        Whether rows without a rating are observations.
+    source
+        The ratings.
+    model
+        What they are for. The columns that trained it are taken where none are named and the usual ones are
+        not there; of clicks, rows without a rating are observations.
+    columns, config
+        Role → name of a column, if they were named by themselves; how the ratings are read.
 
     Raises
     ------
     ConfigError
-        Where `columns` is not understood.
+        Where the columns are not understood, or where ratings are to be added up, which only counts do.
     DataError
         For anything wrong with the ratings, with row and column.
     """
     check_kind(columns, (Mapping, NoneType), "columns", 'a mapping, as {"user": "who", "item": "what"}')
+    if config.duplicates == "sum" and model.predicts_ratings:
+        raise ConfigError(
+            "found sum, for a model of ratings",
+            where="--duplicates",
+            expected="last, first, mean or error: only counts, of --model=ials, add up",
+        )
+    trained = model.report["config"]
+    clicks, own = trained["model"] == "ials", trained.get("columns")
+    named = config.columns if columns is None else columns
     try:
-        table = _read(source, columns, clicks=clicks)
+        table = _read(source, config, named, clicks=clicks)
     except MissingColumnError:
-        if columns is not None or not own:
+        if named is not None or not own:
             raise
-        table = _read(source, own, clicks=clicks)
+        table = _read(source, config, own, clicks=clicks)
     if table.weights is not None:
         raise _weighed("the new ratings have weights")
     return table
 
 
-def _read(source: Any, columns: Mapping[str, str] | None, *, clicks: bool) -> RatingsTable:
+def _read(
+    source: Any, config: ReadConfig, columns: Mapping[str, str] | None, *, clicks: bool
+) -> RatingsTable:
+    how: dict[str, Any] = {
+        "duplicates": config.duplicates,
+        "invalid": config.invalid,
+        "leave_out": config.leave_out_ratings,
+        "least": 1,
+    }
     if not isinstance(source, str | Path):
-        return from_frame(source, columns=columns, least=1, clicks=clicks)
+        return from_frame(source, columns=columns, clicks=clicks, **how)
     if is_sparse_group(Path(source)):
-        return read_sparse_group(Path(source), least=1)
-    return read_ratings(source, columns=columns, least=1, clicks=clicks)
+        return read_sparse_group(Path(source), **how)
+    header: Header = "none" if config.no_header else "find"
+    return read_ratings(source, columns=columns, header=header, clicks=clicks, **how)
 
 
 def kept_ratings(model: FactorModel) -> KeptRatings:
@@ -136,7 +152,7 @@ def _weighed(found: str) -> DataError:
     )
 
 
-def updated(model: AnyModel, given: RatingsTable, kept: KeptRatings) -> AnyModel:
+def updated(model: AnyModel, given: RatingsTable, kept: KeptRatings, *, add: bool = False) -> AnyModel:
     """Return a model that knows new ratings too; `model.update` tells what that means.
 
     Parameters
@@ -147,6 +163,8 @@ def updated(model: AnyModel, given: RatingsTable, kept: KeptRatings) -> AnyModel
         The ratings; one of a pair that is known already takes its place.
     kept
         What the model's users rated so far.
+    add
+        Whether what was known and what is new of a pair are added up.
 
     Raises
     ------
@@ -163,8 +181,9 @@ def updated(model: AnyModel, given: RatingsTable, kept: KeptRatings) -> AnyModel
     values = given.values.astype(np.float32)
     new = Pairs(rows["user"][given.users], rows["item"][given.items], values, dates)
     _check_scale(model, new, ids["item"])
-    by_user, by_item = merged(kept, new, n_users, n_items)
-    given.note_replaced(len(kept.values) + given.n_ratings - len(by_user.ratings))
+    by_user, by_item = merged(kept, new, n_users, n_items, add=add)
+    if not add:
+        given.note_replaced(len(kept.values) + given.n_ratings - len(by_user.ratings))
     touched: dict[Side, Int64] = {"user": np.unique(new.users), "item": np.unique(new.items)}
     wider = replace(
         model,

@@ -210,7 +210,7 @@ def _settle(raw: RawRatings, rows: _Rows, duplicates: Duplicates) -> tuple[_Rows
         return rows, 0
     if duplicates == "error":
         raise _duplicate_error(raw, repeated, rows)
-    if raw.adds_up:
+    if raw.adds_up or duplicates == "sum":
         values = rows.values.copy()
         values[repeated.last] = summed_values(repeated, rows.values)
         rows, duplicates = rows._replace(values=values), "last"
@@ -262,7 +262,7 @@ def _duplicate_error(raw: RawRatings, repeated: Repeated, rows: _Rows) -> DataEr
         f"user {user} rated item {item} {len(pair)} times (and {repeated.surplus:,} surplus rows in all)",
         where=" and ".join(raw.origin.place(int(rows.positions[row])) for row in pair[:2]),
         expected="each user and item at most once",
-        remedy="Remove the surplus rows, or settle them with --duplicates=last (or first, mean)",
+        remedy="Remove the surplus rows, or settle them with --duplicates=last (or first, mean, sum)",
     )
 
 

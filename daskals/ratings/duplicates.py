@@ -10,8 +10,8 @@ from daskals.kernels.data.csr import duplicate_groups
 from daskals.ratings.ids import NumberedIds
 from daskals.types import Float32, Int64
 
-Duplicates: TypeAlias = Literal["last", "first", "mean", "error"]
-"""Which rating of a duplicated (user, item) pair holds: by timestamp, else by file order."""
+Duplicates: TypeAlias = Literal["last", "first", "mean", "sum", "error"]
+"""Which rating of a duplicated (user, item) pair holds, by time, else by file order; or all, added up."""
 
 
 class Repeated(NamedTuple):

@@ -53,7 +53,7 @@ def read_ratings(
         Role (`user`, `item`, `rating`, `timestamp`) → name of the column; None for the usual names.
     duplicates
         Which rating of a duplicated pair holds: the last or first by timestamp (ties and inputs
-        without timestamps: by file order), their mean at the place of the last, or none (an error).
+        without timestamps: by file order), their mean or sum at the place of the last, or none (an error).
     invalid
         Whether a row that cannot be used ends the reading or is dropped and counted.
     leave_out

@@ -104,6 +104,6 @@ class RatingsTable:
         if self.adds_up and n_pairs:
             logging.getLogger("daskals.ratings").warning(
                 "pairs that were known and come again (%d) count what the new rows say, not what they did "
-                "before: rows of a pair add up where they are read together",
+                "before; rows of a pair add up where they are read together, and here with --duplicates=sum",
                 n_pairs,
             )

@@ -76,6 +76,10 @@ class RetrainConfig(Limits, ModelConfig, ClusterConfig):
     recommend: Literal["changed", "all", "none"] = Field(
         "changed", description="Whom to make lists for: who rated since the last run, all, or nobody."
     )
+    order: Literal["affinity", "rating"] = Field(
+        "affinity",
+        description="What lists go by: what people would choose, learnt each night, or the predicted rating.",
+    )
     list_length: int = Field(10, ge=1, description="Length of a list.")
     checkpoint_every: int = Field(5, ge=1, description="Epochs between checkpoints.")
     keep_versions: int | None = Field(None, ge=2, description="Versions of the store to keep; default: all.")
@@ -95,6 +99,6 @@ class RetrainConfig(Limits, ModelConfig, ClusterConfig):
 
     def training(self, epochs: int) -> TrainConfig:
         """Return the configuration of one training."""
-        fields = {*ModelConfig.model_fields, *ReadConfig.model_fields}
+        fields = {*ModelConfig.model_fields, *ReadConfig.model_fields, "order"}
         values = self.model_dump(include=fields)
         return TrainConfig.parse({**values, "split": "none", "epochs": epochs})

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from daskals.errors import ConfigError
+from daskals.errors import ConfigError, DataError
 from daskals.ingest import COMPANIONS
 from daskals.ratings.dates import last_moment
 from daskals.ratings.folders import data_files
@@ -96,11 +96,23 @@ def read_incoming(
         leave_out=config.leave_out_ratings,
         until=last_moment(config.as_of),
         clicks=config.takes_clicks,
+        least=2 if store is None else 1,
     )
+    if table.n_later and config.duplicates == "sum":
+        raise DataError(
+            f"{table.n_later:,} rows are later than {config.as_of}, the first in {table.first_later}",
+            where="--duplicates=sum",
+            expected="files that end by then: what is read again another night would count twice",
+            remedy="Wait until the night after, or write a file for each day",
+        )
     if table.n_later:
         # what is left out now has to be read again
         table = replace(table, sources=[{**source, "complete": False} for source in table.sources])
-    new = np.ones(table.n_ratings, np.bool_) if store is None else find_new(store, table)
+    new = (
+        np.ones(table.n_ratings, np.bool_)
+        if store is None or config.duplicates == "sum"
+        else find_new(store, table)
+    )
     return Incoming(table, new)
 
 

@@ -61,8 +61,8 @@ def append(
     duplicates
         Which rating of a pair holds that the store and the table both have: the last or first by timestamp
         (in doubt, and without timestamps, what is added counts as later), their mean at the place of the
-        last, or none (an error). A rating that the store has already, the same to the second, changes
-        nothing.
+        last, their sum there, or none (an error). A rating that the store has already, the same to the
+        second, changes nothing, but of a sum, for which no file may be taken in twice.
     as_of, sources
         Up to when anything was known, for the lineage; the files, if other than the table says.
 
@@ -74,7 +74,8 @@ def append(
     Raises
     ------
     DataError
-        If the ratings cannot be of the same system as the store's, or a pair is there twice and must not.
+        If the ratings cannot be of the same system as the store's, or a pair or a file is there twice and
+        must not.
     StoreError
         If there is no whole store.
     OutputError
@@ -85,9 +86,12 @@ def append(
     base = open_latest(root)
     users = join_ids(base.user_ids, table.user_ids, "user")
     items = join_ids(base.item_ids, table.item_ids, "item")
+    if duplicates == "sum":
+        _refuse_twice(base, table.sources if sources is None else sources)
     content = _appended(base, table, (users, items), duplicates)
     counts = content.manifest.lineage
-    table.note_replaced(counts["changed"])
+    if duplicates != "sum":
+        table.note_replaced(counts["changed"])
     if not any(counts[name] for name in ("added", "changed", "new_users", "new_items")):
         return base
     lineage = {
@@ -103,6 +107,19 @@ def append(
         sources=[*base.sources, *(table.sources if sources is None else sources)],
     )
     return write_version(root, number, replace(content, manifest=manifest))
+
+
+def _refuse_twice(base: RatingsStore, sources: list[dict[str, Any]]) -> None:
+    """Refuse files that the store has: what they count would be in it twice."""
+    taken = {source["sha256"] for source in base.sources if "rows" in source}
+    again = [source["name"] for source in sources if "rows" in source and source["sha256"] in taken]
+    if again:
+        raise DataError(
+            f"{', '.join(again)} is in the store already, and would count twice",
+            where="--duplicates=sum",
+            expected="files that hold what is new",
+            remedy="Leave it out",
+        )
 
 
 def find_new(base: RatingsStore, table: RatingsTable) -> NDArray[np.bool_]:
@@ -254,7 +271,7 @@ def _settle(base: RatingsStore, table: RatingsTable, places: Places, duplicates:
     again, at = places.order[places.found], places.before[places.found]
     stored = base.read_column("user", "values", 0, base.n_ratings)[at]
     old_values = base.scale[stored] if len(base.scale) else stored
-    known = _is_known(base, table, again, at)
+    known = _is_known(base, table, again, at) & (duplicates != "sum")
     later = np.ones(len(again), dtype=np.bool_)
     if timestamps is not None:
         old_times = base.read_column("user", "timestamps", 0, base.n_ratings)[at]
@@ -262,9 +279,9 @@ def _settle(base: RatingsStore, table: RatingsTable, places: Places, duplicates:
     if duplicates == "error" and not known.all():
         raise _pair_error(table, int(again[~known][0]), int(np.count_nonzero(~known)))
     counts = later if duplicates == "last" else ~later if duplicates == "first" else np.ones_like(later)
-    if duplicates == "mean":
-        mean = (old_values.astype(np.float64) + values[again]) / 2
-        values[again] = mean.astype(np.float32)
+    if duplicates in {"mean", "sum"}:
+        sums = old_values.astype(np.float64) + values[again]
+        values[again] = (sums / 2 if duplicates == "mean" else sums).astype(np.float32)
         stays = again[~later]
         positions[stays] = base.read_column("user", "positions", 0, base.n_ratings)[at[~later]]
         if timestamps is not None:
@@ -281,5 +298,5 @@ def _pair_error(table: RatingsTable, rating: int, count: int) -> DataError:
         f"user {user} rated item {item}, which the store has otherwise ({count:,} such ratings)",
         where=f"input row {int(table.positions[rating]) + 1:,}",
         expected="each user and item at most once",
-        remedy="Remove the surplus rows, or settle them with --duplicates=last (or first, mean)",
+        remedy="Remove the surplus rows, or settle them with --duplicates=last (or first, mean, sum)",
     )

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 import daskals
-from daskals.config import ClusterConfig, JobConfig, TrainConfig
+from daskals.config import ClusterConfig, JobConfig, ReadConfig, TrainConfig
 from daskals.config.section import Section
 from daskals.errors import SWITCHES, ConfigError, DaskalsError
 from daskals.model.fitted import Model
@@ -215,6 +215,7 @@ CALLS: dict[str, list[Callable[[Model, Path], object]]] = {
     "Model.update": [
         lambda model, tmp: model.update(FRAME),
         lambda model, tmp: model.update(FRAME, columns={"user": "who"}),
+        lambda model, tmp: model.update(FRAME, config=ReadConfig(duplicates="sum")),
     ],
     "Model.save": [lambda model, tmp: (model.save(tmp / "m"), model.save(tmp / "m"))],
     "Model.load": [lambda model, tmp: Model.load(tmp / "gone")],

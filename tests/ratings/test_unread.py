@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from daskals.config import ReadConfig, TrainConfig
-from daskals.errors import DataError
+from daskals.errors import ConfigError, DataError
 from daskals.fitting.fit import fit
 from daskals.ingest import append_ratings, ingest, open_ratings
 from daskals.ratings.columns import KNOWN_NAMES, PLAIN_NAMES, find_column
+from daskals.ratings.frames import from_frame
+from jobs.update import main as update
 
 EVENTS = pd.DataFrame(
     {
@@ -113,6 +116,62 @@ def test_counts_that_take_the_place_of_others_are_told(tmp_path: Path, caplog, c
     model = fit(TWICE, TrainConfig(model="ials", rank=1, epochs=1, split="none", columns=columns), client)
     model.update(AGAIN, columns)
     assert (told in caplog.text) == clicks
+
+
+def counts_of(store) -> dict[tuple[int, int], float]:
+    users = np.repeat(store.user_ids.to_numpy(), np.diff(store.indptr("user")))
+    items = store.item_ids.to_numpy()[store.read_column("user", "indices", 0, store.n_ratings)]
+    values = store.read_column("user", "values", 0, store.n_ratings)
+    values = store.scale[values] if len(store.scale) else values
+    return {(int(u), int(i)): float(v) for u, i, v in zip(users, items, values, strict=True)}
+
+
+def test_counts_add_up_where_that_is_asked_for(tmp_path: Path, caplog, client) -> None:
+    caplog.set_level(logging.WARNING)
+    columns = {"user": "user", "item": "item"}
+    adding = ReadConfig(columns=columns, duplicates="sum")
+    for name, frame in (("old", TWICE), ("new", AGAIN), ("newest", AGAIN[:1])):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    ingest(tmp_path / "old.csv", tmp_path / "store", adding)
+    store = append_ratings(tmp_path / "new.csv", tmp_path / "store", adding)
+    assert counts_of(store) == {(1, 7): 3, (2, 8): 1, (2, 9): 1}
+    store = append_ratings(tmp_path / "newest.csv", tmp_path / "store", adding)
+    assert counts_of(store) == {(1, 7): 4, (2, 8): 1, (2, 9): 1}
+    with pytest.raises(DataError, match=r"new\.csv is in the store already, and would count twice"):
+        append_ratings(tmp_path / "new.csv", tmp_path / "store", adding)
+    config = TrainConfig(model="ials", rank=1, epochs=1, split="none", columns=columns, keep_ratings=9)
+    model = fit(TWICE, config, client).update(AGAIN, columns, adding)
+    whole = fit(pd.concat([TWICE, AGAIN]), config, client)
+    assert sorted(model.kept.values) == sorted(whole.kept.scale[whole.kept.values]) == [1, 1, 3]
+    assert "come again" not in caplog.text
+
+
+def test_a_sum_in_one_reading__is_of_ratings_too() -> None:
+    table = from_frame(TWICE, duplicates="sum")
+    assert table.values.tolist() == [4, 1]
+
+
+def test_a_sum_for_a_model_of_ratings__is_refused(client) -> None:
+    model = fit(TWICE, TrainConfig(model="als", rank=1, epochs=1, split="none", order="rating"), client)
+    with pytest.raises(
+        ConfigError, match=r'duplicates: found sum, for a model of ratings; .* model="ials", ad'
+    ):
+        model.update(AGAIN, config=ReadConfig(duplicates="sum"))
+
+
+def test_values_that_are_no_rating__are_left_out_of_an_update(client, tmp_path: Path) -> None:
+    """It was refused as off the scale."""
+    model = fit(TWICE, TrainConfig(model="als", rank=1, epochs=1, split="none", order="rating"), client)
+    given = pd.DataFrame({"user": [1, 2], "item": [8, 7], "rating": [-1.0, 2.0]})
+    newer = model.update(given, config=ReadConfig(leave_out_ratings=(-1.0,)))
+    assert newer.report["updates"][-1]["ratings"] == 1
+    model.save(tmp_path / "model")
+    given.to_csv(tmp_path / "new.csv", index=False, header=False)
+    options = ["--no-header", "--columns", "1,2,3", "--leave-out-ratings", "-1", "--out", tmp_path / "out"]
+    done = CliRunner().invoke(
+        update, [str(part) for part in (tmp_path / "model", tmp_path / "new.csv", *options)]
+    )
+    assert "1 ratings: 1 users (0 new) and 1 items (0 new) were solved" in done.output
 
 
 def opened(source, columns=None):

@@ -10,17 +10,19 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from daskals.errors import ConfigError
+from daskals.errors import ConfigError, DataError
 from daskals.ratings.split import SplitSpec
 from daskals.registry.open_model import open_model
 from daskals.retrain.config import RetrainConfig
 from daskals.retrain.initial_state import Target, fold_in_rows, starting_rows
-from daskals.retrain.new_ratings import incoming_files
+from daskals.retrain.new_ratings import incoming_files, read_incoming
 from daskals.retrain.night import NightFolder
 from daskals.retrain.report import tables
 from daskals.retrain.run import run_night
+from daskals.store.append import append
 from daskals.store.splits import ensure_split
 from daskals.store.versions import open_latest
+from daskals.store.writer import write_store
 
 DAY = 86_400
 FIRST = 1_714_521_600  # 2024-05-01
@@ -100,3 +102,27 @@ def test_files_that_are_not_read_are_told(tmp_path, caplog):
 def test_an_error_of_clicks_cannot_be_limited(tmp_path):
     with pytest.raises(ConfigError, match="max_rmse: ials predicts no rating"):
         config_of(tmp_path, 1, max_rmse=1.0)
+
+
+def test_counts_of_nights_add_up_where_that_is_asked_for(tmp_path):
+    (tmp_path / "incoming").mkdir()
+    for day in (1, 2):
+        clicks_of_day(day).to_json(tmp_path / "incoming" / f"{day}.jsonl", orient="records", lines=True)
+    with pytest.raises(DataError, match=r"rows are later than 2024-05-01, the first in .*2\.jsonl"):
+        read_incoming(config_of(tmp_path, 1, duplicates="sum"), None)
+    config = config_of(tmp_path, 2, duplicates="sum")
+    both = read_incoming(config, None)
+    (tmp_path / "incoming" / "2.jsonl").rename(tmp_path / "2.jsonl")
+    first = read_incoming(config, None)
+    store = write_store(first.table, tmp_path / "store")
+    (tmp_path / "2.jsonl").rename(tmp_path / "incoming" / "2.jsonl")
+    second = read_incoming(config, store)
+    assert second.n_new == second.table.n_ratings
+    whole = append(tmp_path / "store", second.table, duplicates="sum")
+    values = whole.read_column("user", "values", 0, whole.n_ratings)
+    assert whole.scale[values].sum() == both.table.values.sum() == both.table.n_input
+
+
+def test_the_order_of_a_nights_lists_may_be_by_rating(tmp_path):
+    assert config_of(tmp_path, 1).training(3).order == "affinity"
+    assert config_of(tmp_path, 1, order="rating").training(3).order == "rating"
