@@ -229,6 +229,7 @@ def choose_columns(
                     times=find_column(found, "timestamp") or find_likely_times(found),
                     flags=first_known(found, LIKELY_FLAGS),
                     rows=rows,
+                    known={one: find_column(found, one) for one in REQUIRED},
                 ),
             )
         if list(found).count(name or "") > 1:

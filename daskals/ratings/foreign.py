@@ -102,6 +102,11 @@ _KINDS = (
         '[print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]" < FILE > NEW`',
     ),
     _Kind(
+        r"(?i)(\s*|%[^\n]*\n)*@relation\s",
+        "an ARFF file, as Weka and LibRec write",
+        "Keep what follows @DATA: `sed '1,/^@data/Id' FILE > CSV`",
+    ),
+    _Kind(
         r"([A-Za-z]+/[A-Za-z]+: .*\n){3}",
         "records of several lines, a field on each",
         "Write a line for each rating, with user, item, rating and time parted by commas",

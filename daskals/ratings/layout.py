@@ -105,13 +105,18 @@ def read_head(path: Path, layout: Layout) -> Head:
             expected="at least one row of user, item and rating",
             remedy="Check that the file is complete",
         )
-    names = [field.strip() for field in fields]
+    names = [_unquoted(field.strip()) for field in fields]
     names[0] = re.sub(r"^[#%]\s+", "", names[0])
     if layout.step == 2:  # of `a::b` the parser sees a, nothing, b
         names = [name or f"_{place}" for place, name in enumerate(names)]
     elif has_row_names(lines[index:], layout):
         names = [_ROW_NAMES, *names]
     return Head(tuple(names), index + 1)
+
+
+def _unquoted(name: str) -> str:
+    """Return a name without quotes that a blank before them made a part of it."""
+    return name[1:-1] if len(name) > 1 and name[0] == name[-1] == '"' else name
 
 
 def split_line(line: str, layout: Layout) -> list[str]:

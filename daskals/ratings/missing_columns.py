@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from daskals.ratings.guessing import guess_columns
+from daskals.ratings.guessing import LEAST_ROWS, guess_columns
+from daskals.ratings.likely_names import likely_columns
 from daskals.ratings.times import LIKELY_FIRST, LIKELY_LAST
 
 _VALUE = re.compile(
@@ -36,6 +37,7 @@ def remedy_of(
     times: str | None,
     flags: str | None,
     rows: Sequence[Sequence[str]] = (),
+    known: Mapping[str, str | None] | None = None,
 ) -> str:
     """Say what to do where the column of a role is not found.
 
@@ -51,6 +53,8 @@ def remedy_of(
         Columns that may say how often somebody did what a row records, when, and whether they did.
     rows
         The first rows as texts where they are known, the one that was taken for names left out.
+    known
+        Role → column of all that are found, and None.
     """
     if any(_VALUE.fullmatch(name.strip()) for name in found):
         return _remedy_without_header(found, chosen.get("user"), rows)
@@ -70,10 +74,23 @@ def remedy_of(
         more = (f",timestamp={times}" if times else "") + (f",weight={counts}" if counts else "")
         clicks = f"--model=ials --columns=user=…,item=…{more}"
         told += f"; of clicks and plays, which have no rating, with {clicks}"
-    others = [name for name in found if name != chosen.get("user")]
-    if role == "item" and len(others) > 1 and not any(name.lower().endswith("id") for name in others):
+    if _is_matrix(found, chosen.get("user"), rows, role):
         return f"{told}; where each column is an item, {_melted(str(chosen['user']))}"
+    guess: dict[str, str] = {} if role == "named" else likely_columns(found, known or {})
+    if {"user", "item"} <= set(guess):
+        model = "" if "rating" in guess else "--model=ials "
+        if times:
+            guess["timestamp"] = times
+        return f"Perhaps {model}{columns_option(guess)}; else name the columns that hold them"
     return told
+
+
+def _is_matrix(found: Sequence[str], user: str | None, rows: Sequence[Sequence[str]], role: str) -> bool:
+    """Tell whether each column beside the users' may be an item: whether all hold ratings or nothing."""
+    others = [place for place, name in enumerate(found) if name != user]
+    if role != "item" or len(others) < 2 or any(found[place].lower().endswith("id") for place in others):
+        return False
+    return all(_VALUE.fullmatch(row[place].strip() or "0") for row in rows for place in others)
 
 
 def columns_option(columns: Mapping[str, str]) -> str:
@@ -92,8 +109,12 @@ def is_time(text: str) -> bool:
 
 def _remedy_without_header(found: Sequence[str], user: str | None, rows: Sequence[Sequence[str]] = ()) -> str:
     """Say how to count columns, by as many as there are; `user` is the one found of users."""
-    if len(found) > _MOST_FIELDS:
-        return f"Where each column is an item, {_melted(user or 'user')}"
+    if len(found) > _MOST_FIELDS and user is not None:
+        return f"Where each column is an item, {_melted(user)}"
+    if len(found) > _MOST_FIELDS and all(
+        _VALUE.fullmatch(field.strip() or "0") for row in (found, *rows) for field in row
+    ):
+        return f"Where each column is an item, {_melted_without_names([found, *rows])}"
     if len(found) > 2 and list(found) == [str(place) for place in range(len(found))]:
         return "Those are pandas' names for columns without any: --columns=user=0,item=1,rating=2"
     if len(found) == 2:
@@ -112,6 +133,25 @@ def _remedy_without_header(found: Sequence[str], user: str | None, rows: Sequenc
         f"{_SEEN}: tell by numbers which column is which, with --no-header --columns=user=…,item=…,rating=…, "
         "or of clicks and plays with --model=ials --no-header --columns=user=…,item=…, and weight=… of counts"
     )
+
+
+def _melted_without_names(rows: Sequence[Sequence[str]]) -> str:
+    """Say how a matrix without names becomes rows; a first column that counts the others' ratings is none."""
+    counts = len(rows) >= LEAST_ROWS and all(_is_count_of(row) for row in rows)
+    without = ".drop(columns=0)" if counts else ""
+    said = "leave out the first column, which counts the others, and " if counts else ""
+    return (
+        f"{said}write a row for each rating, in pandas by `pandas.read_csv(FILE, header=None){without}"
+        ".rename_axis('user').reset_index().melt('user', var_name='item', value_name='rating').dropna()"
+        ".to_csv(NEW, index=False)`"
+    )
+
+
+def _is_count_of(row: Sequence[str]) -> bool:
+    """Tell whether the first number is how many of the others are not the one that is there most often."""
+    values = [field.strip() for field in row[1:] if field.strip()]
+    most = max(map(values.count, set(values)), default=0)
+    return row[0].strip().removesuffix(".0") in {str(len(values)), str(len(values) - most)}
 
 
 def _melted(user: str) -> str:

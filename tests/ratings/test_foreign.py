@@ -79,6 +79,7 @@ CONTENTS = {
     "a text in UTF-16": CSV.decode().encode("utf-16"),
     "a web page": b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n",
     "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12345\n",
+    "an ARFF file": b"% of Weka\n@RELATION 'user item rating'\n@ATTRIBUTE user NUMERIC\n@DATA\n1,2,3\n",
     "records of several lines": b"product/productId: B001\nreview/userId: A3\nreview/score: 5.0\n\n" * 3,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -144,7 +145,7 @@ CLICKS = "--model ials --no-header --columns user=1,item=2"
      (f"{'a' * 40},x,b,12", "tell by numbers which column is which, with --no-header --columns user=…"),
      ("9,102,3,5,4,2014-11-05", "or of clicks and plays with --model ials --no-header --columns user=…"),
      ("u1,2002-07-06T18:25:37Z,a,b,,c", "tell by numbers which column is which"),
-     (",".join(["99"] * 41), "each column is an item, write a row for each rating, in pandas by `frame.mel")],
+     (",".join(["99"] * 41), "each column is an item, write a row for each rating, in pandas by `pandas.r")],
 )  # fmt: skip
 def test_what_a_file_without_names_is_told(tmp_path, row, remedy):
     assert remedy in refusal(write(tmp_path / "r.csv", f"{row}\n{row}\n"))
@@ -200,6 +201,64 @@ def test_what_a_matrix_with_names_is_told(tmp_path):
     assert "frame.melt(id_vars='user', var_name='item', value_name='rating').dropna()" in wide
     ids = refusal(write(tmp_path / "r.csv", "user,thing_id,price\n1,3,4\n"))
     assert "melt" not in ids
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [("brewery_id,brewery_name,review_time,review_overall,review_aroma,review_profilename,beer_abv,beer_beerid",
+      "Perhaps --columns user=review_profilename,item=beer_beerid,rating=review_overall,timestamp="),
+     ("BGGId,Rating,Username", "Perhaps --columns user=Username,item=BGGId,rating=Rating; else name"),
+     ("timestamp,eventType,contentId,personId,sessionId",
+      "Perhaps --model ials --columns user=personId,item=contentId,timestamp=timestamp; else name"),
+     ("hotel_url,author,date,rating,title", "user=author,item=hotel_url,rating=rating,timestamp=date;"),
+     ("taster_name,title,points", "Perhaps --columns user=taster_name,item=title,rating=points;"),
+     ("RATING_ID,USER_MD5,MOVIE_ID,RATING", "--columns user=USER_MD5,item=MOVIE_ID,rating=RATING;"),
+     ('"Movie Title","Critic Name","My Points"',
+      'Perhaps --columns "user=Critic Name,item=Movie Title,rating=My Points"; else name'),
+     ("ISBN,Book-Title,Book-Author", "Name the columns with --columns user=…,item=…,rating=…"),
+     ("anime_id,name,genre,type", "Name the columns with --columns user=…,item=…,rating=…")],
+)  # fmt: skip
+def test_what_names_that_are_not_known_may_mean__is_told(tmp_path, header, told):
+    n_columns = header.count(",") + 1
+    rows = "".join(",".join(f"{k % 3 + place}" for place in range(n_columns)) + "\n" for k in range(9))
+    path = write(tmp_path / "r.csv", f"{header}\n{rows}")
+    assert told in refusal(path)
+    if "Perhaps --columns " in told:
+        said = told.partition("--columns ")[2].split(";")[0].strip('"')
+        said = said.partition(",timestamp")[0]
+        assert read_ratings(path, columns=dict(pair.split("=") for pair in said.split(","))).n_users == 3
+
+
+def test_names_in_quotes_behind_blanks(tmp_path):
+    path = write(tmp_path / "r.csv", '"user_id", "item_id", "rating"\n"7","30","4"\n"5","20","3"\n')
+    assert read_ratings(path).user_ids.to_pylist() == [7, 5]
+
+
+JESTER = np.array(
+    [[3, 99, 2.5, -4, 9], [2, 99, 99, 1.5, -9], [4, 1, 2, 3, 4], [1, 5, 99, 99, 99], [0, *[99] * 4]]
+)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_matrix_without_names_becomes_rows_as_told(tmp_path, counted):
+    """What was told before named a column `user`, which is not there; the counts would be an item."""
+    wide = np.hstack([JESTER, np.full((5, 9), 99)]) if counted else np.hstack([JESTER, JESTER, JESTER])
+    path = tmp_path / "r.csv"
+    pd.DataFrame(wide).to_csv(path, header=False, index=False)
+    told = refusal(path)
+    assert ("leave out the first column, which counts the others" in told) == counted
+    code = told.partition("`")[2].rpartition("`")[0]
+    eval(code, {"pandas": pd, "FILE": path, "NEW": tmp_path / "new.csv"})
+    table = read_ratings(tmp_path / "new.csv", leave_out=(99,))
+    assert table.n_ratings == np.count_nonzero(wide[:, counted:] != 99)
+    assert sorted(table.user_ids.to_pylist()) == sorted(set(np.nonzero(wide[:, counted:] != 99)[0]))
+
+
+def test_wide_rows_of_other_things_are_no_matrix(tmp_path):
+    rows = "".join("0\t1\t5\t" + "\t".join(f"{k:08x}" for k in range(20)) + "\n" for _ in range(3))
+    assert "melt" not in refusal(write(tmp_path / "r.tsv", rows))
+    people = "user_id,location,age\n1,nyc,5\n2,rome,6\n"
+    assert "melt" not in refusal(write(tmp_path / "r.csv", people))
 
 
 def test_of_several_times_the_usual_one_is_named(tmp_path, caplog):
