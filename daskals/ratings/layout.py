@@ -179,8 +179,12 @@ def require_utf8(path: Path) -> None:
             decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         line = n_lines + error.object[: error.start].count(b"\n") + 1
-        raise unreadable(
-            path, f"byte 0x{error.object[error.start]:02x} in line {line:,} is no UTF-8"
+        raise DataError(
+            f"cannot be read (byte 0x{error.object[error.start]:02x} in line {line:,} is no UTF-8)",
+            where=str(path),
+            expected="a complete text file in UTF-8",
+            remedy="Where it is in Latin-1, as old files are, write it anew: "
+            "`iconv -f LATIN1 -t UTF-8 FILE > NEW`",
         ) from None
     except STREAM_ERRORS as error:
         raise unreadable(path, error) from None
@@ -192,6 +196,15 @@ def shortened(text: str) -> str:
 
 
 def _one_column(path: Path, line_number: int, line: str, layout: Layout) -> DataError:
+    if len(numbers := line.split()) > 2 and all(map(str.isdecimal, numbers)):
+        return DataError(
+            f"lines of different numbers of ids, such as '{shortened(line)}'",
+            where=f"{path}, line {line_number}",
+            expected="a user and an item in each row",
+            remedy="Where a line is a user and all that they chose, write a row for each: "
+            "`awk '{for (i = 2; i <= NF; i++) print $1 \",\" $i}' FILE > NEW.csv`, and train with "
+            "--model=ials --no-header --columns=user=1,item=2",
+        )
     others = {sign: name for sign, name in DELIMITER_NAMES.items() if sign not in (layout.delimiter, " ")}
     present = [name for sign, name in others.items() if sign in line]
     seen = f", though it holds a {present[0]}" if present else ""

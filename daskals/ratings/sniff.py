@@ -157,6 +157,14 @@ def _parted(lines: Sequence[str], named: Layout) -> Layout:
         counts = {len(_fields(line, layout)) for line in lines}
         if (len(counts) == 1 or has_row_names(lines, layout)) and min(counts) >= 3:
             return layout
+    for sign in _PARTED[:3]:
+        if {len(_fields(line, Layout(sign))) for line in lines} == {2}:
+            return Layout(sign)
+    pairs = Layout(" ", quoted=False)
+    if all(
+        len(fields := _fields(line, pairs)) == 2 and all(map(_NUMBER.fullmatch, fields)) for line in lines
+    ):
+        return pairs
     return named
 
 

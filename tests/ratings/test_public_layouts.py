@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +268,35 @@ def test_of_several_times_the_usual_one_is_named(tmp_path, caplog):
     columns = {"user": "who", "item": "what", "rating": "stars"}
     assert read_ratings(path, columns=columns).timestamps is None
     assert "though column 'timestamp' looks like them" in caplog.text
+
+
+@pytest.mark.parametrize("sign", ["\t", ";", "|", " "])
+@pytest.mark.parametrize("header", [True, False])
+def test_two_columns_of_any_delimiter(tmp_path, sign, header):
+    """But for commas they were one column."""
+    rows = [(user, item) for user, item, *_ in ROWS]
+    path = write(tmp_path / "r.txt", lines(sign, [("user_id", "item_id"), *rows] if header else rows))
+    if header and sign == " ":
+        assert "only one column found, 'user_id item_id'" in refusal(path)
+        return
+    if not header:
+        assert f"That looks like a click and not like names: {CLICKS}." in refusal(path)
+    columns = {"user": "1", "item": "2"}
+    table = read_ratings(path, clicks=True) if header else read_ratings(path, columns=columns, header="none")
+    assert (table.user_ids.to_pylist(), table.values.sum()) == ([7, 5], 4)
+
+
+def test_lines_of_all_that_a_user_chose__become_rows_as_told(tmp_path):
+    path = write(tmp_path / "train.txt", "0 4 5 6\n1 5\n2 4 7 8 9\n")
+    told = refusal(path)
+    assert "lines of different numbers of ids, such as '0 4 5 6'" in told
+    assert told.endswith(f"and train with {CLICKS}.")
+    made = subprocess.run(
+        told.split("`")[1].replace("FILE > NEW.csv", str(path)), shell=True, capture_output=True, check=True
+    )
+    (tmp_path / "new.csv").write_bytes(made.stdout)
+    columns = {"user": "1", "item": "2"}
+    assert read_ratings(tmp_path / "new.csv", columns=columns, header="none").n_ratings == 8
 
 
 def test_clicks_with_times__are_told_with_them(tmp_path):

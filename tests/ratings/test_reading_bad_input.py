@@ -146,7 +146,7 @@ UNREADABLE = {
         "r.csv",
         (HEADER + GOOD + "é,1,2,3\n").encode("latin-1"),
         "FILE: cannot be read (byte 0xe9 in line 5 is no UTF-8); expected a complete text file in UTF-8. "
-        "Fetch the file again, or save it as UTF-8.",
+        "Where it is in Latin-1, as old files are, write it anew: `iconv -f LATIN1 -t UTF-8 FILE > NEW`.",
     ),
     "latin-1 in a short row": (
         "r.csv",
