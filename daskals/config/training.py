@@ -328,6 +328,12 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
         description="Choose the weights of affinity's parts on a tenth of the training ratings, some seconds "
         "for ml-latest-small; without it they are those that were found good there.",
     )
+    popularity_half_life: float = Field(
+        0.0,
+        ge=0,
+        description="Let affinity follow what is popular of late: a rating counts half in the popularity of "
+        "an item once this share of all ratings came later (jobs.retrain: 0.03); 0: all count alike.",
+    )
     refit_all: bool = Field(
         default=False,
         description="Once the model is judged, train it again on all ratings with what was found, and keep "

@@ -21,6 +21,7 @@ import scipy.sparse
 from daskals.cluster.connect import available_cores
 from daskals.config import TrainConfig
 from daskals.fitting.order_choice import OrderChoice, choose_settings, hold_out
+from daskals.fitting.recency import POPULARITY_WEIGHT, recent_popularity
 from daskals.kernels.toolkit.dense import backward, cholesky, forward
 from daskals.kernels.toolkit.sparse_products import column_products
 from daskals.model.fitted import Model
@@ -28,6 +29,7 @@ from daskals.model.order.companions import Companions, find_companions
 from daskals.model.order.learnt import Order, OrderSettings, interactions
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
+from daskals.store.timing import part_seconds
 from daskals.types import TRAIN, Float32, Float64, Int64, RatingsBlock
 
 LEAST_RATINGS = 5
@@ -55,11 +57,14 @@ class OrderData(NamedTuple):
         Which genres an item is of, float64, shape (items, genres).
     counts
         Training ratings of each item, int64, shape (items,).
+    popularity
+        How popular each item is, float64, shape (items,); the mean interaction over all users if None.
     """
 
     x: scipy.sparse.csr_array
     genres: Float64
     counts: Int64
+    popularity: Float64 | None = None
 
 
 def gather_interactions(
@@ -102,7 +107,9 @@ def learn_order(
         Whether items' companions are found too, which lists of similar items need and other lists do not.
     """
     items, threads = choose_items(data, max(work / SLOWNESS, LEAST_WORK)), available_cores()
-    popularity = np.asarray(data.x.sum(axis=0)).ravel() / max(data.x.shape[0], 1)
+    popularity = data.popularity
+    if popularity is None:
+        popularity = np.asarray(data.x.sum(axis=0)).ravel() / max(data.x.shape[0], 1)
     x = data.x[:, items]
     per_genre = np.maximum(data.genres.sum(axis=0), 1.0)
     by_genre = (data.genres[items] * (settings.genre_rows / np.sqrt(per_genre))).T
@@ -218,21 +225,31 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
         block = load_block(str(store.path), "user", 0, store.n_users, split.key, TRAIN)
     else:
         block = model.kept.block
+    seconds = None
+    if config.popularity_half_life:
+        seconds = part_seconds(store, split, "user", (0, store.n_users), TRAIN)
+        settings = replace(settings, popularity_weight=POPULARITY_WEIGHT)
     genres, limits = model.genre_matrix, model.limits
+
+    def gather(known: RatingsBlock, when: Int64 | None) -> OrderData:
+        data = gather_interactions(known, store.n_items, genres, limits, settings.unliked)
+        if when is None:
+            return data
+        return data._replace(popularity=recent_popularity(data.x, when, config.popularity_half_life))
+
     choice, held = OrderChoice(settings, 0), None
     if config.choose_order:
-        held = hold_out(block, _liked(model, block), store.n_items, config.seed)
+        held = hold_out(block, _liked(model, block), store.n_items, config.seed, seconds)
     if held is not None:
-        apart = gather_interactions(held.train, store.n_items, genres, limits, settings.unliked)
-        choice = choose_settings(
-            learn_order(apart, settings, work, with_companions=False), held, genres, limits
-        )
+        apart = learn_order(gather(held.train, held.seconds), settings, work, with_companions=False)
+        choice = choose_settings(apart, held, genres, limits)
     settings = choice.settings
-    data = gather_interactions(block, store.n_items, genres, limits, settings.unliked)
+    data = gather(block, seconds)
     order = learn_order(data, settings, work)
     section = {
         "by": "affinity",
         **asdict(settings),
+        "popularity_half_life": config.popularity_half_life,
         "choice": choice.section(),
         "items": len(order.items),
         "items_that_could": int(np.count_nonzero(data.counts >= LEAST_RATINGS)),

@@ -51,11 +51,14 @@ class HeldOut(NamedTuple):
         Rows of the users that are judged, int64, shape (users,).
     liked
         What they liked of what was held out.
+    seconds
+        When the ratings of `train` were, int64, shape (ratings,); None where that was not asked.
     """
 
     train: RatingsBlock
     users: Int64
     liked: SeenItems
+    seconds: Int64 | None = None
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,12 @@ class OrderChoice:
         return {name: value for name, value in asdict(self).items() if name != "settings"}
 
 
-def hold_out(block: RatingsBlock, liked: Float32, n_items: int, seed: int) -> HeldOut | None:
+def hold_out(
+    block: RatingsBlock, liked: Float32, n_items: int, seed: int, seconds: Int64 | None = None
+) -> HeldOut | None:
     """Set a tenth of all ratings aside; None where too few users have something to find.
+
+    Where times count, it is the latest tenth: what is popular of late tells what comes next, not what was.
 
     Parameters
     ----------
@@ -93,10 +100,17 @@ def hold_out(block: RatingsBlock, liked: Float32, n_items: int, seed: int) -> He
         1 for a rating that is liked, shape (ratings,).
     n_items, seed
         All items; of the draw.
+    seconds
+        When each rating was, int64, shape (ratings,); None if that is to say nothing.
     """
-    held = np.random.default_rng(seed).random(len(block.indices)) < SHARE
     owners = block.owners
-    wanted = held & (liked == 1.0)
+    if seconds is None:
+        held = np.random.default_rng(seed).random(len(block.indices)) < SHARE
+        wanted = held & (liked == 1.0)
+    else:
+        held = seconds > np.quantile(seconds, 1.0 - SHARE, method="lower")
+        # who has nothing earlier is known by nothing
+        wanted = held & (liked == 1.0) & (np.bincount(owners[~held], minlength=block.n_rows) > 0)[owners]
     people = np.unique(owners[wanted])
     if len(people) < FEWEST_USERS:
         return None
@@ -107,7 +121,7 @@ def hold_out(block: RatingsBlock, liked: Float32, n_items: int, seed: int) -> He
     found = SeenItems(starts_of(counts), block.indices[wanted])
     kept = starts_of(np.bincount(owners[~held], minlength=block.n_rows))
     train = block._replace(indptr=kept, indices=block.indices[~held], values=block.values[~held])
-    return HeldOut(train, people.astype(np.int64), found)
+    return HeldOut(train, people.astype(np.int64), found, None if seconds is None else seconds[~held])
 
 
 class _Judge:

@@ -200,12 +200,15 @@ def extended_catalogue(
 def updated_order(model: LookupModel, by_item: AllRatings, touched: Int64, n_users: int) -> Order | None:
     """Return the order with the popularity of what was touched; its regression is not learnt anew.
 
-    `touched` are rows of items, shape (touched,), `n_users` counts users.
+    Where popularity is that of late, items keep what training found, and those that nobody had rated have
+    their mean interaction. `touched` are rows of items, shape (touched,), `n_users` counts users.
     """
     if model.order is None:
         return None
     popularity = np.zeros(len(by_item.indptr) - 1, np.float32)
     popularity[: len(model.order.popularity)] = model.order.popularity
+    if model.report.get("order", {}).get("popularity_half_life"):
+        touched = touched[popularity[touched] == 0]
     block = by_item.of(touched)
     counted = interactions(block.ratings, model.limits, model.order.settings.unliked).astype(np.float64)
     popularity[touched] = np.bincount(block.owners, counted, minlength=len(touched)) / max(n_users, 1)

@@ -81,6 +81,12 @@ class RetrainConfig(Limits, ModelConfig, ClusterConfig):
         description="What lists go by: what people would choose, learnt each night, or the predicted rating.",
     )
     list_length: int = Field(10, ge=1, description="Length of a list.")
+    popularity_half_life: float = Field(
+        0.03,
+        ge=0,
+        description="Share of all ratings after which one counts half in how popular an item is, so that "
+        "lists follow what is chosen of late; 0: all count alike.",
+    )
     checkpoint_every: int = Field(5, ge=1, description="Epochs between checkpoints.")
     keep_versions: int | None = Field(None, ge=2, description="Versions of the store to keep; default: all.")
 
@@ -101,4 +107,11 @@ class RetrainConfig(Limits, ModelConfig, ClusterConfig):
         """Return the configuration of one training."""
         fields = {*ModelConfig.model_fields, *ReadConfig.model_fields, "order"}
         values = self.model_dump(include=fields)
-        return TrainConfig.parse({**values, "split": "none", "epochs": epochs})
+        return TrainConfig.parse(
+            {
+                **values,
+                "split": "none",
+                "epochs": epochs,
+                "popularity_half_life": self.popularity_half_life,
+            }
+        )

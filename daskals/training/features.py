@@ -26,6 +26,7 @@ from daskals.kernels.prior.features import FeatureRows, join_columns, mean_of_ro
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.timing import Timing
+from daskals.store.weighing import check_has_timestamps
 from daskals.types import Float32, Int64, RatingsBlock, Side
 
 IMPLICIT = "implicit"
@@ -98,8 +99,11 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
     `auto` is hierarchical where an item has genres or features are named, else als. Items of models with
     features get their genres unless other features are named; those of `ials` have none unless named.
 
-    Raises ConfigError if the model is hierarchical and no side has features.
+    Raises ConfigError if the model is hierarchical and no side has features, DataError if popularity is to
+    be that of late and the ratings have no timestamps.
     """
+    if config.popularity_half_life:
+        check_has_timestamps(store, "--popularity-half-life", f"{config.popularity_half_life:g}")
     named = bool(config.item_features or config.user_features)
     has_genres = bool(store.genres().names)
     model = config.model

@@ -1,7 +1,8 @@
 """Scores of the order `affinity`: of a person who rated these items, every item.
 
-x_j is 1 for a liked rating, ½ for another, m their sum, P_i an item's popularity (mean x over all users),
-f_ig whether item i is of genre g, |G_i| its genres, b_g the usual share of a genre (Σ P_i f_ig / Σ P_i):
+x_j is 1 for a liked rating, ½ for another, m their sum, P_i an item's popularity (mean x over all users, or
+that of late: `fitting.recency`), f_ig whether item i is of genre g, |G_i| its genres, b_g the usual share of
+a genre (Σ P_i f_ig / Σ P_i):
 
     score(i) = Σ_j x_j B_ji + c·P_i^β·Σ_g lift_g f_ig/√|G_i| + p·P_i + r·(p_u·q_i + b_i)
     lift_g   = Σ_j x_j (f_jg − b_g) / ((m + 5)·√b_g)

@@ -1,0 +1,111 @@
+"""An order whose popularity is that of late."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from daskals.config import TrainConfig
+from daskals.errors import DataError
+from daskals.fitting.fit import fit
+from daskals.fitting.order_choice import SHARE, hold_out
+from daskals.fitting.recency import POPULARITY_WEIGHT, recent_popularity
+from daskals.retrain.config import RetrainConfig
+from daskals.types import RatingsBlock
+
+pytestmark = pytest.mark.usefixtures("no_baseline")
+
+CONFIG = TrainConfig(model="als", rank=2, epochs=1, split="none", popularity_half_life=0.1)
+
+
+def dated_ratings(n_users: int = 40, n_items: int = 20, seed: int = 0) -> pd.DataFrame:
+    """Return ratings whose earlier half is of the first items, and whose later is of the last ones."""
+    rng = np.random.default_rng(seed)
+    pairs = rng.choice(n_users * n_items, 300, replace=False)
+    users, items = np.divmod(pairs, n_items)
+    times = np.where(items < n_items // 2, 0, 1_000) + rng.integers(0, 999, len(pairs))
+    ratings = rng.integers(1, 11, len(pairs)) / 2
+    return pd.DataFrame({"user": users, "item": items, "rating": ratings, "timestamp": times})
+
+
+def plain_popularity(x: np.ndarray, times: np.ndarray, half_life: float) -> np.ndarray:
+    """Return popularity by its definition, rating by rating; `times` are -1 where there is none."""
+    every = times[times >= 0]
+    total, there = np.zeros(x.shape[1]), 0.0
+    for user in range(len(x)):
+        latest = 0.0
+        for item in np.flatnonzero(times[user] >= 0):
+            weight = 2.0 ** (-np.mean(every > times[user, item]) / half_life)
+            total[item] += weight * x[user, item]
+            latest = max(latest, weight)
+        there += latest
+    return total / there
+
+
+def test_popularity_is_that_of_the_definition_whatever_the_unit_of_time():
+    rng = np.random.default_rng(1)
+    times = np.where(rng.random((30, 12)) < 0.4, rng.integers(0, 50, (30, 12)), -1)  # many at the same second
+    times[[0, 17]] = -1  # people without ratings
+    x = np.where(times >= 0, rng.choice([0.5, 1.0], times.shape), 0.0)
+    users, items = np.nonzero(times >= 0)
+    sparse = scipy.sparse.csr_array((x[users, items], (users, items)), shape=x.shape)
+    seconds = times[users, items]
+    found = recent_popularity(sparse, seconds, 0.05)
+    np.testing.assert_allclose(found, plain_popularity(x, times, 0.05), rtol=1e-6)
+    np.testing.assert_array_equal(recent_popularity(sparse, 7 * seconds**2 + 3, 0.05), found)
+    always = recent_popularity(sparse, seconds, 1e9)
+    np.testing.assert_allclose(always, x.sum(axis=0) / 28, rtol=1e-6)
+
+
+def test_nothing_is_popular_where_nobody_rated():
+    nothing = recent_popularity(scipy.sparse.csr_array((3, 4)), np.empty(0, np.int64), 0.1)
+    np.testing.assert_array_equal(nothing, np.zeros(4))
+
+
+def test_lists_follow_what_is_chosen_of_late(client):
+    frame = dated_ratings()
+    of_late = fit(frame, CONFIG, client)
+    always = fit(frame, CONFIG.model_copy(update={"popularity_half_life": 0.0}), client)
+    late = np.array([int(item) >= 10 for item in of_late.item_ids.to_pylist()])
+    share = [model.order.popularity[late].sum() / model.order.popularity.sum() for model in (of_late, always)]
+    assert share[0] > 0.95 > 0.6 > share[1]
+    assert of_late.order.settings.popularity_weight == POPULARITY_WEIGHT > 0.1
+    assert of_late.report["order"]["popularity_half_life"] == 0.1
+    assert always.order.settings.popularity_weight == 0.01
+
+
+def test_an_update_leaves_what_is_popular_of_late_as_it_was(client):
+    model = fit(dated_ratings(), CONFIG, client)
+    unknown = int(np.flatnonzero(model.order.popularity == model.order.popularity.min())[0])
+    known = model.order.popularity.copy()
+    new = pd.DataFrame({"user": [900] * 3, "item": [model.item_ids[unknown].as_py(), 5, 901], "rating": 5.0})
+    grown = model.update(new).order.popularity
+    np.testing.assert_array_equal(grown[: len(known)], known)
+    assert grown[len(known)] == pytest.approx(1 / 41)
+
+
+def test_ratings_without_timestamps_have_no_late_ones(client):
+    with pytest.raises(DataError, match=r"no timestamps.*or leave popularity_half_life out"):
+        fit(dated_ratings().drop(columns="timestamp"), CONFIG, client)
+
+
+def test_weights_are_then_chosen_on_the_latest_tenth(monkeypatch):
+    monkeypatch.setattr("daskals.fitting.order_choice.FEWEST_USERS", 1)
+    seconds = np.random.default_rng(2).permutation(200)
+    seconds[190:] = np.arange(200, 210)  # a person of whom nothing earlier is known
+    items, fives = np.tile(np.arange(10, dtype=np.int32), 20), np.full(200, 5, np.float32)
+    block = RatingsBlock(0, np.arange(0, 201, 10), items, fives, np.empty(0, np.float32))
+    held = hold_out(block, np.ones(200, np.float32), 10, 42, seconds)
+    assert len(held.seconds) == len(held.train.indices) == 200 * (1 - SHARE)
+    earlier = seconds <= held.seconds.max()
+    np.testing.assert_array_equal(held.seconds, seconds[earlier])
+    owners = np.repeat(np.arange(20), 10)
+    assert held.users.tolist() == sorted(set(owners[~earlier]) - {19})
+
+
+def test_nights_follow_what_is_chosen_of_late():
+    options = {"as_of": "2024-05-01", "data": "incoming"}
+    assert RetrainConfig.parse(options).training(5).popularity_half_life == 0.03
+    assert RetrainConfig.parse({**options, "popularity_half_life": 0}).training(5).popularity_half_life == 0
