@@ -24,7 +24,7 @@ from daskals.config.section import Section
 from daskals.errors import SWITCHES, ConfigError, DaskalsError
 from daskals.model.fitted import Model
 from daskals.model.profile import RatedRows
-from tests.conftest import ROOT
+from tests.cases.sources import ROOT, trees
 
 TINY = TrainConfig(model="als", rank=2, epochs=2, split="none", order="rating")
 OPTION = re.compile(r"(?<![^\s(])--([a-z][a-z0-9-]*)(?:( |=)([\w-]+))?")
@@ -63,11 +63,11 @@ def test_option_in_a_message(text: str, argument: str, flag: str) -> None:
 def messages() -> list[tuple[str, str]]:
     """Return the texts of the library's errors, each with its place; what f-strings fill in is x."""
     found = []
-    for path in sorted((ROOT / "daskals").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for module, tree in trees("daskals").items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and (_name(node).endswith("Error") or _name(node) == "history"):
                 texts = [*node.args, *(keyword.value for keyword in node.keywords)]
-                place = f"{path.relative_to(ROOT)}:{node.lineno}"
+                place = f"{module}, line {node.lineno}"
                 found += [(place, text) for part in texts for text in _texts(part)]
     return found
 
