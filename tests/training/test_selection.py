@@ -248,15 +248,23 @@ def test_a_posterior_is_held_against_what_would_be_trained_instead():
 
 
 @pytest.mark.parametrize(
-    ("by_one_user", "share", "taken", "options"),
+    ("by_one_user", "share", "taken", "options", "unit"),
     [
-        (False, 1.03, "als", {}),
-        (True, 1.03, "bayes", {}),
-        (True, 1.1, "als", {}),
-        (False, 1.03, "als", {"transform": "rank"}),
+        (False, 1.03, "als", {}, 50.0),
+        (True, 1.03, "bayes", {}, 1.0),
+        (True, 1.1, "als", {}, 1.0),
+        (False, 1.03, "als", {"transform": "rank"}, 50.0),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in (
+                (False, 1.03, "als", {}, 1.0),
+                (True, 1.03, "bayes", {}, 50.0),
+                (True, 1.1, "als", {}, 50.0),
+                (False, 1.03, "als", {"transform": "rank"}, 1.0),
+            )
+        ),
     ],
 )
-@pytest.mark.parametrize("unit", [1.0, 50.0])
 def test_a_posterior_gives_way_where_users_agree_or_it_is_far_worse(
     by_one_user, share, taken, options, unit, client, monkeypatch
 ):

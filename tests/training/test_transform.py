@@ -42,20 +42,24 @@ def counts() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module", params=OPTIONS)
-def trained(request, client, no_baseline) -> tuple[str, Model, Model, pd.DataFrame]:
-    """Return a model of counts seen as logarithms, and one of logarithms that somebody took before."""
+def trained(request, client, no_baseline) -> tuple[str, Model, pd.DataFrame]:
+    """Return a model of counts seen as logarithms."""
     frame = counts()
-    config = TrainConfig.parse({**OPTIONS[request.param], "rank": 3, "test_fraction": 0.2})
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "bias":
             patch.setattr("daskals.fitting.fit.baseline_section", baseline_section)
-        model = fit(frame, config.model_copy(update={"transform": "log1p"}), client)
-    return request.param, model, fit(frame.assign(rating=np.log1p(frame["rating"])), config, client), frame
+        model = fit(frame, config_of(request.param).model_copy(update={"transform": "log1p"}), client)
+    return request.param, model, frame
+
+
+def config_of(kind: str) -> TrainConfig:
+    return TrainConfig.parse({**OPTIONS[kind], "rank": 3, "test_fraction": 0.2})
 
 
 @pytest.mark.long
-def test_predictions_and_deviations_come_back(trained):
-    kind, model, by_hand, frame = trained
+def test_predictions_and_deviations_come_back(trained, client):
+    kind, model, frame = trained
+    by_hand = fit(frame.assign(rating=np.log1p(frame["rating"])), config_of(kind), client)
     pairs = frame["user"].to_numpy(), frame["item"].to_numpy()
     found, seen = model.predict(*pairs), by_hand.predict(*pairs)
     # samples are kept to 10 bits: what is at the edge of two may fall to either side
@@ -72,7 +76,7 @@ def test_predictions_and_deviations_come_back(trained):
 
 
 def test_errors_are_of_ratings_beside_those_of_biases(trained):
-    kind, model, _, frame = trained
+    kind, model, frame = trained
     with open_ratings(frame, ReadConfig(), None) as store:
         split = ensure_split(store, SplitSpec("random", test_fraction=0.2, seed=42))
         parts = split.parts("user", 0, store.n_ratings)
@@ -93,7 +97,7 @@ def test_errors_are_of_ratings_beside_those_of_biases(trained):
 
 
 def test_lists_and_people_are_in_ratings(trained, tmp_path):
-    kind, model, _, frame = trained
+    kind, model, frame = trained
     user = int(frame["user"].iloc[0])
     table = model.recommend(user, 5, order="rating")
     predicted = model.predict([user] * len(table), table["item"].tolist(), clip=True).rating
