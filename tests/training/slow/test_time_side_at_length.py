@@ -11,6 +11,7 @@ import pytest
 from daskals.config import TrainConfig
 from daskals.errors import RowError
 from daskals.fitting.fit import fit
+from daskals.kernels.half_step.joined import join_block
 from daskals.training.gibbs import rows as block_draws
 from daskals.training.gibbs import sweep, time_prior
 from tests.cases.geweke_three import FEATURES, scores_of_three_sides
@@ -36,17 +37,14 @@ def test_geweke_notices_wrong_weights_of_times(monkeypatch, step, factor):
 
 
 def test_geweke_notices_a_third_side_without_its_product(monkeypatch):
-    right = block_draws.joined_pieces
+    right = block_draws.draw_rows
 
-    def without_product(block, first, second, rank):
-        for piece, other in right(block, first, second, rank):
-            wrong = other.copy()
-            start = int(piece.start - block.start)
-            here = slice(block.indptr[start], block.indptr[start + piece.n_rows])
-            wrong[:, rank + 1] = first[block.indices[here], rank + 1] + second[block.thirds[here], rank + 1]
-            yield piece, wrong
+    def without_product(block, other, *, rank, third, **given):
+        joined, rows = join_block(block, other, third, rank)
+        rows[:, rank + 1] = other[block.indices, rank + 1] + third[block.thirds, rank + 1]
+        return right(joined, rows, rank=rank, **given)
 
-    monkeypatch.setattr(block_draws, "joined_pieces", without_product)
+    monkeypatch.setattr(block_draws, "draw_rows", without_product)
     # fed with ratings of its own, a chain that is wrong in this runs away
     with pytest.raises((RowError, RuntimeWarning)):
         scores_of_three_sides(3000, 20)
