@@ -188,10 +188,11 @@ def test_text_for_figures_and_pages(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_32_million_ratings_in_30_seconds(tmp_path: Path) -> None:
+def test_32_million_ratings_take_20_seconds_of_cores() -> None:
+    """Which 30 s by the clock were, on a machine that did nothing else; it may do."""
     import time
 
     store = resolve_store("synthetic-32m")
-    start = time.perf_counter()
+    start = time.process_time()
     explore(store)
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 20
