@@ -74,6 +74,21 @@ def no_baseline():
         yield
 
 
+@pytest.fixture
+def no_pictures(monkeypatch) -> None:
+    """Spare a test of a report's words what takes most of its time: to lay out and write its figures, twice.
+
+    That is held by `analysis/test_analysis_training.py`, what they show by `analysis/test_figures.py`.
+    """
+
+    def unwritten(figure: object, folder: Path, name: str) -> Path:
+        path = folder / f"{name}.svg"
+        path.touch()
+        return path
+
+    monkeypatch.setattr("daskals.plots.report_folder.save", unwritten)
+
+
 @pytest.fixture(scope="session")
 def latest_small() -> Path:
     """Folder of ml-latest-small."""

@@ -98,6 +98,7 @@ def test_one_user_has_a_model_without_a_density(tmp_path: Path) -> None:
     assert numbers["density"]["users"] == {"missing": "only 1 rows have ratings"}
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_model_whose_ratings_are_others_by_now_is_reported_without_them(bare: Path, tmp_path: Path) -> None:
     other = stored(bare_table(seed=5), tmp_path / "other")
     folder = tmp_path / "run"

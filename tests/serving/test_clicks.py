@@ -67,6 +67,7 @@ def test_the_command_lists_without_stars(clicks, monkeypatch, tmp_path):
     assert run(recommend, clicks, "--ratings", liked, "--include-seen").exit_code == 0
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_tables_count_people_where_nobody_rated(clicks, folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     asked = (

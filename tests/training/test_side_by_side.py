@@ -126,6 +126,7 @@ def test_resumed_chains_continue_to_the_bit(two, client, planted_folder, tmp_pat
     assert watched[-1] == pytest.approx(two.report["test_rmse_chain"])
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_page_shows_the_noise_of_each_chain(two, tmp_path):
     two.save(tmp_path / "run" / "model")
     (tmp_path / "run" / "report.json").write_text(json.dumps(two.report))
