@@ -12,9 +12,9 @@ from daskals.config import TrainConfig
 from daskals.fitting.fit import split_spec
 from daskals.ingest import resolve_store
 from daskals.kernels.toolkit.random import STREAM_INIT_ITEM, STREAM_INIT_USER, fill_normals
+from daskals.store.limits import rating_limits
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split, load_block
-from daskals.training.problem import rating_limits
 from daskals.types import TEST, TRAIN, Float32, Int32, RatingsBlock, Side
 
 

@@ -23,9 +23,9 @@ from daskals.evaluation.traits import genre_traits
 from daskals.kernels.scoring.topk import SeenItems
 from daskals.model.training_ratings import starts_of
 from daskals.ratings.liking import liked_from, relevant_from
+from daskals.store.limits import rating_limits
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.training.problem import rating_limits
 from daskals.types import TEST, TRAIN, Float32, Float64, Int32, Int64
 
 SAMPLE = 3000

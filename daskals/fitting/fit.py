@@ -42,6 +42,7 @@ from daskals.model.fitted import Model
 from daskals.model.samples import Samples
 from daskals.model.times import TimeRows
 from daskals.ratings.split import SplitSpec
+from daskals.store.limits import rating_limits
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split
 from daskals.training.events import Callback, Notice, PhaseStarted, teller
@@ -49,7 +50,7 @@ from daskals.training.features import chosen_section, resolve_model
 from daskals.training.gibbs.sampler import GibbsSampler
 from daskals.training.memory import begin_peak
 from daskals.training.outcome import TrainedFactors
-from daskals.training.problem import Problem, rating_limits
+from daskals.training.problem import Problem
 from daskals.training.run import NO_OPTIONS, RunOptions
 from daskals.training.state import TrainingState
 from daskals.training.trainer import Trainer

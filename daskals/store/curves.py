@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from daskals.errors import DataError
+from daskals.store.limits import rating_limits
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.standard import decimals, standard_of
@@ -35,10 +36,10 @@ def curve_of(store: RatingsStore, split: Split, transform: Literal["log1p", "ran
     """
     if transform == "rank":
         return _ranks(store, split)
-    values = store.scale if len(store.scale) else store.read_column("user", "values", 0, store.n_ratings)
-    if len(values) and float(np.min(values)) < 0:
+    lowest, _ = rating_limits(store)
+    if lowest < 0:
         raise DataError(
-            f"ratings down to {float(np.min(values)):g}",
+            f"ratings down to {lowest:g}",
             where="--transform=log1p",
             expected="ratings of 0 and more, whose log(1 + rating) there is",
             remedy="Use --transform=rank, which takes any",

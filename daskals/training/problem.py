@@ -13,6 +13,7 @@ from daskals.config import TrainConfig
 from daskals.config.dates import DATED
 from daskals.errors import ConfigError
 from daskals.store.curves import curve_of, curved_standard
+from daskals.store.limits import rating_limits
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.standard import standardised_ratings, standardised_scale
@@ -174,9 +175,3 @@ class Problem:
     def as_rated(self) -> AsRated | None:
         """How final figures come back to rating units; None where they are in them."""
         return None if self.standard == AS_RATED else AsRated(self.standard, self.store.scale)
-
-
-def rating_limits(store: RatingsStore) -> tuple[float, float]:
-    """Return the lowest and the highest rating of a store."""
-    values = store.scale if len(store.scale) else store.read_column("user", "values", 0, store.n_ratings)
-    return float(np.min(values)), float(np.max(values))

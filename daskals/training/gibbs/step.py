@@ -21,6 +21,7 @@ from daskals.kernels.gibbs.censored import Ends, ends_of
 from daskals.kernels.scoring.score import NO_ERRORS
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.store.blocks import BlockSource
+from daskals.store.limits import rating_limits
 from daskals.training.data.placed import PlacedRatings, RatingsPlan
 from daskals.training.events import EpochFinished
 from daskals.training.gibbs.chain import (
@@ -41,7 +42,7 @@ from daskals.training.gibbs.time_prior import first_time_prior
 from daskals.training.loop import End, Epoch
 from daskals.training.outcome import TrainedFactors
 from daskals.training.prior.half_step import load_prior
-from daskals.training.problem import Problem, rating_limits
+from daskals.training.problem import Problem
 from daskals.training.rating_units import record_as_rated
 from daskals.training.sums import Sums
 from daskals.types import SIDES, TEST, FactorRows, Float64, Int64, Side
