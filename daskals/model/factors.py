@@ -227,11 +227,11 @@ class FactorModel:
         Raises
         ------
         ConfigError
-            If that is no date, or the model knows none.
+            If that is no date, or several, or the model knows none.
         DataError
             If it lies before training.
         """
-        return self._at(int(self._dates.rows_of(when)[0]))
+        return self._at(self._dates.row_of(when))
 
     def _at(self, row: int) -> Self:
         """Return the model as of the date of a row, −1 for one without training ratings."""

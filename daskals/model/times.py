@@ -13,14 +13,16 @@ users'. By these, rows are solved for ratings of other dates (`joined_pieces`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from daskals.config.arguments import shown
 from daskals.config.dates import TimeFeature
 from daskals.errors import ConfigError, DataError, ModelError
 from daskals.kernels.half_step.joined import PIECE_RATINGS, Joined
@@ -30,9 +32,15 @@ from daskals.store.timing import Timing, Unit, bin_numbers, first_day
 from daskals.types import FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Side
 
 When: TypeAlias = Any
-"""A date, or several: ISO text (`2018-09-21`), `datetime.date`, `datetime64`, or seconds since 1970."""
+"""A date, or several: ISO text (`2018-09-21`), `datetime.date`, `datetime64`, or seconds since 1970.
+
+What has a time zone is taken as UTC has it.
+"""
 
 FLAG = "--as-of"
+
+MOST_SECONDS = float(1 << 53)
+"""Seconds since 1970 that a number with a point may be: beyond, it skips some."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,13 @@ class TimeRows:
                 expected=f"a date from {first} on",
             )
         return np.where(rows == self.timing.n_rows - 1, -1, rows)
+
+    def row_of(self, when: When) -> int:
+        """Return the row of one date, as `rows_of` does; raise ConfigError where there is not one."""
+        rows = self.rows_of(when)
+        if len(rows) != 1:
+            raise ConfigError(f"found {len(rows)} dates", where=FLAG, expected="one")
+        return int(rows[0])
 
     def rows_at(self, numbers: Int32) -> Int32:
         """Return the row of each day, week or month since 1970, int32, shape (dates,), as `rows_of` does."""
@@ -270,16 +285,36 @@ def seconds_of(when: When) -> Int64:
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
     try:
-        seconds = values.astype("datetime64[s]")
-    except (ValueError, TypeError):
+        seconds = _moments(values)
+    except (ValueError, TypeError, OverflowError):
         seconds = np.full(1, "NaT", "datetime64[s]")
     if np.isnat(seconds).any():
         raise ConfigError(
-            f"found {when!r}, which is no date" if isinstance(when, str) else "something is no date",
+            f"found {shown(when)}, which is no date",
             where=FLAG,
             expected="a day such as 2018-09-21, or seconds since 1970",
         )
     return seconds.astype(np.int64)
+
+
+def _moments(values: NDArray[Any]) -> NDArray[np.datetime64]:
+    """Read dates that are no whole numbers, shape (dates,), as NumPy does, those of a time zone in UTC."""
+    if values.dtype.kind not in "fMOU":
+        raise TypeError
+    if values.dtype.kind == "f":
+        values = np.where(np.abs(values) <= MOST_SECONDS, values, np.nan)
+    if values.dtype.kind in "OU":
+        values = np.array([_without_zone(one) for one in values.tolist()], object)
+    return values.astype("datetime64[s]")
+
+
+def _without_zone(moment: Any) -> Any:
+    """Return a moment of a time zone as UTC has it; anything else as it is."""
+    with suppress(ValueError):  # whatever else a text may be
+        read = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+        if isinstance(read, datetime) and read.tzinfo is not None:
+            return read.astimezone(UTC).replace(tzinfo=None)
+    return moment
 
 
 class Moved(NamedTuple):

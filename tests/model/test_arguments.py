@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from daskals.config.arguments import MOST_SHOWN, shown
 from daskals.errors import ConfigError, DataError, NumericalError
 from daskals.model.filters import Filters
 from daskals.model.fitted import Model
+from daskals.model.times import TimeRows, seconds_of
+from daskals.store.timing import Timing
 
 pytestmark = pytest.mark.usefixtures("no_baseline")
 
@@ -122,6 +125,39 @@ def test_numbers_of_numpy_are_numbers(model: Model) -> None:
 
 def test_a_long_value_is_shown_in_part() -> None:
     assert shown("x" * 500) == f"'{'x' * (MOST_SHOWN - 2)}…"
+
+
+NEW_YEAR = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "2020-01-01", "2020-01-01T02:00:00+02:00", "2020-01-01T00:00:00Z", NEW_YEAR, float(NEW_YEAR),
+        datetime(2020, 1, 1), datetime(2020, 1, 1, 2, tzinfo=timezone(timedelta(hours=2))),
+        pd.Timestamp("2020-01-01", tz="UTC"), pd.Series(pd.to_datetime(["2020-01-01"], utc=True)),
+        np.datetime64("2020-01-01"), "2020",
+    ],
+)  # fmt: skip
+def test_a_date_is_read_whatever_its_zone_and_without_a_warning(when: object) -> None:
+    assert seconds_of(when).tolist() == [NEW_YEAR]
+
+
+@pytest.mark.parametrize(
+    "when", ["x", None, float("nan"), 1e30, True, b"x", pd.NaT, [None], "2020-13-01", [3j]]
+)
+def test_what_is_no_date_is_told(when: object) -> None:
+    with pytest.raises(ConfigError, match=r"as_of: found .*, which is no date; expected a day such as"):
+        seconds_of(when)
+
+
+def test_a_model_is_as_of_one_date() -> None:
+    bins = np.array([18_262, 18_263])  # of the new year 2020, and of the day after
+    dates = TimeRows(Timing("day", bins, np.array([3, 4])), np.zeros((3, 2), np.float32), 1)
+    assert dates.row_of("2020-01-02") == 1
+    for several, n in ((["2020-01-01", "2020-01-02"], 2), ([], 0)):
+        with pytest.raises(ConfigError, match=f"as_of: found {n} dates; expected one"):
+            dates.row_of(several)
 
 
 def test_ratings_that_float32_cannot_square_are_told() -> None:

@@ -330,7 +330,7 @@ def test_other_models_are_refused(model):
 def test_dates_that_are_none(timed):
     with pytest.raises(ConfigError, match="found 'soon', which is no date; expected a day such as"):
         timed.as_of("soon")
-    with pytest.raises(ConfigError, match="something is no date"):
+    with pytest.raises(ConfigError, match="which is no date"):
         timed.predict([1, 2], [1, 2], as_of=["2001-09-12", None])
     with pytest.raises(DataError, match="1999-12-31 lies before training, which begins on 2001-09-09"):
         timed.as_of(date(1999, 12, 31))
