@@ -126,6 +126,16 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def one_source(data: Path | None, dataset: str | None) -> Path | str:
+    """Return the ratings that --data or --dataset names; raise ConfigError where it is none or both."""
+    if data is not None and dataset is None:
+        return data
+    if dataset is not None and data is None:
+        return dataset
+    found = "found neither" if data is None else "found both"
+    raise ConfigError(found, where="--data, --dataset", expected="one of the two")
+
+
 def list_lengths(text: str) -> tuple[int, ...]:
     """Read lengths of lists, such as 10,20,50; raise ConfigError for anything else."""
     try:

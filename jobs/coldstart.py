@@ -9,7 +9,7 @@ import click
 
 from daskals.config import ClusterConfig, ModelConfig, TrainConfig
 from daskals.errors import ConfigError
-from jobs._command import field_options, given, shared_options
+from jobs._command import field_options, given, one_source, shared_options
 from jobs._signals import Command
 from jobs._terminal import say
 
@@ -25,8 +25,7 @@ def main(
     data: Path | None, dataset: str | None, seeds: int, share: float, json_file: Path | None, **options: Any
 ) -> None:
     """Hold whole items out, place them by genres, by like items or as average, and print the RMSE of each."""
-    if (data is None) == (dataset is None):
-        raise ConfigError("found both or none of --data and --dataset", expected="one of the two")
+    source = one_source(data, dataset)
     if seeds < 1 or not 0 < share < 1:
         raise ConfigError(
             f"found {seeds} seeds and a share of {share}", expected="a seed and a share below 1"
@@ -37,7 +36,7 @@ def main(
     from daskals.ingest import resolve_store
     from jobs._json_file import write_json
 
-    store = resolve_store(dataset if dataset is not None else data)  # type: ignore[arg-type]
+    store = resolve_store(source)
     with connect(ClusterConfig(dashboard_address=None)) as cluster:
         figures = cold_start_study(store, config, range(1, seeds + 1), share=share, client=cluster.client)
     for method, mean in sorted(figures["mean"].items(), key=lambda pair: pair[1]):

@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from daskals.config import ReadConfig
-from daskals.errors import ConfigError
-from jobs._command import field_options, given, shared_options
+from jobs._command import field_options, given, one_source, shared_options
 from jobs._signals import Command
 from jobs._terminal import say
 
@@ -26,12 +25,7 @@ from jobs._terminal import say
 def main(data: Path | None, dataset: str | None, out: Path, *, overwrite: bool, **options: Any) -> None:
     """Explore ratings: an HTML report, its figures as PNG and SVG, and eda.json with the numbers."""
     config = ReadConfig.parse(given(options))
-    if (data is None) == (dataset is None):
-        raise ConfigError(
-            "found neither" if data is None else "found both",
-            where="--data, --dataset",
-            expected="one of the two",
-        )
+    source = one_source(data, dataset)
     from daskals.plots.requirements import require
 
     for library in ("matplotlib", "wordcloud"):
@@ -41,7 +35,6 @@ def main(data: Path | None, dataset: str | None, out: Path, *, overwrite: bool, 
     from daskals.plots.eda import write_exploration
     from jobs._result_folder import result_folder
 
-    source: str | Path = dataset if data is None else data  # type: ignore[assignment]
     with result_folder(out, "eda.json", overwrite=overwrite) as folder:
         numbers = explore(resolve_store(source, config))
         write_exploration(numbers, folder, Path(source).name)

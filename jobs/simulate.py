@@ -10,7 +10,7 @@ import click
 from daskals.config import ModelConfig
 from daskals.errors import ConfigError, OutputError
 from daskals.retrain.config import RetrainConfig
-from jobs._command import field_options, given, shared_options
+from jobs._command import field_options, given, one_source, shared_options
 from jobs._signals import Group
 from jobs._terminal import say
 
@@ -54,8 +54,7 @@ def nightly(
     OUT/nights.json has date, exit code, version, champion and figures of every night, OUT/nights.md the
     table, OUT/nights.png the figure.
     """
-    if (data is None) == (dataset is None):
-        raise ConfigError("found both or neither", where="--data, --dataset", expected="one of them")
+    source = one_source(data, dataset)
     last = nights if last is None else last
     if not first <= last <= nights:
         raise ConfigError(
@@ -73,8 +72,6 @@ def nightly(
     from daskals.retrain.simulate import Month, simulate_nights
     from jobs._json_file import write_json
 
-    source = dataset or data
-    assert source is not None
     month = Month(nights, first, last)
     result = simulate_nights(source, month, out, given(options), lambda night: say(_line(night)))
     write_json(out / "nights.json", result)
@@ -124,27 +121,22 @@ def anomalies(
     Shilling of four kinds, merged accounts and drifting items, each beside simple measures; and how often
     something is found in ratings drawn from the fitted model, where there is nothing.
     """
-    if (data is None) == (dataset is None):
-        raise ConfigError(
-            "found neither" if data is None else "found both",
-            where="--data, --dataset",
-            expected="one of the two",
-        )
+    source = one_source(data, dataset)
     if not 0.0 < share < 1.0:
         raise ConfigError(f"found {share:g}", where="--share", expected="a share between 0 and 1")
     from daskals.analysis.anomalies.study import Plan, study_anomalies
-    from daskals.config import ReadConfig, TrainConfig
+    from daskals.config import TrainConfig
     from daskals.ingest import resolve_store
     from jobs._anomaly_table import print_study
     from jobs._json_file import write_json
 
     config = TrainConfig.parse(given(options))
-    store = resolve_store(dataset if data is None else data, ReadConfig())  # type: ignore[arg-type]
+    store = resolve_store(source)
     plan = Plan(injections, share, repeats, draws, study_seed)
     result = study_anomalies(store, config, plan, lambda line: say(line, err=True))
     print_study(result)
     if json_file is not None:
-        write_json(json_file, {"data": str(data or dataset), "config": config.as_report(), **result})
+        write_json(json_file, {"data": str(source), "config": config.as_report(), **result})
         say(f"saved {json_file}")
 
 

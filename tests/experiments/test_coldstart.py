@@ -88,7 +88,7 @@ def test_job__prints_and_saves(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "found both or none of --data and --dataset; expected one of the two"),
+        ([], "--data, --dataset: found neither; expected one of the two"),
         (["--dataset", "ml-100k", "--seeds", "0"], "found 0 seeds and a share of 0.2"),
         (["--dataset", "ml-100k", "--share", "1"], "a share of 1.0; expected a seed and a share below 1"),
     ],

@@ -288,8 +288,8 @@ def test_ratings_that_no_month_can_be_made_of(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ([], "--data, --dataset: found both or neither; expected one of them"),
-        (["--data", "x", "--dataset", "synthetic-100k"], "found both or neither"),
+        ([], "--data, --dataset: found neither; expected one of the two"),
+        (["--data", "x", "--dataset", "synthetic-100k"], "found both; expected one of the two"),
         (
             ["--data", "x", "--nights", "3", "--first", "3", "--last", "2"],
             "nights 3 to 2; expected nights from 1 to 3",
