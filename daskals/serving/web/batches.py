@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -96,6 +96,8 @@ class Folding:
 Step: TypeAlias = bytes | Ranking | AffinityRanking | Folding
 """An answer, or what has to be done for it with others."""
 
+Asked = TypeVar("Asked", Ranking, AffinityRanking)
+
 Work: TypeAlias = Callable[[], Step]
 """Answers a request, or says what has to be done for it."""
 
@@ -112,18 +114,11 @@ class _Waiting(NamedTuple):
     loop: asyncio.AbstractEventLoop
 
 
-class _List(NamedTuple):
+class _List(NamedTuple, Generic[Asked]):
     """A request whose list waits to be scored."""
 
     waiting: _Waiting
-    ranking: Ranking
-
-
-class _AffinityList(NamedTuple):
-    """A request whose list by affinity waits to be scored."""
-
-    waiting: _Waiting
-    ranking: AffinityRanking
+    ranking: Asked
 
 
 class _Outcome(NamedTuple):
@@ -148,7 +143,7 @@ class Batches:
     def __init__(self, threads: int, most_waiting: int) -> None:
         self._most_waiting = most_waiting
         self._waiting: deque[_Waiting] = deque()
-        self._lists: deque[_List] = deque()
+        self._lists: deque[_List[Ranking]] = deque()
         self._scoring = 0
         self._changed = threading.Condition()
         self._ended = False
@@ -200,27 +195,27 @@ class Batches:
             self._changed.wait_for(lambda: bool(self._waiting) or self._ended)
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
 
-    def _take_lists(self) -> list[_List]:
+    def _take_lists(self) -> list[_List[Ranking]]:
         """Take the lists of one pass; none if they are few and another thread scores: it takes them next."""
         with self._changed:
             if not self._lists or (self._scoring and len(self._lists) < TOGETHER):
                 return []
             self._scoring += 1
             panels = self._lists[0].ranking.panels
-            together: list[_List] = []
+            together: list[_List[Ranking]] = []
             while self._lists and self._lists[0].ranking.panels is panels and len(together) < TOGETHER:
                 together.append(self._lists.popleft())
             return together
 
 
-def _work(batch: list[_Waiting]) -> tuple[list[_List], list[_Outcome]]:
+def _work(batch: list[_Waiting]) -> tuple[list[_List[Ranking]], list[_Outcome]]:
     """Do what requests ask for; return the lists to score with those of other threads, and answers.
 
     Lists by affinity are scored here: what they read is large, and each thread reads its own part of it.
     """
-    lists: list[_List] = []
+    lists: list[_List[Ranking]] = []
     outcomes: list[_Outcome] = []
-    affinities: dict[int, list[_AffinityList]] = {}
+    affinities: dict[int, list[_List[AffinityRanking]]] = {}
     foldings: dict[int, list[tuple[_Waiting, Folding]]] = {}
 
     def go_on(one: _Waiting, step: Callable[[], Step]) -> None:
@@ -232,7 +227,7 @@ def _work(batch: list[_Waiting]) -> tuple[list[_List], list[_Outcome]]:
         if isinstance(found, Ranking):
             lists.append(_List(one, found))
         elif isinstance(found, AffinityRanking):
-            affinities.setdefault(id(found.scorer), []).append(_AffinityList(one, found))
+            affinities.setdefault(id(found.scorer), []).append(_List(one, found))
         elif isinstance(found, Folding):
             foldings.setdefault(id(found.model), []).append((one, found))
         else:
@@ -283,7 +278,7 @@ def _left_out(lists: Sequence[Ranking | AffinityRanking]) -> SeenItems:
     return SeenItems(starts, np.concatenate([one.left_out for one in lists]))
 
 
-def _ranked(together: Sequence[_List | _AffinityList], find: Callable[[], TopItems]) -> list[_Outcome]:
+def _ranked(together: Sequence[_List[Asked]], find: Callable[[], TopItems]) -> list[_Outcome]:
     """Answer requests with the lists that are found for all of them."""
     try:
         found = find()

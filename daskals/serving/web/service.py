@@ -139,9 +139,12 @@ def _check(limits: Limits, question: BaseModel) -> None:
         ("items", limits.max_pairs),
     ):
         value = getattr(question, name, None)
-        found = value if isinstance(value, int) else len(value or ())
-        if found > most:
-            raise Refused(422, f"{name}: found {found:,}; expected at most {most:,}.")
+        _check_most(name, value if isinstance(value, int) else len(value or ()), most)
+
+
+def _check_most(name: str, found: int, most: int) -> None:
+    if found > most:
+        raise Refused(422, f"{name}: found {found:,}; expected at most {most:,}.")
 
 
 def _add_questions(api: FastAPI, live: Live, limits: Limits) -> None:
@@ -193,8 +196,7 @@ def _add_lists(api: FastAPI, live: Live, limits: Limits) -> None:
         genre: Genres = [],  # noqa: B006 - FastAPI copies it
     ) -> Response:
         """List the items nearest in taste to one."""
-        if n > limits.max_n:
-            raise Refused(422, f"n: found {n:,}; expected at most {limits.max_n:,}.")
+        _check_most("n", n, limits.max_n)
         filters = FilterSpec(min_ratings=min_ratings, genres=genre)
         answers = live.state.answers
         return await _answer(api, lambda: answers.similar(item, n, filters))
