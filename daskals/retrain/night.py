@@ -21,14 +21,12 @@ import json
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from daskals.errors import OutputError
 from daskals.store.atomic_file import write_text_whole
 
 JUDGED_FILES = "files.json"
-
-Code: TypeAlias = Literal[0, 10, 20, 30]
 
 PROMOTED, REFUSED_MODEL, REFUSED_DATA, INFRASTRUCTURE = 0, 10, 20, 30
 """Exit codes: promoted or nothing to do, trained but refused, data refused, anything else."""
