@@ -134,6 +134,8 @@ def _plain_type(column: pa.ChunkedArray, *, where: str, name: str) -> pa.Chunked
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_null(kind):
         return column.cast(pa.string())
+    if len(column) == 0:  # pandas has doubles where there are no rows, which are then told as none
+        return pa.chunked_array([], pa.string())
     if pa.types.is_integer(kind):
         target = pa.int64()
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):

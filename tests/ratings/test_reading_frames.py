@@ -180,6 +180,8 @@ def test_missing_column_and_empty_frame():
     ):
         from_frame(frame().iloc[:0])
     with pytest.raises(DataError, match="frame: no ratings"):
+        from_frame(pd.DataFrame({"user": [], "item": [], "rating": []}, dtype=np.float64))
+    with pytest.raises(DataError, match="frame: no ratings"):
         from_frame(
             pa.Table.from_batches(
                 [], pa.schema({"user": pa.int64(), "item": pa.string(), "rating": pa.float32()})
