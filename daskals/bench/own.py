@@ -53,7 +53,10 @@ class KernelEpochs:
         self._curvature: Curvature | None = None
 
     def _cut(self, side: RatingsBlock) -> list[RatingsBlock]:
-        return [slice_rows(side, *bounds) for bounds in plan_blocks(np.diff(side.indptr), self.config.rank)]
+        config = self.config
+        improved = config.taken_solver == "gradients"
+        ranges = plan_blocks(np.diff(side.indptr), config.rank, improved=improved)
+        return [slice_rows(side, *bounds) for bounds in ranges]
 
     def epoch(self) -> None:
         """Run the user half-step, then the item half-step."""

@@ -72,7 +72,13 @@ class AlsStep:
         self.is_small = problem.is_small
         self.tol, self.patience = problem.config.tol, problem.config.patience
         self.plan = plan or RatingsPlan(
-            problem.store, problem.split, spec.rank, problem.standard, problem.weighing, problem.timing
+            problem.store,
+            problem.split,
+            spec.rank,
+            problem.standard,
+            problem.weighing,
+            problem.timing,
+            improved=spec.solver == "gradients",
         )
         self.ratings: PlacedRatings
         self.priors: dict[Side, Prior] = {}

@@ -18,7 +18,6 @@ from daskals.kernels.half_step.gradient_row_batches import (
     GradientInput,
     GradientRows,
     begin_batch,
-    beside,
     clear,
     finish_batch,
     make_rows,
@@ -35,6 +34,7 @@ from daskals.kernels.half_step.side_by_side_lanes import (
     batch_product,
     solve_tridiagonals,
 )
+from daskals.kernels.half_step.turning_lanes import lay_apart, lay_beside
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.kernels.toolkit.simd import unowned
 from daskals.types import Float32, Float64
@@ -80,11 +80,12 @@ def _turn(given: GradientInput, rows: GradientRows, slopes: Float64, stride: int
     add_inner_products(rows.right, along, rows.falls, size)
     mixed = rows.mixed
     batch_product(given.back, along, mixed, size, panels_of(size))
-    clear(step)
+    lay_apart(mixed, step, stride, whole_vectors(size))
     for lane in range(LANES):
         own = step[lane * stride : lane * stride + size]
         for k in range(size):
-            own[k] = mixed[beside(k, lane)] * inverses[k]
+            own[k] *= inverses[k]
+        clear(step[lane * stride + size : (lane + 1) * stride])
 
 
 def _passing(kind: int) -> Callable[[BlockInput, GradientInput, GradientRows, int], None]:
@@ -122,16 +123,16 @@ _go_on, _end = _passing(GO_ON), _passing(END)
 @exact_jit
 def _bend(block: BlockInput, given: GradientInput, rows: GradientRows, lane: int, start: int) -> float:
     """Return how strongly the objective bends along a row's step; lay out what that adds to its gradient."""
-    rank, size, mixed, inverses = block.rank, given.size, rows.mixed, given.inverses
+    rank, size, inverses = block.rank, given.size, given.inverses
     step, change = rows.step[start : start + size], rows.change[start : start + size]
     ridge = np.float32(rows.ridges[lane] * block.ridge_factors)
     bend = rows.bends[lane] + np.float64(ridge) * squares(step[:rank])
     for k in range(rank):
-        mixed[beside(k, lane)] = (change[k] - ridge * step[k]) * inverses[k]
+        change[k] = (change[k] - ridge * step[k]) * inverses[k]
     if size > rank:
         ridge, own = np.float32(rows.ridges[lane] * block.ridge_bias), step[rank]
         bend += np.float64(ridge) * np.float64(own) * np.float64(own)
-        mixed[beside(rank, lane)] = (change[rank] - ridge * own) * inverses[rank]
+        change[rank] = (change[rank] - ridge * own) * inverses[rank]
     return float(bend)
 
 
@@ -185,11 +186,12 @@ def _step(
         _end(block, given, rows, step)
     else:
         _go_on(block, given, rows, step)
-    clear(rows.mixed)
     _go(block, given, rows)
-    add_multiples(rows.ways, rows.along, rows.place, size)
+    if given.shared > 0.0:
+        add_multiples(rows.ways, rows.along, rows.place, size)
     if ends:
         return
+    lay_beside(rows.change, block.other.shape[1], rows.mixed, whole_vectors(size))
     batch_product(given.into, rows.mixed, changes, size, panels_of(size))
     if given.shared > 0.0:
         add_tridiagonal(given.diagonal, given.beside, np.float32(-given.shared), rows.along, changes, size)

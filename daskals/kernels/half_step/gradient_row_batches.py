@@ -14,6 +14,7 @@ from daskals.kernels.half_step.block import BlockInput, BlockOutput
 from daskals.kernels.half_step.gradient_lanes import BEGIN, pass_over
 from daskals.kernels.half_step.side_by_side_lanes import PANEL_COLUMNS, add_tridiagonal, batch_product
 from daskals.kernels.half_step.status import BAD_INDEX
+from daskals.kernels.half_step.turning_lanes import lay_beside
 from daskals.kernels.toolkit.jit import exact_jit, jit
 from daskals.types import Float32, Float64, Int64
 
@@ -101,7 +102,7 @@ class GradientRows(NamedTuple):
 @exact_jit
 def make_rows(stride: int, size: int, ratings: int) -> GradientRows:
     """Make room for batches of so many ratings, their rows `stride` numbers apart, with `size` unknowns."""
-    beside = (size + PANEL_COLUMNS) * LANES
+    beside = (whole_vectors(size) + PANEL_COLUMNS) * LANES
     return GradientRows(
         aligned_floats(LANES * stride),
         aligned_floats(LANES * stride),
@@ -188,12 +189,6 @@ def _squares_off(values: Float32, means: Float32) -> float:
 
 
 @exact_jit
-def beside(k: int, lane: int) -> int:
-    """Return where number k of a batch's row is; unsigned, so that no index is looked at for its sign."""
-    return np.uint64(k) * np.uint64(LANES) + np.uint64(lane)  # type: ignore[return-value]
-
-
-@exact_jit
 def _place_row(block: BlockInput, given: GradientInput, rows: GradientRows, row: int, start: int) -> None:
     """Lay a row, as it is, out for a pass over its ratings."""
     rank = block.rank
@@ -206,30 +201,40 @@ def _place_row(block: BlockInput, given: GradientInput, rows: GradientRows, row:
 
 
 @exact_jit
-def _lay_beside(
-    block: BlockInput, given: GradientInput, rows: GradientRows, row: int, lane: int, start: int
-) -> None:
-    """Lay out a row and its gradient, without what all rows share."""
-    rank, size, right, place = block.rank, given.size, rows.right, rows.place
-    x, change = rows.x[start : start + size], rows.change[start : start + size]
-    scales, inverses, priors = given.scales, given.inverses, block.priors
-    drawn = len(priors) > 0
-    ridge = np.float32(rows.ridges[lane] * block.ridge_factors)
+def _draw(block: BlockInput, given: GradientInput, rows: GradientRows, row: int, lane: int) -> None:
+    """Turn what a row's ratings pull at into its gradient over N, without what all rows share."""
+    rank, size, start = block.rank, given.size, lane * block.other.shape[1]
+    x, change, inverses = rows.x[start : start + size], rows.change[start : start + size], given.inverses
+    step = rows.step[start : start + size]
     for k in range(size):
-        if k == rank:
-            ridge = np.float32(rows.ridges[lane] * block.ridge_bias)
-        off = x[k]
-        if drawn:
-            off -= priors[row, k]
-        right[beside(k, lane)] = (change[k] - ridge * off) * inverses[k]
-        place[beside(k, lane)] = x[k] * scales[k]
+        step[k] = x[k]
+    if len(block.priors) > 0:
+        prior = block.priors[row, :size]
+        for k in range(size):
+            step[k] -= prior[k]
+    ridge = np.float32(rows.ridges[lane] * block.ridge_factors)
+    for k in range(rank):
+        change[k] = (change[k] - ridge * step[k]) * inverses[k]
+    if size > rank:
+        ridge = np.float32(rows.ridges[lane] * block.ridge_bias)
+        change[rank] = (change[rank] - ridge * step[rank]) * inverses[rank]
+
+
+@exact_jit
+def _scale(given: GradientInput, rows: GradientRows, start: int) -> None:
+    """Lay N times a row out."""
+    size, scales = given.size, given.scales
+    x, step = rows.x[start : start + size], rows.step[start : start + size]
+    for k in range(size):
+        step[k] = x[k] * scales[k]
 
 
 @exact_jit
 def _begin_rows(block: BlockInput, given: GradientInput, rows: GradientRows, first: int) -> None:
     """Start the rows of a batch from where they are: their errors, and their gradients."""
     rank, stride = block.rank, block.other.shape[1]
-    floats = whole_vectors(rank + 2 if given.size > rank else rank)
+    floats, turned = whole_vectors(rank + 2 if given.size > rank else rank), whole_vectors(given.size)
+    clear(rows.step)
     for lane in range(LANES):
         if rows.upper[lane] > rows.lower[lane]:
             rows.squares[lane] = pass_over(
@@ -247,7 +252,12 @@ def _begin_rows(block: BlockInput, given: GradientInput, rows: GradientRows, fir
                 floats,
                 BEGIN,
             )
-            _lay_beside(block, given, rows, first + lane, lane, lane * stride)
+            _draw(block, given, rows, first + lane, lane)
+    lay_beside(rows.change, stride, rows.right, turned)
+    if given.shared > 0.0:
+        for lane in range(LANES):
+            _scale(given, rows, lane * stride)
+        lay_beside(rows.step, stride, rows.place, turned)
 
 
 @exact_jit
@@ -274,7 +284,7 @@ def begin_batch(
     first, count
         The batch's first row, and how many rows it has.
     """
-    for values in (rows.x, rows.change, rows.right, rows.place, rows.along):
+    for values in (rows.x, rows.change, rows.along):
         clear(values)
     at, stride = 0, block.other.shape[1]
     for lane in range(LANES):

@@ -45,7 +45,7 @@ class RatingsPlan:
     """How the ratings of a split are cut for a rank, and what each block takes in memory.
 
     `standard` is what the ratings are measured from and in, `weighing` what those of training count,
-    `timing` the third side, if there is one.
+    `timing` the third side, if there is one, `improved` whether rows take steps in place of an exact solve.
     """
 
     def __init__(
@@ -56,6 +56,8 @@ class RatingsPlan:
         standard: Standard = AS_RATED,
         weighing: Weighing | None = None,
         timing: Timing | None = None,
+        *,
+        improved: bool = False,
     ) -> None:
         self._standard = standard
         self._weighing = weighing
@@ -65,8 +67,10 @@ class RatingsPlan:
         counts: dict[Side, Int64] = {side: split.train_counts(side) for side in SIDES}
         if timing is not None:
             counts["time"] = timing.counts
-        self.ranges = {side: plan_blocks(own, rank) for side, own in counts.items()}
-        self._order = {side: by_work(own, rank, self.ranges[side]) for side, own in counts.items()}
+        self.ranges = {side: plan_blocks(own, rank, improved=improved) for side, own in counts.items()}
+        self._order = {
+            side: by_work(own, rank, self.ranges[side], improved=improved) for side, own in counts.items()
+        }
         self.starts = {side: [rows.start for rows in ranges] for side, ranges in self.ranges.items()}
         date_bytes = 0 if timing is None else timing.row_bytes
         value_bytes = (1 if len(store.scale) else 4) + date_bytes

@@ -20,6 +20,11 @@ ROW_WORK = 4.0
 """What a multiply-add of a row's own algebra costs, in multiply-adds of its Gram matrix: short loops, and
 with features what is kept of each row. Without it the last block of a long tail takes as long as three."""
 
+IMPROVED_WORK = 2.5e8
+"""Multiply-adds a block should hold where rows are improved, not solved: by ten times less work, of which a
+block of a quarter second's exact solves has so little that a tenth went into what any block costs, and into
+batches of rows that its last few rows do not fill. This is some five milliseconds."""
+
 MIN_BLOCKS = 4
 MAX_BLOCKS = 1024
 
@@ -31,26 +36,46 @@ class BlockRange(NamedTuple):
     stop: int
 
 
-def plan_blocks(counts: Int64, rank: int) -> list[BlockRange]:
-    """Cut a side into contiguous blocks of about equal work, given the training ratings of each row (rows,).
+def plan_blocks(counts: Int64, rank: int, *, improved: bool = False) -> list[BlockRange]:
+    """Cut a side into contiguous blocks of about equal work.
 
     The ranges are not empty and cover all rows in order. They depend on the arguments alone, never on workers
     or threads, because sums are folded in block order and must not change with either.
+
+    Parameters
+    ----------
+    counts, rank
+        The training ratings of each row, shape (rows,); number of factors.
+    improved
+        Whether rows take some steps of conjugate gradients in place of an exact solve.
     """
-    work = np.cumsum(_row_work(counts, rank))
-    wanted = max(work[-1] / BLOCK_WORK, np.sum(counts) / BLOCK_RATINGS)
+    each = _row_work(counts, rank)
+    blocks = np.sum(each) / BLOCK_WORK
+    if improved:
+        each = _improving_work(counts, rank)
+        blocks = min(blocks, np.sum(each) / IMPROVED_WORK)
+    work = np.cumsum(each)
+    wanted = max(blocks, np.sum(counts) / BLOCK_RATINGS)
     n_blocks = int(np.clip(np.ceil(wanted), MIN_BLOCKS, MAX_BLOCKS))
     inner = np.searchsorted(work, work[-1] * np.arange(1, n_blocks) / n_blocks, side="left") + 1
     cuts = np.unique(np.concatenate([[0], np.minimum(inner, len(counts)), [len(counts)]]))
     return [BlockRange(int(start), int(stop)) for start, stop in itertools.pairwise(cuts)]
 
 
-def by_work(counts: Int64, rank: int, ranges: Sequence[BlockRange]) -> list[int]:
-    """Order blocks by their work, the most first, given the training ratings of each row, shape (rows,).
+def by_work(counts: Int64, rank: int, ranges: Sequence[BlockRange], *, improved: bool = False) -> list[int]:
+    """Order blocks by their work, the most first.
 
     A row with very many ratings makes a block of more work than the others have.
+
+    Parameters
+    ----------
+    counts, rank
+        As `plan_blocks` took them, `counts` of shape (rows,).
+    ranges, improved
+        What it returned; as it took it.
     """
-    work = np.concatenate([[0.0], np.cumsum(_row_work(counts, rank))])
+    each = _improving_work(counts, rank) if improved else _row_work(counts, rank)
+    work = np.concatenate([[0.0], np.cumsum(each)])
     return sorted(range(len(ranges)), key=lambda n: work[ranges[n].start] - work[ranges[n].stop])
 
 
@@ -58,3 +83,13 @@ def _row_work(counts: Int64, rank: int) -> Float64:
     """Return the multiply-adds that rows take, given the training ratings of each, shape (rows,)."""
     order = rank + 1
     return np.asarray(counts * float(order * order) / 2 + ROW_WORK * (order**3 / 6 + order**2 + 1.0))
+
+
+def _improving_work(counts: Int64, rank: int) -> Float64:
+    """Return the multiply-adds that rows take which are improved, of shape (rows,) as `counts`.
+
+    Two steps: five a rating and factor in all passes, and five products with a matrix that rows share. Those
+    of the passes take three times as long, for they are of rows that are read from the second cache.
+    """
+    order = rank + 1
+    return np.asarray(5.0 * (3.0 * counts * order + float(order * order)))
