@@ -13,7 +13,7 @@ from daskals.cluster.parts import BlockCall
 from daskals.cluster.workers import Cluster, Share, Task, worker_folder
 from daskals.kernels.half_step.curvature import Curvature, side_curvature
 from daskals.kernels.half_step.gradients import STEPS, Course, improve_by_gradients
-from daskals.kernels.half_step.joined import cut_block, join_block
+from daskals.kernels.half_step.joined import cut_block, cut_rows, join_block
 from daskals.kernels.half_step.slices import solve_slices
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
@@ -255,6 +255,15 @@ def solve_slab(
     if third is None:
         present = None if current is None else current.of(ratings)
         return Slab(ratings.start, *_solved(ratings, other.rows, present, spec, curvature))
+    if spec.solver == "joint" and spec.damping == 1 and ratings.weights is None:
+        # rows of two sides are joined in registers: pieces, of which each costs as much as a block, are not
+        # needed, but the sums are those of pieces, in which weighted ratings still go
+        given: dict[str, Any] = {"rank": spec.rank, "mean": spec.mean, "ridge": spec.ridge}
+        limits = cut_rows(ratings.indptr)
+        solved = solve_rows(
+            ratings, other.rows, threads=spec.threads, third=third.rows, limits=limits, **given
+        )
+        return Slab(ratings.start, *solved)
     rows, sse, penalty = empty_rows(ratings.n_rows, spec.rank), 0.0, 0.0
     for piece in cut_block(ratings):
         present = None if current is None else current.of(piece)

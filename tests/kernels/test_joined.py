@@ -10,14 +10,14 @@ from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.noise import Noise
 from daskals.kernels.half_step.added import added_by_rows
 from daskals.kernels.half_step.block import make_input
-from daskals.kernels.half_step.joined import join_block, join_rows, joined_pieces
+from daskals.kernels.half_step.joined import cut_block, cut_rows, join_block, join_rows, joined_pieces
 from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.half_step.weighted import Weighting, solve_weighted
 from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.scoring.score import predict_block
 from daskals.kernels.scoring.three_sides import ThreeSides, three_side_moments
 from daskals.kernels.toolkit.layout import ALIGNMENT_BYTES, pack_rows
-from daskals.types import RatingsBlock, Ridge
+from daskals.types import BlockStats, RatingsBlock, Ridge
 from tests.cases import naive
 from tests.cases.blocks import make_case
 
@@ -89,6 +89,19 @@ def test_rows_solved_as_they_are_read_are_those_of_joined_rows(solver, coded):
     found = solve_rows(block, first, third=second, **given)
     np.testing.assert_array_equal(found[0], expected[0])
     assert found[1] == expected[1]
+
+
+@pytest.mark.parametrize("size", [1, 30, 5_000])
+def test_rows_solved_at_once_are_added_up_as_in_pieces(size):
+    block, first, second = dated_block(COUNTS)
+    given = {"rank": RANK, "mean": 3.4, "ridge": Ridge(2.0, 0.5, 0.4), "third": second}
+    pieces = [solve_rows(piece, first, **given) for piece in cut_block(block, size)]
+    found, stats = solve_rows(block, first, limits=cut_rows(block.indptr, size), **given)
+    np.testing.assert_array_equal(found, np.concatenate([rows for rows, _ in pieces]))
+    sse = penalty = 0.0
+    for _, own in pieces:
+        sse, penalty = sse + own.sse, penalty + own.penalty
+    assert stats == BlockStats(sse, penalty)
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ ratings are formed in *segments* of them.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -204,14 +206,21 @@ def make_output(block: BlockInput, *, solved: bool = True) -> BlockOutput:
     )
 
 
-def outcome(output: BlockOutput, start: int) -> tuple[FactorRows, BlockStats]:
+def outcome(
+    output: BlockOutput, start: int, limits: Sequence[int] | None = None
+) -> tuple[FactorRows, BlockStats]:
     """Return a block's new factor rows, shape (rows, stride), and what they add to the objective, in order.
 
-    Raises the RowError of the first row that failed; `start` is the number of the block's first.
+    Raises the RowError of the first row that failed; `start` is the number of the block's first. Between
+    `limits`, which begin with 0 and end with the number of rows, rows are added up first, as in pieces.
     """
     raise_first(output.status, start)
-    sse, penalty = np.add.accumulate(output.stats, axis=0)[-1] if len(output.stats) else (0.0, 0.0)
-    return output.rows, BlockStats(float(sse), float(penalty))
+    sse = penalty = 0.0
+    for first, stop in itertools.pairwise(limits or (0, len(output.stats))):
+        if stop > first:
+            own = np.add.accumulate(output.stats[first:stop], axis=0)[-1]
+            sse, penalty = sse + float(own[0]), penalty + float(own[1])
+    return output.rows, BlockStats(sse, penalty)
 
 
 def frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:

@@ -7,6 +7,7 @@ the rows of the two other sides. Whatever is done with a row's ratings is done w
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from daskals.kernels.half_step.block import check_rows, frozen
 from daskals.kernels.half_step.join_batches import join_kernel
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.kernels.toolkit.layout import aligned_empty, aligned_rows, row_stride
-from daskals.types import FactorRows, Int32, RatingsBlock, UInt16
+from daskals.types import FactorRows, Int32, Int64, RatingsBlock, UInt16
 
 PIECE_RATINGS = 1 << 17
 """Ratings whose rows are made at a time: 17 MB at rank 20. A row of more is a piece of its own."""
@@ -104,12 +105,18 @@ def join_block(block: RatingsBlock, first: FactorRows, second: FactorRows, rank:
     return Joined(each, join_rows(block.indices, block.thirds, first, second, rank))
 
 
+def cut_rows(indptr: Int64, piece_ratings: int = PIECE_RATINGS) -> list[int]:
+    """Return where `cut_block` cuts, 0 and the number of rows among it, given `indptr`, shape (rows + 1,)."""
+    limits, n_rows = [0], len(indptr) - 1
+    while limits[-1] < n_rows:
+        fitting = int(np.searchsorted(indptr, indptr[limits[-1]] + piece_ratings, side="right")) - 1
+        limits.append(min(max(fitting, limits[-1] + 1), n_rows))
+    return limits
+
+
 def cut_block(block: RatingsBlock, piece_ratings: int = PIECE_RATINGS) -> Iterator[RatingsBlock]:
     """Cut a block into pieces of whole rows, of no more ratings but where a single row has more."""
-    start = 0
-    while start < block.n_rows:
-        fitting = int(np.searchsorted(block.indptr, block.indptr[start] + piece_ratings, side="right")) - 1
-        stop = min(max(fitting, start + 1), block.n_rows)
+    for start, stop in itertools.pairwise(cut_rows(block.indptr, piece_ratings)):
         here = slice(int(block.indptr[start]), int(block.indptr[stop]))
         yield RatingsBlock(
             block.start + start,
@@ -120,7 +127,6 @@ def cut_block(block: RatingsBlock, piece_ratings: int = PIECE_RATINGS) -> Iterat
             None if block.weights is None else block.weights[here],
             None if block.thirds is None else block.thirds[here],
         )
-        start = stop
 
 
 def joined_pieces(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ def solve_rows(
     prior: Float32 | None = None,
     threads: int = 1,
     third: FactorRows | None = None,
+    limits: Sequence[int] | None = None,
 ) -> tuple[FactorRows, BlockStats]:
     """Solve the ridge equations of every row of a block (paper 1, Eq. 7-8).
 
@@ -54,6 +56,8 @@ def solve_rows(
         layer that lets several threads enter (omp or tbb), and a caller that is alone in its process.
     third
         Factor rows of a third side, shape (rows, stride), if there is one: the ratings are of both.
+    limits
+        Rows between which what the block adds to the objective is added up first, from 0 to their number.
 
     Returns
     -------
@@ -93,4 +97,4 @@ def solve_rows(
     else:
         solve_strip = solve_batches.strip_solver(rank, coordinate=coordinate, sides=sides)
         solve_strip(given, output, 0, block.n_rows)
-    return outcome(output, block.start)
+    return outcome(output, block.start, limits)
