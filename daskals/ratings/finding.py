@@ -10,14 +10,18 @@ from pathlib import Path
 from pyarrow import parquet
 
 from daskals.errors import DataError
-from daskals.ratings.columns import REQUIRED, find_column
+from daskals.ratings.columns import REQUIRED, find_column, first_known
 from daskals.ratings.folders import data_files, refuse_table
 from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.headed import is_headed
+from daskals.ratings.item_catalogue import NAMES
 from daskals.ratings.json_records import field_names, is_json
 from daskals.ratings.movielens import RATINGS_FILES
 from daskals.ratings.packing import STREAM_ERRORS, is_parquet, unpacked_name
 from daskals.ratings.sniff import table_head
+
+N_OTHERS = 50
+"""Files beside the ratings that are looked at."""
 
 _log = logging.getLogger("daskals.ratings")
 
@@ -69,6 +73,37 @@ def ratings_files(path: Path, wanted: Mapping[str, str] | None = None, *, clicks
     if len(files) > 1:
         _log.warning("%s: its ratings are in %s", path, _listed([file.name for file in holding]))
     return holding
+
+
+def note_catalogue(path: Path, rated: Sequence[Path]) -> None:
+    """Say which file of a folder may tell what the items are, where nothing else does.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    rated
+        Its files of ratings.
+    """
+    others = [file for file in data_files(path) if file not in rated][:N_OTHERS]
+    told = [file for file in others if _names_titles(file)]
+    if told:
+        note = DataError(
+            f"ratings without titles, though {_listed([file.name for file in told])} may have them",
+            where=str(path),
+            remedy=f"Name it with --catalogue={told[0]}",
+        )
+        _log.warning(note.for_command())
+
+
+def _names_titles(path: Path) -> bool:
+    """Tell whether a file has columns of items and their titles, and none of users."""
+    try:
+        found = _column_names(path)
+    except (DataError, *STREAM_ERRORS):
+        return False
+    named = all(first_known(found, NAMES[role]) is not None for role in ("item", "title"))
+    return named and find_column(found, "user") is None
 
 
 def require_file(path: Path) -> None:

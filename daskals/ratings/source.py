@@ -15,7 +15,7 @@ from daskals.ratings.catalogue import Catalogue
 from daskals.ratings.columns import check_columns
 from daskals.ratings.delimited import read_delimited
 from daskals.ratings.duplicates import Duplicates
-from daskals.ratings.finding import ratings_files, require_file
+from daskals.ratings.finding import note_catalogue, ratings_files, require_file
 from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.headed import is_headed, read_headed
 from daskals.ratings.json_records import is_json, read_json
@@ -177,6 +177,8 @@ def read_files(
     with ThreadPoolExecutor(1) as pool:
         fingerprints = pool.submit(_fingerprints, [*files, *beside.values()])
         raw = _read_raw(inputs, columns, clicks=clicks)
+        if inputs.root is not None and catalogue is None and not beside:
+            note_catalogue(inputs.root, files)
         catalogue = catalogue or read_catalogue(beside)
         how: dict[str, Any] = {"duplicates": duplicates, "invalid": invalid, "until": until, "least": least}
         table = assemble(raw, leave_out=leave_out, catalogue=catalogue, **how)

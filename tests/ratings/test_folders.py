@@ -11,6 +11,7 @@ import pytest
 
 from daskals.errors import DataError
 from daskals.ratings.finding import ratings_files
+from daskals.ratings.item_catalogue import read_items
 from daskals.ratings.source import read_ratings
 from daskals.retrain.new_ratings import incoming_files
 
@@ -104,7 +105,21 @@ def test_the_one_file_that_holds_ratings(tmp_path, caplog, name):
     content = GOOD.to_json(orient="records", lines=True) if name.endswith("json") else CSV
     table = read_ratings(folder_of(tmp_path, BESIDE | {name: content}))
     assert table.values.tolist() == [1, 2, 3]
-    assert [record.getMessage() for record in caplog.records] == [f"{tmp_path}: its ratings are in {name}"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: its ratings are in {name}",
+        f"{tmp_path}: ratings without titles, though Books.csv may have them. Name it with --catalogue "
+        f"{tmp_path / 'Books.csv'}.",
+    ]
+
+
+def test_titles_that_are_read__are_not_said(tmp_path, caplog):
+    folder_of(tmp_path, {"ratings.csv": CSV, "books.csv": "item,title\n10,A\n"})
+    titles = "movieId,title,genres\n10,A,B\n20,C,D\n"
+    read_ratings(tmp_path, catalogue=read_items(tmp_path / "books.csv"))
+    assert "without titles" not in caplog.text
+    folder_of(tmp_path, {"movies.csv": titles})
+    read_ratings(tmp_path)
+    assert "without titles" not in caplog.text
 
 
 def test_the_one_file_that_has_the_columns_named(tmp_path):
