@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("no_baseline")
 PLAN = LifetimePlan()
 N_RATINGS, CHECKSUM, TOTAL = 73372, 537797, 256503.0
 """Of synthetic-100k with these lifetimes."""
-MODEL = TrainConfig(model="als", rank=8, epochs=8, lambda_=1.0, tau=4.0, gamma=3.0)
+MODEL = TrainConfig(model="als", rank=8, epochs=8, lambda_=1.0, tau=4.0, gamma=3.0, order="rating")
 EXPORTED = [name for name in FEATURES if name not in ("recent", "idle_days")]
 """All that exports tell of a user; the other two come from the dates of the ratings."""
 
