@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,18 @@ def test_work_is_balanced() -> None:
     work = [counts[start:stop].sum() * 21**2 / 2 + (stop - start) * a_row for start, stop in ranges]
     assert len(ranges) >= plan.MIN_BLOCKS
     assert max(work) < 1.2 * np.mean(work)
+
+
+@pytest.mark.parametrize("n_rows", range(90_000, 130_000, 5000))
+def test_neither_of_two_threads_waits_for_a_whole_block(n_rows: int) -> None:
+    counts = np.random.default_rng(0).pareto(1.5, n_rows).astype(np.int64) * 60 + 60
+    ranges = plan_blocks(counts, 20)
+    starts = np.array([start for start, _ in ranges])
+    work = np.add.reduceat(plan._row_work(counts, 20), starts)
+    until = np.zeros(2)
+    for n in plan.by_work(counts, 20, ranges):  # whoever is free takes the next
+        until[np.argmin(until)] += work[n]
+    assert until.max() - until.min() < 0.4 * work.max()
 
 
 def test_more_work_makes_more_blocks() -> None:

@@ -25,6 +25,13 @@ IMPROVED_WORK = 2.5e8
 block of a quarter second's exact solves has so little that a tenth went into what any block costs, and into
 batches of rows that its last few rows do not fill. This is some five milliseconds."""
 
+LAST_CUT_INTO = 4
+"""Into how many the last block is cut: threads take the largest first, and these fill what others leave. Of
+19 equal blocks one thread of two would stand still for a twentieth of a half-step."""
+
+MIN_CUT = 8
+"""Blocks from which on the last is cut: of fewer each takes less than what further ones cost."""
+
 MIN_BLOCKS = 4
 MAX_BLOCKS = 1024
 
@@ -57,9 +64,18 @@ def plan_blocks(counts: Int64, rank: int, *, improved: bool = False) -> list[Blo
     work = np.cumsum(each)
     wanted = max(blocks, np.sum(counts) / BLOCK_RATINGS)
     n_blocks = int(np.clip(np.ceil(wanted), MIN_BLOCKS, MAX_BLOCKS))
-    inner = np.searchsorted(work, work[-1] * np.arange(1, n_blocks) / n_blocks, side="left") + 1
+    shares = _shares(n_blocks, cut=n_blocks >= MIN_CUT and not improved)
+    inner = np.searchsorted(work, work[-1] * shares[1:], side="left") + 1
     cuts = np.unique(np.concatenate([[0], np.minimum(inner, len(counts)), [len(counts)]]))
     return [BlockRange(int(start), int(stop)) for start, stop in itertools.pairwise(cuts)]
+
+
+def _shares(n_blocks: int, *, cut: bool) -> Float64:
+    """Return the share of all work that lies before each block, float64, ascending from 0."""
+    if not cut:
+        return np.arange(n_blocks) / n_blocks
+    last = n_blocks - 1 + np.arange(LAST_CUT_INTO) / LAST_CUT_INTO
+    return np.concatenate([np.arange(n_blocks - 1), last]) / n_blocks
 
 
 def by_work(counts: Int64, rank: int, ranges: Sequence[BlockRange], *, improved: bool = False) -> list[int]:
