@@ -68,6 +68,11 @@ class Estimate:
         """Seconds of an epoch."""
         return self.compute_seconds + self.network_seconds
 
+    @property
+    def worker_bytes(self) -> int:
+        """Memory of one worker beside its programs."""
+        return self.ratings_bytes + self.factors_bytes
+
 
 def estimate(n_users: int, n_items: int, n_ratings: int, rank: int, machine: Machine) -> Estimate:
     """Estimate what training costs.

@@ -284,7 +284,8 @@ def _require_listed(item_ids: pa.Array, catalogue: Catalogue | None, raw: RawRat
             f"rated are {item_ids[0].as_py()!r} and the like, listed {listed[0].as_py()!r} and the like",
             where=raw.origin.name,
             expected="a catalogue that lists the rated items",
-            remedy="Name the column of their ids with --catalogue-columns=item=…,title=…, or leave it out",
+            remedy="Name the column of their ids with --catalogue-columns=item=…,title=…, or move the "
+            "catalogue away",
         )
 
 

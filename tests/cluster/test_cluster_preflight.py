@@ -171,6 +171,7 @@ def test_the_estimate_scales() -> None:
     assert one.epoch_seconds == one.compute_seconds == pytest.approx(4 * four.compute_seconds)
     assert four.user_half_step_bytes == 3 * 87_000 * 32 * 4
     assert one.ratings_bytes == 288_000_000
+    assert four.worker_bytes == four.ratings_bytes + four.factors_bytes
 
 
 def test_heaps_are_shared_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:

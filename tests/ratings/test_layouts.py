@@ -281,8 +281,8 @@ def test_a_catalogue_of_other_items__is_refused(tmp_path):
         read_ratings(tmp_path)
     assert str(caught.value) == (
         f"{path}: none of 2 rated items is in the catalogue of 2: rated are 'tt1' and the like, listed 1 and "
-        "the like; expected a catalogue that lists the rated items. Name the column of the items that the "
-        "catalogue lists, or move the catalogue away."
+        "the like; expected a catalogue that lists the rated items. Name the column of their ids with "
+        'catalogue_columns={"item": "…", "title": "…"}, or move the catalogue away.'
     )
     write(tmp_path / "ratings.csv", "userId,movieId,rating\n1,9,4\n2,2,3\n")
     assert read_ratings(tmp_path).item_ids.to_pylist() == [9, 2, 1]

@@ -73,7 +73,7 @@ def test_error_names_the_first_pair_and_its_rows(tmp_path):
     assert str(caught.value) == (
         f"{path}, row 1 and {path}, row 3: user 1 rated item 1 4 times (and 4 surplus rows in all); "
         "expected each user and item at most once. "
-        'Remove the surplus rows, or settle them with duplicates="last" (or first, mean).'
+        'Remove the surplus rows, or settle them with duplicates="last" (or first, mean, sum).'
     )
 
 
