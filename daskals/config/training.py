@@ -363,6 +363,15 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
     )
 
     @model_validator(mode="after")
+    def _adding(self) -> Self:
+        if self.duplicates == "sum" and self.model != "ials":
+            raise ValueError(
+                f"duplicates: found sum with model {self.model}; expected last, first, mean or error: only "
+                "counts, of --model=ials, add up"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _validates(self) -> Self:
         if self.patience is not None and self.validation_fraction == 0:
             raise ValueError("patience: no ratings to validate on; add --validation-fraction")

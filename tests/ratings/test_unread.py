@@ -176,3 +176,9 @@ def test_values_that_are_no_rating__are_left_out_of_an_update(client, tmp_path: 
 
 def opened(source, columns=None):
     return open_ratings(source, ReadConfig(columns=columns))
+
+
+def test_ratings_of_a_pair_are_not_added_up():
+    with pytest.raises(ConfigError, match="duplicates: found sum with model als; expected last, first, mean"):
+        TrainConfig.parse({"model": "als", "duplicates": "sum"})
+    assert TrainConfig.parse({"model": "ials", "duplicates": "sum"}).duplicates == "sum"
