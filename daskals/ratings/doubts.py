@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from daskals.errors import DataError
 from daskals.ratings.missing_columns import columns_option
-from daskals.ratings.time_columns import FRAME
+from daskals.ratings.notes import tell
 from daskals.types import Float32, Int32
 
 N_ROWS = 100_000
@@ -21,8 +20,6 @@ LEAST_AGAIN = 100
 
 LONG_TAIL = 20
 """How many times the median the highest of counts is at least: no stars or points go so far."""
-
-_log = logging.getLogger("daskals.ratings")
 
 
 class Sides(NamedTuple):
@@ -63,7 +60,7 @@ def note_doubts(sides: Sides, values: Float32, names: Mapping[str, str], *, wher
         remedy = f"Train on clicks or plays with --model=ials {counted}"
     if found:
         note = DataError(found, where=f"{where}, column '{names['rating']}'", remedy=remedy)
-        _log.warning(str(note) if where == FRAME else note.for_command())
+        tell(note, where)
 
 
 def _is_of_side(codes: Int32, values: Float32) -> bool:

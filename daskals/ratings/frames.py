@@ -14,10 +14,11 @@ from daskals.ratings.catalogue import Catalogue
 from daskals.ratings.columns import check_columns, choose_columns
 from daskals.ratings.convert import convert_table
 from daskals.ratings.duplicates import Duplicates
+from daskals.ratings.notes import FRAME
 from daskals.ratings.raw import Invalid, Origin
 from daskals.ratings.table import RatingsTable
 from daskals.ratings.tables import Table
-from daskals.ratings.time_columns import FRAME, note_no_times
+from daskals.ratings.time_columns import note_no_times
 from daskals.ratings.unread import note_unread
 
 

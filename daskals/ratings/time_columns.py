@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
@@ -11,15 +10,11 @@ from daskals.errors import DataError
 from daskals.ratings.columns import ColumnNames, find_column
 from daskals.ratings.likely_times import looks_like_times
 from daskals.ratings.missing_columns import columns_option
+from daskals.ratings.notes import tell
 from daskals.ratings.times import A_TIME
 
 N_ROWS = 20
 """Rows that are looked at."""
-
-FRAME = "frame"
-"""What a table in memory is called: whoever hands one over reads of Python's arguments, not of options."""
-
-_log = logging.getLogger("daskals.ratings")
 
 
 def note_unread_times(
@@ -68,7 +63,7 @@ def note_no_times(names: ColumnNames, found: str, *, where: str) -> None:
 
 def _note(why: str, where: str, *, expected: str = "", remedy: str) -> None:
     note = DataError(f"read without times, {why}", where=where, expected=expected, remedy=remedy)
-    _log.warning(str(note) if where == FRAME else note.for_command())
+    tell(note, where)
 
 
 def sample_of(columns: Mapping[str, Sequence[object]]) -> Callable[[str], pa.Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
@@ -12,12 +11,11 @@ from daskals.errors import DataError
 from daskals.ratings.columns import LIKELY_COUNTS, LIKELY_KINDS, ColumnNames, first_known
 from daskals.ratings.guessing import are_kinds, are_numbers
 from daskals.ratings.missing_columns import columns_option
-from daskals.ratings.time_columns import FRAME, note_unread_times
+from daskals.ratings.notes import tell
+from daskals.ratings.time_columns import note_unread_times
 
 N_SHOWN = 3
 """Kinds of events that are named."""
-
-_log = logging.getLogger("daskals.ratings")
 
 
 def note_unread(
@@ -55,7 +53,7 @@ def note_unread(
         where=where,
         remedy=f"To tell them apart, write a column of numbers and name it with {said}",
     )
-    _log.warning(str(note) if where == FRAME else note.for_command())
+    tell(note, where)
 
 
 def _note_counts(
@@ -71,7 +69,7 @@ def _note_counts(
         where=where,
         remedy=f"Where it says how often, name it with {said}",
     )
-    _log.warning(str(note) if where == FRAME else note.for_command())
+    tell(note, where)
 
 
 def _unnamed_kinds(found: Sequence[str], sample: Callable[[str], pa.Array]) -> str | None:
