@@ -29,7 +29,7 @@ from daskals.model.order.companions import Companions, find_companions
 from daskals.model.order.learnt import Order, OrderSettings, interactions
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, load_block
-from daskals.store.timing import part_seconds
+from daskals.store.timing import mean_seconds, part_seconds
 from daskals.types import TRAIN, Float32, Float64, Int64, RatingsBlock
 
 LEAST_RATINGS = 5
@@ -91,7 +91,12 @@ def gather_interactions(
 
 
 def learn_order(
-    data: OrderData, settings: OrderSettings, work: float, *, with_companions: bool = True
+    data: OrderData,
+    settings: OrderSettings,
+    work: float,
+    *,
+    with_companions: bool = True,
+    when: Int64 | None = None,
 ) -> Order:
     """Learn an order.
 
@@ -105,6 +110,8 @@ def learn_order(
         Multiplications that may be spent; the most rated items are regressed on one another, as many as fit.
     with_companions
         Whether items' companions are found too, which lists of similar items need and other lists do not.
+    when
+        About when each user rated, int64, shape (users,), for companions; None if unknown.
     """
     items, threads = choose_items(data, max(work / SLOWNESS, LEAST_WORK)), available_cores()
     popularity = data.popularity
@@ -119,7 +126,7 @@ def learn_order(
     else:
         products, variances = _by_items(x, by_genre, settings.ridge, threads)
         scale = np.empty(0, np.float32)
-    companions = find_companions(x, items, threads) if with_companions else Companions.none()
+    companions = find_companions(x, items, threads, when) if with_companions else Companions.none()
     return Order(settings, items, products, scale, popularity.astype(np.float32), variances, companions)
 
 
@@ -245,7 +252,8 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
         choice = choose_settings(apart, held, genres, limits)
     settings = choice.settings
     data = gather(block, seconds)
-    order = learn_order(data, settings, work)
+    when = mean_seconds(split) if store.has_timestamps else None
+    order = learn_order(data, settings, work, when=when)
     section = {
         "by": "affinity",
         **asdict(settings),

@@ -25,7 +25,7 @@ from daskals.types import Float32, Int64
 N_COMPARED = 30
 """Samples of a posterior that items are compared by, evenly from all that are kept."""
 
-COMPANY = 0.75
+COMPANY = 0.8
 """w: what a correlation counts beside a cosine, which is several times larger. See notebooks/README.md."""
 
 

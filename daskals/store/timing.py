@@ -272,6 +272,24 @@ def ratings_a_visit(split: Split, timing: Timing) -> float:
     return split.n_train / visits
 
 
+def mean_seconds(split: Split) -> Int64:
+    """Return about when each user rated: the mean of their training ratings, in seconds since 1970.
+
+    Returns
+    -------
+    Int64
+        Shape (users,), rounded down; 0 of users without any.
+    """
+    starts = split.ratings.indptr("user")
+    totals, counts = np.zeros(len(starts) - 1, np.int64), np.zeros(len(starts) - 1, np.int64)
+    for piece in training_pieces(split):
+        users = np.searchsorted(starts[1:], piece.places, side="right")
+        first = np.flatnonzero(np.diff(users, prepend=-1))
+        totals[users[first]] += np.add.reduceat(piece.seconds, first) if len(first) else 0
+        counts[users[first]] += np.diff(first, append=len(users))
+    return totals // np.maximum(counts, 1)
+
+
 def training_pieces(split: Split) -> Iterator[TrainingPiece]:
     """Go through the training ratings in the users' order."""
     for start, stop, trains in split.pieces(at_once=CHUNK_RATINGS):

@@ -301,3 +301,15 @@ def test_companions_are_left_out_where_only_lists_are_judged():
     assert len(whole.companions.items) == len(whole.items)
     assert not len(judged.companions.items)
     np.testing.assert_array_equal(judged.products, whole.products)
+
+
+def test_neighbours_do_not_go_by_what_was_on_offer_at_one_time() -> None:
+    rng = np.random.default_rng(3)
+    year, offered = np.repeat(np.arange(4), 60), np.repeat(np.arange(4), 5)
+    users, items = np.nonzero(rng.random((240, 20)) < np.where(year[:, None] == offered, 0.6, 0.05))
+    frame = pd.DataFrame({"user": users, "item": items, "rating": 4.0 + (users + items) % 2})
+    dated = frame.assign(timestamp=1_000_000_000 + 1_000_000 * year[users])
+    config = TrainConfig(model="als", rank=2, epochs=1, test_fraction=0.1)
+    known, unknown = (fit(data, config).order.companions.correlations for data in (dated, frame))
+    assert not known.any()
+    assert (unknown > 0).sum() > 15

@@ -77,6 +77,31 @@ def test_popular_items_are_not_companions_by_that_alone() -> None:
     assert not found.correlations[:10].any()
 
 
+def test_what_was_on_offer_at_one_time_is_no_company() -> None:
+    rng = np.random.default_rng(2)
+    year = np.repeat(np.arange(4), 60)
+    offered = np.repeat(np.arange(4), 5)
+    x = (rng.random((240, 20)) < np.where(year[:, None] == offered, 0.6, 0.05)).astype(float)
+    x[:, 1] = np.where(rng.random(240) < 0.9, x[:, 0], x[:, 1])
+    mixed = rng.permutation(240)  # who came when is not told by the order of users
+    rows, when = np.arange(20, dtype=np.int64), 1_000_000_000 + 1_000 * year[mixed]
+    found = find_companions(scipy.sparse.csr_array(x[mixed]), rows, when=when)
+    assert (found.correlations[5:] > 0).sum() == 0
+    assert (found.items[0, 0], found.items[1, 0]) == (1, 0)
+    assert found.correlations[0, 0] > 0.3
+    without = find_companions(scipy.sparse.csr_array(x[mixed]), rows)
+    assert (without.correlations[5:] > 0).sum() > 40
+    one_time = find_companions(scipy.sparse.csr_array(x[mixed]), rows, when=np.full(240, 7))
+    np.testing.assert_array_equal(one_time.items, without.items)
+
+
+def test_few_users_are_one_cohort() -> None:
+    x = scipy.sparse.csr_array(interactions(99, 30, 0.3))
+    rows = np.arange(30, dtype=np.int64)
+    told = find_companions(x, rows, when=np.arange(99))
+    np.testing.assert_array_equal(told.items, find_companions(x, rows).items)
+
+
 def test_of_equals_the_lower_row_stands_first() -> None:
     x = np.tile(interactions(40, 1, 0.5), (1, 5))
     found = find_companions(scipy.sparse.csr_array(x), np.arange(5, dtype=np.int64))

@@ -14,6 +14,7 @@ from daskals.store.reader import open_store
 from daskals.store.splits import Split, ensure_split
 from daskals.store.timing import Timing, timing_of
 from daskals.store.weighing import Weighing
+from daskals.types import TRAIN
 
 DAY, START, N_DAYS = 86_400, 1_000_000_000 // 86_400, 25
 
@@ -95,3 +96,13 @@ def test_days_are_counted_however_far_apart(monkeypatch):
         np.testing.assert_array_equal(own, [-3, 7, 12])
         np.testing.assert_array_equal(counts, [2, 3, 1])
     assert not len(timing._counted(days[:0])[0])
+
+
+def test_about_when_each_user_rated_is_the_mean_of_what_trains(split, monkeypatch):
+    monkeypatch.setattr(timing, "CHUNK_RATINGS", 37)  # users are in two pieces
+    store = split.ratings
+    users = np.repeat(np.arange(store.n_users), np.diff(store.indptr("user")))
+    trains = split.parts("user", 0, store.n_ratings) == TRAIN
+    seconds = store.read_column("user", "timestamps", 0, store.n_ratings)
+    expected = [int(seconds[trains & (users == user)].mean()) for user in range(store.n_users)]
+    assert timing.mean_seconds(split).tolist() == expected

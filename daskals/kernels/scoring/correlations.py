@@ -35,12 +35,19 @@ class Correlations(NamedTuple):
 
 
 def best_correlations(
-    y: scipy.sparse.csr_array, most: int, *, chance: float, shrinkage: float, threads: int = 1
+    y: scipy.sparse.csr_array,
+    most: int,
+    *,
+    chance: float,
+    shrinkage: float,
+    groups: NDArray[np.int32] | None = None,
+    threads: int = 1,
 ) -> Correlations:
     """Find the largest correlations of each column with the others, zeros counting as values.
 
-    r_ij = (G_ij − n·m_i·m_j) / (√(s_i·s_j) + h), G = YᵀY, s_i = G_ii − n·m_i². Takes Σ (entries of a row)²
-    multiply-adds and columns² comparisons; sums go row by row, the same on every CPU.
+    r_ij = (G_ij − Σ_g n_g·m_gi·m_gj) / (√(s_i·s_j) + h), G = YᵀY, s_i = G_ii − n·m_i²: products about the
+    means of each group of rows, so that groups that differ correlate nothing. Takes Σ (entries of a row)² +
+    groups × columns² multiply-adds and columns² comparisons; sums go row by row, the same on every CPU.
 
     Parameters
     ----------
@@ -52,15 +59,20 @@ def best_correlations(
         Standard errors √(s_i·s_j/n) above 0 from which a correlation counts.
     shrinkage
         h.
+    groups
+        Which group each row is of, int32, shape (rows,), counted from 0; all of one without it.
     threads
         How many work on it.
     """
     n_rows, n_columns = y.shape
     by_column = y.tocsc()
-    sums, squares = np.zeros(n_columns), np.zeros(n_columns)
-    _add_columns(by_column.indptr.astype(np.int64), by_column.data, sums, squares)
-    means = sums / max(n_rows, 1)
-    spread = np.sqrt(np.maximum(squares - sums * means, 0.0))
+    groups = np.zeros(n_rows, np.int32) if groups is None else groups
+    sizes = np.maximum(np.bincount(groups, minlength=1), 1).astype(np.float64)
+    sums, squares = np.zeros((len(sizes), n_columns)), np.zeros(n_columns)
+    rows = by_column.indices.astype(np.int32)
+    _add_columns(by_column.indptr.astype(np.int64), groups[rows], by_column.data, sums, squares)
+    total = sums.sum(axis=0)
+    spread = np.sqrt(np.maximum(squares - total * (total / max(n_rows, 1)), 0.0))
     found = np.full((n_columns, most), -1, np.int32)
     values = np.zeros((n_columns, most), np.float32)
     given = (
@@ -68,10 +80,10 @@ def best_correlations(
         y.indices.astype(np.uint32),
         y.data,
         by_column.indptr.astype(np.int64),
-        by_column.indices.astype(np.int32),
+        rows,
         by_column.data,
         sums,
-        means,
+        sums / sizes[:, None],
         spread,
     )
     least = float(chance / np.sqrt(max(n_rows, 1)))
@@ -86,10 +98,10 @@ def best_correlations(
 
 
 @exact_jit
-def _add_columns(starts: Int64, data: Float64, sums: Float64, squares: Float64) -> None:
-    for column in range(len(sums)):
+def _add_columns(starts: Int64, groups: Int32, data: Float64, sums: Float64, squares: Float64) -> None:
+    for column in range(len(squares)):
         for entry in range(starts[column], starts[column + 1]):
-            sums[column] += data[entry]
+            sums[groups[entry], column] += data[entry]
             squares[column] += data[entry] * data[entry]
 
 
@@ -111,18 +123,22 @@ def _best_of_columns(
     first: int,
     last: int,
 ) -> None:
-    products, scores = np.empty(len(sums)), np.empty(len(sums), np.float32)
+    products, scores = np.empty(len(spread)), np.empty(len(spread), np.float32)
     for own in range(first, last):
         products[:] = 0.0
         for entry in range(column_starts[own], column_starts[own + 1]):
             weight, row = by_column[entry], rows[entry]
             for k in range(row_starts[row], row_starts[row + 1]):
                 products[columns[k]] += weight * by_row[k]
+        for group in range(len(sums)):
+            own_sum, of_group = sums[group, own], means[group]
+            if own_sum != 0.0:
+                for other in range(len(products)):
+                    products[other] -= own_sum * of_group[other]
         size = 0
-        for other in range(len(sums)):
-            above = products[other] - sums[own] * means[other]
+        for other in range(len(spread)):
             scale = spread[own] * spread[other]
-            if other != own and above > least * scale:
-                scores[other] = above / (scale + shrinkage)
+            if other != own and products[other] > least * scale:
+                scores[other] = products[other] / (scale + shrinkage)
                 size = offer(values[own], found[own], size, scores[other], other)
         sort_heap(values[own], found[own], size)

@@ -3,13 +3,15 @@
 Their measure is the correlation of two items' interactions over all users, drawn to 0 where few rated either.
 With y_ui = x_ui / n_u^¼, n_u items of the user (who chooses everything says little of what goes together;
 after the inverse user frequency of Breese, Heckerman and Kadie 1998), scaled so that Σ y² = Σ x², the mean m
-of y and G = YᵀY:
+of y over the n_c users of a cohort c, and G = YᵀY:
 
-    r_ij = (G_ij − n·m_i·m_j) / (√(s_i·s_j) + h),  s_i = G_ii − n·m_i²
+    r_ij = (G_ij − Σ_c n_c·m_ci·m_cj) / (√(s_i·s_j) + h),  s_i = G_ii − n·m_i²
 
 It is item-kNN's cosine with shrinkage (Sarwar et al. 2001; Bell and Koren 2007) about the means, without
-which the popular are companions of everything popular. What is within `CHANCE` standard errors of nothing,
-√(s_i·s_j/n) of G_ij, is nothing: where people rate at random, no item has companions.
+which the popular are companions of everything popular. Cohorts are users who rated about the same time: about
+the means of all, whatever was on offer in one year is a companion of everything else that was, as
+Independence Day of Toy Story in 1996. What is within `CHANCE` standard errors of nothing, √(s_i·s_j/n) of
+G_ij, is nothing: where people rate at random, no item has companions.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ SHRINKAGE = 20.0
 
 CHANCE = 4.0
 """Standard errors above 0 of a correlation that is believed: by chance less than one of 30,000 is."""
+
+MOST_COHORTS = 10
+LEAST_OF_COHORT = 50
+"""Users of a cohort at least: the means of fewer are mostly what these few like."""
 
 MOST_WORK = 2e9
 """Products that are summed at most: of more, every second user, third and so on tells enough."""
@@ -90,7 +96,9 @@ class Companions(NamedTuple):
         return cls(arrays["order/companions"], arrays["order/correlations"])
 
 
-def find_companions(x: scipy.sparse.csr_array, items: Int64, threads: int = 1) -> Companions:
+def find_companions(
+    x: scipy.sparse.csr_array, items: Int64, threads: int = 1, when: Int64 | None = None
+) -> Companions:
     """Find the companions of items.
 
     Parameters
@@ -101,6 +109,8 @@ def find_companions(x: scipy.sparse.csr_array, items: Int64, threads: int = 1) -
         The rows of the core, int64, shape (core,), ascending.
     threads
         How many work on it, to the same bits.
+    when
+        About when each user rated, in any unit, int64, shape (users,); without it all are of one cohort.
 
     Returns
     -------
@@ -111,17 +121,27 @@ def find_companions(x: scipy.sparse.csr_array, items: Int64, threads: int = 1) -
     most = min(MOST_COMPANIONS, max(core - 1, 0))
     if not most:
         return Companions.none()
-    y = _weighed(_some_users(x))
-    found = best_correlations(y, most, chance=CHANCE, shrinkage=SHRINKAGE, threads=threads)
+    users = _some_users(x)
+    cohorts = None if when is None else _cohorts(when[users])
+    y = _weighed(x[users])
+    found = best_correlations(y, most, chance=CHANCE, shrinkage=SHRINKAGE, groups=cohorts, threads=threads)
     known = np.where(found.columns >= 0, items[found.columns], items[:, None])
     return Companions(known.astype(np.int32), found.values)
 
 
-def _some_users(x: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
-    """Return those with interactions, of shape (users, core), or evenly some whose products can be summed."""
+def _some_users(x: scipy.sparse.csr_array) -> Int64:
+    """Return the rows of users with interactions, or evenly of some whose products can be summed."""
     counts = np.diff(x.indptr)
     step = max(int(np.ceil(float(np.sum(np.square(counts, dtype=np.float64))) / MOST_WORK)), 1)
-    return x[np.flatnonzero(counts)[::step]]
+    return np.flatnonzero(counts)[::step]
+
+
+def _cohorts(when: Int64) -> Int32:
+    """Return the cohort of each user, int32, of as many users each; who rated at one time is of one."""
+    n_cohorts = min(max(len(when) // LEAST_OF_COHORT, 1), MOST_COHORTS)
+    ordered = np.sort(when)
+    middle = np.searchsorted(ordered, when) + np.searchsorted(ordered, when, side="right")  # twice
+    return (middle * n_cohorts // max(2 * len(when), 1)).astype(np.int32)
 
 
 def _weighed(x: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
