@@ -59,3 +59,14 @@ def test_improved_rows_take_fewer_blocks_of_equal_work() -> None:
     assert max(work) < 1.5 * np.mean(work) < 1.5 * plan.IMPROVED_WORK
     ordered = plan.by_work(counts, 256, improved, improved=True)
     assert [work[n] for n in ordered] == sorted(work, reverse=True)
+
+
+def test_the_block_of_most_rows_goes_first_where_rows_are_eliminated_and_the_smallest_still_end() -> None:
+    counts = np.sort(np.random.default_rng(0).pareto(1.2, 100_000).astype(np.int64) * 40 + 1)[::-1]
+    ranges = plan_blocks(counts, 20)
+    by_work = plan.by_work(counts, 20, ranges)
+    ordered = plan.most_rows_first(by_work, ranges)
+    rows = [stop - start for start, stop in ranges]
+    assert ordered[0] == int(np.argmax(rows)) != by_work[0]
+    assert ordered[-plan.LAST_CUT_INTO :] == by_work[-plan.LAST_CUT_INTO :]
+    assert sorted(ordered) == list(range(len(ranges)))

@@ -18,6 +18,7 @@ from daskals.cluster.parts import BlockCall, Parts, submit_parts
 from daskals.cluster.workers import Cluster, Share, Task
 from daskals.kernels.prior.prior_system import WSystem, add_systems, lower_triangle
 from daskals.kernels.toolkit.dense import solve_positive
+from daskals.training.data.plan import most_rows_first
 from daskals.training.features import IMPLICIT, FeatureSpec, load_features
 from daskals.training.half_step import SideData
 from daskals.training.prior.elimination import (
@@ -69,7 +70,7 @@ class PriorHalfStep:
     def submit(self, cluster: Cluster, around: Around, current: Generation, key: str) -> Generation:
         """Start the tasks of all blocks, the reduction to W, and the gathering; as `HalfStep.submit`."""
         data, prior, side = self.data, self.prior, self.data.side
-        shares, order = cluster.shares(len(data.blocks)), self._starting_order()
+        shares, order = cluster.shares(len(data.blocks)), most_rows_first(data.order, data.ranges)
 
         def given(share: Share) -> tuple[Any, ...]:
             near = around.other.near(share.worker)
@@ -90,11 +91,6 @@ class PriorHalfStep:
         whole, name = data.whole(self.spec.rank), f"{side}-half-step"
         generation = submit_slabs(cluster, whole, fill, key=key, name=name, shares=shares)
         return replace(generation, prior=weights)
-
-    def _starting_order(self) -> list[int]:
-        """Order the blocks so that those whose rows take longest to sum and to fill are not waited for."""
-        ranges = self.data.ranges
-        return sorted(range(len(ranges)), key=lambda n: ranges[n].start - ranges[n].stop)
 
     def _solve(self, cluster: Cluster, eliminated: Parts, current: Task | None, key: str) -> Task:
         prior, side, size = self.prior, self.data.side, self.spec.rank + 1
