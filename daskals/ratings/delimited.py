@@ -15,7 +15,8 @@ from pyarrow import csv as arrow_csv
 from daskals.errors import DataError
 from daskals.ratings.columns import ColumnNames, choose_columns
 from daskals.ratings.convert import convert_table, may_be_rounded
-from daskals.ratings.layout import Head, Layout, first_lines, read_head, require_utf8, shortened, split_line
+from daskals.ratings.encodings import UTF8, encoding_of
+from daskals.ratings.layout import Head, Layout, first_lines, read_head, shortened, split_line
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
 from daskals.ratings.quotes import find_stray_quote
 from daskals.ratings.raw import Fault, Origin, RawRatings
@@ -35,6 +36,15 @@ _FAST: dict[str, pa.DataType] = {
     "weight": pa.float32(),
 }
 _CAREFUL = _FAST | {"rating": pa.string(), "timestamp": pa.string(), "weight": pa.string()}
+
+
+class _File(NamedTuple):
+    """One file as it is to be parsed; `encoding`: None until something is not read as UTF-8."""
+
+    path: Path
+    head: Head
+    names: ColumnNames
+    encoding: str | None = None
 
 
 class _Part(NamedTuple):
@@ -83,34 +93,37 @@ def read_delimited(
     ]
     first = sample_of({name: [row[place] for row in rows] for place, name in enumerate(heads[0].names)})
     note_unread(names[0], heads[0].names, first, where=str(paths[0]))
-    chosen = list(zip(paths, heads, names, strict=True))
-    layout = _without_stray_quotes(chosen, layout)
+    files = [_File(path, head, name) for path, head, name in zip(paths, heads, names, strict=True)]
+    files, layout = _without_stray_quotes(files, layout)
     try:
         fast = _FAST | ({"timestamp": pa.string()} if names[0].perhaps_times else {})
-        parts = [_read(path, layout, head, name, fast) for path, head, name in chosen]
+        parts = [_read(file, layout, fast) for file in files]
         large = any(may_be_rounded(part.table) for part in parts)
         raw = None if large else _convert(parts, names[0], layout)
     except pa.ArrowInvalid:
         raw = None
     if raw is None or raw.faults:
-        for path in paths:
-            require_utf8(path)
-        raw = _convert(
-            [_read(path, layout, head, name, _CAREFUL) for path, head, name in chosen], names[0], layout
-        )
+        parts = [_read(file, layout, _CAREFUL) for file in _with_encodings(files)]
+        raw = _convert(parts, names[0], layout)
     return raw
 
 
-def _without_stray_quotes(chosen: Sequence[tuple[Path, Head, ColumnNames]], layout: Layout) -> Layout:
+def _with_encodings(files: Sequence[_File]) -> list[_File]:
+    """Return the files with their encodings, looked for, and told, once."""
+    return [file._replace(encoding=file.encoding or encoding_of(file.path)) for file in files]
+
+
+def _without_stray_quotes(files: list[_File], layout: Layout) -> tuple[list[_File], Layout]:
     """Return the layout, without quoting where a quote is never closed and all lines fit as they stand."""
     if not layout.quoted or layout.delimiter == " ":
-        return layout
-    for path, head, _ in chosen:
+        return files, layout
+    for path, head, *_ in files:
         stray = find_stray_quote(path, layout.delimiter, len(head.names))
         if stray is None:
             continue
         plain = replace(layout, quoted=False)
-        if any(_read(file, plain, head, name, _CAREFUL).misfits for file, head, name in chosen):
+        files = _with_encodings(files)
+        if any(_read(file, plain, _CAREFUL).misfits for file in files):
             raise DataError(
                 f"a quote that is not closed, in whose text {stray.n_rows:,} rows would be lost",
                 where=f"{path}, line {stray.line:,}",
@@ -119,8 +132,8 @@ def _without_stray_quotes(chosen: Sequence[tuple[Path, Head, ColumnNames]], layo
             )
         _log.warning("%s, line %d: a quote opens and does not close: quotes are read as they stand", path,
                      stray.line)  # fmt: skip
-        return plain
-    return layout
+        return files, plain
+    return files, layout
 
 
 def _first_rows(path: Path, layout: Layout, head: Head) -> list[list[str]]:
@@ -129,7 +142,7 @@ def _first_rows(path: Path, layout: Layout, head: Head) -> list[list[str]]:
     return [row for row in (split_line(line, layout) for line in lines) if len(row) == len(head.names)]
 
 
-def _read(path: Path, layout: Layout, head: Head, names: ColumnNames, types: dict[str, pa.DataType]) -> _Part:
+def _read(file: _File, layout: Layout, types: dict[str, pa.DataType]) -> _Part:
     """Read one file, fast (an unfit line is pyarrow's error) or carefully (it is noted and left out)."""
     careful = types is _CAREFUL
     misfits: list[Any] = []
@@ -138,9 +151,14 @@ def _read(path: Path, layout: Layout, head: Head, names: ColumnNames, types: dic
         misfits.append(line)
         return "skip"
 
+    path, head, names, encoding = file
     chosen = names.by_role()
     reading = arrow_csv.ReadOptions(
-        block_size=_BLOCK_BYTES, use_threads=not careful, column_names=head.names, skip_rows=head.n_lines
+        block_size=_BLOCK_BYTES,
+        use_threads=not careful,
+        column_names=head.names,
+        skip_rows=head.n_lines,
+        encoding=encoding or UTF8,
     )
     parsing = arrow_csv.ParseOptions(
         delimiter=layout.delimiter,

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from daskals.errors import ConfigError, DataError
 from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, years_of_titles
 from daskals.ratings.columns import KNOWN_NAMES, first_known
+from daskals.ratings.encodings import decoded
 from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.json_records import is_json, read_fields
 from daskals.ratings.layout import shortened
@@ -144,11 +145,7 @@ def _read_file(path: Path, columns: Mapping[str, str] | None) -> pa.Table:
             return read_fields(path, known if columns is None else list(columns.values()))
         with pa.input_stream(str(path), compression="detect") as stream:
             content = stream.read()
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("latin-1")
-        return _read_text(path, text, columns)
+        return _read_text(path, decoded(path, content), columns)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"cannot be read ({error})",

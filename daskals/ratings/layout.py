@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 from collections.abc import Sequence
@@ -12,10 +11,10 @@ from typing import NamedTuple
 
 from daskals.errors import DataError
 from daskals.ratings.columns import find_known
+from daskals.ratings.encodings import decoded_lines
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unpacked_name, unreadable
 
 _HEAD_BYTES = 1 << 20
-_CHUNK_BYTES = 1 << 24
 _ROW_NAMES = "row.names"
 
 N_LINES = 20
@@ -158,36 +157,7 @@ def first_lines(path: Path) -> list[str]:
         raise unreadable(path, error) from None
     if b"\0" in head.partition(b"\n")[0]:
         raise unreadable(path, "its first line holds zero bytes, as binary files and UTF-16 do")
-    return head.decode("utf-8-sig", errors="replace").splitlines()
-
-
-def require_utf8(path: Path) -> None:
-    """Check that a whole file is UTF-8.
-
-    Raises
-    ------
-    DataError
-        With the line of the first byte that is not, or where the file cannot be read.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    n_lines = 0
-    try:
-        with open_stream(path) as stream:
-            while content := stream.read(_CHUNK_BYTES):
-                decoder.decode(content)
-                n_lines += content.count(b"\n")
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        line = n_lines + error.object[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"cannot be read (byte 0x{error.object[error.start]:02x} in line {line:,} is no UTF-8)",
-            where=str(path),
-            expected="a complete text file in UTF-8",
-            remedy="Where it is in Latin-1, as old files are, write it anew: "
-            "`iconv -f LATIN1 -t UTF-8 FILE > NEW`",
-        ) from None
-    except STREAM_ERRORS as error:
-        raise unreadable(path, error) from None
+    return decoded_lines(head)
 
 
 def shortened(text: str) -> str:

@@ -14,6 +14,7 @@ from pyarrow import csv as arrow_csv
 from daskals.errors import DataError
 from daskals.ratings.catalogue import GENRES_TYPE, Catalogue, split_genres, years_of_titles
 from daskals.ratings.columns import KNOWN_NAMES, first_known
+from daskals.ratings.encodings import decoded, read_encoded
 from daskals.ratings.item_catalogue import NAMES, read_items
 from daskals.ratings.layout import COMMAS, read_head
 from daskals.ratings.packing import PACKED_SUFFIXES, unpacked_name
@@ -128,18 +129,23 @@ def _read_texts(path: Path, roles: tuple[str, ...]) -> pa.Table:
         return _parse(path, _decoded(path).replace("::", _UNIT), roles)
     head = read_head(path, COMMAS)
     chosen = [_column(path, head.names, role) for role in roles]
-    try:
-        table = arrow_csv.read_csv(
+
+    def read(encoding: str) -> pa.Table:
+        return arrow_csv.read_csv(
             str(path),
-            read_options=arrow_csv.ReadOptions(column_names=head.names, skip_rows=head.n_lines),
+            read_options=arrow_csv.ReadOptions(
+                column_names=head.names, skip_rows=head.n_lines, encoding=encoding
+            ),
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 include_columns=chosen, column_types=dict.fromkeys(chosen, pa.string())
             ),
         )
+
+    try:
+        return read_encoded(path, read).rename_columns(list(roles))
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(path, error) from None
-    return table.rename_columns(list(roles))
 
 
 def _column(path: Path, found: Sequence[str], role: str) -> str:
@@ -169,15 +175,11 @@ def _parse(path: Path, text: str, fields: tuple[str, ...]) -> pa.Table:
 
 
 def _decoded(path: Path) -> str:
-    """Return a file's text: UTF-8 where it is that (ML-10M), else Latin-1 (ML-100K, ML-1M)."""
+    """Return a file's text: UTF-8 (ML-10M), or as of ML-100K and ML-1M, Latin-1, which a note says."""
     try:
-        content = path.read_bytes()
+        return decoded(path, path.read_bytes())
     except OSError as error:
         raise _unreadable(path, error) from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
 
 
 def _whole_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -18,7 +18,6 @@ import daskals.ratings.delimited as delimited
 from daskals.config import ReadConfig
 from daskals.errors import ConfigError, DataError
 from daskals.ratings.columns import check_columns
-from daskals.ratings.layout import require_utf8
 from daskals.ratings.source import read_predefined, read_ratings
 from daskals.ratings.table import RatingsTable
 
@@ -142,18 +141,26 @@ UNREADABLE = {
         b"\nrating\n3\n",
         "FILE, line 2: only one column found, 'rating'; expected columns separated by commas",
     ),
-    "latin-1": (
+    "half a character": (
         "r.csv",
-        (HEADER + GOOD + "é,1,2,3\n").encode("latin-1"),
-        "FILE: cannot be read (byte 0xe9 in line 5 is no UTF-8); expected a complete text file in UTF-8. "
-        "Where it is in Latin-1, as old files are, write it anew: `iconv -f LATIN1 -t UTF-8 FILE > NEW`.",
+        (HEADER + "x,1,1,1\n").encode() + "é".encode()[:1],
+        "FILE: cannot be read (byte 0xc3 in line 3 is no UTF-8, for the file ends within a character); "
+        "expected a complete text file in UTF-8. Fetch the file again.",
     ),
-    "latin-1 in a short row": (
+    "damage in UTF-8": (
         "r.csv",
-        HEADER.encode() + b"1,1,1,1\n\xff,1\n",
-        "byte 0xff in line 3 is no UTF-8",
+        (HEADER + "é,1,1,1\nü,2,1,1\n").encode() + b"\xe9,1,2,1\n",
+        "FILE: cannot be read (byte 0xe9 in line 4 is no UTF-8, as the file is elsewhere); expected a "
+        "complete text file in UTF-8. Correct the line, or leave such bytes out: "
+        "`iconv -c -f UTF-8 -t UTF-8 FILE > NEW`.",
     ),
-    "half a character": ("r.csv", (HEADER + "x,1,1,1\n").encode() + "é".encode()[:1], "byte 0xc3 in line 3"),
+    "another script": (
+        "r.csv",
+        (HEADER + GOOD).encode() + "电影,1,1,1\n".encode("gb18030"),
+        "FILE: cannot be read (byte 0xb5 in line 5 is no UTF-8, nor Latin-1, in which such bytes stand one "
+        "by one between letters); expected a complete text file in UTF-8. Write it anew from the encoding "
+        "that it is in, as from GB18030 by `iconv -f GB18030 -t UTF-8 FILE > NEW`.",
+    ),
     "utf-16": ("r.csv", HEADER.encode("utf-16"), "FILE: a text in UTF-16; expected a text"),
     "utf-16 without a mark": ("r.csv", HEADER.encode("utf-16-le"), "(its first line holds zero bytes"),
     "cut gzip": (
@@ -204,12 +211,6 @@ def test_truncated_gzip_beyond_the_head(tmp_path):
     assert "Truncated compressed stream" in message(
         write(tmp_path / "r.csv.gz", packed[: len(packed) * 3 // 4])
     )
-
-
-def test_truncated_gzip_found_by_the_check_for_utf8(tmp_path):
-    path = write(tmp_path / "r.csv.gz", GZIP[:-4])
-    with pytest.raises(DataError, match="Truncated compressed stream"):
-        require_utf8(path)
 
 
 def test_line_longer_than_a_block(tmp_path, monkeypatch):
