@@ -49,7 +49,7 @@ COMPANIONS = (
 )  # fmt: skip
 """Files beside a ratings file that are read with it; an official test part is another."""
 
-STORE_GENERATION = 5
+STORE_GENERATION = 6
 """What the reader makes of a file, as a number: part of the names of cached stores, so that those of an older
 reader are made anew.
 

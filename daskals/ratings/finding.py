@@ -16,12 +16,19 @@ from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.headed import is_headed
 from daskals.ratings.item_catalogue import NAMES
 from daskals.ratings.json_records import field_names, is_json
+from daskals.ratings.likely_files import foreign_among, likely_files
 from daskals.ratings.movielens import RATINGS_FILES
 from daskals.ratings.packing import STREAM_ERRORS, is_parquet, unpacked_name
 from daskals.ratings.sniff import table_head
 
 N_OTHERS = 50
 """Files beside the ratings that are looked at."""
+
+_CALLED = re.compile(r"(?i)ratings?\.")
+"""Of several files that may hold ratings, the one called so does."""
+
+_HASHES = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,}")
+"""What Spark, Dask and pandas call parts by."""
 
 _log = logging.getLogger("daskals.ratings")
 
@@ -54,25 +61,39 @@ def ratings_files(path: Path, wanted: Mapping[str, str] | None = None, *, clicks
         if (inner / name).is_file():
             return [inner / name]
     files = data_files(path)
-    parts = [part for part in files if part.suffix == ".parquet"] or _numbered_parts(files)
+    parts = _parquet_parts(files) or _numbered_parts(files)
     if parts:
         return parts
     holding = files if len(files) == 1 else [file for file in files if _names_columns(file, wanted, REQUIRED)]
-    if not holding:
-        observed = [file for file in files if _names_columns(file, wanted, ("user", "item"))]
-        if not clicks or not observed:
-            raise _without_ratings(path, files, observed)
-        holding = observed
-    if len({_alike(file) for file in holding}) > 1:
+    holding = holding or _observed(path, files, wanted, clicks=clicks)
+    called = [file for file in holding if _CALLED.match(file.name)]
+    if len(_families(holding)) > 1 and len(_families(called)) == 1:
+        holding = called
+    if len(_families(holding)) > 1:
         raise DataError(
             f"several files of ratings, {_listed([file.name for file in holding])}",
             where=str(path),
             expected="one, or parts of one whose names differ by their numbers alone",
-            remedy="Name one of them, or put those that belong together into a folder, as part-1, part-2 …",
+            remedy=f"Name one of them, as {_named(holding[:1])}, or put those that belong together into a "
+            "folder, as part-1, part-2 …",
         )
     if len(files) > 1:
         _log.warning("%s: its ratings are in %s", path, _listed([file.name for file in holding]))
     return holding
+
+
+def _observed(
+    path: Path, files: Sequence[Path], wanted: Mapping[str, str] | None, *, clicks: bool
+) -> list[Path]:
+    """Return the files of a folder that may be meant where none names users, items and ratings.
+
+    Of clicks, or without usual names: of files of one kind the reader tells what they lack.
+    """
+    observed = [file for file in files if _names_columns(file, wanted, ("user", "item"))]
+    likely = observed or likely_files(files)
+    if likely and (len(_families(likely)) == 1 or (clicks and observed)):
+        return sorted(likely)
+    raise _without_ratings(path, files, likely)
 
 
 def note_catalogue(path: Path, rated: Sequence[Path]) -> None:
@@ -117,6 +138,21 @@ def require_file(path: Path) -> None:
         )
 
 
+def _parquet_parts(files: Sequence[Path]) -> list[Path]:
+    """Return the Parquet files among some where they are one input: of like names, or of the same columns."""
+    parts = [part for part in files if part.suffix == ".parquet"]
+    if len(_families(parts)) <= 1 or all(part.name.startswith("part") for part in parts):
+        return parts
+    try:
+        columns = {tuple(sorted(parquet.read_schema(str(part)).names)) for part in parts}
+    except STREAM_ERRORS:  # said where it is read
+        return parts
+    if len(columns) > 1:
+        return []
+    _log.warning("read as one input: %s", _listed([part.name for part in parts]))
+    return parts
+
+
 def _numbered_parts(files: Sequence[Path]) -> list[Path]:
     """Return the parts of one text that Spark, Hive or Flink wrote, if a folder holds nothing else."""
     alike = len({Path(unpacked_name(file)).suffix for file in files}) == 1
@@ -151,26 +187,31 @@ def _column_names(path: Path) -> Sequence[str]:
     return REQUIRED if is_headed(path) else table_head(path)[1].names
 
 
-def _without_ratings(path: Path, files: Sequence[Path], observed: Sequence[Path]) -> DataError:
-    shown = _listed([str(file.relative_to(path)) for file in files])
-    if observed:
-        names = _listed([str(file.relative_to(path)) for file in observed])
-        remedy = f"Where the rows of {names} are clicks or plays, train with --model=ials"
-        remedy += " --data=FILE, one of them" if len({_alike(file) for file in observed}) > 1 else ""
-    else:
-        remedy = "Name the file that holds the ratings"
+def _without_ratings(path: Path, files: Sequence[Path], likely: Sequence[Path]) -> DataError:
+    foreign = None if likely else foreign_among(files)
+    if foreign is not None:
+        return foreign
+    told = f", or of clicks and plays train with --model=ials, perhaps {_named(likely[:3])}" if likely else ""
     return DataError(
-        f"a folder without ratings; it holds {shown}",
+        f"a folder without ratings; it holds {_listed([str(file.relative_to(path)) for file in files])}",
         where=str(path),
         expected=f"one of {', '.join(RATINGS_FILES)}, Parquet files, files part-…, or one file that names "
         "columns of users, items and ratings",
-        remedy=remedy,
+        remedy=f"Name the file that holds the ratings{told}",
     )
+
+
+def _named(files: Sequence[Path]) -> str:
+    return " or ".join(f"--data={file}" for file in files)
+
+
+def _families(files: Sequence[Path]) -> set[str]:
+    return {_alike(file) for file in files}
 
 
 def _alike(file: Path) -> str:
     """Return a file's name without its numbers: those that differ by them alone are one input."""
-    return re.sub(r"\d+", "0", file.name)
+    return re.sub(r"\d+", "0", _HASHES.sub("0", file.name))
 
 
 def _listed(names: Sequence[str]) -> str:

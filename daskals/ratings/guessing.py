@@ -19,6 +19,9 @@ LEAST_ROWS = 5
 MOST_RATINGS = 21
 """Distinct values that the first rows of ratings have at most: half points from 0 to 10."""
 
+LARGE = 1000
+"""Of counts of people's first rows some are smaller."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WORD = re.compile(r"[A-Za-z][A-Za-z _-]*")
 
@@ -95,4 +98,5 @@ def _may_be_ratings(column: Column) -> bool:
 
 
 def _may_be_counts(column: Column) -> bool:
-    return all(float(text) > 0 for text in column)
+    """Tell whether numbers may say how often: above 0, and not all as large as numbers of categories are."""
+    return 0 < min(map(float, column)) < LARGE

@@ -106,7 +106,10 @@ def read_fields(path: Path, names: Collection[str]) -> pa.Table:
 
 def field_names(path: Path) -> list[str]:
     """Return the fields of a file's first record; raise DataError where it holds none."""
-    return list(next(iter(_records(path))).record)
+    first = next(iter(_records(path)), None)
+    if first is None:
+        raise _no_records(path)
+    return list(first.record)
 
 
 def _uniform(values: Sequence[Any]) -> pa.Array:
@@ -154,12 +157,7 @@ def _names(
 ) -> ColumnNames:
     """Choose the fields among those of the first records, in the order in which they turn up."""
     if not records:
-        raise DataError(
-            "no records",
-            where=str(path),
-            expected="one JSON object a line",
-            remedy="Check that it is complete",
-        )
+        raise _no_records(path)
     found = list({name: None for record in records for name in record})
     nested = all(isinstance(value, list | dict) for value in records[0].values())
     if len(records) == 1 and nested and find_column(found, "user") is None:
@@ -256,6 +254,15 @@ def _column(values: Sequence[int | str | None]) -> pa.Array:
 
 def _as_texts(table: pa.Table) -> pa.Table:
     return pa.table({name: table[name].cast(pa.string()) for name in table.column_names})
+
+
+def _no_records(path: Path) -> DataError:
+    return DataError(
+        "no records",
+        where=str(path),
+        expected="one JSON object a line",
+        remedy="Check that it is complete",
+    )
 
 
 def _no_record(where: str, found: str) -> DataError:

@@ -94,7 +94,7 @@ def read_head(path: Path, layout: Layout) -> Head:
         )
     fields = split_line(lines[index], layout)
     if len(fields) == 1:
-        raise _one_column(path, index + 1, lines[index], layout)
+        raise _one_column(path, index, lines[index:], layout)
     if layout.header:
         return Head(layout.header, index)
     if not any(line.strip() for line in lines[index + 1 :]):
@@ -165,15 +165,15 @@ def shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def _one_column(path: Path, line_number: int, line: str, layout: Layout) -> DataError:
+def _one_column(path: Path, n_before: int, lines: Sequence[str], layout: Layout) -> DataError:
+    line, where = lines[0], f"{path}, line {n_before + 1}"
     if len(numbers := line.split()) > 2 and all(map(str.isdecimal, numbers)):
         return DataError(
             f"lines of different numbers of ids, such as '{shortened(line)}'",
-            where=f"{path}, line {line_number}",
+            where=where,
             expected="a user and an item in each row",
-            remedy="Where a line is a user and all that they chose, write a row for each: "
-            "`awk '{for (i = 2; i <= NF; i++) print $1 \",\" $i}' FILE > NEW.csv`, and train with "
-            "--model=ials --no-header --columns=user=1,item=2",
+            remedy=f"Where a line is {_melted(lines[:N_LINES])}, and train with --model=ials --no-header "
+            "--columns=user=1,item=2",
         )
     others = {sign: name for sign, name in DELIMITER_NAMES.items() if sign not in (layout.delimiter, " ")}
     present = [name for sign, name in others.items() if sign in line]
@@ -181,7 +181,19 @@ def _one_column(path: Path, line_number: int, line: str, layout: Layout) -> Data
     wanted = f"{'double ' if layout.step == 2 else ''}{DELIMITER_NAMES[layout.delimiter]}"
     return DataError(
         f"only one column found, '{shortened(line)}'{seen}",
-        where=f"{path}, line {line_number}",
+        where=where,
         expected=f"columns separated by {wanted}s",
         remedy="Save it with commas as .csv, or with tabs as .tsv",
+    )
+
+
+def _melted(lines: Sequence[str]) -> str:
+    """Say how lines of all that somebody chose become rows; a number that counts the others is no user."""
+    rows = [line.split() for line in lines if line.strip()]
+    counted = all(row[0] == str(len(row) - 1) for row in rows)
+    who, user = ("how many ids a user chose, and these", "NR") if counted else (
+        "a user and all that they chose", "$1")  # fmt: skip
+    return (
+        f"{who}, write a row for each: "
+        f"`awk '{{for (i = 2; i <= NF; i++) print {user} \",\" $i}}' FILE > NEW.csv`"
     )

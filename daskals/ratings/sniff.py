@@ -89,6 +89,13 @@ def table_head(path: Path) -> tuple[Layout, Head]:
     return layout, Head(tuple(field.strip() for field in split_line(lines[index], layout)), index + 1)
 
 
+def first_rows(path: Path) -> list[list[str]]:
+    """Return the fields of a text file's first lines, its header among them."""
+    lines = first_lines(path)
+    lines = [line for line in lines[n_remarks(lines) :] if line.strip()][:N_LINES]
+    return [_fields(line, _parted(lines, layout_of(path))) for line in lines]
+
+
 def looks_like_rating(fields: Sequence[str]) -> bool:
     """Tell whether fields are a user, an item, a number and perhaps a time, rather than names of columns."""
     fields = [field.strip() for field in fields]

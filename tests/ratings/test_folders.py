@@ -163,12 +163,19 @@ def test_the_file_of_clicks__where_the_model_needs_no_rating(tmp_path, caplog):
     folder_of(tmp_path, {"events.csv": CLICKS, "items.csv": "item,title\n10,A\n"})
     assert read_ratings(tmp_path, clicks=True).n_ratings == 3
     assert f"{tmp_path}: its ratings are in events.csv" in caplog.text
-    told = r'Where the rows of events\.csv are clicks or plays, train with model="ials"\.'
+    told = (
+        r"events\.csv: the column for the rating is missing; .* If its rows are clicks or plays, train with "
+    )
     with pytest.raises(DataError, match=told):
         read_ratings(tmp_path)
     folder_of(tmp_path, {"clicks.csv": CLICKS})
-    with pytest.raises(DataError, match=r'rows of clicks\.csv, events\.csv are clicks .* data="FILE"'):
+    told = (
+        r'clicks and plays train with model="ials", perhaps data="FOLDER/clicks.csv" or data="FOLDER/events'
+    )
+    with pytest.raises(DataError, match=told.replace("FOLDER", str(tmp_path))):
         read_ratings(tmp_path)
+    with pytest.raises(DataError, match=r"several files of ratings, clicks\.csv, events\.csv"):
+        read_ratings(tmp_path, clicks=True)
 
 
 def test_ratings_go_before_clicks(tmp_path):
@@ -190,3 +197,69 @@ def test_a_folder_of_nothing_but_folders__names_their_files(tmp_path):
         folder_of(tmp_path / name, {"x.txt": "a\n"})
     with pytest.raises(DataError, match=r"it holds one/x\.txt, two/x\.txt;"):
         read_ratings(tmp_path)
+
+
+ROWS = "".join(f"{row * 7 % 5} {row % 4 + 100} {row % 5 + 1}\n" for row in range(20))
+TRUST = "".join(f" {row} {row * 3 % 20} 1\n" for row in range(20))
+LINKS = "".join(f"{row}\t{row + 1}\n" for row in range(20))
+CHECKINS = "".join(f"{row % 5}\t2010-10-{row + 1:02}T23:55:27Z\t30.2\t{row * 7 % 11}\n" for row in range(20))
+REVIEWS = ',user,rating,comment,ID,name\n0,Torsten,10,"so\nso",30549,Pandemic\n1,Ann,9,,822,Carcassonne\n'
+
+
+def test_the_one_file_without_names_that_looks_like_ratings(tmp_path, caplog):
+    table = read_ratings(folder_of(tmp_path, {"a.txt": ROWS, "trust.txt": TRUST, "links.txt": LINKS}))
+    assert table.item_ids.to_pylist() == [100, 101, 102, 103]
+    assert caplog.messages[:2] == [
+        f"{tmp_path}: its ratings are in a.txt",
+        f"{tmp_path / 'a.txt'}: separated by blanks; no header: its columns are user, item, rating",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("contents", "told"),
+    [
+        (
+            {"checkins.txt": CHECKINS, "edges.txt": LINKS},
+            r'checkins\.txt: .* columns={"user": "1", "item": "4"',
+        ),
+        ({"reviews.csv": REVIEWS, "games.csv": "ID,name\n1,A\n"}, r"reviews\.csv: .* Perhaps columns="),
+        ({"train.txt": ROWS * 2, "test.txt": ROWS}, r'perhaps data=".*/train\.txt" or data=".*/test\.txt"'),
+        ({"big.txt": "\xff\xfea\0" * 99, "a.txt": "a\n"}, r"big\.txt: a text in UTF-16"),
+        ({"empty.json": "[]", "a.txt": "a\n"}, r"a folder without ratings; .* Name the file that holds the "),
+    ],
+)
+def test_of_a_folder_without_names__what_may_be_meant_is_told(tmp_path, contents, told):
+    with pytest.raises(DataError, match=told):
+        read_ratings(folder_of(tmp_path, contents))
+
+
+def test_of_several_files_the_one_called_ratings(tmp_path):
+    answers = '{"user": 1, "item": 1, "tag": 3, "score": 5}\n'
+    folder_of(tmp_path, {"answers.json": answers, "Ratings.json": GOOD.to_json(orient="records", lines=True)})
+    assert read_ratings(tmp_path).values.tolist() == [1, 2, 3]
+
+
+def test_parquet_files_of_other_things__are_not_read_with_the_ratings(tmp_path, caplog):
+    GOOD.to_parquet(tmp_path / "stars.parquet")
+    pd.DataFrame({"item": [10, 20], "title": ["A", "B"]}).to_parquet(tmp_path / "titles.parquet")
+    assert read_ratings(tmp_path).n_ratings == 3
+    assert caplog.messages[0] == f"{tmp_path}: its ratings are in stars.parquet"
+    clicks = GOOD.drop(columns="rating")
+    clicks.to_parquet(tmp_path / "likes.parquet")
+    assert read_ratings(tmp_path, clicks=True).n_ratings == 3
+    (tmp_path / "stars.parquet").unlink()
+    clicks.assign(seconds=[1, 2, 3]).to_parquet(tmp_path / "listens.parquet")
+    with pytest.raises(DataError, match=r"several files of ratings, likes\.parquet, listens\.parquet"):
+        read_ratings(tmp_path, clicks=True)
+
+
+def test_parquet_files_of_one_kind__are_one_input(tmp_path, caplog):
+    for name in ("3f2504e0-4f89-11d3-9a0c-0305e82c3301-0", "7d44a8b1-4f89-11d3-9a0c-0305e82c3302-0"):
+        GOOD.to_parquet(tmp_path / f"{name}.parquet")
+    assert len(ratings_files(tmp_path)) == 2
+    assert caplog.messages == []
+    GOOD.to_parquet(tmp_path / "more.parquet")
+    assert len(ratings_files(tmp_path)) == 3
+    assert caplog.messages[0].startswith("read as one input: 3f2504e0")
+    (tmp_path / "more.parquet").write_bytes(b"PAR1")
+    assert len(ratings_files(tmp_path)) == 3

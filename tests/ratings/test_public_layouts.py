@@ -168,6 +168,8 @@ ISO = "2014-04-07T10:51:09.277Z"
       "perhaps --model ials --no-header --columns user=1,item=2,timestamp=6;"),
      ([f"{k % 3},Game {k % 4},{('purchase', 'play')[k % 2]},{1 + k * 13.1},0" for k in range(9)],
       "perhaps --model ials --no-header --columns user=1,item=2,weight=4;"),
+     ([f"{k % 3},b{k % 4},{2520377 + k % 5},{('pv', 'buy')[k % 2]},{1511544070 + k}" for k in range(9)],
+      "perhaps --model ials --no-header --columns user=1,item=2,timestamp=5;"),
      ([f"{k % 4},{k % 3},{k},{k % 5 + 1},2013-12-05" for k in range(9)],
       "perhaps --no-header --columns user=1,item=2,rating=4,timestamp=5;")],
 )  # fmt: skip
@@ -286,15 +288,24 @@ def test_two_columns_of_any_delimiter(tmp_path, sign, header):
     assert (table.user_ids.to_pylist(), table.values.sum()) == ([7, 5], 4)
 
 
-def test_lines_of_all_that_a_user_chose__become_rows_as_told(tmp_path):
-    path = write(tmp_path / "train.txt", "0 4 5 6\n1 5\n2 4 7 8 9\n")
+@pytest.mark.parametrize(
+    ("lines", "pairs"),
+    [
+        (["0 4 5 6", "1 5", "2 4 7 8 9"], ["0,4", "0,5", "0,6", "1,5", "2,4", "2,7", "2,8", "2,9"]),
+        (["3 4 5 6", "1 5", "0", "4 4 7 8 9"], ["1,4", "1,5", "1,6", "2,5", "4,4", "4,7", "4,8", "4,9"]),
+    ],
+    ids=["users first", "counts first, as citeulike"],
+)
+def test_lines_of_all_that_a_user_chose__become_rows_as_told(tmp_path, lines, pairs):
+    path = write(tmp_path / "train.txt", "".join(f"{line}\n" for line in lines))
     told = refusal(path)
-    assert "lines of different numbers of ids, such as '0 4 5 6'" in told
+    assert f"lines of different numbers of ids, such as '{lines[0]}'" in told
     assert told.endswith(f"and train with {CLICKS}.")
     made = subprocess.run(
         told.split("`")[1].replace("FILE > NEW.csv", str(path)), shell=True, capture_output=True, check=True
     )
     (tmp_path / "new.csv").write_bytes(made.stdout)
+    assert made.stdout.decode().splitlines() == pairs
     columns = {"user": "1", "item": "2"}
     assert read_ratings(tmp_path / "new.csv", columns=columns, header="none").n_ratings == 8
 

@@ -102,6 +102,7 @@ GIVES = {
         "user,item,rating\n1,N1 N2,4\n2,N3 N4 N5,3\n",
         "most cells hold several ids, such as 'N1 N2'",
     ),
+    "Latin-1": ("user,item,rating\n1,é,4\n2,b,3\n", "edd38eb8 [1, 2, 'é', 'b'] without times"),
     "records": (
         '{"user": 1, "item": "a", "rating": 4}\n{"user": 2, "item": "b", "rating": 3}\n',
         "c46c23f7 [1, 2, 'a', 'b'] without times",
@@ -118,7 +119,7 @@ def test_a_reader_that_gives_another_store_raises_the_number(
     found = {}
     for name, (text, _) in GIVES.items():
         path = tmp_path / f"{name}.txt"
-        path.write_text(text)
+        path.write_text(text, encoding="latin-1")
         try:
             store = resolve_store(path)
             ids = [*store.user_ids.to_pylist(), *store.item_ids.to_pylist()]
@@ -126,7 +127,7 @@ def test_a_reader_that_gives_another_store_raises_the_number(
             found[name] = f"{store.content_hash[:8]} {ids} {times} times"
         except DataError as error:
             found[name] = str(error.found)
-    assert (found, STORE_GENERATION) == ({name: gives for name, (_, gives) in GIVES.items()}, 5)
+    assert (found, STORE_GENERATION) == ({name: gives for name, (_, gives) in GIVES.items()}, 6)
 
 
 def test_a_catalogue_beside_a_file_counts_as_part_of_it(ratings: Path) -> None:

@@ -1,0 +1,51 @@
+"""Which files of a folder may hold ratings or clicks, though their columns have no usual names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from daskals.errors import DataError
+from daskals.ratings.columns import find_column
+from daskals.ratings.foreign import refuse_foreign
+from daskals.ratings.guessing import guess_columns
+from daskals.ratings.json_records import field_names, is_json
+from daskals.ratings.likely_names import likely_columns
+from daskals.ratings.packing import STREAM_ERRORS, is_parquet
+from daskals.ratings.sniff import first_rows
+
+
+def likely_files(files: Sequence[Path]) -> list[Path]:
+    """Return the files that may hold what is looked for, the largest first.
+
+    A file with names may where it names a user or a rating as is usual, and the others by words that tell;
+    one without names, where its first rows look like a user, an item and a rating, a count or a time.
+    """
+    likely = [file for file in files if _may_hold(file)]
+    return sorted(likely, key=lambda file: -file.stat().st_size)
+
+
+def foreign_among(files: Sequence[Path]) -> DataError | None:
+    """Return what is wrong with the largest file where that is of a kind that is not read."""
+    try:
+        for file in sorted(files, key=lambda file: -file.stat().st_size)[:1]:
+            refuse_foreign(file)
+    except DataError as error:
+        return error
+    return None
+
+
+def _may_hold(path: Path) -> bool:
+    try:
+        refuse_foreign(path)
+        if is_parquet(path):
+            return False
+        rows = [field_names(path)] if is_json(path) else first_rows(path)
+    except (DataError, *STREAM_ERRORS):
+        return False
+    names = rows[0] if rows else []
+    known = {role: find_column(names, role) for role in ("user", "item", "rating")}
+    if any(known.values()):
+        told = likely_columns(names, known)
+        return {"user", "item", "rating"} <= set(told) and bool(known["user"] or known["rating"])
+    return len({len(row) for row in rows}) == 1 and len(guess_columns(rows)) > 2
