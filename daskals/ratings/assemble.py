@@ -24,6 +24,12 @@ from daskals.types import Float32, Int64
 LEFT_OUT = "left out"
 """What a reason for dropping rows ends with that was asked for."""
 
+NOTHING = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", "none", "(null)", "\\N", "<NA>", "undefined")
+"""What programs write where there is no id; somebody may be called so."""
+
+MANY = 0.01
+"""Share of the rows from which on one of these is worth a word."""
+
 LOGGER = logging.getLogger(__name__)
 
 
@@ -94,6 +100,8 @@ def assemble(
         )
     rows = _Rows(raw.users, raw.items, raw.values, raw.timestamps, raw.positions(), raw.weights)
     rows, dropped = _judge(raw, rows, invalid)
+    for side, numbered in (("user", rows.users), ("item", rows.items)):
+        _note_nobody(numbered, side, raw)
     rows, none = _without(raw, rows, leave_out)
     dropped |= none
     n_later, first_later = 0, None
@@ -142,6 +150,24 @@ def _note_two_forms(ids: pa.Array, side: str, raw: RawRatings) -> None:
         LOGGER.warning(
             "%s: %d numbers are two %ss each, such as '%s' and '%s.0'; write ids in one way to make them one",
             raw.origin.name, len(both), side, both[0], both[0],
+        )  # fmt: skip
+
+
+def _note_nobody(numbered: NumberedIds, side: str, raw: RawRatings) -> None:
+    """Say so where what programs write for nothing, as `NA`, is the id of many rows, or beside numbers."""
+    codes, ids = numbered
+    if pa.types.is_integer(ids.type):
+        return
+    named = pc.is_in(ids, value_set=pa.array(NOTHING))
+    for place in np.flatnonzero(named.to_numpy(zero_copy_only=False)):
+        n_rows = int(np.count_nonzero(codes == place))
+        others = as_integers_if_all(ids.filter(pc.invert(named)))
+        if n_rows < MANY * len(codes) and not pa.types.is_integer(others.type):
+            continue
+        LOGGER.warning(
+            "%s: %d of %d rows are of the %s '%s', read as any other id: where it says that there is none, "
+            "write the input without these rows",
+            raw.origin.name, n_rows, len(codes), side, ids[int(place)],
         )  # fmt: skip
 
 
@@ -228,16 +254,18 @@ def _row_error(raw: RawRatings, positions: Int64) -> DataError:
     located: list[tuple[int, Fault]] = [(int(positions[fault.rows[0]]), fault) for fault in raw.faults]
     if raw.malformed is not None:
         located.append((int(raw.malformed.rows[0]), raw.malformed))
-    position, fault = min(located, key=lambda pair: pair[0])
+    most = [(place, fault) for place, fault in located if 2 * len(fault.rows) > len(raw.values)]
+    position, fault = min(most or located, key=lambda pair: pair[0])
     n_bad = len(np.unique(np.concatenate([positions[f.rows] for f in raw.faults] or [np.empty(0, np.int64)])))
     n_bad += 0 if raw.malformed is None else len(raw.malformed.rows)
-    others = f" (the first of {n_bad:,} bad rows)" if n_bad > 1 else ""
+    reasons = ", ".join(f"{one.reason} in {len(one.rows):,}" for _, one in located)
+    others = f" (the first of {n_bad:,} bad rows{f': {reasons}' if most and len(located) > 1 else ''})"
     where = raw.origin.place(position)
     return DataError(
-        f"{fault.reason}: found {fault.found}{others}",
+        f"{fault.reason}: found {fault.found}{others if n_bad > 1 else ''}",
         where=f"{where}, column '{fault.column}'" if fault.column else where,
         expected=fault.expected,
-        remedy=_remedy_of(fault, most=2 * n_bad > len(raw.values)),
+        remedy=_remedy_of(fault, most=bool(most)),
     )
 
 

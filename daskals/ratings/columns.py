@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from daskals.errors import ConfigError, DataError
+from daskals.ratings.likely_times import can_be_times
 from daskals.ratings.missing_columns import remedy_of
 
 REQUIRED = ("user", "item", "rating")
@@ -226,7 +227,7 @@ def choose_columns(
                     role if wanted is None else "named",
                     chosen,
                     counts=first_known(found, LIKELY_COUNTS),
-                    times=find_column(found, "timestamp") or find_likely_times(found),
+                    times=_times(found, rows),
                     flags=first_known(found, LIKELY_FLAGS),
                     rows=rows,
                     known={one: find_column(found, one) for one in REQUIRED},
@@ -243,6 +244,13 @@ def choose_columns(
     user, item = str(chosen["user"]), str(chosen["item"])
     more = (chosen["rating"], chosen["timestamp"], chosen["weight"])
     return ColumnNames(user, item, *more, perhaps_times=likely is not None)
+
+
+def _times(found: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
+    """Return the column that may be named as times: none whose first values are seen not to be read so."""
+    name = find_column(found, "timestamp") or find_likely_times(found)
+    values = [] if name is None else [row[list(found).index(name)] for row in rows]
+    return name if can_be_times(values) else None
 
 
 def _listed(found: Sequence[str]) -> str:

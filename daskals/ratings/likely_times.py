@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,15 @@ def looks_like_times(name: str, values: pa.Array) -> bool:
     except (DataError, pa.ArrowException):
         return False
     return times is not None and bool(np.all((times >= LIKELY_FIRST) & (times < LIKELY_LAST)))
+
+
+def can_be_times(texts: Sequence[str]) -> bool:
+    """Tell whether texts are read as times, likely ones or not; without any there is no telling."""
+    column = plain_column(pa.chunked_array([pa.array(texts, pa.string())]))
+    try:
+        return not len(column) or _converted(column) is not None
+    except (DataError, pa.ArrowException):
+        return False
 
 
 def _converted(column: pa.ChunkedArray) -> np.ndarray | None:

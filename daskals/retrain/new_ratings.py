@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from daskals.errors import ConfigError, DataError
 from daskals.ingest import COMPANIONS
+from daskals.ratings.columns import MissingColumnError
 from daskals.ratings.dates import last_moment
 from daskals.ratings.folders import data_files
 from daskals.ratings.movielens import RATINGS_FILES
@@ -87,17 +88,7 @@ def read_incoming(
     files = [Path(path) for path, digest in known.items() if digest not in taken]
     if not files:
         return None
-    root = config.data if config.data.is_dir() else None
-    table = read_files(
-        InputFiles(files, root=root, header="none" if config.no_header else "find"),
-        columns=config.columns,
-        duplicates=config.duplicates,
-        invalid=config.invalid,
-        leave_out=config.leave_out_ratings,
-        until=last_moment(config.as_of),
-        clicks=config.takes_clicks,
-        least=2 if store is None else 1,
-    )
+    table = _read(files, config, least=2 if store is None else 1)
     if table.n_later and config.duplicates == "sum":
         raise DataError(
             f"{table.n_later:,} rows are later than {config.as_of}, the first in {table.first_later}",
@@ -114,6 +105,31 @@ def read_incoming(
         else find_new(store, table)
     )
     return Incoming(table, new)
+
+
+def _read(files: Sequence[Path], config: RetrainConfig, *, least: int) -> RatingsTable:
+    root = config.data if config.data.is_dir() else None
+    try:
+        return read_files(
+            InputFiles(files, root=root, header="none" if config.no_header else "find"),
+            columns=config.columns,
+            duplicates=config.duplicates,
+            invalid=config.invalid,
+            leave_out=config.leave_out_ratings,
+            until=last_moment(config.as_of),
+            clicks=config.takes_clicks,
+            least=least,
+        )
+    except MissingColumnError as error:
+        if len(files) == 1:
+            raise
+        raise MissingColumnError(
+            error.found,
+            where=error.where,
+            expected=error.expected,
+            remedy="Where it holds no ratings, take it out of the folder, or name the file that does with "
+            f"--data=FILE. Else: {error.remedy}",
+        ) from None
 
 
 def file_digests(path: Path) -> dict[str, str]:

@@ -61,3 +61,18 @@ def test_ratings__are_read_without_a_word(caplog, ratings):
 def test_few_ratings__tell_nothing(caplog):
     from_frame(pd.DataFrame({"user": [1, 2, 3, 4], "item": [1, 1, 2, 2], "rating": [1, 1, 90, 90]}))
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("users", "told"),
+    [
+        (["NA", "u1", "NA", "u2"], "frame: 2 of 4 rows are of the user 'NA', read as any other id"),
+        (["7", "null", *(str(user) for user in range(200))], "1 of 202 rows are of the user 'null'"),
+        (["u", "None", *(f"u{user}" for user in range(200))], ""),
+        (["7", "8"], ""),
+    ],
+)
+def test_ids_that_say_that_there_is_none__are_said(caplog, users, told):
+    frame = pd.DataFrame({"user": users, "item": np.arange(len(users)), "rating": 3.0})
+    assert from_frame(frame).n_users == len(set(users))
+    assert told in caplog.text if told else caplog.messages == []

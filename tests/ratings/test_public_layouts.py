@@ -366,6 +366,16 @@ def test_days_as_spreadsheets_count_them__are_said(caplog, days):
     assert not caplog.records
 
 
+def test_times_that_are_not_read__are_not_told_of(tmp_path):
+    """Slashes may part days and months in either order."""
+    rows = "".join(f"{row},8512{row},6,1/12/2010 8:2{row},1785{row}\n" for row in range(3))
+    path = write(tmp_path / "r.csv", f"InvoiceNo,StockCode,Quantity,InvoiceDate,CustomerID\n{rows}")
+    told = "train with --model ials --columns user=CustomerID,item=StockCode,weight=Quantity; else"
+    assert told in refusal(path)
+    write(path, path.read_text().replace("1/12/2010 8", "2010-12-01 08"))
+    assert told.replace(",weight", ",timestamp=InvoiceDate,weight") in refusal(path)
+
+
 @pytest.mark.parametrize(
     ("rating", "remedy"),
     [("3,5", "Write numbers with a point: pandas.read_csv(FILE, sep=';', decimal=',').to_csv(FILE)."),

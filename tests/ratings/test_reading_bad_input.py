@@ -130,6 +130,18 @@ def test_second_file_of_a_pair_is_named(tmp_path):
 
 GZIP = gzip.compress((HEADER + GOOD * 9999).encode())
 
+
+def test_what_is_wrong_with_most_rows__is_told_first(tmp_path):
+    rows = "".join(f"{'' if row == 1 else row},{row},3,1/{row}/2011 8:26\n" for row in range(1, 10))
+    path = write(tmp_path / "r.csv", HEADER + rows)
+    assert message(path) == (
+        "FILE, row 1, column 'timestamp': timestamp is no time: found '1/1/2011 8:26' (the first of 9 bad "
+        f"rows: user id is empty in 1, timestamp is no time in 9); expected {TIME}. Write such times, leave "
+        'out all such rows with invalid="drop", or read none: columns without a timestamp, '
+        'columns={"user": "…", "item": "…"}.'
+    )
+
+
 UNREADABLE = {
     "empty": ("r.csv", b"", "FILE: the file is empty; expected a header and ratings"),
     "blank": ("r.csv", b"\n \n", "FILE: the file is empty; expected a header and ratings"),

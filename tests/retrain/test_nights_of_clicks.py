@@ -126,3 +126,16 @@ def test_counts_of_nights_add_up_where_that_is_asked_for(tmp_path):
 def test_the_order_of_a_nights_lists_may_be_by_rating(tmp_path):
     assert config_of(tmp_path, 1).training(3).order == "affinity"
     assert config_of(tmp_path, 1, order="rating").training(3).order == "rating"
+
+
+def test_a_file_of_other_things_in_the_folder__is_told_where_it_belongs(tmp_path):
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    clicks_of_day(1).to_csv(incoming / "clicks.csv", index=False)
+    (incoming / "items.csv").write_text("what,name\n1,A\n")
+    with pytest.raises(DataError, match=r"items\.csv: .* Where it holds no ratings, take it out of the "):
+        read_incoming(config_of(tmp_path, 1), None)
+    (incoming / "clicks.csv").unlink()
+    with pytest.raises(DataError) as alone:
+        read_incoming(config_of(tmp_path, 1), None)
+    assert "out of the folder" not in str(alone.value)
