@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from daskals.config import ReadConfig
+from daskals.config import ReadAsConfig
 from jobs._command import field_options, given, one_source, shared_options
 from jobs._signals import Command
 from jobs._terminal import say
@@ -20,11 +20,11 @@ from jobs._terminal import say
     "--out", required=True, type=click.Path(path_type=Path), help="Folder of the report, figures and numbers."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the exploration that --out already holds.")
-@field_options(ReadConfig)
+@field_options(ReadAsConfig)
 @shared_options()
 def main(data: Path | None, dataset: str | None, out: Path, *, overwrite: bool, **options: Any) -> None:
     """Explore ratings: an HTML report, its figures as PNG and SVG, and eda.json with the numbers."""
-    config = ReadConfig.parse(given(options))
+    config = ReadAsConfig.parse(given(options))
     source = one_source(data, dataset)
     from daskals.plots.requirements import require
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daskals.config import ReadConfig
+from daskals.config import ReadAsConfig
 from jobs._command import field_options, given, shared_options
 from jobs._signals import Command
 from jobs._terminal import say
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("paths", nargs=-1, metavar="[SOURCE] STORE")
-@field_options(ReadConfig)
+@field_options(ReadAsConfig)
 @click.option("--overwrite", is_flag=True, help="Replace the store that is there.")
 @click.option("--append", is_flag=True, help="Add SOURCE to the store that is there, as a new version.")
 @click.option("--as-of", metavar="DATE", help="Leave out what was rated after this date or moment, UTC.")
@@ -54,7 +54,7 @@ def main(
     With --append the store that is there gets a new version: whom and what it knows keeps their rows. Who
     reads an earlier version goes on undisturbed.
     """
-    config = ReadConfig.parse(given(options))
+    config = ReadAsConfig.parse(given(options))
     needs_source = forget_users is None and (keep_versions is None or len(paths) > 1)
     if len(paths) != 1 + needs_source or (overwrite and append):
         raise click.UsageError(

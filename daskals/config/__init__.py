@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from daskals.config.cluster import ClusterConfig
 from daskals.config.job import JobConfig, read_config_file
-from daskals.config.reading import ReadConfig, SplitConfig
+from daskals.config.reading import ReadAsConfig, ReadConfig, SplitConfig
 from daskals.config.section import Bytes, Columns, Names, Section
 from daskals.config.training import (
     MAX_RANK,
@@ -27,6 +27,7 @@ __all__ = [
     "JobConfig",
     "ModelConfig",
     "Names",
+    "ReadAsConfig",
     "ReadConfig",
     "Section",
     "SplitConfig",

@@ -50,6 +50,14 @@ class ReadConfig(Section):
         return getattr(self, "model", None) == "ials"
 
 
+class ReadAsConfig(ReadConfig):
+    """How ratings are read where no model is trained on them at once."""
+
+    model: Literal["ials"] | None = Field(
+        None, description="ials: rows without a rating are clicks or plays, which such a model trains on."
+    )
+
+
 class SplitConfig(Section):
     """Which ratings train, validate and test."""
 

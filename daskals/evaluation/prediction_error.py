@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
-from daskals.config import ReadConfig
+from daskals.config import ReadAsConfig, ReadConfig
 from daskals.errors import DataError
 from daskals.ingest import RatingsSource, open_ratings
 from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
 from daskals.model.factors import FactorModel
 from daskals.model.fitted import Model
+from daskals.model.reading import read_as_trained
 from daskals.model.times import TimeRows
 from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
@@ -114,10 +117,30 @@ def evaluate(model: Model, data: RatingsSource | None, config: ReadConfig) -> di
         If the ratings cannot be used, or the training store is gone.
     """
     section = training_data(model.report)
-    with open_ratings(training_store(section) if data is None else data, config) as store:
+    with open_beside(model, data, config) as store:
         if store.content_hash == section["content_hash"]:
             return evaluate_split(model, store, ensure_split(store, SplitSpec(**section["split"])))
         return evaluate_ratings(model, store)
+
+
+@contextmanager
+def open_beside(model: Model, data: RatingsSource | None, config: ReadConfig) -> Iterator[RatingsStore]:
+    """Open ratings that a model is compared with; None: the store it was trained on.
+
+    Of a model of clicks rows without a rating are clicks. Where no columns are named and the usual ones are
+    not there, the ratings are read as those that trained the model.
+    """
+    if data is None:
+        yield training_store(training_data(model.report))
+        return
+    config = (
+        config if model.predicts_ratings else ReadAsConfig.parse({**config.model_dump(), "model": "ials"})
+    )
+    with ExitStack() as stack:
+        store = read_as_trained(
+            model.report, config, lambda reading: stack.enter_context(open_ratings(data, reading))
+        )
+        yield store
 
 
 def training_store(section: dict[str, Any]) -> RatingsStore:

@@ -11,11 +11,11 @@ from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import DataError
 from daskals.evaluation.baselines import Tell
 from daskals.evaluation.known_ratings import Ratings, read_known
-from daskals.evaluation.prediction_error import training_store
+from daskals.evaluation.prediction_error import open_beside
 from daskals.evaluation.ranking_scores import DEFAULT_LISTS, VALIDATION_FRACTION, Lists, ranking_report
 from daskals.evaluation.scorers import BatchScorer, Ranker
 from daskals.fitting.fit import fit
-from daskals.ingest import RatingsSource, open_ratings
+from daskals.ingest import RatingsSource
 from daskals.model.fitted import Model
 from daskals.model.order.scoring import OrderScorer
 from daskals.model.training_ratings import TrainingRatings, training_data
@@ -40,7 +40,7 @@ def own_ratings(
         If `data` are other ratings: their users' training ratings are not known.
     """
     section = training_data(model.report)
-    with open_ratings(training_store(section) if data is None else data, config) as store:
+    with open_beside(model, data, config) as store:
         if store.content_hash != section["content_hash"]:
             raise DataError(
                 "these are not the ratings the model was trained on",

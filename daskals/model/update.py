@@ -40,8 +40,9 @@ from daskals.model.more_rows import (
     with_new_ids,
 )
 from daskals.model.prior_mean import IMPLICIT, rating_parts, trait_part
+from daskals.model.reading import read_as_trained
 from daskals.model.training_ratings import KeptRatings, open_history, starts_of, training_data
-from daskals.ratings.columns import MissingColumnError
+from daskals.ratings.columns import check_columns
 from daskals.ratings.frames import from_frame
 from daskals.ratings.sniff import Header
 from daskals.ratings.source import read_ratings
@@ -84,23 +85,17 @@ def read_new_ratings(
             where="--duplicates",
             expected="last, first, mean or error: only counts, of --model=ials, add up",
         )
-    trained = model.report["config"]
-    clicks, own = trained["model"] == "ials", trained.get("columns")
-    named = config.columns if columns is None else columns
-    try:
-        table = _read(source, config, named, clicks=clicks)
-    except MissingColumnError:
-        if named is not None or not own:
-            raise
-        table = _read(source, config, own, clicks=clicks)
+    if columns is not None:
+        check_columns(columns)
+        config = config.model_copy(update={"columns": dict(columns)})
+    clicks = not model.predicts_ratings
+    table = read_as_trained(model.report, config, lambda reading: _read(source, reading, clicks=clicks))
     if table.weights is not None:
         raise _weighed("the new ratings have weights")
     return table
 
 
-def _read(
-    source: Any, config: ReadConfig, columns: Mapping[str, str] | None, *, clicks: bool
-) -> RatingsTable:
+def _read(source: Any, config: ReadConfig, *, clicks: bool) -> RatingsTable:
     how: dict[str, Any] = {
         "duplicates": config.duplicates,
         "invalid": config.invalid,
@@ -108,11 +103,11 @@ def _read(
         "least": 1,
     }
     if not isinstance(source, str | Path):
-        return from_frame(source, columns=columns, clicks=clicks, **how)
+        return from_frame(source, columns=config.columns, clicks=clicks, **how)
     if is_sparse_group(Path(source)):
         return read_sparse_group(Path(source), **how)
     header: Header = "none" if config.no_header else "find"
-    return read_ratings(source, columns=columns, header=header, clicks=clicks, **how)
+    return read_ratings(source, columns=config.columns, header=header, clicks=clicks, **how)
 
 
 def kept_ratings(model: FactorModel) -> KeptRatings:

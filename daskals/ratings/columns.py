@@ -231,6 +231,7 @@ def choose_columns(
                     flags=first_known(found, LIKELY_FLAGS),
                     rows=rows,
                     known={one: find_column(found, one) for one in REQUIRED},
+                    clicks=clicks,
                 ),
             )
         if list(found).count(name or "") > 1:

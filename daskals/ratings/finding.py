@@ -93,7 +93,7 @@ def _observed(
     likely = observed or likely_files(files)
     if likely and (len(_families(likely)) == 1 or (clicks and observed)):
         return sorted(likely)
-    raise _without_ratings(path, files, likely)
+    raise _without_ratings(path, files, likely, clicks=clicks)
 
 
 def note_catalogue(path: Path, rated: Sequence[Path]) -> None:
@@ -187,11 +187,12 @@ def _column_names(path: Path) -> Sequence[str]:
     return REQUIRED if is_headed(path) else table_head(path)[1].names
 
 
-def _without_ratings(path: Path, files: Sequence[Path], likely: Sequence[Path]) -> DataError:
+def _without_ratings(path: Path, files: Sequence[Path], likely: Sequence[Path], *, clicks: bool) -> DataError:
     foreign = None if likely else foreign_among(files)
     if foreign is not None:
         return foreign
-    told = f", or of clicks and plays train with --model=ials, perhaps {_named(likely[:3])}" if likely else ""
+    asked = "" if clicks else " or of clicks and plays train with --model=ials,"
+    told = f",{asked} perhaps {_named(likely[:3])}" if likely else ""
     return DataError(
         f"a folder without ratings; it holds {_listed([str(file.relative_to(path)) for file in files])}",
         where=str(path),

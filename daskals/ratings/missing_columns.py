@@ -25,6 +25,8 @@ _ROLES = ("user", "item", "rating", "timestamp", "weight")
 _MOST_FIELDS = 12
 """Fields a row of ratings has; more of them are a matrix, with a column for each item."""
 
+_MODEL = "--model=ials "
+
 _SEEN = "That looks like a rating and not like names"
 
 
@@ -38,6 +40,7 @@ def remedy_of(
     flags: str | None,
     rows: Sequence[Sequence[str]] = (),
     known: Mapping[str, str | None] | None = None,
+    clicks: bool = False,
 ) -> str:
     """Say what to do where the column of a role is not found.
 
@@ -55,33 +58,36 @@ def remedy_of(
         The first rows as texts where they are known, the one that was taken for names left out.
     known
         Role → column of all that are found, and None.
+    clicks
+        Whether rows without a rating are taken for clicks, so that no model need be named for them.
     """
+    model = "" if clicks else _MODEL
     if any(_VALUE.fullmatch(name.strip()) for name in found):
-        return _remedy_without_header(found, chosen.get("user"), rows)
+        return _remedy_without_header(found, chosen.get("user"), rows, model)
     if role == "rating":
         named = {"user": str(chosen["user"]), "item": str(chosen["item"])}
         timed = named | ({"timestamp": times} if times else {})
         rated = f"else name the rating with {columns_option(named | {'rating': '…'})}"
         if flags:
             return (
-                f"If '{flags}' is 0 where something was shown and not clicked, train with --model=ials "
+                f"If '{flags}' is 0 where something was shown and not clicked, "
+                f"{'read it' if clicks else 'train'} with {model}"
                 f"{columns_option(timed | {'rating': flags})} --leave-out-ratings=0; {rated}"
             )
-        clicks = columns_option(timed | ({"weight": counts} if counts else {}))
-        return f"If its rows are clicks or plays, train with --model=ials {clicks}; {rated}"
+        counted = columns_option(timed | ({"weight": counts} if counts else {}))
+        return f"If its rows are clicks or plays, train with {_MODEL}{counted}; {rated}"
     told = "Name the columns with --columns=user=…,item=…,rating=…, and timestamp=…, weight=… where there are"
     if role != "named":
         more = (f",timestamp={times}" if times else "") + (f",weight={counts}" if counts else "")
-        clicks = f"--model=ials --columns=user=…,item=…{more}"
-        told += f"; of clicks and plays, which have no rating, with {clicks}"
+        told += f"; of clicks and plays, which have no rating, with {model}--columns=user=…,item=…{more}"
     if _is_matrix(found, chosen.get("user"), rows, role):
         return f"{told}; where each column is an item, {_melted(str(chosen['user']))}"
     guess: dict[str, str] = {} if role == "named" else likely_columns(found, known or {})
     if {"user", "item"} <= set(guess):
-        model = "" if "rating" in guess else "--model=ials "
         if times:
             guess["timestamp"] = times
-        return f"Perhaps {model}{columns_option(guess)}; else name the columns that hold them"
+        asked = "" if "rating" in guess else model
+        return f"Perhaps {asked}{columns_option(guess)}; else name the columns that hold them"
     return told
 
 
@@ -107,8 +113,10 @@ def is_time(text: str) -> bool:
     return LIKELY_FIRST <= int(text) // (1 if len(text) <= 10 else 1000) < LIKELY_LAST
 
 
-def _remedy_without_header(found: Sequence[str], user: str | None, rows: Sequence[Sequence[str]] = ()) -> str:
-    """Say how to count columns, by as many as there are; `user` is the one found of users."""
+def _remedy_without_header(
+    found: Sequence[str], user: str | None, rows: Sequence[Sequence[str]], model: str
+) -> str:
+    """Say how to count columns, by as many as there are; `user`: of users, `model`: the option for clicks."""
     if len(found) > _MOST_FIELDS and user is not None:
         return f"Where each column is an item, {_melted(user)}"
     if len(found) > _MOST_FIELDS and all(
@@ -118,20 +126,20 @@ def _remedy_without_header(found: Sequence[str], user: str | None, rows: Sequenc
     if len(found) > 2 and list(found) == [str(place) for place in range(len(found))]:
         return "Those are pandas' names for columns without any: --columns=user=0,item=1,rating=2"
     if len(found) == 2:
-        return "That looks like a click and not like names: --model=ials --no-header --columns=user=1,item=2"
+        return f"That looks like a click and not like names: {model}--no-header --columns=user=1,item=2"
     if len(found) == 3 and is_time(found[2]):
-        clicks = "--model=ials --no-header --columns=user=1,item=2,timestamp=3"
+        clicks = f"{model}--no-header --columns=user=1,item=2,timestamp=3"
         return f"Its last column looks like times; where its rows are clicks, train with {clicks}"
     guess = guess_columns([found, *rows])
     if guess:
         named = columns_option({role: str(guess[role]) for role in _ROLES if role in guess})
-        model = "" if "rating" in guess else "--model=ials "
-        return f"{_SEEN}: perhaps {model}--no-header {named}; tell by other numbers if it is not so"
+        asked = "" if "rating" in guess else model
+        return f"{_SEEN}: perhaps {asked}--no-header {named}; tell by other numbers if it is not so"
     if len(found) <= 4 and _VALUE.fullmatch(found[2].strip()):
         return f"{_SEEN}: count the columns with --no-header --columns=user=1,item=2,rating=3"
     return (
         f"{_SEEN}: tell by numbers which column is which, with --no-header --columns=user=…,item=…,rating=…, "
-        "or of clicks and plays with --model=ials --no-header --columns=user=…,item=…, and weight=… of counts"
+        f"or of clicks and plays with {model}--no-header --columns=user=…,item=…, and weight=… of counts"
     )
 
 

@@ -89,7 +89,8 @@ def read_pairs(model: Model, path: Path, config: ReadConfig) -> pa.Table:
         If the file cannot be read, lacks a column, or holds ids that are empty.
     """
     whole = read_text_table(path, "a CSV, TSV or Parquet file of pairs")
-    names = [_choose(whole.column_names, config, side, path) for side in SIDES]
+    own = model.report["config"].get("columns") or {}
+    names = [_choose(whole.column_names, config, side, path, own.get(side)) for side in SIDES]
     table = whole.select(names)
     for name in names:
         if table[name].null_count:
@@ -106,9 +107,11 @@ def read_pairs(model: Model, path: Path, config: ReadConfig) -> pa.Table:
     return table
 
 
-def _choose(found: Sequence[str], config: ReadConfig, side: Side, path: Path) -> str:
+def _choose(found: Sequence[str], config: ReadConfig, side: Side, path: Path, own: str | None) -> str:
+    """Return the column of a side: as it is named, as the ratings that trained call it, or as is usual."""
     named = (config.columns or {}).get(side)
-    name = find_column(found, side) if named is None else named
+    usual = own if own in found else find_column(found, side)
+    name = usual if named is None else named
     if name is not None and name in found:
         return name
     raise DataError(
