@@ -31,6 +31,7 @@ from daskals.ratings.tables import ArrowStream, is_table
 from daskals.store.append import append
 from daskals.store.copying import copy_store
 from daskals.store.forget import forget_users
+from daskals.store.notes import keeping_notes, tell_again
 from daskals.store.reader import RatingsStore, open_store
 from daskals.store.remote import is_url, place_of
 from daskals.store.sparse_group import is_sparse_group, read_sparse_group
@@ -300,7 +301,10 @@ def _read(
 
 def _cached(name: str, make: Callable[[], RatingsTable]) -> RatingsStore:
     folder = cache_folder() / "stores" / name
-    if not (folder / "zarr.json").is_file():
+    if (folder / "zarr.json").is_file():
+        tell_again(folder)
+        return open_store(folder)
+    with keeping_notes(folder):
         table = make()
         try:
             return write_store(table, folder)
@@ -308,7 +312,7 @@ def _cached(name: str, make: Callable[[], RatingsTable]) -> RatingsStore:
             # another process may have published the same store meanwhile: never replace what it reads
             if not (folder / "zarr.json").is_file():
                 raise
-    return open_store(folder)
+            return open_store(folder)
 
 
 def _fingerprint(path: Path, config: ReadConfig) -> str:

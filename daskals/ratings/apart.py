@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daskals.ratings.notes import take_note
 from daskals.types import Float32
 
 LEAST_OTHERS = 3
@@ -21,8 +21,6 @@ N_SOME = 100_000
 
 FEW = 0.03
 """The same where other things speak for it."""
-
-_log = logging.getLogger("daskals.ratings")
 
 
 class Shares(NamedTuple):
@@ -104,7 +102,7 @@ def note_apart(values: NDArray[Any], scale: Float32) -> None:
         why = f"is {share:.0f} % of all, beside others from {scale[1]:g} to {scale[-1]:g}"
     else:
         return
-    _log.warning(
+    take_note(
         "the rating %g %s: where it says that nothing was rated, leave it out with --leave-out-ratings=%g",
         value, why, value,
     )  # fmt: skip

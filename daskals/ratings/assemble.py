@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import re
 from collections.abc import Collection
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from daskals.errors import DataError
 from daskals.ratings.catalogue import Catalogue, align_catalogue
 from daskals.ratings.duplicates import Duplicates, Repeated, find_repeated, mean_values, summed_values
 from daskals.ratings.ids import NumberedIds, as_integers_if_all, lookup
+from daskals.ratings.notes import take_note
 from daskals.ratings.raw import Fault, Invalid, RawRatings
 from daskals.ratings.table import RatingsTable
 from daskals.types import Float32, Int64
@@ -29,8 +29,6 @@ NOTHING = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", "none", "(null)", 
 
 MANY = 0.01
 """Share of the rows from which on one of these is worth a word."""
-
-LOGGER = logging.getLogger(__name__)
 
 
 class _Rows(NamedTuple):
@@ -147,7 +145,7 @@ def _note_two_forms(ids: pa.Array, side: str, raw: RawRatings) -> None:
     plain = pc.replace_substring_regex(floats, r"\.0$", "")
     both = plain.filter(pc.is_in(plain, value_set=ids))
     if len(both):
-        LOGGER.warning(
+        take_note(
             "%s: %d numbers are two %ss each, such as '%s' and '%s.0'; write ids in one way to make them one",
             raw.origin.name, len(both), side, both[0], both[0],
         )  # fmt: skip
@@ -164,7 +162,7 @@ def _note_nobody(numbered: NumberedIds, side: str, raw: RawRatings) -> None:
         others = as_integers_if_all(ids.filter(pc.invert(named)))
         if n_rows < MANY * len(codes) and not pa.types.is_integer(others.type):
             continue
-        LOGGER.warning(
+        take_note(
             "%s: %d of %d rows are of the %s '%s', read as any other id: where it says that there is none, "
             "write the input without these rows",
             raw.origin.name, n_rows, len(codes), side, ids[int(place)],
@@ -175,7 +173,7 @@ def _telling(weights: Float32 | None, raw: RawRatings) -> Float32 | None:
     """Return the weights; None, and say so, where each rating counts once."""
     if weights is None or np.any(weights != 1.0):
         return weights
-    LOGGER.warning("%s: all weights are 1: each rating counts once, as without them", raw.origin.name)
+    take_note("%s: all weights are 1: each rating counts once, as without them", raw.origin.name)
     return None
 
 
@@ -222,7 +220,7 @@ def _without(raw: RawRatings, rows: _Rows, leave_out: Collection[float]) -> tupl
         same = rows.values == np.float32(value)
         count = int(np.count_nonzero(same))
         if not count:
-            LOGGER.warning("%s: no rating is %g: none was left out for it", raw.origin.name, value)
+            take_note("%s: no rating is %g: none was left out for it", raw.origin.name, value)
             continue
         left_out[f"rating of {value:g} {LEFT_OUT}"] = count
         rows = rows.where(~same)
@@ -301,7 +299,7 @@ def _require_listed(item_ids: pa.Array, catalogue: Catalogue | None, raw: RawRat
     listed = as_integers_if_all(catalogue.ids)
     unknown = lookup(item_ids, listed) < 0
     if not unknown.all() and 2 * np.count_nonzero(unknown) > len(unknown):
-        LOGGER.warning(
+        take_note(
             "%s: %d of %d rated items are not in the catalogue: where it numbers them otherwise, by another "
             "site's ids perhaps, the titles of the others are wrong, and another column holds the ids",
             raw.origin.name, np.count_nonzero(unknown), len(unknown),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +10,7 @@ from daskals.errors import DataError
 from daskals.ratings.columns import ColumnNames
 from daskals.ratings.doubts import Sides, note_doubts
 from daskals.ratings.ids import number_ids
+from daskals.ratings.notes import take_note
 from daskals.ratings.numbers import (
     Ratings,
     convert_ratings,
@@ -26,8 +25,6 @@ from daskals.ratings.several_ids import refuse_several_ids
 from daskals.ratings.time_columns import note_no_times
 from daskals.ratings.times import Timestamps, convert_timestamps
 from daskals.types import Float32
-
-LOGGER = logging.getLogger(__name__)
 
 _LONG_AGO = 31_536_000
 """1971: small numbers count days, weeks or sessions."""
@@ -109,7 +106,7 @@ def _note_long_ago(times: Timestamps, where: str) -> None:
     """Say so where all times lie before anybody rated on a computer: they may be something else."""
     values = times.values
     if len(values) >= _MANY and not times.faults and values.min() >= 0 and values.max() < _LONG_AGO:
-        LOGGER.warning(
+        take_note(
             "%s: read as seconds since 1970, though the last is then of %s; if they are no times, name the "
             "columns without a timestamp, or count them from another day",
             where, np.datetime64(int(values.max()), "s"),
@@ -132,7 +129,7 @@ def _note_rounded(column: pa.ChunkedArray, values: Float32, where: str) -> None:
     changed = (exact != values) & (np.abs(values) >= EXACT_UP_TO) & np.isfinite(values)
     if changed.any():
         first = exact[np.argmax(changed)]
-        LOGGER.warning(
+        take_note(
             "%s: %d ratings above 2^24 are rounded to 24 bits, the first from %.17g to %.17g; "
             "divide them by a number first if their differences matter",
             where, changed.sum(), first, values[np.argmax(changed)],

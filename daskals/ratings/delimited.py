@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +16,12 @@ from daskals.ratings.columns import ColumnNames, choose_columns
 from daskals.ratings.convert import convert_table, may_be_rounded
 from daskals.ratings.encodings import UTF8, encoding_of
 from daskals.ratings.layout import Head, Layout, first_lines, read_head, shortened, split_line
+from daskals.ratings.notes import take_note
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
 from daskals.ratings.quotes import find_stray_quote
 from daskals.ratings.raw import Fault, Origin, RawRatings
 from daskals.ratings.time_columns import N_ROWS, sample_of
 from daskals.ratings.unread import note_unread
-
-_log = logging.getLogger("daskals.ratings")
 
 _BLOCK_BYTES = 1 << 24
 
@@ -130,7 +128,7 @@ def _without_stray_quotes(files: list[_File], layout: Layout) -> tuple[list[_Fil
                 expected="two quotes around a text, and those in it doubled",
                 remedy="Correct the line, or write the file anew without the texts",
             )
-        _log.warning("%s, line %d: a quote opens and does not close: quotes are read as they stand", path,
+        take_note("%s, line %d: a quote opens and does not close: quotes are read as they stand", path,
                      stray.line)  # fmt: skip
         return files, plain
     return files, layout

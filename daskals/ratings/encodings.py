@@ -7,7 +7,6 @@ stay apart. What a wrong guess costs are letters in titles, and a note shows som
 from __future__ import annotations
 
 import codecs
-import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from daskals.errors import DataError
+from daskals.ratings.notes import take_note
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
 
 UTF8 = "utf-8"
@@ -35,8 +35,6 @@ _CONTROLS = re.compile(rb"[\x80-\x9f]")
 """What Latin-1 has no letters for; Windows-1252 has, but for five."""
 
 _UNKNOWN = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
-
-_log = logging.getLogger("daskals.ratings")
 
 
 @dataclass
@@ -165,7 +163,7 @@ def _other_encoding(path: Path, wrong: _Wrong, seen: _Seen) -> str:
             "Write it anew from the encoding that it is in, as from GB18030 by "
             "`iconv -f GB18030 -t UTF-8 FILE > NEW`",
         )
-    _log.warning(
+    take_note(
         "%s: no UTF-8: read as %s, in which line %d says '%s'; if that looks wrong, write it in UTF-8: "
         "`iconv -f ENCODING -t UTF-8 FILE > NEW`",
         path, _NAMES[seen.encoding], wrong.line, wrong.around.decode(seen.encoding),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from daskals.ratings.item_catalogue import NAMES
 from daskals.ratings.json_records import field_names, is_json
 from daskals.ratings.likely_files import foreign_among, likely_files
 from daskals.ratings.movielens import RATINGS_FILES
+from daskals.ratings.notes import take_note, tell
 from daskals.ratings.packing import STREAM_ERRORS, is_parquet, unpacked_name
 from daskals.ratings.sniff import table_head
 
@@ -29,8 +29,6 @@ _CALLED = re.compile(r"(?i)ratings?\.")
 
 _HASHES = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,}")
 """What Spark, Dask and pandas call parts by."""
-
-_log = logging.getLogger("daskals.ratings")
 
 
 def ratings_files(path: Path, wanted: Mapping[str, str] | None = None, *, clicks: bool = False) -> list[Path]:
@@ -78,7 +76,7 @@ def ratings_files(path: Path, wanted: Mapping[str, str] | None = None, *, clicks
             "folder, as part-1, part-2 …",
         )
     if len(files) > 1:
-        _log.warning("%s: its ratings are in %s", path, _listed([file.name for file in holding]))
+        take_note("%s: its ratings are in %s", path, _listed([file.name for file in holding]))
     return holding
 
 
@@ -114,7 +112,7 @@ def note_catalogue(path: Path, rated: Sequence[Path]) -> None:
             where=str(path),
             remedy=f"Name it with --catalogue={told[0]}",
         )
-        _log.warning(note.for_command())
+        tell(note, str(path))
 
 
 def _names_titles(path: Path) -> bool:
@@ -149,7 +147,7 @@ def _parquet_parts(files: Sequence[Path]) -> list[Path]:
         return parts
     if len(columns) > 1:
         return []
-    _log.warning("read as one input: %s", _listed([part.name for part in parts]))
+    take_note("read as one input: %s", _listed([part.name for part in parts]))
     return parts
 
 

@@ -7,7 +7,6 @@ import csv
 import html
 import io
 import json
-import logging
 import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,9 +24,8 @@ from daskals.ratings.encodings import decoded
 from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.json_records import is_json, read_fields
 from daskals.ratings.layout import shortened
+from daskals.ratings.notes import take_note
 from daskals.ratings.tables import Table
-
-_log = logging.getLogger("daskals.ratings")
 
 ROLES = ("item", "title", "genres", "year")
 
@@ -188,7 +186,7 @@ def _without_misfits(path: Path, text: str, head: str, delimiter: str) -> pa.Tab
     table = _parsed(text, head, delimiter, escape=False, misfit=note)
     if len(misfits) * MOST_MISFITS > len(table):
         return _parsed(text, head, delimiter, escape=False)
-    _log.warning("%s: %d rows with too many or too few fields are left out", path, len(misfits))
+    take_note("%s: %d rows with too many or too few fields are left out", path, len(misfits))
     return table
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from daskals.errors import DataError
 
@@ -11,7 +14,30 @@ FRAME = "frame"
 
 _log = logging.getLogger("daskals.ratings")
 
+_kept: ContextVar[list[str] | None] = ContextVar("_kept", default=None)
 
-def tell(note: DataError, input_name: str) -> None:
-    """Log a message as a warning: of Python's arguments where the input is `FRAME`, else of options."""
-    _log.warning(str(note) if input_name == FRAME else note.for_command())
+
+def take_note(text: str, *values: object) -> None:
+    """Log a text as a warning, its values put in as `logging` does, and keep it where notes are kept."""
+    if not _log.isEnabledFor(logging.WARNING):
+        return
+    _log.warning(text, *values, stacklevel=2)
+    kept = _kept.get()
+    if kept is not None:
+        kept.append(text % values if values else text)
+
+
+def tell(error: DataError, input_name: str) -> None:
+    """Note a message: of Python's arguments where the input is `FRAME`, else of options."""
+    take_note("%s", str(error) if input_name == FRAME else error.for_command())
+
+
+@contextmanager
+def kept_notes() -> Iterator[list[str]]:
+    """Give the list of what is noted in a block, in this thread."""
+    kept: list[str] = []
+    before = _kept.set(kept)
+    try:
+        yield kept
+    finally:
+        _kept.reset(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from daskals.ratings.layout import (
     split_line,
 )
 from daskals.ratings.missing_columns import is_time
+from daskals.ratings.notes import take_note
 from daskals.ratings.packing import unreadable
 
 Header: TypeAlias = Literal["find", "none"]
@@ -32,8 +32,6 @@ Header: TypeAlias = Literal["find", "none"]
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*")
 _PARTED = ("\t", ";", "|", "::", ",", " ")
-
-_log = logging.getLogger("daskals.ratings")
 
 
 def find_layout(path: Path, wanted: Mapping[str, str] | None, header: Header = "find") -> Layout:
@@ -72,7 +70,7 @@ def find_layout(path: Path, wanted: Mapping[str, str] | None, header: Header = "
             layout = _items_first(layout, lines)
         said.append(f"no header: its columns are {', '.join(layout.header[:: layout.step])}")
     if said:
-        _log.warning("%s: %s", path, "; ".join(said))
+        take_note("%s: %s", path, "; ".join(said))
     return layout
 
 

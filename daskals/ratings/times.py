@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from daskals.ratings.calendar_numbers import calendar_seconds, clock_of
 from daskals.ratings.local_dates import with_years_first
 from daskals.ratings.named_months import with_numbers
+from daskals.ratings.notes import take_note
 from daskals.ratings.numbers import blank_of, fault_of, is_number, is_text, mask_of, plain_column, type_error
 from daskals.ratings.raw import Fault
 from daskals.types import Int64
@@ -48,8 +48,6 @@ _PERHAPS_DAYS = (
     "read as seconds since 1970, fractions left out; if they are days, as spreadsheets and MATLAB count "
     "them, write dates like 2015-03-01 12:00:00"
 )
-
-_log = logging.getLogger("daskals.ratings")
 
 
 class Timestamps(NamedTuple):
@@ -98,7 +96,7 @@ def convert_timestamps(column: pa.ChunkedArray, *, where: str, name: str) -> Tim
             counted, unit, other = _in_seconds(counted)
             said = f"read as {UNITS[unit]} since 1970" if unit else ""
         if said:
-            _log.warning("%s, column '%s': %s", where, name, said)
+            take_note("%s, column '%s': %s", where, name, said)
     both = [part for part in (counted, dates) if part is not None]
     numbers = pc.coalesce(*both) if both else pa.chunked_array([pa.nulls(len(column), pa.int64())])
     faults = _absent(column, numbers, name)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import scipy.sparse
 
+import daskals.store.notes as notes
 from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import DataError, DatasetError, OutputError
 from daskals.evaluation.prediction_error import evaluate
@@ -182,3 +183,41 @@ def test_strange_ratings() -> None:
         open_ratings({}, ReadConfig()),
     ):
         pass
+
+
+def test_what_was_said_of_an_input__is_said_again_by_later_processes(
+    ratings: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever finds the store in the cache heard nothing of a rating of -1 or of titles beside."""
+    folder = ratings.with_name("shop")
+    folder.mkdir()
+    rows = "".join(f"{row % 7},{row % 5},{(-1, 1, 2, 3, 4, 5)[row % 6]}\n" for row in range(35))
+    (folder / "stars.csv").write_text(f"user,item,rating\n{rows}")
+    (folder / "items.csv").write_text("item,title\n1,A\n")
+    first = resolve_store(folder)
+    said = list(caplog.messages)
+    assert said[1].endswith(f"Name it with --catalogue {folder / 'items.csv'}.")
+    assert said[2].startswith("the rating -1 stands apart")
+    resolve_store(folder)
+    assert caplog.messages == said, "once a process"
+    monkeypatch.setattr(notes, "_told", set())
+    resolve_store(folder)
+    without_remedy = f"{folder}: ratings without titles, though items.csv may have them"
+    assert caplog.messages[3:] == [said[0], without_remedy, said[2]]
+    for content in ("[", "1"):
+        monkeypatch.setattr(notes, "_told", set())
+        Path(f"{first.path}.notes.json").write_text(content)
+        assert resolve_store(folder).n_ratings == first.n_ratings
+    assert len(caplog.messages) == 6
+
+
+def test_notes_that_cannot_be_kept__cost_no_store(
+    ratings: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OutputError("cannot be written (No space left on device)", where=str(path))
+
+    monkeypatch.setattr(notes, "write_text_whole", full)
+    ratings.write_text(ratings.read_text().replace(",", ";"))
+    assert resolve_store(ratings).n_ratings == 3
+    assert "separated by semicolons" in caplog.messages[0]
