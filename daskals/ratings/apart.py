@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daskals.ratings.notes import take_note
+from daskals.errors import DataError
+from daskals.ratings.notes import tell
 from daskals.types import Float32
 
 LEAST_OTHERS = 3
@@ -78,7 +79,7 @@ def is_mostly_none(scale: Float32, shares: Shares) -> bool:
     return shares.lowest >= MANY * shares.all or shares.lowest >= max(FEW * shares.all, 2 * shares.second)
 
 
-def note_apart(values: NDArray[Any], scale: Float32) -> None:
+def note_apart(values: NDArray[Any], scale: Float32, *, where: str) -> None:
     """Say so where a rating stands apart from all others, or where 0 is the rating of many rows.
 
     Parameters
@@ -87,6 +88,8 @@ def note_apart(values: NDArray[Any], scale: Float32) -> None:
         Each rating's place on the scale, uint8, or, where that is empty, the rating, float32.
     scale
         The distinct ratings, ascending, float32, shape (ratings,); empty where there are too many.
+    where
+        What the input is called, `notes.FRAME` if it is a table in memory.
     """
     if not len(scale):
         scale, values = np.unique(values[:: max(1, len(values) // N_SOME)], return_inverse=True)
@@ -102,7 +105,5 @@ def note_apart(values: NDArray[Any], scale: Float32) -> None:
         why = f"is {share:.0f} % of all, beside others from {scale[1]:g} to {scale[-1]:g}"
     else:
         return
-    take_note(
-        "the rating %g %s: where it says that nothing was rated, leave it out with --leave-out-ratings=%g",
-        value, why, value,
-    )  # fmt: skip
+    said = f"the rating {value:g} {why}: where it says that nothing was rated, leave it out with "
+    tell(DataError(f"{said}--leave-out-ratings={value:g}"), where)

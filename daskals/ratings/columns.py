@@ -40,6 +40,9 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
 blanks or nothing between their words, and with a type behind a colon, as in RecBole's `user_id:token`. The
 ratings that say whose they are go before those that may be the item's own."""
 
+N_NAMED = 6
+"""Known names that a message tells."""
+
 PLAIN_NAMES: dict[str, tuple[str, ...]] = {
     "user": (
         "customer", "visitor", "session", "patron", "listener", "viewer", "reader", "reviewer", "member",
@@ -137,6 +140,13 @@ def check_columns(columns: Mapping[str, str]) -> None:
         raise _column_error("one column named for two things")
 
 
+def usual_names(role: str) -> str:
+    """Return some of the names that are known of a role, each in one spelling, for messages."""
+    spelled = {_plain(name): name for name in reversed(KNOWN_NAMES[role])}
+    names = list(dict.fromkeys(spelled[_plain(name)] for name in KNOWN_NAMES[role]))
+    return f"called {', '.join(names[:N_NAMED])}{' or the like' if len(names) > N_NAMED else ''}"
+
+
 def find_column(found: Sequence[str], role: str) -> str | None:
     """Return the column that is known to hold a role, as the input spells it; None where there is none.
 
@@ -214,7 +224,7 @@ def choose_columns(
             expected = f"the column '{name}' for the {role}"
         else:
             name = likely if likely and role == "timestamp" else find_column(found, role)
-            expected = f"a column for the {role}, one of {', '.join(KNOWN_NAMES[role])}"
+            expected = f"a column for the {role}, {usual_names(role)}"
         absent = name not in found
         needed = role in REQUIRED and wanted is None and not (unrated and role == "rating")
         if absent and (name is not None or needed):

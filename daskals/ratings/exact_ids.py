@@ -77,6 +77,13 @@ def exact_ids(keys: pa.Array | pa.ChunkedArray | Sequence[Any], kind: pa.DataTyp
     return _as_integers(column)
 
 
+def whole_or_none(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return floats that are all whole, and exact, as integers, NaN as null; None where one is not."""
+    known = pc.if_else(pc.is_nan(column), None, column)
+    whole = _whole(known)
+    return whole if whole.null_count == known.null_count else None
+
+
 def _integer(number: int) -> int | None:
     return number if -(2**63) <= number < 2**63 else None
 
@@ -106,7 +113,7 @@ def _as_integers(column: pa.Array) -> pa.Array:
         return pa.array([exact_id(text, pa.int64()) for text in written.to_pylist()], pa.int64())
 
 
-def _whole(column: pa.Array) -> pa.Array:
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Return floats that are whole as integers, the others as null."""
     column = column.cast(pa.float64())
     whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), _WHOLE_FLOAT))

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from daskals.errors import DataError
-from daskals.ratings.exact_ids import INTEGER_TEXT
+from daskals.ratings.exact_ids import INTEGER_TEXT, whole_or_none
 from daskals.types import Int32
 
 _POWER_TEXT = r"^-?[0-9]\.[0-9]{3,}[eE][+-][0-9]{2,3}$"
@@ -136,6 +136,9 @@ def _plain_type(column: pa.ChunkedArray, *, where: str, name: str) -> pa.Chunked
         return column.cast(pa.string())
     if len(column) == 0:  # pandas has doubles where there are no rows, which are then told as none
         return pa.chunked_array([], pa.string())
+    if pa.types.is_floating(kind):  # as pandas has integers with gaps
+        whole = whole_or_none(column.cast(kind))
+        column, kind = (column, kind) if whole is None else (whole, whole.type)
     if pa.types.is_integer(kind):
         target = pa.int64()
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
@@ -147,7 +150,7 @@ def _plain_type(column: pa.ChunkedArray, *, where: str, name: str) -> pa.Chunked
             f"ids of type {kind}",
             where=f"{where}, column '{name}'",
             expected="64-bit integers or strings, since other types do not keep ids exactly",
-            remedy=rows if listed else "Convert the column to integers or strings",
+            remedy=rows if listed else f"Convert the column to integers or strings{_unread(kind, name)}",
         )
     if kind == target:
         return column
@@ -160,6 +163,13 @@ def _plain_type(column: pa.ChunkedArray, *, where: str, name: str) -> pa.Chunked
             expected="integers below 2^63",
             remedy="Convert the column to strings",
         ) from None
+
+
+def _unread(kind: pa.DataType, name: str) -> str:
+    """Say how floats that are not whole, or too large, are what their file says."""
+    if not pa.types.is_floating(kind):
+        return ""
+    return f"; where pandas made them of a file's, read that with dtype={{'{name}': str}}, or hand it over"
 
 
 def _without_missing(numbered: NumberedIds) -> NumberedIds:

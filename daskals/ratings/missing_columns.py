@@ -25,6 +25,9 @@ _ROLES = ("user", "item", "rating", "timestamp", "weight")
 _MOST_FIELDS = 12
 """Fields a row of ratings has; more of them are a matrix, with a column for each item."""
 
+_UNNAMED = ("column_", "column", "f")
+"""What Polars, DuckDB and Arrow call columns without names, before their numbers from 0."""
+
 _MODEL = "--model=ials "
 
 _SEEN = "That looks like a rating and not like names"
@@ -64,6 +67,10 @@ def remedy_of(
     model = "" if clicks else _MODEL
     if any(_VALUE.fullmatch(name.strip()) for name in found):
         return _remedy_without_header(found, chosen.get("user"), rows, model)
+    for kind in _UNNAMED:
+        if role == "user" and list(found[:3]) == [f"{kind}{place}" for place in range(3)]:
+            first = columns_option(dict(zip(_ROLES, found[:3], strict=False)))
+            return f"Those are names for columns without any: perhaps {first}"
     if role == "rating":
         named = {"user": str(chosen["user"]), "item": str(chosen["item"])}
         timed = named | ({"timestamp": times} if times else {})

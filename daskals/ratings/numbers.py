@@ -142,10 +142,12 @@ def blank_of(column: pa.ChunkedArray) -> NDArray[np.bool_]:
 
 
 def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a dictionary, string view or null column as what it stands for."""
+    """Return a dictionary, large string, string view or null column as what it stands for."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_string_view(column.type) or pa.types.is_null(column.type):
+    if any(is_kind(column.type) for is_kind in (pa.types.is_string_view, pa.types.is_large_string)):
+        column = column.cast(pa.string())  # texts of pandas are large, of which Arrow joins none with others
+    if pa.types.is_null(column.type):
         column = column.cast(pa.string())
     return column
 

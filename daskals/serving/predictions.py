@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from daskals.config import ReadConfig
 from daskals.errors import ANOTHER_NAME, DataError, OutputError
 from daskals.model.fitted import Model
-from daskals.ratings.columns import KNOWN_NAMES, find_column
+from daskals.ratings.columns import find_column, usual_names
 from daskals.ratings.exact_ids import exact_ids
 from daskals.ratings.text_table import read_text_table
 from daskals.types import SIDES, Side
@@ -117,7 +117,7 @@ def _choose(found: Sequence[str], config: ReadConfig, side: Side, path: Path, ow
     raise DataError(
         f"the column for the {side} is missing; columns found: {', '.join(found)}",
         where=str(path),
-        expected=f"one of {', '.join(KNOWN_NAMES[side] if named is None else (named,))}",
+        expected=f"a column {usual_names(side) if named is None else repr(named)}",
         remedy="Name the columns with --columns=user=…,item=…",
     )
 

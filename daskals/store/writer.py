@@ -18,6 +18,7 @@ from zarr.abc.store import Store
 from daskals.errors import DataError, OutputError
 from daskals.kernels.data.csr import encode_values, first_repeat, gather, sorted_order
 from daskals.ratings.apart import note_apart
+from daskals.ratings.notes import FRAME
 from daskals.ratings.table import RatingsTable
 from daskals.store.arrays import open_for_writing, write_array, write_bytes, write_group
 from daskals.store.atomic_folder import staged_directory
@@ -162,7 +163,7 @@ def _prepare(table: RatingsTable) -> _Columns:
             where=f"input row {table.positions[place]}",
             expected="a finite number",
         ) from None
-    note_apart(values, scale)
+    note_apart(values, scale, where="files" if table.sources else FRAME)
     extra: dict[str, NDArray[Any]] = {"positions": table.positions}
     if table.timestamps is not None:
         extra["timestamps"] = table.timestamps

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from daskals.config import ReadConfig
-from daskals.ingest import ingest
+from daskals.ingest import ingest, open_ratings
 from daskals.ratings.apart import Shares, apart, is_mostly_none
 
 EVEN = Shares(9, 9, 9, 100)
@@ -47,8 +47,10 @@ def test_a_rating_that_is_none__is_said(tmp_path, caplog):
     ingest(tmp_path / "r.csv", tmp_path / "store", ReadConfig())
     assert [record.getMessage() for record in caplog.records] == [
         "the rating -1 stands apart from all others, which go from 7 to 10: where it says that nothing was "
-        "rated, leave it out with --leave-out-ratings=-1"
+        "rated, leave it out with --leave-out-ratings -1."
     ]
+    with open_ratings(frame, ReadConfig()):
+        assert caplog.messages[-1].endswith("leave it out with leave_out_ratings=-1.")
 
 
 @pytest.mark.parametrize("scale", [[1, 2, 3, 4, 8, 99], [1, 2, 3, 4, 5, 12]])
@@ -81,5 +83,5 @@ def test_a_0_that_is_no_rating__is_said(tmp_path, caplog):
     ingest(tmp_path / "r.csv", tmp_path / "store", ReadConfig())
     assert [record.getMessage() for record in caplog.records] == [
         "the rating 0 is 40 % of all, beside others from 8 to 10: where it says that nothing was rated, "
-        "leave it out with --leave-out-ratings=0"
+        "leave it out with --leave-out-ratings 0."
     ]

@@ -39,6 +39,8 @@ def test_frame(kind):
         (np.array([3, 1, 2], dtype=np.int8), [3, 1, 2]),
         (["007", "7", "x"], ["007", "7", "x"]),
         (["3", "1", "2"], [3, 1, 2]),
+        ([29.0, 7.0, 2.0**52], [29, 7, 2**52]),
+        (np.array([29, 7, 1], dtype=np.float32), [29, 7, 1]),
         (pd.Categorical(["b", "a", "b"], categories=["a", "b", "unused"]), ["b", "a"]),
         (pd.array([2, 1, 2], dtype="Int64"), [2, 1]),
         (pd.array(["b", "a", "b"], dtype="string"), ["b", "a"]),
@@ -102,6 +104,28 @@ def test_timestamps_of_every_type(times):
     assert table.timestamps.dtype == np.int64
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+@pytest.mark.parametrize(
+    "date", ["2020-01-02", "Thu Jan 02 00:00:00 +0000 2020", "January 2, 2020", "2.1.2020"]
+)
+def test_dates_in_texts_of_every_type(kind, date):
+    """Texts of pandas 3 are large."""
+    times = pa.array([date] * 3, pa.string()).cast(kind)
+    table = from_frame(pa.Table.from_pandas(frame()).append_column("date", times))
+    assert table.timestamps is not None
+    assert table.timestamps.tolist() == [1_577_923_200] * 3
+
+
+@pytest.mark.parametrize("name", ["column_", "column", "f"])
+def test_names_that_libraries_give_columns_without_any(name):
+    """Polars, DuckDB and Arrow."""
+    unnamed = pa.table({f"{name}{place}": [1, 2] for place in range(4)})
+    told = f'perhaps columns={{"user": "{name}0", "item": "{name}1", "rating": "{name}2"}}.'
+    with pytest.raises(DataError) as caught:
+        from_frame(unnamed)
+    assert told in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("times", "found"),
     [
@@ -140,8 +164,12 @@ def test_columns_are_named():
     ("columns", "found"),
     [
         (
-            {"user": [7.0, np.nan, 5.0]},
+            {"user": [7.0, np.nan, 5.5]},
             "frame, column 'user': ids of type double; expected 64-bit integers or strings",
+        ),
+        (
+            {"user": [7.0, np.nan, 5.0]},
+            "frame, row 2, column 'user': user id is empty: found nothing; expected",
         ),
         ({"user": [7, "x", 5]}, "frame, column 'user': values of mixed types"),
         ({"user": ["a", None, "b"]}, "frame, row 2, column 'user': user id is empty"),
