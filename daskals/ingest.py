@@ -24,6 +24,7 @@ from daskals.ratings.dates import last_moment
 from daskals.ratings.exact_ids import exact_id, exact_ids
 from daskals.ratings.frames import from_frame, from_sparse
 from daskals.ratings.item_catalogue import read_items
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 from daskals.ratings.synthetic import SYNTHETIC_NAMES, generate, synthetic_version
 from daskals.ratings.table import RatingsTable
@@ -258,26 +259,17 @@ def _table_of(source: RatingsSource, config: ReadConfig, catalogue: Any) -> Rati
     items = _items(config) if catalogue is None else read_items(catalogue, config.catalogue_columns)
     if isinstance(source, str | Path):
         return _read(Path(source), config, items=items)
-    how: dict[str, Any] = {**_settling(config), "catalogue": items}
+    reading = Reading.of(config, catalogue=items)
     if is_table(source):
-        return from_frame(source, columns=config.columns, clicks=config.takes_clicks, **how)
+        return from_frame(source, reading)
     if scipy.sparse.issparse(source):
-        return from_sparse(source, **how)
+        return from_sparse(source, reading)
     raise DataError(
         f"ratings of type {type(source).__name__}",
         expected="a path, a data set's name, a table (pandas, Polars, Arrow, DuckDB, Dask), a SciPy sparse "
         "matrix, or a store",
         remedy="Collect what is lazy before",
     )
-
-
-def _settling(config: ReadConfig) -> dict[str, Any]:
-    """Return what is done about rows that are bad, none, or there twice."""
-    return {
-        "duplicates": config.duplicates,
-        "invalid": config.invalid,
-        "leave_out": config.leave_out_ratings,
-    }
 
 
 def _items(config: ReadConfig) -> Catalogue | None:
@@ -291,12 +283,8 @@ def _read(
     items: Catalogue | None = None,
     least: int = 2,
 ) -> RatingsTable:
-    how: dict[str, Any] = {**_settling(config), "until": until, "catalogue": items or _items(config)}
-    how["least"] = least
-    if is_sparse_group(path):
-        return read_sparse_group(path, **how)
-    how |= {"header": "none" if config.no_header else "find", "clicks": config.takes_clicks}
-    return read_ratings(path, columns=config.columns, **how)
+    reading = Reading.of(config, until=until, catalogue=items or _items(config), least=least)
+    return read_sparse_group(path, reading) if is_sparse_group(path) else read_ratings(path, reading)
 
 
 def _cached(name: str, make: Callable[[], RatingsTable]) -> RatingsStore:

@@ -44,7 +44,7 @@ from daskals.model.reading import read_as_trained
 from daskals.model.training_ratings import KeptRatings, open_history, starts_of, training_data
 from daskals.ratings.columns import check_columns
 from daskals.ratings.frames import from_frame
-from daskals.ratings.sniff import Header
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 from daskals.ratings.split import SplitSpec
 from daskals.ratings.table import RatingsTable
@@ -88,26 +88,19 @@ def read_new_ratings(
     if columns is not None:
         check_columns(columns)
         config = config.model_copy(update={"columns": dict(columns)})
-    clicks = not model.predicts_ratings
-    table = read_as_trained(model.report, config, lambda reading: _read(source, reading, clicks=clicks))
+    more = {"least": 1, "clicks": not model.predicts_ratings}
+    table = read_as_trained(model.report, config, lambda own: _read(source, Reading.of(own, **more)))
     if table.weights is not None:
         raise _weighed("the new ratings have weights")
     return table
 
 
-def _read(source: Any, config: ReadConfig, *, clicks: bool) -> RatingsTable:
-    how: dict[str, Any] = {
-        "duplicates": config.duplicates,
-        "invalid": config.invalid,
-        "leave_out": config.leave_out_ratings,
-        "least": 1,
-    }
+def _read(source: Any, reading: Reading) -> RatingsTable:
     if not isinstance(source, str | Path):
-        return from_frame(source, columns=config.columns, clicks=clicks, **how)
+        return from_frame(source, reading)
     if is_sparse_group(Path(source)):
-        return read_sparse_group(Path(source), **how)
-    header: Header = "none" if config.no_header else "find"
-    return read_ratings(source, columns=config.columns, header=header, clicks=clicks, **how)
+        return read_sparse_group(Path(source), reading)
+    return read_ratings(source, reading)
 
 
 def kept_ratings(model: FactorModel) -> KeptRatings:

@@ -18,6 +18,7 @@ from daskals.ratings.duplicates import Duplicates, Repeated, find_repeated, mean
 from daskals.ratings.ids import NumberedIds, as_integers_if_all, lookup
 from daskals.ratings.notes import take_note
 from daskals.ratings.raw import Fault, Invalid, RawRatings
+from daskals.ratings.reading import Reading
 from daskals.ratings.table import RatingsTable
 from daskals.types import Float32, Int64
 
@@ -53,35 +54,15 @@ class _Rows(NamedTuple):
         )
 
 
-def assemble(
-    raw: RawRatings,
-    *,
-    duplicates: Duplicates,
-    invalid: Invalid,
-    leave_out: Collection[float] = (),
-    catalogue: Catalogue | None = None,
-    until: int | None = None,
-    least: int = 2,
-) -> RatingsTable:
+def assemble(raw: RawRatings, reading: Reading) -> RatingsTable:
     """Validate raw ratings and number their users and items.
 
     Parameters
     ----------
     raw
         What a reader made of the input.
-    duplicates
-        Which rating of a duplicated pair holds.
-    invalid
-        Whether a row that cannot be used ends the reading or is dropped and counted.
-    leave_out
-        Values that are no rating: their rows are dropped and counted, before duplicates are settled.
-    catalogue
-        Items the input lists.
-    until
-        Last second since 1970 of which anything may be known; later rows are left out before duplicates
-        are settled. Everything counts if None.
-    least
-        Users and items there have to be: two to train on, one for what is added to them.
+    reading
+        What is done about rows that are bad, none, later, or there twice; what is known of the items.
 
     Raises
     ------
@@ -97,26 +78,26 @@ def assemble(
             remedy="Check that the file is complete",
         )
     rows = _Rows(raw.users, raw.items, raw.values, raw.timestamps, raw.positions(), raw.weights)
-    rows, dropped = _judge(raw, rows, invalid)
+    rows, dropped = _judge(raw, rows, reading.invalid)
     for side, numbered in (("user", rows.users), ("item", rows.items)):
         _note_nobody(numbered, side, raw)
-    rows, none = _without(raw, rows, leave_out)
+    rows, none = _without(raw, rows, reading.leave_out)
     dropped |= none
     n_later, first_later = 0, None
-    if until is not None:
-        known = _known_until(raw, rows, until)
+    if reading.until is not None:
+        known = _known_until(raw, rows, reading.until)
         n_later = int(np.count_nonzero(~known))
         first_later = raw.origin.place(int(rows.positions[np.argmin(known)])) if n_later else None
         rows = rows.where(known)
-    rows, n_duplicates = _settle(raw, rows, duplicates)
+    rows, n_duplicates = _settle(raw, rows, reading.duplicates)
     users, items = rows.users.compact(), rows.items.compact()
-    _require_some(users, items, raw, dropped, least)
+    _require_some(users, items, raw, dropped, reading.least)
     user_ids = as_integers_if_all(users.ids)
     item_ids = as_integers_if_all(items.ids)
     for side, ids in (("user", user_ids), ("item", item_ids)):
         _note_two_forms(ids, side, raw)
-    _require_listed(item_ids, catalogue, raw)
-    aligned = align_catalogue(item_ids, user_ids, catalogue)
+    _require_listed(item_ids, reading.catalogue, raw)
+    aligned = align_catalogue(item_ids, user_ids, reading.catalogue)
     return RatingsTable(
         users=users.codes,
         items=items.codes,

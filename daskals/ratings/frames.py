@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,29 +10,18 @@ import pyarrow as pa
 
 from daskals.errors import DataError
 from daskals.ratings.assemble import assemble
-from daskals.ratings.catalogue import Catalogue
-from daskals.ratings.columns import check_columns, choose_columns
+from daskals.ratings.columns import choose_columns
 from daskals.ratings.convert import convert_table
-from daskals.ratings.duplicates import Duplicates
 from daskals.ratings.notes import FRAME
-from daskals.ratings.raw import Invalid, Origin
+from daskals.ratings.raw import Origin
+from daskals.ratings.reading import AS_USUAL, Reading
 from daskals.ratings.table import RatingsTable
 from daskals.ratings.tables import Table
 from daskals.ratings.time_columns import note_no_times
 from daskals.ratings.unread import note_unread
 
 
-def from_frame(
-    frame: Any,
-    *,
-    columns: Mapping[str, str] | None = None,
-    duplicates: Duplicates = "last",
-    invalid: Invalid = "error",
-    leave_out: Collection[float] = (),
-    catalogue: Catalogue | None = None,
-    least: int = 2,
-    clicks: bool = False,
-) -> RatingsTable:
+def from_frame(frame: Any, reading: Reading = AS_USUAL) -> RatingsTable:
     """Validate and number the ratings of a table in memory.
 
     Parameters
@@ -40,26 +29,16 @@ def from_frame(
     frame
         One row a rating: user and item ids (integers or strings), ratings, and perhaps timestamps; anything
         that `ratings.tables.Table` opens: pandas, Arrow, Polars, DuckDB, Dask.
-    columns, duplicates, invalid, leave_out
-        As in `read_ratings`.
-    catalogue
-        What is known of the items; see `ratings.item_catalogue.read_items`.
-    least
-        Users and items there have to be.
-    clicks
-        Whether rows without a rating are observations.
+    reading
+        How they are read.
 
     Raises
     ------
-    ConfigError
-        Where `columns` is not understood.
     DataError
         For anything wrong with the frame; rows are counted from 1.
     """
-    if columns is not None:
-        check_columns(columns)
     table = Table(frame)
-    names = choose_columns(table.names, columns, where=FRAME, clicks=clicks)
+    names = choose_columns(table.names, reading.columns, where=FRAME, clicks=reading.clicks)
     try:
         chosen = table.read(names.by_role())
     except DataError as error:  # of a column that may hold times, or anything else
@@ -72,18 +51,10 @@ def from_frame(
     for side, name in (("user", names.user), ("item", names.item)):
         chosen = _with_whole_ids(chosen, side, name)
     raw = convert_table(chosen, names, Origin(((FRAME, len(chosen)),)))
-    how: dict[str, Any] = {"duplicates": duplicates, "invalid": invalid, "leave_out": leave_out}
-    return assemble(raw, catalogue=catalogue, least=least, **how)
+    return assemble(raw, reading)
 
 
-def from_sparse(
-    matrix: Any,
-    *,
-    duplicates: Duplicates = "last",
-    invalid: Invalid = "error",
-    leave_out: Collection[float] = (),
-    catalogue: Catalogue | None = None,
-) -> RatingsTable:
+def from_sparse(matrix: Any, reading: Reading = AS_USUAL) -> RatingsTable:
     """Validate and number the ratings of a sparse matrix, users by items.
 
     Stored entries are ratings, stored zeros included; row and column numbers are the ids. Entries are
@@ -93,8 +64,8 @@ def from_sparse(
     ----------
     matrix
         Of SciPy, of any form.
-    duplicates, invalid, leave_out, catalogue
-        As in `from_frame`.
+    reading
+        How they are read; its columns are none.
 
     Raises
     ------
@@ -125,8 +96,7 @@ def from_sparse(
             "rating": np.asarray(entries.data, dtype=np.float64),
         }
     )
-    how: dict[str, Any] = {"duplicates": duplicates, "invalid": invalid, "leave_out": leave_out}
-    return from_frame(frame, catalogue=catalogue, **how)
+    return from_frame(frame, replace(reading, columns=None, clicks=False))
 
 
 def _with_whole_ids(table: pa.Table, side: str, name: str) -> pa.Table:

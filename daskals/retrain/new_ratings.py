@@ -18,6 +18,7 @@ from daskals.ratings.dates import last_moment
 from daskals.ratings.folders import data_files
 from daskals.ratings.movielens import RATINGS_FILES
 from daskals.ratings.packing import PACKED_SUFFIXES
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import InputFiles, read_files
 from daskals.ratings.table import RatingsTable
 from daskals.retrain.config import RetrainConfig
@@ -110,16 +111,8 @@ def read_incoming(
 def _read(files: Sequence[Path], config: RetrainConfig, *, least: int) -> RatingsTable:
     root = config.data if config.data.is_dir() else None
     try:
-        return read_files(
-            InputFiles(files, root=root, header="none" if config.no_header else "find"),
-            columns=config.columns,
-            duplicates=config.duplicates,
-            invalid=config.invalid,
-            leave_out=config.leave_out_ratings,
-            until=last_moment(config.as_of),
-            clicks=config.takes_clicks,
-            least=least,
-        )
+        reading = Reading.of(config, until=last_moment(config.as_of), least=least)
+        return read_files(InputFiles(files, root=root), reading)
     except MissingColumnError as error:
         if len(files) == 1:
             raise

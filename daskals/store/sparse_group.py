@@ -7,7 +7,6 @@ GROUP/obs, GROUP/var            names of rows and columns, where there are any: 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +18,10 @@ from zarr.storage import LocalStore
 
 from daskals.errors import DataError
 from daskals.ratings.assemble import assemble
-from daskals.ratings.catalogue import Catalogue
 from daskals.ratings.columns import ColumnNames
 from daskals.ratings.convert import convert_table
-from daskals.ratings.duplicates import Duplicates
-from daskals.ratings.raw import Invalid, Origin
+from daskals.ratings.raw import Origin
+from daskals.ratings.reading import AS_USUAL, Reading
 from daskals.ratings.table import RatingsTable
 from daskals.store.arrays import DAMAGE
 from daskals.types import Int64
@@ -52,16 +50,7 @@ def is_sparse_group(path: Path) -> bool:
     return _is_node(path) and all(_is_node(path / part) for part in _PARTS)
 
 
-def read_sparse_group(
-    path: Path,
-    *,
-    duplicates: Duplicates = "last",
-    invalid: Invalid = "error",
-    leave_out: Collection[float] = (),
-    until: int | None = None,
-    catalogue: Catalogue | None = None,
-    least: int = 2,
-) -> RatingsTable:
+def read_sparse_group(path: Path, reading: Reading = AS_USUAL) -> RatingsTable:
     """Read the stored entries of a matrix as ratings: rows are users, columns items.
 
     Their ids are the names of `obs` and `var`; where there are none, they count from 0.
@@ -70,8 +59,8 @@ def read_sparse_group(
     ----------
     path
         The folder of the group.
-    duplicates, invalid, leave_out, until, catalogue, least
-        As in `daskals.ratings.source.read_ratings`.
+    reading
+        What is done about its entries; it has no columns.
 
     Raises
     ------
@@ -91,8 +80,7 @@ def read_sparse_group(
     rows, columns = (along, matrix.indices) if matrix.axis == 0 else (matrix.indices, along)
     entries = pa.table({"user": _coded(rows, users), "item": _coded(columns, items), "rating": matrix.data})
     raw = convert_table(entries, _NAMES, Origin(((str(path), len(entries)),)))
-    how: dict[str, Any] = {"duplicates": duplicates, "invalid": invalid, "until": until, "least": least}
-    table = assemble(raw, leave_out=leave_out, catalogue=catalogue, **how)
+    table = assemble(raw, reading)
     table.sources.append({**_fingerprint(path), "rows": len(entries)})
     return table
 

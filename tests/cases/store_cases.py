@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from daskals.ratings.frames import from_frame
+from daskals.ratings.reading import Reading
 from daskals.ratings.table import RatingsTable
 from daskals.store.reader import RatingsStore, open_store
 
@@ -88,7 +89,7 @@ def leftovers(folder: Path) -> list[str]:
 
 def table_of(data: pd.DataFrame, **options: str) -> RatingsTable:
     """Return a frame as the store takes it in."""
-    return from_frame(data, columns=None, **{"duplicates": "last", "invalid": "error"} | options)
+    return from_frame(data, Reading(columns=None, **{"duplicates": "last", "invalid": "error"} | options))
 
 
 def is_table(path: Path, table: RatingsTable) -> bool:

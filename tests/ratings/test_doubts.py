@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from daskals.ratings.frames import from_frame
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 
 PAIRS = pd.DataFrame({"user": np.arange(600) // 30, "item": np.arange(600) % 30})
@@ -31,7 +32,9 @@ def test_counts__are_told_how_to_be_trained_on(tmp_path, caplog):
     read_ratings(tmp_path / "r.csv")
     told = "they look like counts. Train on clicks or plays with --model ials --columns "
     assert f"{told}user=user,item=item,weight=rating." in caplog.text
-    table = read_ratings(tmp_path / "r.csv", columns={"user": "user", "item": "item", "weight": "rating"})
+    table = read_ratings(
+        tmp_path / "r.csv", Reading(columns={"user": "user", "item": "item", "weight": "rating"})
+    )
     assert table.adds_up
     assert table.values.sum() == counts.sum()
 

@@ -11,6 +11,7 @@ import daskals.ratings.encodings as encodings
 from daskals.errors import DataError
 from daskals.ratings.encodings import encoding_of
 from daskals.ratings.item_catalogue import read_items
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 from daskals.ratings.text_table import read_text_table
 
@@ -48,7 +49,7 @@ def test_texts_that_nobody_reads__are_nobody_s_matter(
 def test_a_name_in_latin1__is_found(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_bytes("hörer,item,rating\n1,1,3\n2,2,4\n".encode("latin-1"))
-    table = read_ratings(path, columns={"user": "hörer", "item": "item", "rating": "rating"})
+    table = read_ratings(path, Reading(columns={"user": "hörer", "item": "item", "rating": "rating"}))
     assert table.user_ids.to_pylist() == [1, 2]
 
 

@@ -12,6 +12,7 @@ import pytest
 from daskals.errors import DataError
 from daskals.ratings.finding import ratings_files
 from daskals.ratings.item_catalogue import read_items
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 from daskals.retrain.new_ratings import incoming_files
 
@@ -58,7 +59,7 @@ def test_partition_columns__are_columns(tmp_path):
     table = read_ratings(tmp_path)
     assert table.user_ids.to_pylist() == [1, 2]
     assert table.values.tolist() == [1, 3, 2, 3]
-    table = read_ratings(tmp_path, columns={"user": "item", "item": "userId", "rating": "rating"})
+    table = read_ratings(tmp_path, Reading(columns={"user": "item", "item": "userId", "rating": "rating"}))
     assert table.item_ids.to_pylist() == [1, 2]
 
 
@@ -68,8 +69,8 @@ def test_partition_columns__may_be_text_or_nothing(tmp_path):
         GOOD.drop(columns="item").assign(user=[1, 2, 3]).to_parquet(tmp_path / name / "0.parquet")
     columns = {"user": "user", "item": "shop", "rating": "rating"}
     with pytest.raises(DataError, match="row 1, column 'shop': item id is empty"):
-        read_ratings(tmp_path, columns=columns)
-    table = read_ratings(tmp_path, columns=columns, invalid="drop")
+        read_ratings(tmp_path, Reading(columns=columns))
+    table = read_ratings(tmp_path, Reading(columns=columns, invalid="drop"))
     assert table.item_ids.to_pylist() == ["a/b", "c"]
 
 
@@ -115,7 +116,7 @@ def test_the_one_file_that_holds_ratings(tmp_path, caplog, name):
 def test_titles_that_are_read__are_not_said(tmp_path, caplog):
     folder_of(tmp_path, {"ratings.csv": CSV, "books.csv": "item,title\n10,A\n"})
     titles = "movieId,title,genres\n10,A,B\n20,C,D\n"
-    read_ratings(tmp_path, catalogue=read_items(tmp_path / "books.csv"))
+    read_ratings(tmp_path, Reading(catalogue=read_items(tmp_path / "books.csv")))
     assert "without titles" not in caplog.text
     folder_of(tmp_path, {"movies.csv": titles})
     read_ratings(tmp_path)
@@ -126,7 +127,7 @@ def test_the_one_file_that_has_the_columns_named(tmp_path):
     frame = GOOD.rename(columns={"user": "who", "item": "what", "rating": "stars"})
     folder_of(tmp_path, BESIDE | {"log.csv": frame.to_csv(index=False)})
     columns = {"user": "who", "item": "what", "rating": "stars"}
-    assert read_ratings(tmp_path, columns=columns).n_ratings == 3
+    assert read_ratings(tmp_path, Reading(columns=columns)).n_ratings == 3
     with pytest.raises(DataError, match=r"a folder without ratings; it holds Books.csv, README.txt, a.xlsx"):
         read_ratings(tmp_path)
 
@@ -161,7 +162,7 @@ CLICKS = GOOD.drop(columns="rating").to_csv(index=False)
 
 def test_the_file_of_clicks__where_the_model_needs_no_rating(tmp_path, caplog):
     folder_of(tmp_path, {"events.csv": CLICKS, "items.csv": "item,title\n10,A\n"})
-    assert read_ratings(tmp_path, clicks=True).n_ratings == 3
+    assert read_ratings(tmp_path, Reading(clicks=True)).n_ratings == 3
     assert f"{tmp_path}: its ratings are in events.csv" in caplog.text
     told = (
         r"events\.csv: the column for the rating is missing; .* If its rows are clicks or plays, train with "
@@ -175,12 +176,12 @@ def test_the_file_of_clicks__where_the_model_needs_no_rating(tmp_path, caplog):
     with pytest.raises(DataError, match=told.replace("FOLDER", str(tmp_path))):
         read_ratings(tmp_path)
     with pytest.raises(DataError, match=r"several files of ratings, clicks\.csv, events\.csv"):
-        read_ratings(tmp_path, clicks=True)
+        read_ratings(tmp_path, Reading(clicks=True))
 
 
 def test_ratings_go_before_clicks(tmp_path):
     folder_of(tmp_path, {"events.csv": CLICKS, "stars.csv": CSV})
-    assert read_ratings(tmp_path, clicks=True).values.tolist() == [1, 2, 3]
+    assert read_ratings(tmp_path, Reading(clicks=True)).values.tolist() == [1, 2, 3]
 
 
 def test_a_folder_in_a_folder__is_looked_into(tmp_path):
@@ -246,11 +247,11 @@ def test_parquet_files_of_other_things__are_not_read_with_the_ratings(tmp_path, 
     assert caplog.messages[0] == f"{tmp_path}: its ratings are in stars.parquet"
     clicks = GOOD.drop(columns="rating")
     clicks.to_parquet(tmp_path / "likes.parquet")
-    assert read_ratings(tmp_path, clicks=True).n_ratings == 3
+    assert read_ratings(tmp_path, Reading(clicks=True)).n_ratings == 3
     (tmp_path / "stars.parquet").unlink()
     clicks.assign(seconds=[1, 2, 3]).to_parquet(tmp_path / "listens.parquet")
     with pytest.raises(DataError, match=r"several files of ratings, likes\.parquet, listens\.parquet"):
-        read_ratings(tmp_path, clicks=True)
+        read_ratings(tmp_path, Reading(clicks=True))
 
 
 def test_parquet_files_of_one_kind__are_one_input(tmp_path, caplog):

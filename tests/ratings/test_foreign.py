@@ -26,6 +26,7 @@ import scipy.io
 
 from daskals.errors import DataError
 from daskals.ratings.item_catalogue import read_items
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 from tests.cases.four_ratings import NAMES, ROWS, assert_is_the_example
 
@@ -105,7 +106,7 @@ def test_names_that_begin_alike__are_names(tmp_path, start):
         with pytest.raises(DataError, match="no JSON"):
             read_ratings(path)
     else:
-        assert read_ratings(path, columns=columns, least=1).user_ids.to_pylist() == [7]
+        assert read_ratings(path, Reading(columns=columns, least=1)).user_ids.to_pylist() == [7]
 
 
 def remedy(path: Path) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from daskals.errors import DataError
 from daskals.ratings.item_catalogue import read_items
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 from tests.cases.four_ratings import NAMES, ROWS, assert_is_the_example
 
@@ -108,7 +109,7 @@ def test_what_is_no_record__is_named(tmp_path, content, said):
 
 def test_rows_to_drop(tmp_path):
     path = write(tmp_path / "r.json", lines([*RECORDS, {"userId": 1, "movieId": 2}]))
-    table = read_ratings(path, invalid="drop")
+    table = read_ratings(path, Reading(invalid="drop"))
     assert_is_the_example(table)
     assert table.dropped == {"rating is empty": 1}
 

@@ -25,6 +25,7 @@ from daskals.config import ReadConfig
 from daskals.errors import ConfigError, DataError
 from daskals.ingest import ingest
 from daskals.ratings.frames import from_frame
+from daskals.ratings.reading import Reading
 from daskals.ratings.sniff import looks_like_rating
 from daskals.ratings.source import read_ratings
 from daskals.store.reader import RatingsStore
@@ -117,8 +118,8 @@ def test_numbers_as_names__are_names(tmp_path):
         with pytest.raises(DataError, match=r"columns found: '0', '1', '2'.*pandas' names") as caught:
             source(tmp_path / "r.csv")
         assert str(caught.value).endswith(f"columns={json.dumps(columns)}.")
-    assert from_frame(frame, columns=columns).user_ids.to_pylist() == [7, 5]
-    assert read_ratings(tmp_path / "r.csv", columns=columns).user_ids.to_pylist() == [7, 5]
+    assert from_frame(frame, Reading(columns=columns)).user_ids.to_pylist() == [7, 5]
+    assert read_ratings(tmp_path / "r.csv", Reading(columns=columns)).user_ids.to_pylist() == [7, 5]
 
 
 def test_no_header__counts_the_columns(tmp_path):
@@ -126,7 +127,7 @@ def test_no_header__counts_the_columns(tmp_path):
     with pytest.raises(DataError, match=r"the column for the user is missing.*looks like a rating"):
         read_ratings(path)
     config = ReadConfig.parse({"no_header": True, "columns": "user=4,item=3,rating=2,timestamp=5"})
-    assert_is_the_example(read_ratings(path, columns=config.columns, header="none"))
+    assert_is_the_example(read_ratings(path, Reading(columns=config.columns, header="none")))
     assert ReadConfig.parse({"columns": "1,2,3"}).columns == {"user": "1", "item": "2", "rating": "3"}
     assert (ReadConfig.parse({"columns": "2,1,3,5"}).columns or {})["timestamp"] == "5"
     for wrong in ("1,2", "1,1,2", "1,2,3,4,5", "1,b,3"):
@@ -136,7 +137,7 @@ def test_no_header__counts_the_columns(tmp_path):
 
 def test_no_header__of_a_line_that_looks_like_names(tmp_path):
     path = write(tmp_path / "r.csv", "user,item,5\nanna,book,4\n")
-    table = read_ratings(path, header="none")
+    table = read_ratings(path, Reading(header="none"))
     assert table.user_ids.to_pylist() == ["user", "anna"]
     ingest(path, tmp_path / "store", ReadConfig.parse({"no_header": True}))
 
@@ -350,5 +351,5 @@ def test_any_writing__gives_the_same_store(tmp_path_factory, data, rows):
                  PACKINGS[packing](made.getvalue().encode()))  # fmt: skip
     roles = ("user", "item", "rating", "timestamp")
     columns = None if header else {role: str(order.index(k) + 1) for k, role in enumerate(roles)}
-    table = read_ratings(path, columns=columns, header="find" if header else "none")
+    table = read_ratings(path, Reading(columns=columns, header="find" if header else "none"))
     assert bytes_of(write_store(table, home / "found")) == expected

@@ -13,6 +13,7 @@ import pytest
 from daskals.errors import DataError
 from daskals.ratings.item_catalogue import read_items
 from daskals.ratings.item_numbers import are_item_numbers
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 from daskals.ratings.times import convert_timestamps
 from tests.cases.four_ratings import NAMES, ROWS, assert_is_the_example
@@ -34,7 +35,7 @@ def lines(sign: str, rows=ROWS) -> str:
 
 def refusal(path: Path, **how) -> str:
     with pytest.raises(DataError) as caught:
-        read_ratings(path, **how)
+        read_ratings(path, Reading(**how))
     return caught.value.for_command()
 
 
@@ -45,7 +46,7 @@ def test_recbole_names_a_type_with_each_column(tmp_path):
     types = ("user_id:token", "item_id:token", "rating:float", "timestamp:float")
     assert_is_the_example(read_ratings(write(tmp_path / "r.inter", lines("\t", [types, *ROWS]))))
     items = write(tmp_path / "r.item", "item_id:token\ttitle:token_seq\tgenre:token_seq\n30\tA\tX|Y\n")
-    table = read_ratings(tmp_path / "r.inter", catalogue=read_items(items))
+    table = read_ratings(tmp_path / "r.inter", Reading(catalogue=read_items(items)))
     assert table.catalogue is not None
     assert table.catalogue["title"].to_pylist() == ["A", None, None]
 
@@ -84,7 +85,7 @@ def test_a_name_that_begins_with_a_mark__is_as_it_is(tmp_path):
     rows = [("#id", "%item", "rating"), ("7", "30", "4"), ("5", "20", "3")]
     path = write(tmp_path / "r.csv", lines(",", rows))
     columns = {"user": "#id", "item": "%item", "rating": "rating"}
-    assert read_ratings(path, columns=columns).user_ids.to_pylist() == [7, 5]
+    assert read_ratings(path, Reading(columns=columns)).user_ids.to_pylist() == [7, 5]
 
 
 def test_numpy_writes_powers_of_ten(tmp_path):
@@ -180,7 +181,7 @@ def test_what_columns_without_names_may_hold__is_told_from_the_rows(tmp_path, ro
     assert remedy in told
     if "--columns" in remedy:
         said = dict(pair.split("=") for pair in remedy.partition("--columns ")[2].split(";")[0].split(","))
-        table = read_ratings(path, columns=said, header="none")
+        table = read_ratings(path, Reading(columns=said, header="none"))
         assert (table.n_users, table.n_input) == (len(set(table.user_ids.to_pylist())), len(rows))
         assert table.n_items <= 4
         assert (table.timestamps is not None) == ("timestamp" in said)
@@ -188,14 +189,14 @@ def test_what_columns_without_names_may_hold__is_told_from_the_rows(tmp_path, ro
 
 def test_columns_without_names__may_be_told_by_the_names_in_the_note(tmp_path):
     path = write(tmp_path / "r.tsv", lines("\t"))
-    table = read_ratings(path, columns={"user": "user", "item": "item", "weight": "rating"})
+    table = read_ratings(path, Reading(columns={"user": "user", "item": "item", "weight": "rating"}))
     assert (table.adds_up, table.timestamps, table.user_ids.to_pylist()) == (True, None, [7, 5])
 
 
 def test_kinds_of_events_without_names__are_said(tmp_path, caplog):
     rows = [f"{k % 3},{k % 4},{('purchase', 'play')[k % 2]},{k + 1}\n" for k in range(12)]
     path = write(tmp_path / "r.csv", "".join(rows))
-    read_ratings(path, columns={"user": "1", "item": "2", "weight": "4"}, header="none")
+    read_ratings(path, Reading(columns={"user": "1", "item": "2", "weight": "4"}, header="none"))
     assert "column '3' is not read: each row counts what '4' says, whatever it says ('purch" in caplog.text
 
 
@@ -229,7 +230,10 @@ def test_what_names_that_are_not_known_may_mean__is_told(tmp_path, header, told)
     if "Perhaps --columns " in told:
         said = told.partition("--columns ")[2].split(";")[0].strip('"')
         said = said.partition(",timestamp")[0]
-        assert read_ratings(path, columns=dict(pair.split("=") for pair in said.split(","))).n_users == 3
+        assert (
+            read_ratings(path, Reading(columns=dict(pair.split("=") for pair in said.split(",")))).n_users
+            == 3
+        )
 
 
 def test_names_in_quotes_behind_blanks(tmp_path):
@@ -252,7 +256,7 @@ def test_a_matrix_without_names_becomes_rows_as_told(tmp_path, counted):
     assert ("leave out the first column, which counts the others" in told) == counted
     code = told.partition("`")[2].rpartition("`")[0]
     eval(code, {"pandas": pd, "FILE": path, "NEW": tmp_path / "new.csv"})
-    table = read_ratings(tmp_path / "new.csv", leave_out=(99,))
+    table = read_ratings(tmp_path / "new.csv", Reading(leave_out=(99,)))
     assert table.n_ratings == np.count_nonzero(wide[:, counted:] != 99)
     assert sorted(table.user_ids.to_pylist()) == sorted(set(np.nonzero(wide[:, counted:] != 99)[0]))
 
@@ -268,7 +272,7 @@ def test_of_several_times_the_usual_one_is_named(tmp_path, caplog):
     header = "who,what,stars,date,timestamp"
     path = write(tmp_path / "r.csv", f"{header}\n1,2,3,2015-03-01,1425168000\n2,3,4,2015-03-01,1425168000\n")
     columns = {"user": "who", "item": "what", "rating": "stars"}
-    assert read_ratings(path, columns=columns).timestamps is None
+    assert read_ratings(path, Reading(columns=columns)).timestamps is None
     assert "though column 'timestamp' looks like them" in caplog.text
 
 
@@ -284,7 +288,11 @@ def test_two_columns_of_any_delimiter(tmp_path, sign, header):
     if not header:
         assert f"That looks like a click and not like names: {CLICKS}." in refusal(path)
     columns = {"user": "1", "item": "2"}
-    table = read_ratings(path, clicks=True) if header else read_ratings(path, columns=columns, header="none")
+    table = (
+        read_ratings(path, Reading(clicks=True))
+        if header
+        else read_ratings(path, Reading(columns=columns, header="none"))
+    )
     assert (table.user_ids.to_pylist(), table.values.sum()) == ([7, 5], 4)
 
 
@@ -307,7 +315,7 @@ def test_lines_of_all_that_a_user_chose__become_rows_as_told(tmp_path, lines, pa
     (tmp_path / "new.csv").write_bytes(made.stdout)
     assert made.stdout.decode().splitlines() == pairs
     columns = {"user": "1", "item": "2"}
-    assert read_ratings(tmp_path / "new.csv", columns=columns, header="none").n_ratings == 8
+    assert read_ratings(tmp_path / "new.csv", Reading(columns=columns, header="none")).n_ratings == 8
 
 
 def test_clicks_with_times__are_told_with_them(tmp_path):
@@ -392,4 +400,4 @@ def test_times_that_are_none__may_be_left_out(tmp_path):
     told = refusal(write(tmp_path / "r.csv", lines(",", rows)))
     assert told.endswith("or read none: columns without a timestamp, --columns user=…,item=….")
     columns = {"user": "userId", "item": "movieId", "rating": "rating"}
-    assert read_ratings(tmp_path / "r.csv", columns=columns).n_ratings == 4
+    assert read_ratings(tmp_path / "r.csv", Reading(columns=columns)).n_ratings == 4

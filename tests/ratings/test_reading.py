@@ -13,6 +13,7 @@ import pytest
 
 import daskals.ratings.delimited as delimited
 from daskals.ratings.movielens import STANDARD_GENRES
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_predefined, read_ratings
 from daskals.ratings.table import RatingsTable
 
@@ -221,7 +222,7 @@ def test_official_pair__base_brings_its_test(tmp_path):
 def test_official_pair__mask_follows_dropped_rows(tmp_path):
     write(tmp_path / "u1.base", "7\t30\t4\t100\n5\t10\tx\t101\n5\t10\t2\t101\n9\t9\n")
     write(tmp_path / "u1.test", "5\t30\t2\t102\n7\t20\t1\t99\n")
-    table = read_ratings(tmp_path / "u1.base", invalid="drop")
+    table = read_ratings(tmp_path / "u1.base", Reading(invalid="drop"))
     assert table.predefined_test is not None
     assert table.predefined_test.tolist() == [False, False, True, True]
     assert table.positions.tolist() == [0, 2, 4, 5]
@@ -265,9 +266,9 @@ def test_columns_are_named_by_role(tmp_path):
         tmp_path / "x.csv", "a,b,c,rating,d\n1,7,30,4.0,100\n2,7,10,3.5,101\n3,5,30,.5,102\n4,5,20,5,103\n"
     )
     columns = {"user": "b", "item": "c", "rating": "rating", "timestamp": "d"}
-    assert_is_the_example(read_ratings(path, columns=columns))
+    assert_is_the_example(read_ratings(path, Reading(columns=columns)))
     del columns["timestamp"]
-    assert read_ratings(path, columns=columns).timestamps is None
+    assert read_ratings(path, Reading(columns=columns)).timestamps is None
 
 
 def test_input_without_timestamps(tmp_path):
@@ -349,21 +350,21 @@ def test_parquet_directory__rating_types_may_differ(tmp_path):
 def test_ids_are_exact(tmp_path, texts, expected, reading):
     body = "".join(f"{text},{k % 2},3,1\n" for k, text in enumerate(texts))
     careless = "1,1,x,1\n" if reading == "careful" else ""
-    table = read_ratings(write(tmp_path / "x.csv", HEADER + body + careless), invalid="drop")
+    table = read_ratings(write(tmp_path / "x.csv", HEADER + body + careless), Reading(invalid="drop"))
     assert table.user_ids.to_pylist() == expected
     flipped = "".join(f"{k % 2},{text},3,1\n" for k, text in enumerate(texts))
-    table = read_ratings(write(tmp_path / "y.csv", HEADER + flipped + careless), invalid="drop")
+    table = read_ratings(write(tmp_path / "y.csv", HEADER + flipped + careless), Reading(invalid="drop"))
     assert table.item_ids.to_pylist() == expected
 
 
 def test_a_dropped_text_id_does_not_make_integers_texts(tmp_path):
-    table = read_ratings(write(tmp_path / "x.csv", HEADER + ROWS + "abc,30,bad,1\n"), invalid="drop")
+    table = read_ratings(write(tmp_path / "x.csv", HEADER + ROWS + "abc,30,bad,1\n"), Reading(invalid="drop"))
     assert table.user_ids.to_pylist() == [7, 5]
 
 
 def test_numbers_follow_the_kept_ratings(tmp_path):
     body = "9,90,x,1\n7,30,4,100\n9,90,3,5\n8,30,2,6\n"
-    table = read_ratings(write(tmp_path / "x.csv", HEADER + body), invalid="drop")
+    table = read_ratings(write(tmp_path / "x.csv", HEADER + body), Reading(invalid="drop"))
     assert table.user_ids.to_pylist() == [7, 9, 8]
     assert table.item_ids.to_pylist() == [30, 90]
     assert table.users.tolist() == [0, 1, 2]

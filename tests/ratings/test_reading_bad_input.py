@@ -18,6 +18,7 @@ import daskals.ratings.delimited as delimited
 from daskals.config import ReadConfig
 from daskals.errors import ConfigError, DataError
 from daskals.ratings.columns import check_columns
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_predefined, read_ratings
 from daskals.ratings.table import RatingsTable
 
@@ -33,7 +34,7 @@ def write(path: Path, content: str | bytes) -> Path:
 
 def message(path: Path, **options) -> str:
     with pytest.raises(DataError) as caught:
-        read_ratings(path, **options)
+        read_ratings(path, Reading(**options))
     text = str(caught.value)
     assert text.startswith(str(path))
     return text.replace(str(path), "FILE").replace(str(path.parent), "FOLDER")
@@ -70,7 +71,7 @@ def test_bad_row(tmp_path, row, column, reason, found, expected):
     path = write(tmp_path / "r.csv", HEADER + GOOD + row + "\n" + GOOD.replace("1", "5"))
     place = "FILE, row 4" if column is None else f"FILE, row 4, column '{column}'"
     assert message(path) == f"{place}: {reason}: found {found}; expected {expected}. {DROP}"
-    table = read_ratings(path, invalid="drop")
+    table = read_ratings(path, Reading(invalid="drop"))
     assert table.dropped == {reason: 1}
     assert table.n_input == 7
     assert 3 not in table.positions.tolist()
@@ -82,7 +83,7 @@ def test_first_bad_row_is_named_and_all_are_counted(tmp_path):
     assert message(path).startswith(
         "FILE, row 4: wrong number of fields: found 2 in '7,10' (the first of 4 bad rows); expected 4 fields"
     )
-    table = read_ratings(path, invalid="drop")
+    table = read_ratings(path, Reading(invalid="drop"))
     assert table.dropped == {
         "wrong number of fields": 1,
         "user id is empty": 1,
@@ -362,7 +363,7 @@ def test_clicks_without_a_rating_are_told_how_to_be_trained_on(tmp_path, header,
     told = caught.value.for_command()
     assert f"If its rows are clicks or plays, train with --model ials --columns {named};" in told
     columns = dict(pair.split("=") for pair in named.split(","))
-    assert len(read_ratings(tmp_path / "clicks.csv", columns=columns).values) == 2
+    assert len(read_ratings(tmp_path / "clicks.csv", Reading(columns=columns)).values) == 2
 
 
 def test_parquet_files_that_differ(tmp_path):
@@ -436,7 +437,7 @@ def test_columns_that_cannot_be_meant(columns, found):
 
 def test_mapping_of_columns_is_checked_too(tmp_path):
     with pytest.raises(ConfigError, match="no column named for item and rating"):
-        read_ratings(write(tmp_path / "r.csv", HEADER + GOOD), columns={"user": "userId"})
+        read_ratings(write(tmp_path / "r.csv", HEADER + GOOD), Reading(columns={"user": "userId"}))
 
 
 DAMAGE = [b"\n", b",", b'"', b'""', b"\r", b"\0", b"nan", b"\xff", b"::", b"\t", b" ", b"-", b"9" * 25, b""]
@@ -460,7 +461,7 @@ def test_damaged_bytes_are_an_error_or_give_a_sound_table(tmp_path, name, wounds
         content[start : start + length] = damage
     path = write(tmp_path / name, bytes(content))
     with contextlib.suppress(DataError):
-        assert_sound(read_ratings(path, invalid=invalid))
+        assert_sound(read_ratings(path, Reading(invalid=invalid)))
 
 
 def assert_sound(table: RatingsTable) -> None:

@@ -14,6 +14,7 @@ import daskals
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, DataError
 from daskals.ratings.frames import from_frame
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 
 ROWS = "user,song,n\na,x,2\nb,x,1\na,x,3.5\na,y,1\nb,y,4\n"
@@ -28,12 +29,12 @@ def read(request, tmp_path):
         path = tmp_path / "plays.csv"
         path.write_text(text)
         if request.param == "csv":
-            return read_ratings(path, columns=columns, **options)
+            return read_ratings(path, Reading(columns=columns, **options))
         frame = pd.read_csv(path)
         if request.param == "frame":
-            return from_frame(frame, columns=columns, **options)
+            return from_frame(frame, Reading(columns=columns, **options))
         pq.write_table(pa.Table.from_pandas(frame), tmp_path / "plays.parquet")
-        return read_ratings(tmp_path / "plays.parquet", columns=columns, **options)
+        return read_ratings(tmp_path / "plays.parquet", Reading(columns=columns, **options))
 
     return reader
 
@@ -85,7 +86,7 @@ def test_a_text_is_no_weight(tmp_path):
     path = tmp_path / "plays.csv"
     path.write_text(ROWS.replace("b,y,4", "b,y,often"))
     with pytest.raises(DataError, match="weight is no number: found 'often'"):
-        read_ratings(path, columns={**COLUMNS, "weight": "n"})
+        read_ratings(path, Reading(columns={**COLUMNS, "weight": "n"}))
 
 
 def test_a_weight_beside_a_rating_is_what_that_counts(read):
@@ -119,7 +120,7 @@ def read_unasked(request, tmp_path):
 
     def reader(frame: pd.DataFrame):
         if request.param == "frame":
-            return from_frame(frame, clicks=True)
+            return from_frame(frame, Reading(clicks=True))
         path = tmp_path / f"clicks.{request.param}"
         if request.param == "csv":
             frame.to_csv(path, index=False)
@@ -127,7 +128,7 @@ def read_unasked(request, tmp_path):
             frame.to_json(path, orient="records", lines=True)
         else:
             pq.write_table(pa.Table.from_pandas(frame), path)
-        return read_ratings(path, clicks=True)
+        return read_ratings(path, Reading(clicks=True))
 
     return reader
 
@@ -162,7 +163,8 @@ def test_columns_that_are_named_need_their_rating(tmp_path):
     CLICKS.to_csv(tmp_path / "c.csv", index=False)
     with pytest.raises(DataError, match="the column for the rating is missing"):
         read_ratings(
-            tmp_path / "c.csv", clicks=True, columns={"user": "user_id", "item": "item_id", "rating": "x"}
+            tmp_path / "c.csv",
+            Reading(clicks=True, columns={"user": "user_id", "item": "item_id", "rating": "x"}),
         )
 
 
@@ -187,7 +189,9 @@ def test_true_and_false__are_ratings_of_1_and_0(read, write):
 def test_true_and_false_in_records(tmp_path):
     lines = [{"user": k % 2, "item": k, "liked": k > 1} for k in range(4)]
     (tmp_path / "r.json").write_text("\n".join(json.dumps(line) for line in lines))
-    table = read_ratings(tmp_path / "r.json", columns={"user": "user", "item": "item", "rating": "liked"})
+    table = read_ratings(
+        tmp_path / "r.json", Reading(columns={"user": "user", "item": "item", "rating": "liked"})
+    )
     assert table.values.tolist() == [0, 0, 1, 1]
 
 

@@ -14,6 +14,7 @@ from daskals.errors import DataError
 from daskals.ratings.duplicates import find_repeated
 from daskals.ratings.frames import from_frame
 from daskals.ratings.ids import NumberedIds
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 
 HEADER = "user,item,rating,ts\n"
@@ -44,7 +45,7 @@ def naive_settle(users, items, values, times, rule):
 )
 def test_rules(tmp_path, rule, positions, values, times):
     (tmp_path / "r.csv").write_text(HEADER + BODY)
-    table = read_ratings(tmp_path / "r.csv", duplicates=rule)
+    table = read_ratings(tmp_path / "r.csv", Reading(duplicates=rule))
     assert table.positions.tolist() == positions
     assert table.values.tolist() == values
     assert table.timestamps is not None
@@ -62,14 +63,14 @@ def test_numbers_follow_what_is_kept(tmp_path):
 def test_without_timestamps_file_order_decides():
     frame = pa.table({"user": [1, 2, 1], "item": [1, 2, 1], "rating": [1.0, 2.0, 3.0]})
     assert from_frame(frame).positions.tolist() == [1, 2]
-    assert from_frame(frame, duplicates="first").positions.tolist() == [0, 1]
+    assert from_frame(frame, Reading(duplicates="first")).positions.tolist() == [0, 1]
 
 
 def test_error_names_the_first_pair_and_its_rows(tmp_path):
     path = tmp_path / "r.csv"
     path.write_text(HEADER + BODY)
     with pytest.raises(DataError) as caught:
-        read_ratings(path, duplicates="error")
+        read_ratings(path, Reading(duplicates="error"))
     assert str(caught.value) == (
         f"{path}, row 1 and {path}, row 3: user 1 rated item 1 4 times (and 4 surplus rows in all); "
         "expected each user and item at most once. "
@@ -83,12 +84,12 @@ def test_error_counts_rows_of_the_input_even_where_some_were_dropped(tmp_path):
     with pytest.raises(
         DataError, match=re.escape(f"{path}, row 2 and {path}, row 4: user 1 rated item 1 2 times")
     ):
-        read_ratings(path, duplicates="error", invalid="drop")
+        read_ratings(path, Reading(duplicates="error", invalid="drop"))
 
 
 def test_nothing_repeated_is_no_error():
     frame = pa.table({"user": [1, 2], "item": [1, 2], "rating": [1.0, 2.0]})
-    assert from_frame(frame, duplicates="error").duplicates == 0
+    assert from_frame(frame, Reading(duplicates="error")).duplicates == 0
 
 
 def test_pairs_beyond_32_bits_are_told_apart():
@@ -114,7 +115,7 @@ def test_equals_the_naive_rule(data):
     columns = {"user": users, "item": items, "rating": values}
     if times is not None:
         columns["timestamp"] = times
-    table = from_frame(pa.table(columns), duplicates=rule)
+    table = from_frame(pa.table(columns), Reading(duplicates=rule))
     expected = naive_settle(users, items, values, times, rule)
     found_times = [None] * table.n_ratings if table.timestamps is None else table.timestamps.tolist()
     assert list(zip(table.positions.tolist(), table.values.tolist(), found_times, strict=True)) == expected

@@ -10,6 +10,7 @@ import scipy.sparse
 
 from daskals.errors import DataError
 from daskals.ratings.frames import from_frame, from_sparse
+from daskals.ratings.reading import Reading
 
 
 def frame(**columns) -> pd.DataFrame:
@@ -142,7 +143,7 @@ def test_timestamps_that_are_no_time(times, found):
     ) as caught:
         from_frame(made)
     assert found in str(caught.value)
-    assert from_frame(made, invalid="drop").dropped == {"timestamp is no time": 1}
+    assert from_frame(made, Reading(invalid="drop")).dropped == {"timestamp is no time": 1}
 
 
 def test_decimal_ratings():
@@ -155,7 +156,7 @@ def test_decimal_ratings():
 def test_columns_are_named():
     table = from_frame(
         frame().rename(columns={"rating": "stars"}),
-        columns={"user": "user", "item": "item", "rating": "stars"},
+        Reading(columns={"user": "user", "item": "item", "rating": "stars"}),
     )
     assert table.values.tolist() == [4.0, 3.5, 0.5]
 
@@ -192,7 +193,7 @@ def test_faults(columns, found):
 
 
 def test_faults_are_dropped_and_counted():
-    table = from_frame(frame(rating=[1.0, None, 2.0], item=["a", "b", "c"]), invalid="drop")
+    table = from_frame(frame(rating=[1.0, None, 2.0], item=["a", "b", "c"]), Reading(invalid="drop"))
     assert table.dropped == {"rating is empty": 1}
     assert table.item_ids.to_pylist() == ["a", "c"]
     assert table.n_input == 3
@@ -247,4 +248,7 @@ def test_sparse__faults():
     matrix = scipy.sparse.coo_array(([1.0, np.nan], ([0, 1], [0, 1])), shape=(2, 2))
     with pytest.raises(DataError, match="row 2, column 'rating': rating is not finite: found 'nan'"):
         from_sparse(matrix)
-    assert from_sparse(scipy.sparse.csr_array(np.diag([1.0, np.nan, 2.0])), invalid="drop").n_ratings == 2
+    assert (
+        from_sparse(scipy.sparse.csr_array(np.diag([1.0, np.nan, 2.0])), Reading(invalid="drop")).n_ratings
+        == 2
+    )

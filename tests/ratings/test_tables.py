@@ -18,6 +18,7 @@ from daskals.config import ReadConfig
 from daskals.errors import DataError
 from daskals.ingest import open_ratings
 from daskals.ratings.frames import from_frame, from_sparse
+from daskals.ratings.reading import Reading
 from daskals.ratings.tables import Table
 
 ROWS = {"user": [7, 7, 5, 9], "item": ["b", "a", "b", "c"], "rating": [4.0, 3.5, 0.5, 1.0]}
@@ -99,7 +100,7 @@ def test_dictionaries_of_every_type_with_and_without_nulls(index, value):
     for places in ([0, 1, 0, 2], [0, 1, None, 2]):
         column = pa.DictionaryArray.from_arrays(pa.array(places, index), texts)
         for name in ("item", "rating"):
-            table = from_frame(Streaming(pa.table({**ROWS, name: column})), invalid="drop")
+            table = from_frame(Streaming(pa.table({**ROWS, name: column})), Reading(invalid="drop"))
             assert table.n_ratings == 4 - places.count(None)
             found = [str(row[("user", "item", "rating").index(name)])[0] for row in decoded(table)]
             assert found == ["535"[place] if place < 2 else "4" for place in places if place is not None]
@@ -120,7 +121,10 @@ def test_ids_as_decimals_without_a_fraction_are_integers():
 
 def test_run_ends_and_extension_types_are_what_they_hold():
     ends = pa.RunEndEncodedArray.from_arrays(pa.array([1, 4], pa.int32()), pa.array(["x", "y"]))
-    assert from_frame(pa.table({**ROWS, "item": ends}), duplicates="first").item_ids.to_pylist() == ["x", "y"]
+    assert from_frame(pa.table({**ROWS, "item": ends}), Reading(duplicates="first")).item_ids.to_pylist() == [
+        "x",
+        "y",
+    ]
     extended = pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "text", "test"), pa.array(ROWS["item"]))
     assert from_frame(pa.table({**ROWS, "item": extended})).item_ids.to_pylist() == ["b", "a", "c"]
 
@@ -185,7 +189,7 @@ def test_matrices_that_are_no_ratings_are_refused(matrix, message):
 )
 def test_ratings_that_float32_changes_are_noted_once(ratings, caplog):
     with caplog.at_level(logging.WARNING):
-        from_frame(pa.table({**ROWS, "rating": ratings}), invalid="drop")
+        from_frame(pa.table({**ROWS, "rating": ratings}), Reading(invalid="drop"))
     assert [record.message for record in caplog.records] == [
         "frame, column 'rating': 1 ratings above 2^24 are rounded to 24 bits, the first from 16777217 to "
         "16777216; divide them by a number first if their differences matter"

@@ -15,6 +15,7 @@ from daskals.config import ReadConfig
 from daskals.errors import DataError
 from daskals.ingest import read_table
 from daskals.ratings.frames import from_frame
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 from daskals.ratings.times import convert_timestamps
 from daskals.retrain.new_ratings import read_incoming
@@ -70,7 +71,7 @@ def test_mixed_units__are_refused_with_the_row(tmp_path, other):
         f"{path}, row 3, column 'timestamp': timestamp is in another unit: found '{other}'; "
         "expected milliseconds since 1970, as in most rows. Correct the row"
     )
-    table = read_ratings(path, invalid="drop")
+    table = read_ratings(path, Reading(invalid="drop"))
     assert table.dropped == {"timestamp is in another unit": 1}
     assert table.timestamps.tolist() == [1_425_208_800, 1_425_208_800, 1_425_208_802]
 
@@ -196,7 +197,8 @@ def test_what_only_is_called_like_times__leaves_the_ratings_as_they_are(tmp_path
     )
     with pytest.raises(DataError, match=r"column 'date': timestamp is"):
         read_ratings(
-            path, columns={"user": "userId", "item": "movieId", "rating": "rating", "timestamp": "date"}
+            path,
+            Reading(columns={"user": "userId", "item": "movieId", "rating": "rating", "timestamp": "date"}),
         )
 
 
@@ -238,9 +240,9 @@ def test_a_column_that_looks_like_times_is_said_once(tmp_path, caplog):
     ] * 2
     caplog.clear()
     named = {"user": "user", "item": "item", "rating": "rating", "timestamp": "seen"}
-    assert read_ratings(tmp_path / "r.csv", columns=named).timestamps.tolist() == SECONDS[:3]
+    assert read_ratings(tmp_path / "r.csv", Reading(columns=named)).timestamps.tolist() == SECONDS[:3]
     del named["timestamp"]
-    assert read_ratings(tmp_path / "r.csv", columns=named).timestamps is None
+    assert read_ratings(tmp_path / "r.csv", Reading(columns=named)).timestamps is None
     assert len(caplog.records) == 1
 
 

@@ -16,6 +16,7 @@ from daskals.fitting.fit import fit
 from daskals.ingest import append_ratings, ingest, open_ratings
 from daskals.ratings.columns import KNOWN_NAMES, PLAIN_NAMES, find_column
 from daskals.ratings.frames import from_frame
+from daskals.ratings.reading import Reading
 from jobs.update import main as update
 
 EVENTS = pd.DataFrame(
@@ -147,7 +148,7 @@ def test_counts_add_up_where_that_is_asked_for(tmp_path: Path, caplog, client) -
 
 
 def test_a_sum_in_one_reading__is_of_ratings_too() -> None:
-    table = from_frame(TWICE, duplicates="sum")
+    table = from_frame(TWICE, Reading(duplicates="sum"))
     assert table.values.tolist() == [4, 1]
 
 

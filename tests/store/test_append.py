@@ -19,6 +19,7 @@ from daskals.errors import ConfigError, DataError, OutputError, StoreError
 from daskals.ingest import append_ratings, forget_listed, ingest, resolve_store
 from daskals.ratings.dates import last_moment
 from daskals.ratings.frames import from_frame
+from daskals.ratings.reading import Reading
 from daskals.ratings.split import SplitSpec
 from daskals.store import arrays, versions
 from daskals.store.append import append, find_new
@@ -50,7 +51,7 @@ def frame(n: int, *, seed: int = 0, first_user: int = 0, n_users: int = 8, start
 
 def store_of(data: pd.DataFrame, path: Path, **options: str) -> RatingsStore:
     return write_store(
-        from_frame(data, columns=None, **{"duplicates": "last", "invalid": "error"} | options), path
+        from_frame(data, Reading(columns=None, **{"duplicates": "last", "invalid": "error"} | options)), path
     )
 
 

@@ -13,6 +13,7 @@ from daskals.config import TrainConfig
 from daskals.errors import ConfigError, DataError
 from daskals.fitting.fit import fit
 from daskals.model.fitted import Model
+from daskals.ratings.reading import Reading
 from daskals.ratings.source import read_ratings
 from daskals.store import writer
 from daskals.store.append import append
@@ -179,8 +180,8 @@ def test_weights_of_a_file__come_with_their_ratings(tmp_path):
     with pytest.raises(
         DataError, match=r"row 5, column 'count'.*weight is not above 0.*expected a finite number above 0"
     ):
-        read_ratings(path, columns=columns)
-    table = read_ratings(path, columns=columns, invalid="drop")
+        read_ratings(path, Reading(columns=columns))
+    table = read_ratings(path, Reading(columns=columns, invalid="drop"))
     assert table.values.tolist() == [3, 5, 2]
     assert table.weights.tolist() == [1, 0.5, 3]
     assert table.dropped == {"weight is not above 0": 1}
