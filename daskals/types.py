@@ -38,6 +38,10 @@ FOLD_IN are ratings of users held out of training, from which they are folded in
 """
 
 
+NARROW_ROWS = (1 << 16) - 1
+"""Rows of a third side up to which a rating names its in 16 bits; their last number is none."""
+
+
 class RatingsBlock(NamedTuple):
     """Ratings of a contiguous range of rows of one side, in compressed-row form.
 

@@ -23,7 +23,7 @@ from daskals.kernels.scoring.score import predict_block, score_block
 from daskals.kernels.toolkit.dense import solve_positive
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import fill_normals
-from daskals.types import FactorRows, RatingsBlock, Ridge
+from daskals.types import NARROW_ROWS, FactorRows, RatingsBlock, Ridge
 
 
 def timed_warm_up(
@@ -33,6 +33,7 @@ def timed_warm_up(
     features: bool = False,
     weighted: bool = False,
     timed: bool = False,
+    wide: bool = False,
     solver: str = "joint",
 ) -> float:
     """Run every training kernel once on two ratings; return the seconds it took.
@@ -43,13 +44,15 @@ def timed_warm_up(
         Number of factors, and of distinct ratings, 0 where they are stored as float32.
     features, weighted, timed
         Whether rows are drawn to their features, ratings weigh, and there is a third side.
+    wide
+        Whether one of three sides has more rows than `NARROW_ROWS`.
     solver
         How rows are solved; see `SolveSpec`.
     """
     started = time.perf_counter()
     block, other = _two_ratings(rank, scale_size)
     dated = block._replace(thirds=np.zeros(2, np.int32)) if timed else block
-    third = other if timed else None
+    thirds = [other, *([empty_rows(NARROW_ROWS + 1, rank)] if wide else [])] if timed else [None]
     if timed:
         block, other = join_block(dated, other, other, rank)
     given: dict[str, Any] = {"rank": rank, "mean": 0.0, "ridge": Ridge(1.0, 1.0)}
@@ -60,15 +63,16 @@ def timed_warm_up(
         curvature = side_curvature(other, rank, given["ridge"])
         rows, _ = improve_by_gradients(block, other, other, curvature, weighting=weighting, **given)
     else:
-        rows, _ = solve_rows(dated, other, third=third, **given)
-    if weighting is not None and solver == "joint":
-        rows, _ = solve_weighted(dated, other, weighting, third=third, **given)
+        for third in thirds:
+            rows, _ = solve_rows(dated, other, third=third, **given)
+            if weighting is not None and solver == "joint":
+                rows, _ = solve_weighted(dated, other, weighting, third=third, **given)
     score_block(block, rows, other, rank=rank, mean=0.0, limits=(0.0, 5.0))
-    if timed:
+    if thirds[-1] is not None:
         predict_block(block, rows, other, rank=rank, mean=0.0)
-        added_by_rows(dated, other, other, rows, rank)
+        added_by_rows(dated, other, thirds[-1], rows, rank)
     if features:
-        _warm_up_features(dated, other, rank, third=third)
+        _warm_up_features(dated, other, rank, third=thirds[0])
     return time.perf_counter() - started
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import opened_split
-from daskals.store.timing import Timing, training_pieces
+from daskals.store.timing import Timing, third_bytes, training_pieces
 from daskals.store.weighing import Weighing
 from daskals.types import Float32, Int32, Int64, RatingsBlock, UInt8, UInt16
 
@@ -116,7 +116,7 @@ class _Ratings(NamedTuple):
 
     bins: UInt16
     users: Int32
-    items: Int32
+    items: Int32 | UInt16
     values: UInt8 | Float32
     weights: Float32
 
@@ -124,7 +124,8 @@ class _Ratings(NamedTuple):
     def empty(cls, n: int, store: RatingsStore, *, is_weighed: bool) -> Self:
         """Make room for n ratings."""
         values = np.empty(n, np.uint8) if len(store.scale) else np.empty(n, np.float32)
-        users, items = np.empty(n, np.int32), np.empty(n, np.int32)
+        users = np.empty(n, np.int32)
+        items = np.empty(n, np.uint16) if third_bytes(store.n_items) == 2 else np.empty(n, np.int32)
         return cls(np.empty(n, np.uint16), users, items, values, np.empty(n if is_weighed else 0, np.float32))
 
     def put(self, start: int, found: _At, bins: Int32) -> None:

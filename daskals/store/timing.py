@@ -18,7 +18,7 @@ from daskals.store.layout import CHUNK_RATINGS
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
 from daskals.store.weighing import check_has_timestamps
-from daskals.types import Int32, Int64, Side, UInt16
+from daskals.types import NARROW_ROWS, Int32, Int64, Side, UInt16
 
 Unit: TypeAlias = Literal["day", "week", "month"]
 UNITS: tuple[Unit, ...] = ("day", "week", "month")
@@ -69,7 +69,7 @@ class Timing:
     @property
     def row_bytes(self) -> int:
         """Bytes of a date's row as it is kept with each rating: two where these can count them."""
-        return 2 if self.n_rows <= 1 << 16 else 4
+        return third_bytes(self.n_rows)
 
     def kept_rows_of(self, seconds: Int64) -> Int32 | UInt16:
         """Return what `rows_of` does as it is kept with each rating, uint16 or int32, shape (times,)."""
@@ -124,6 +124,11 @@ class _RowsByDay(NamedTuple):
 
     first: int
     rows: Int32
+
+
+def third_bytes(n_rows: int) -> int:
+    """Return the bytes that a row of a third side of `n_rows` takes with each rating that names it."""
+    return 2 if n_rows <= NARROW_ROWS else 4
 
 
 class FoundTiming(NamedTuple):

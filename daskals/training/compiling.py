@@ -25,7 +25,7 @@ from daskals.training.gibbs.sweep import next_prior_of_many
 from daskals.training.gibbs.weights import decompose_gram, has_many
 from daskals.training.loop import new_key
 from daskals.training.problem import Problem
-from daskals.types import BlockStats, RatingsBlock
+from daskals.types import NARROW_ROWS, BlockStats, RatingsBlock
 
 
 def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: Ends | None = None) -> float:
@@ -39,7 +39,7 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
     cluster.preflight(problem.store.path)
     if threads > 1:
         _require_one_thread(cluster)
-    scale_size = len(problem.store.scale)
+    scale_size, wide = len(problem.store.scale), problem.store.n_items > NARROW_ROWS
     warm_up: Callable[[], float] = partial(
         timed_warm_up,
         config.effective_rank,
@@ -47,6 +47,7 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
         features=bool(problem.features),
         weighted=problem.weighing is not None,
         timed=problem.timing is not None,
+        wide=wide,
         solver=config.taken_solver,
     )
     if config.model == "ials":
@@ -68,6 +69,7 @@ def prepare_workers(problem: Problem, threads: int, tell: Callback, *, ends: End
             many=many,
             weighted=problem.weighing is not None,
             timed=problem.timing is not None,
+            wide=wide,
         )
     return cluster.repeated(lambda: _compile(cluster, warm_up))
 
@@ -109,6 +111,7 @@ def warm_up_sampler(
     many: bool = False,
     weighted: bool = False,
     timed: bool = False,
+    wide: bool = False,
 ) -> float:
     """Draw a row as a sweep does, and predict it; return the seconds it took. See `timed_warm_up`.
 
@@ -118,9 +121,9 @@ def warm_up_sampler(
         As for `timed_warm_up`.
     ends
         Of the rating scale, where ratings are cut off there.
-    features, many, weighted, timed
-        Whether rows have features, whether some have many, whether ratings weigh, and whether there is a
-        third side.
+    features, many, weighted, timed, wide
+        Whether rows have features, whether some have many, whether ratings weigh, whether there is a third
+        side, and whether one of three has more rows than `NARROW_ROWS`.
     """
     started = time.perf_counter()
     coded = scale_size > 0
@@ -150,6 +153,9 @@ def warm_up_sampler(
     tally_block(0, block, [], drawn, items, spec)
     if timed:
         draw_slab(block, known, items, prior, 1.0, "user", spec, None, items)
+        if wide:
+            many_rows = Gathered(empty_rows(NARROW_ROWS + 1, rank), BlockStats(0.0, 0.0))
+            draw_slab(block, known, items, prior, 1.0, "user", spec, None, many_rows)
         tally_block(0, block, [], drawn, items, spec, items, prior)
     if many:
         _warm_up_weights(spec)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from daskals.errors import DataError, RowError
+from daskals.kernels import warm_up
 from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.noise import Noise
 from daskals.kernels.half_step.added import added_by_rows
@@ -17,7 +20,7 @@ from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.scoring.score import predict_block
 from daskals.kernels.scoring.three_sides import ThreeSides, three_side_moments
 from daskals.kernels.toolkit.layout import ALIGNMENT_BYTES, pack_rows
-from daskals.types import BlockStats, RatingsBlock, Ridge
+from daskals.types import NARROW_ROWS, BlockStats, RatingsBlock, Ridge
 from tests.cases import naive
 from tests.cases.blocks import make_case
 
@@ -164,13 +167,48 @@ def test_what_rows_add_is_what_they_predict_beyond_the_others():
 def test_rows_of_a_third_side_that_there_are_not_are_refused():
     block, first, second = dated_block(COUNTS)
     given = {"rank": RANK, "mean": 3.4, "ridge": Ridge(2.0, 0.5)}
-    for bad in (-1, 9):
+    for bad in (-1, 9, (1 << 16) + 3):
         thirds = block.thirds.copy()
         thirds[-1] = bad
         with pytest.raises((RowError, DataError), match=r"points past|is of rows"):
             solve_rows(block._replace(thirds=thirds), first, third=second, **given)
         with pytest.raises((RowError, DataError), match=r"points past|is of rows"):
             eliminate_rows(block._replace(thirds=thirds), first, third=second, **given)
+
+
+@pytest.mark.parametrize("coded", [True, False])
+def test_rows_of_a_third_side_of_many_are_read_as_those_of_few(coded):
+    block, first, second = dated_block(COUNTS, coded=coded)
+    given = {"rank": RANK, "mean": 3.4, "ridge": Ridge(2.0, 0.5)}
+    narrow = block._replace(thirds=block.thirds.astype(np.uint16))
+    few, stats = solve_rows(narrow, first, third=second, **given)
+    many_rows = np.concatenate([second, np.zeros((NARROW_ROWS - 8, second.shape[1]), np.float32)])
+    for last in (9, len(many_rows) - 1):  # behind what 16 bits number, too
+        many_rows[last] = second[2]
+        thirds = np.where(block.thirds == 2, last, block.thirds).astype(np.int32)
+        found = solve_rows(block._replace(thirds=thirds), first, third=many_rows, **given)
+        np.testing.assert_array_equal(found[0], few)
+        assert found[1] == stats
+
+
+def test_rows_of_a_third_side_are_not_copied_for_a_kernel():
+    block, first, second = dated_block(COUNTS)
+    kept = block._replace(thirds=block.thirds.astype(np.uint16))
+    given = make_input(kept, first, RANK, 3.4, Ridge(2.0, 0.5), third=second)
+    assert np.shares_memory(given.thirds, kept.thirds)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_warm_up_reads_third_sides_as_training_will(monkeypatch, wide):
+    read = []
+
+    def recorded(*args: Any, third: np.ndarray, **options: Any) -> Any:
+        read.append(len(third))
+        return solve_rows(*args, third=third, **options)
+
+    monkeypatch.setattr(warm_up, "solve_rows", recorded)
+    warm_up.timed_warm_up(RANK, 10, timed=True, wide=wide)
+    assert [n > NARROW_ROWS for n in read] == [False, True][: 1 + wide]
 
 
 @pytest.mark.parametrize("thirds", [None, np.zeros(2, np.int32)])

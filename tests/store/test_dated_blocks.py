@@ -36,6 +36,16 @@ def same(one, other) -> bool:
     return all(a is b is None or np.array_equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.parametrize(("most", "kept"), [(timing.NARROW_ROWS, np.uint16), (19, np.int32)])
+def test_items_are_kept_in_as_many_bits_as_they_need(split, most, kept, monkeypatch):
+    found = timing_of(split.ratings, split, "day").timing
+    expected = load_time_block(str(split.ratings.path), (0, 4), split.key, found, None)
+    monkeypatch.setattr(timing, "NARROW_ROWS", most)
+    block = load_time_block(str(split.ratings.path), (0, 4), split.key, found, None)
+    assert block.thirds.dtype == kept
+    np.testing.assert_array_equal(block.thirds, expected.thirds)
+
+
 @pytest.mark.parametrize(
     "weighing", [None, Weighing(is_stored=False, half_life=3.0, newest=DAY * (START + 30))]
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from datetime import date
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -32,6 +34,7 @@ from daskals.store.dated_blocks import load_time_block
 from daskals.store.reader import open_store
 from daskals.store.splits import Piece, ensure_split
 from daskals.store.timing import MOST_BINS, bin_numbers, first_day, timing_of
+from daskals.training import compiling
 from daskals.training.checkpoint import Checkpoints
 from daskals.training.gibbs import step
 from daskals.training.gibbs.centring import centre
@@ -40,6 +43,7 @@ from daskals.training.gibbs.rows import SweepSpec
 from daskals.training.gibbs.sweep import next_prior
 from daskals.training.gibbs.time_prior import believed_of_times, first_time_prior
 from daskals.training.run import RunOptions
+from daskals.types import NARROW_ROWS
 from jobs import predict, recommend
 from tests.cases.commands import run
 from tests.cases.geweke_three import scores_of_three_sides
@@ -446,3 +450,25 @@ def test_belief_holds_the_spread_of_times_from_above_alone():
         np.testing.assert_allclose(spread, expected, rtol=0.2)
     # in other units of the ratings it is the same belief
     np.testing.assert_allclose(believed, believed_of_times(rank, 1.0) ** -1 * column_units(rank, 2.0) ** 2)
+
+
+@pytest.mark.parametrize("config", [{}, {"model": "bayes"}], ids=["als", "bayes"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_what_sides_of_many_rows_take_is_compiled_before_the_clock_starts(config, wide, monkeypatch):
+    told: list[bool] = []
+
+    def compile_it(_cluster: object, warm_up: partial[float]) -> float:
+        told.append(warm_up.keywords["wide"])
+        return 0.0
+
+    monkeypatch.setattr(compiling, "_compile", compile_it)
+    problem = SimpleNamespace(
+        cluster=SimpleNamespace(preflight=lambda _: None, repeated=lambda call: call()),
+        config=TrainConfig(**config),
+        store=SimpleNamespace(path="", scale=(), n_items=NARROW_ROWS + wide),
+        features={},
+        weighing=None,
+        timing=object(),
+    )
+    compiling.prepare_workers(problem, 1, lambda _: None)
+    assert told == [wide]

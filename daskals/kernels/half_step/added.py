@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskals.kernels.half_step.block import frozen
+from daskals.kernels.half_step.block import frozen, narrowed
 from daskals.kernels.half_step.join_batches import predicting_kernel
 from daskals.kernels.half_step.joined import join_block
 from daskals.kernels.toolkit.jit import PLAIN
@@ -34,7 +34,7 @@ def added_by_rows(
     n_ratings = len(block.indices)
     predicted, constants = np.empty(n_ratings, np.float32), np.empty(n_ratings, np.float32)
     one, two, own = (frozen(aligned_rows(side, rank), np.float32) for side in (first, second, rows))
-    indices, thirds = frozen(block.indices, np.int32), frozen(block.thirds, np.int32)
+    indices, thirds = frozen(block.indices, np.int32), narrowed(block.thirds, len(two))
     indptr = frozen(block.indptr, np.int64)
     predicting_kernel(rank)(indptr, indices, thirds, one, two, own, predicted, constants)
     return float(np.sum(predicted, dtype=np.float64) - np.sum(constants, dtype=np.float64))

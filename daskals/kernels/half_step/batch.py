@@ -22,7 +22,7 @@ from daskals.kernels.half_step.status import BAD_INDEX, BAD_PIVOT, NOT_FINITE, O
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.kernels.toolkit.layout import LINE_FLOATS, row_stride
 from daskals.kernels.toolkit.target import current_target
-from daskals.types import Float32, Float64, Int32, Int64
+from daskals.types import Float32, Float64, Int32, Int64, UInt16
 
 SEGMENT_RATINGS = 4096
 """Most ratings summed in single precision; the sums of longer rows are added up in double."""
@@ -100,7 +100,7 @@ def row_at(block: BlockInput, place: int) -> int:
 
 
 @exact_jit
-def indices_in_range(indices: Int32, lower: int, upper: int, n_rows: int) -> bool:
+def indices_in_range(indices: Int32 | UInt16, lower: int, upper: int, n_rows: int) -> bool:
     """Tell whether indices lower, …, upper − 1 of shape (ratings,) name rows; negative ones are huge."""
     highest, own = np.uint32(0), indices[lower:upper]
     for j in range(len(own)):

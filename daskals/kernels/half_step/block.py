@@ -21,6 +21,7 @@ from daskals.kernels.half_step.status import raise_first
 from daskals.kernels.toolkit.layout import aligned_rows, empty_rows, row_stride
 from daskals.kernels.toolkit.target import Target, current_target
 from daskals.types import (
+    NARROW_ROWS,
     BlockStats,
     FactorRows,
     Float32,
@@ -78,7 +79,7 @@ class BlockInput(NamedTuple):
     current: FactorRows
     order: Int64
     segments: Int64
-    thirds: Int32
+    thirds: Int32 | UInt16
     third: FactorRows
     rank: int
     ridge_factors: float
@@ -159,7 +160,7 @@ def make_input(
         current=absent.rows if current is None else frozen(aligned_rows(current, rank), np.float32),
         order=absent.order,
         segments=absent.segments,
-        thirds=absent.thirds if third is None else frozen(_thirds(block, third, rank), np.int32),
+        thirds=absent.thirds if third is None else narrowed(_thirds(block, third, rank), len(third)),
         third=absent.rows if third is None else frozen(aligned_rows(third, rank), np.float32),
         rank=rank,
         ridge_factors=float(ridge.factors),
@@ -228,6 +229,18 @@ def frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     view = np.ascontiguousarray(array, dtype).view()
     view.flags.writeable = False
     return view
+
+
+def narrowed(thirds: Int32 | UInt16, n_rows: int) -> Int32 | UInt16:
+    """Return rows of a third side as kernels read them, of shape (ratings,): uint16, of many rows int32.
+
+    What is no row of `n_rows` stays none. They are kept so: nothing is copied for a kernel.
+    """
+    if n_rows > NARROW_ROWS:
+        return frozen(thirds, np.int32)
+    if thirds.dtype != np.uint16:
+        thirds = np.minimum(thirds.astype(np.uint32), NARROW_ROWS).astype(np.uint16)  # negative ones are huge
+    return frozen(thirds, np.uint16)
 
 
 def check_rows(rows: FactorRows, rank: int) -> None:

@@ -12,14 +12,14 @@ from daskals.kernels.toolkit.jit import exact_jit
 from daskals.kernels.toolkit.layout import row_stride
 from daskals.kernels.toolkit.simd import prefetch_row
 from daskals.kernels.toolkit.target import current_target
-from daskals.types import FactorRows, Float32, Int32, Int64
+from daskals.types import FactorRows, Float32, Int32, Int64, UInt16
 
 AHEAD = 16
 """How many ratings ahead rows are asked for where they are joined."""
 
 
 @lru_cache
-def join_kernel(rank: int) -> Callable[[Int32, Int32, FactorRows, FactorRows, FactorRows], int]:
+def join_kernel(rank: int) -> Callable[[Int32, Int32 | UInt16, FactorRows, FactorRows, FactorRows], int]:
     """Return the kernel that writes x and c of each rating, made for a rank.
 
     It returns the place of the first rating whose rows are none, or −1.
@@ -28,7 +28,9 @@ def join_kernel(rank: int) -> Callable[[Int32, Int32, FactorRows, FactorRows, Fa
     vectors = stride // current_target().lanes
 
     @exact_jit
-    def join(indices: Int32, thirds: Int32, first: FactorRows, second: FactorRows, out: FactorRows) -> int:
+    def join(
+        indices: Int32, thirds: Int32 | UInt16, first: FactorRows, second: FactorRows, out: FactorRows
+    ) -> int:
         last = len(indices) - 1
         for j in range(len(indices)):
             ahead = min(j + AHEAD, last)
@@ -47,7 +49,7 @@ def join_kernel(rank: int) -> Callable[[Int32, Int32, FactorRows, FactorRows, Fa
 @lru_cache
 def predicting_kernel(
     rank: int,
-) -> Callable[[Int64, Int32, Int32, FactorRows, FactorRows, FactorRows, Float32, Float32], None]:
+) -> Callable[[Int64, Int32, Int32 | UInt16, FactorRows, FactorRows, FactorRows, Float32, Float32], None]:
     """Return the kernel that writes what each rating is predicted as less μ, and c of its joined row."""
     stride, floats = row_stride(rank), rank + 2
 
@@ -55,7 +57,7 @@ def predicting_kernel(
     def predict(
         indptr: Int64,
         indices: Int32,
-        thirds: Int32,
+        thirds: Int32 | UInt16,
         first: FactorRows,
         second: FactorRows,
         rows: FactorRows,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daskals.errors import DataError
-from daskals.kernels.half_step.block import check_rows, frozen
+from daskals.kernels.half_step.block import check_rows, frozen, narrowed
 from daskals.kernels.half_step.join_batches import join_kernel
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
 from daskals.kernels.toolkit.layout import aligned_empty, aligned_rows, row_stride
@@ -81,7 +81,7 @@ def join_rows(
         wrong = _join_plainly(indices, thirds, first, second, rank, out)
     else:
         one, two = (frozen(aligned_rows(rows, rank), np.float32) for rows in (first, second))
-        wrong = join_kernel(rank)(frozen(indices, np.int32), frozen(thirds, np.int32), one, two, out)
+        wrong = join_kernel(rank)(frozen(indices, np.int32), narrowed(thirds, len(two)), one, two, out)
     if wrong >= 0:
         raise DataError(
             f"rating {wrong} of a block is of rows {indices[wrong]} and {thirds[wrong]}",

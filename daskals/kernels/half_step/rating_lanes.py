@@ -27,6 +27,7 @@ class BlockFields:
                 value = cgutils.create_struct_proxy(field)(context, builder, value=value)
             setattr(self, name, value)
         self.coded = kind.types[kind.fields.index("values")].dtype == types.uint8
+        self.narrow = kind.types[kind.fields.index("thirds")].dtype == types.uint16
 
 
 class Rating(NamedTuple):
@@ -55,12 +56,11 @@ class Ratings:
 
     def row(self, position: Value) -> Value:
         """Return the address of what is read of the other side's row."""
-        return self._row_of(self.block.other, self.block.indices, position)
+        index = self.emit.scalar(self.block.indices.data, position, INT32)
+        return self._row_of(self.block.other, self.emit.builder.sext(index, INT))
 
-    def _row_of(self, rows: Value, indices: Value, position: Value) -> Value:
-        index = self.emit.scalar(indices.data, position, INT32)
-        offset = self.emit.builder.mul(self.emit.builder.sext(index, INT), self.stride)
-        return self.emit.address(rows.data, offset)
+    def _row_of(self, rows: Value, index: Value) -> Value:
+        return self.emit.address(rows.data, self.emit.builder.mul(index, self.stride))
 
     def prefetch(self, position: Value) -> None:
         """Ask for what the rating some places on will need."""
@@ -112,8 +112,9 @@ class JoinedRatings(Ratings):
 
     def rows(self, position: Value) -> list[Value]:
         """Return the addresses of the two rows that a rating is of."""
-        block = self.block
-        return [self.row(position), self._row_of(block.third, block.thirds, position)]
+        block, kind = self.block, ir.IntType(16) if self.block.narrow else INT32
+        index = self.emit.builder.zext(self.emit.scalar(block.thirds.data, position, kind), INT)
+        return [self.row(position), self._row_of(block.third, index)]
 
     def lay(self, positions: list[Value], targets: list[Value]) -> None:
         """Write z of some ratings to addresses: of four, which is faster, or of one."""

@@ -12,7 +12,7 @@ from daskals.store.blocks import BlockSource
 from daskals.store.dated_blocks import read_together
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.store.timing import Timing
+from daskals.store.timing import Timing, third_bytes
 from daskals.store.weighing import Weighing
 from daskals.training.data.plan import by_work, plan_blocks
 from daskals.training.data.residency import Demand, block_bytes, choose_resident, memory_budgets
@@ -21,7 +21,6 @@ from daskals.training.scoring import HeldOut, load_held_out
 from daskals.types import AS_RATED, SIDES, TEST, TRAIN, VALIDATION, Int64, Side, Standard
 
 WEIGHT_BYTES = 4
-THIRD_BYTES = 4
 _HELD_OUT = (("validation", VALIDATION), ("test", TEST))
 
 
@@ -75,7 +74,7 @@ class RatingsPlan:
         date_bytes = 0 if timing is None else timing.row_bytes
         value_bytes = (1 if len(store.scale) else 4) + date_bytes
         train_bytes = value_bytes + (0 if weighing is None else WEIGHT_BYTES)
-        more: dict[Side, int] = {"time": THIRD_BYTES - date_bytes}
+        more: dict[Side, int] = {"time": third_bytes(store.n_items) - date_bytes}
         self._bytes = {
             side: block_bytes(own, self.ranges[side], train_bytes + more.get(side, 0))
             for side, own in counts.items()
