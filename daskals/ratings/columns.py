@@ -53,6 +53,7 @@ PLAIN_NAMES: dict[str, tuple[str, ...]] = {
         "movie", "film", "book", "game", "track", "song", "artist", "album", "product", "anime", "recipe",
         "joke", "article", "app", "video", "episode", "podcast", "show", "course", "restaurant", "hotel",
         "beer", "wine", "film_id", "album_id", "episode_id", "podcast_id", "restaurant_id", "hotel_id",
+        "work",
     ),
 }  # fmt: skip
 """Plain words for people and things, spelled like `KNOWN_NAMES`: taken where none of those is there and one

@@ -9,20 +9,13 @@ from pathlib import Path
 from pyarrow import parquet
 
 from daskals.errors import DataError
-from daskals.ratings.columns import REQUIRED, find_column, first_known
+from daskals.ratings.columns import REQUIRED, find_column
 from daskals.ratings.folders import data_files, refuse_table
-from daskals.ratings.foreign import refuse_foreign
-from daskals.ratings.headed import is_headed
-from daskals.ratings.item_catalogue import NAMES
-from daskals.ratings.json_records import field_names, is_json
-from daskals.ratings.likely_files import foreign_among, likely_files
+from daskals.ratings.heads import names_of
+from daskals.ratings.likely_files import foreign_among, joined_files, likely_files
 from daskals.ratings.movielens import RATINGS_FILES
-from daskals.ratings.notes import take_note, tell
-from daskals.ratings.packing import STREAM_ERRORS, is_parquet, unpacked_name
-from daskals.ratings.sniff import table_head
-
-N_OTHERS = 50
-"""Files beside the ratings that are looked at."""
+from daskals.ratings.notes import take_note
+from daskals.ratings.packing import STREAM_ERRORS, unpacked_name
 
 _CALLED = re.compile(r"(?i)ratings?\.")
 """Of several files that may hold ratings, the one called so does."""
@@ -94,37 +87,6 @@ def _observed(
     raise _without_ratings(path, files, likely, clicks=clicks)
 
 
-def note_catalogue(path: Path, rated: Sequence[Path]) -> None:
-    """Say which file of a folder may tell what the items are, where nothing else does.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    rated
-        Its files of ratings.
-    """
-    others = [file for file in data_files(path) if file not in rated][:N_OTHERS]
-    told = [file for file in others if _names_titles(file)]
-    if told:
-        note = DataError(
-            f"ratings without titles, though {_listed([file.name for file in told])} may have them",
-            where=str(path),
-            remedy=f"Name it with --catalogue={told[0]}",
-        )
-        tell(note, str(path))
-
-
-def _names_titles(path: Path) -> bool:
-    """Tell whether a file has columns of items and their titles, and none of users."""
-    try:
-        found = _column_names(path)
-    except (DataError, *STREAM_ERRORS):
-        return False
-    named = all(first_known(found, NAMES[role]) is not None for role in ("item", "title"))
-    return named and find_column(found, "user") is None
-
-
 def require_file(path: Path) -> None:
     """Raise DataError where a path is no file."""
     if not path.is_file():
@@ -167,22 +129,10 @@ def _unpacked(path: Path) -> Path:
 
 def _names_columns(path: Path, wanted: Mapping[str, str] | None, roles: Sequence[str]) -> bool:
     """Tell whether a file has columns of some roles, or those that are wanted; without names it has none."""
-    try:
-        found = _column_names(path)
-    except (DataError, *STREAM_ERRORS):  # what is no data is beside it
-        return False
+    found = names_of(path)
     if wanted is not None:
         return set(wanted.values()) <= set(found)
     return all(find_column(found, role) is not None for role in roles)
-
-
-def _column_names(path: Path) -> Sequence[str]:
-    refuse_foreign(path)
-    if is_parquet(path):
-        return list(parquet.read_schema(str(path)).names)
-    if is_json(path):
-        return field_names(path)
-    return REQUIRED if is_headed(path) else table_head(path)[1].names
 
 
 def _without_ratings(path: Path, files: Sequence[Path], likely: Sequence[Path], *, clicks: bool) -> DataError:
@@ -196,7 +146,7 @@ def _without_ratings(path: Path, files: Sequence[Path], likely: Sequence[Path], 
         where=str(path),
         expected=f"one of {', '.join(RATINGS_FILES)}, Parquet files, files part-…, or one file that names "
         "columns of users, items and ratings",
-        remedy=f"Name the file that holds the ratings{told}",
+        remedy=(None if likely else joined_files(files)) or f"Name the file that holds the ratings{told}",
     )
 
 

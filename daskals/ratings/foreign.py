@@ -102,6 +102,13 @@ _KINDS = (
         '[print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]" < FILE > NEW`',
     ),
     _Kind(
+        r"\w+ ?= ?\{\}\s+\w+\[",
+        "a program of Python that makes records, as LibraryThing's",
+        'Write JSON, a record a line: `python -c "import ast, json, sys; '
+        "[print(json.dumps(ast.literal_eval(line.partition('] = ')[2]))) for line in sys.stdin "
+        "if '] = ' in line]\" < FILE > NEW`",
+    ),
+    _Kind(
         r"(?i)(\s*|%[^\n]*\n)*@relation\s",
         "an ARFF file, as Weka and LibRec write",
         "Keep what follows @DATA: `sed '1,/^@data/Id' FILE > CSV`",

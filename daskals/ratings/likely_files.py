@@ -9,6 +9,7 @@ from daskals.errors import DataError
 from daskals.ratings.columns import find_column
 from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.guessing import guess_columns
+from daskals.ratings.heads import names_of
 from daskals.ratings.json_records import field_names, is_json
 from daskals.ratings.likely_names import likely_columns
 from daskals.ratings.packing import STREAM_ERRORS, is_parquet
@@ -32,6 +33,32 @@ def foreign_among(files: Sequence[Path]) -> DataError | None:
             refuse_foreign(file)
     except DataError as error:
         return error
+    return None
+
+
+def joined_files(files: Sequence[Path]) -> str | None:
+    """Say how two files tell together who chose what: one names users, one items, both what was ordered.
+
+    None where no two do, or where it is not plain which.
+    """
+    found = {file: list(names_of(file)) for file in files}
+    sides = {
+        side: {file: name for file, names in found.items() if (name := find_column(names, side)) is not None}
+        for side in ("user", "item")
+    }
+    for whose in sides["user"]:
+        for what in sorted(sides["item"], key=lambda file: -file.stat().st_size):
+            shared = [name for name in found[whose] if name in found[what] and name.lower().endswith("id")]
+            if (
+                what != whose
+                and len(shared) == 1
+                and shared[0] not in (sides["user"][whose], sides["item"][what])
+            ):
+                return (
+                    f"Where {what.name} and {whose.name} tell together who chose what, join them: `pandas."
+                    f"read_csv('{what.name}').merge(pandas.read_csv('{whose.name}'), on='{shared[0]}')"
+                    ".to_csv('NEW.csv', index=False)`, and train with --model=ials --data=NEW.csv"
+                )
     return None
 
 

@@ -101,6 +101,8 @@ def remedy_of(
 def _is_matrix(found: Sequence[str], user: str | None, rows: Sequence[Sequence[str]], role: str) -> bool:
     """Tell whether each column beside the users' may be an item: whether all hold ratings or nothing."""
     others = [place for place, name in enumerate(found) if name != user]
+    if not rows and len(found) <= _MOST_FIELDS:
+        return False
     if role != "item" or len(others) < 2 or any(found[place].lower().endswith("id") for place in others):
         return False
     return all(_VALUE.fullmatch(row[place].strip() or "0") for row in rows for place in others)

@@ -12,7 +12,7 @@ from typing import Any
 
 from daskals.ratings.assemble import assemble
 from daskals.ratings.delimited import read_delimited
-from daskals.ratings.finding import note_catalogue, ratings_files, require_file
+from daskals.ratings.finding import ratings_files, require_file
 from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.headed import is_headed, read_headed
 from daskals.ratings.json_records import is_json, read_json
@@ -24,6 +24,7 @@ from daskals.ratings.raw import RawRatings
 from daskals.ratings.reading import AS_USUAL, Reading
 from daskals.ratings.sniff import find_layout
 from daskals.ratings.table import RatingsTable
+from daskals.ratings.titles_beside import note_catalogue
 
 
 def read_ratings(path: str | PathLike[str], reading: Reading = AS_USUAL) -> RatingsTable:

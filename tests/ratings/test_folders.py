@@ -264,3 +264,34 @@ def test_parquet_files_of_one_kind__are_one_input(tmp_path, caplog):
     assert caplog.messages[0].startswith("read as one input: 3f2504e0")
     (tmp_path / "more.parquet").write_bytes(b"PAR1")
     assert len(ratings_files(tmp_path)) == 3
+
+
+def test_titles_without_names__are_said_with_their_columns(tmp_path, caplog):
+    """As the Netflix Prize's, with commas in titles that nobody quoted."""
+    titles = "".join(
+        f"{row},{'NULL' if row == 3 else 2000 + row},{'Lost, The' if row == 1 else 'Found'}\n"
+        for row in range(1, 7)
+    )
+    folder_of(tmp_path, {"combined_data_1.txt": "1:\n7,3,2005-09-06\n5,4,2005-09-07\n2:\n7,5,2005-09-08\n",
+                         "movie_titles.csv": titles, "numbers.csv": "1,2,3\n" * 9})  # fmt: skip
+    assert read_ratings(tmp_path).n_ratings == 3
+    file, columns = caplog.messages[1].rstrip(".").partition("--catalogue ")[2].split(" --catalogue-columns ")
+    named = dict(pair.split("=") for pair in columns.split(","))
+    assert read_items(file, named).items["title"].to_pylist()[:2] == ["Lost, The", "Found"]
+
+
+def test_two_files_that_tell_together_who_chose_what__are_joined_as_told(tmp_path, monkeypatch):
+    orders = "order_id,user_id,eval_set\n1,7,prior\n2,5,prior\n"
+    rows = "order_id,product_id,reordered\n1,10,0\n1,20,1\n2,10,0\n"
+    folder_of(
+        tmp_path, {"orders.csv": orders, "order_products.csv": rows, "products.csv": "product_id,x\n10,1\n"}
+    )
+    with pytest.raises(DataError, match="tell together who chose what") as caught:
+        read_ratings(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    exec(str(caught.value).split("`")[1], {"pandas": pd})
+    assert read_ratings(tmp_path / "NEW.csv", Reading(clicks=True)).n_ratings == 3
+    (tmp_path / "NEW.csv").unlink()
+    folder_of(tmp_path, {"orders.csv": orders.replace("order_id", "id")})
+    with pytest.raises(DataError, match="Name the file that holds the ratings"):
+        read_ratings(tmp_path)

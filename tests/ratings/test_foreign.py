@@ -152,10 +152,14 @@ def test_remedies_of_databases__work(tmp_path):
     follow(tmp_path / "r.duckdb", TABLE="ratings")
 
 
-def test_records_of_python__become_json_as_told(tmp_path):
+@pytest.mark.parametrize("assigned", [False, True])
+def test_records_of_python__become_json_as_told(tmp_path, assigned):
     records = FRAME.to_dict("records")
     path = tmp_path / "r.json"
     path.write_text("".join(f"{record}\n" for record in records))
+    if assigned:  # as LibraryThing's
+        lines = [f"reviews[({place}, 'x')] = {record}\n" for place, record in enumerate(records)]
+        path.write_text("".join(["reviews = {}\n", *lines]))
     told = re.search(r"`python -c \"(.*)\" < FILE > NEW`", remedy(path))
     assert told is not None
     with path.open() as stream:
