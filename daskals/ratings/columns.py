@@ -20,7 +20,7 @@ ROLES = (*REQUIRED, "timestamp", "weight")
 KNOWN_NAMES: dict[str, tuple[str, ...]] = {
     "user": (
         "userId", "user", "user_id", "userid", "reviewerID", "customer_id", "member_id", "account_id", "uid",
-        "visitor_id", "username", "user_name", "profile_name",
+        "visitor_id", "username", "user_name", "profile_name", "household_key", "msno",
     ),
     "item": (
         "movieId", "item", "itemId", "item_id", "itemid", "movie_id", "movieid", "book_id", "isbn",
@@ -80,6 +80,7 @@ LIKELY_FLAGS = (
     "clicked", "click", "is_click", "is_clicked", "label", "liked", "is_liked", "purchased", "bought",
     "converted", "conversion", "is_conversion", "converted_purchase", "read", "watched", "response",
     "is_like", "is_recommended", "recommended", "thumbs_up", "is_purchased", "is_read", "is_watched",
+    "target",
 )  # fmt: skip
 """Names of a column that may say whether what was shown was clicked: told, never taken unasked."""
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from daskals.errors import DataError
-from daskals.ratings.columns import ColumnNames, choose_columns, find_column
+from daskals.ratings.columns import ColumnNames, MissingColumnError, choose_columns, find_column
 from daskals.ratings.convert import convert_table
 from daskals.ratings.layout import shortened
 from daskals.ratings.packing import STREAM_ERRORS, open_stream, unreadable
@@ -162,7 +162,10 @@ def _names(
     nested = all(isinstance(value, list | dict) for value in records[0].values())
     if len(records) == 1 and nested and find_column(found, "user") is None:
         raise _no_record(str(path), f"one object of {', '.join(map(repr, found[:5]))} that holds all")
-    names = choose_columns(found, wanted, where=str(path), clicks=clicks)
+    try:
+        names = choose_columns(found, wanted, where=str(path), clicks=clicks)
+    except MissingColumnError as error:
+        raise _inside(records[0], error) from None
     if names.perhaps_times and any(
         isinstance(record.get(str(names.timestamp)), bool | list | dict) for record in records
     ):
@@ -172,6 +175,22 @@ def _names(
     sample = sample_of({name: [record.get(name) for record in first] for name in found})
     note_unread(names, found, sample, where=str(path))
     return names
+
+
+def _inside(record: Record, error: MissingColumnError) -> MissingColumnError:
+    """Return an error with what to do where a field holds records of its own, as a session's clicks."""
+    lists = (name for name, value in record.items() if isinstance(value, list) and value)
+    within = next((name for name in lists if isinstance(record[name][0], dict)), None)
+    if within is None:
+        return error
+    return MissingColumnError(
+        f"{error.found}; '{within}' holds records of {', '.join(map(repr, record[within][0]))}",
+        where=error.where,
+        expected=error.expected,
+        remedy="Write a row for each of these: `frame = pandas.read_json(FILE, lines=True)"
+        f".explode('{within}', ignore_index=True); frame.join(pandas.json_normalize(frame.pop('{within}')"
+        ".tolist())).to_csv(NEW, index=False)`",
+    )
 
 
 def _parsed(path: Path, records: Sequence[Record], names: ColumnNames) -> pa.Table | None:

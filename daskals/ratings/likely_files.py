@@ -11,7 +11,7 @@ from daskals.ratings.foreign import refuse_foreign
 from daskals.ratings.guessing import guess_columns
 from daskals.ratings.heads import names_of
 from daskals.ratings.json_records import field_names, is_json
-from daskals.ratings.likely_names import likely_columns
+from daskals.ratings.likely_names import is_id_of, likely_columns
 from daskals.ratings.packing import STREAM_ERRORS, is_parquet
 from daskals.ratings.sniff import first_rows
 
@@ -19,8 +19,9 @@ from daskals.ratings.sniff import first_rows
 def likely_files(files: Sequence[Path]) -> list[Path]:
     """Return the files that may hold what is looked for, the largest first.
 
-    A file with names may where it names a user or a rating as is usual, and the others by words that tell;
-    one without names, where its first rows look like a user, an item and a rating, a count or a time.
+    A file with names may where it names a user or a rating as is usual, and the others by words that tell,
+    or one side as is usual and the other by an id of such a word; one without names, where its first rows
+    look like a user, an item and a rating, a count or a time.
     """
     likely = [file for file in files if _may_hold(file)]
     return sorted(likely, key=lambda file: -file.stat().st_size)
@@ -74,5 +75,8 @@ def _may_hold(path: Path) -> bool:
     known = {role: find_column(names, role) for role in ("user", "item", "rating")}
     if any(known.values()):
         told = likely_columns(names, known)
-        return {"user", "item", "rating"} <= set(told) and bool(known["user"] or known["rating"])
+        if {"user", "item", "rating"} <= set(told) and (known["user"] or known["rating"]):
+            return True
+        other = "item" if known["user"] else "user"  # of clicks, of which one side has its usual name
+        return bool(known["user"] or known["item"]) and is_id_of(told.get(other, ""), other)
     return len({len(row) for row in rows}) == 1 and len(guess_columns(rows)) > 2

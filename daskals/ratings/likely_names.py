@@ -53,6 +53,12 @@ def likely_columns(found: Sequence[str], known: Mapping[str, str | None]) -> dic
     return {role: chosen[role] for role in ("user", "item", "rating") if role in chosen}
 
 
+def is_id_of(name: str, role: str) -> bool:
+    """Tell whether a name says plainly that a column has ids of a role, `user` or `item`."""
+    rank = _rank(name, _PEOPLE if role == "user" else _THINGS)
+    return rank is not None and rank[:2] == (0, 0)
+
+
 def _rank(name: str, words: Sequence[str]) -> tuple[int, int, int] | None:
     """Return how well a name fits, the lower the better; None where none of the words is in it."""
     said = [word.lower() for word in _WORDS.findall(name)]

@@ -204,6 +204,7 @@ ROWS = "".join(f"{row * 7 % 5} {row % 4 + 100} {row % 5 + 1}\n" for row in range
 TRUST = "".join(f" {row} {row * 3 % 20} 1\n" for row in range(20))
 LINKS = "".join(f"{row}\t{row + 1}\n" for row in range(20))
 CHECKINS = "".join(f"{row % 5}\t2010-10-{row + 1:02}T23:55:27Z\t30.2\t{row * 7 % 11}\n" for row in range(20))
+GLOBO = "user_id,session_id,click_article_id,click_timestamp\n1,2,3,1506826800026\n"
 REVIEWS = ',user,rating,comment,ID,name\n0,Torsten,10,"so\nso",30549,Pandemic\n1,Ann,9,,822,Carcassonne\n'
 
 
@@ -225,6 +226,11 @@ def test_the_one_file_without_names_that_looks_like_ratings(tmp_path, caplog):
         ),
         ({"reviews.csv": REVIEWS, "games.csv": "ID,name\n1,A\n"}, r"reviews\.csv: .* Perhaps columns="),
         ({"train.txt": ROWS * 2, "test.txt": ROWS}, r'perhaps data=".*/train\.txt" or data=".*/test\.txt"'),
+        (
+            {"clicks_1.csv": GLOBO, "clicks_2.csv": GLOBO, "a.csv": "article_id,category_id\n1,2\n"},
+            r'clicks_1\.csv: .*"item": "click_article_id"',
+        ),
+        ({"orders.csv": "order_id,user_id\n1,7\n", "a.txt": "a\n"}, r"a folder without ratings"),
         ({"big.txt": "\xff\xfea\0" * 99, "a.txt": "a\n"}, r"big\.txt: a text in UTF-16"),
         ({"empty.json": "[]", "a.txt": "a\n"}, r"a folder without ratings; .* Name the file that holds the "),
     ],

@@ -194,3 +194,23 @@ def test_parts_beside_other_files__are_not_guessed_at(tmp_path):
     write(tmp_path / "books.json", lines(RECORDS))
     with pytest.raises(DataError, match=r"several files of ratings, books.json, part-0.json; expected one"):
         read_ratings(tmp_path)
+
+
+def test_records_within_records__become_rows_as_told(tmp_path, monkeypatch):
+    """As Otto's sessions hold their clicks."""
+    clicks = [[{"item": k + j, "ts": 1659304800025 + j} for j in range(3)] for k in range(4)]
+    sessions = [{"session": k, "events": events} for k, events in enumerate(clicks)]
+    write(tmp_path / "r.jsonl", lines(sessions))
+    with pytest.raises(DataError, match="'events' holds records of 'item', 'ts'") as caught:
+        read_ratings(tmp_path / "r.jsonl", Reading(clicks=True))
+    told = str(caught.value).split("`")[1]
+    monkeypatch.chdir(tmp_path)
+    exec(told, {"pandas": pd, "FILE": "r.jsonl", "NEW": "new.csv"})
+    table = read_ratings(tmp_path / "new.csv", Reading(clicks=True))
+    assert (table.n_users, table.n_ratings, table.timestamps is None) == (4, 12, False)
+    write(
+        tmp_path / "r.jsonl", lines([{"session": 1, "events": [1]}, {"session": 2, "events": [{"item": 3}]}])
+    )
+    with pytest.raises(DataError, match="the column for the item is missing") as plain:
+        read_ratings(tmp_path / "r.jsonl")
+    assert "holds records" not in str(plain.value)
