@@ -16,7 +16,7 @@ import scipy.sparse
 from daskals.bench.systems import find_system
 from daskals.bench.tiers import blas_threads
 from daskals.errors import ConfigError
-from daskals.evaluation.known_ratings import Ratings, read_known, read_part
+from daskals.evaluation.known_ratings import Ratings, read_part
 from daskals.evaluation.ranking import compare, make_task, relevant_for
 from daskals.evaluation.scorers import Ranker, Scorer
 from daskals.fitting.evaluate import served_order
@@ -81,9 +81,9 @@ def liked_only(train: Ratings, threshold: float) -> Ratings:
     return Ratings(before[train.indptr], train.items[kept], train.ratings[kept], train.n_items)
 
 
-def served_ranker(model: Model, known: Ratings) -> Ranker:
-    """Return what orders as the model's own lists do."""
-    served = served_order(model, known)
+def served_ranker(model: Model, store: RatingsStore) -> Ranker:
+    """Return what orders as the model's own lists do; `store` has its ratings."""
+    served = served_order(model, store)
     if served:
         return served[0]
     biases = np.ascontiguousarray(model.item_biases, np.float32)
@@ -137,7 +137,7 @@ def measure_lists(
     for setting in SETTINGS:
         tell(f"{setting.name} …")
         library.append(library_scorer(liked, setting, threads))
-    served = served_ranker(model, read_known(store, split))
+    served = served_ranker(model, store)
     first = str(min(min(ks), task.k))
     scores = compare(task, library, ks)
     best = max(scores, key=lambda name: float(scores[name][first]["ndcg"]))

@@ -109,8 +109,8 @@ class ModelConfig(Section):
     half_life: float | None = Field(
         None,
         gt=0,
-        description="Days after which a rating counts half in training, by its timestamp, the latest of "
-        "training counting in full; without it all count alike, whenever they were made.",
+        description="Days after which a rating counts half in training and in lists, by its timestamp, the "
+        "latest of training counting in full; without it all count alike, whenever they were made.",
     )
     time_bins: Literal["none", "day", "week", "month"] = Field(
         "none",

@@ -10,7 +10,6 @@ from daskals.cluster.workers import Cluster
 from daskals.config import ReadConfig, TrainConfig
 from daskals.errors import DataError
 from daskals.evaluation.baselines import Tell
-from daskals.evaluation.known_ratings import Ratings, read_known
 from daskals.evaluation.prediction_error import open_beside
 from daskals.evaluation.ranking_scores import DEFAULT_LISTS, VALIDATION_FRACTION, Lists, ranking_report
 from daskals.evaluation.scorers import BatchScorer, Ranker
@@ -18,7 +17,7 @@ from daskals.fitting.fit import fit
 from daskals.ingest import RatingsSource
 from daskals.model.fitted import Model
 from daskals.model.order.scoring import OrderScorer
-from daskals.model.training_ratings import TrainingRatings, training_data
+from daskals.model.training_ratings import History, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
@@ -74,8 +73,7 @@ def evaluate_ranking(
         Called with a line about what is left out, and the memory that is taken.
     """
     chosen = fit(store, selector_of(model.report), cluster.client)
-    split = ensure_split(store, SplitSpec(**model.report["data"]["split"]))
-    served = served_order(model, read_known(store, split))
+    served = served_order(model, store)
     return ranking_report(model, store, cluster, chosen, lists=lists, served=served, tell=tell)
 
 
@@ -97,14 +95,15 @@ def selector_of(report: Mapping[str, Any]) -> TrainConfig:
     )
 
 
-def served_order(model: Model, known: Ratings) -> list[Ranker]:
-    """Return the order that a model's lists go by, where it has learnt one."""
+def served_order(model: Model, store: RatingsStore) -> list[Ranker]:
+    """Return the order that a model's lists go by, where it has learnt one; `store` has its ratings."""
     if model.order is None:
         return []
+    known = model.history("evaluate a model that carries them", store)
     return [order_ranker("served", model.order_scorer, model.user_factors, known)]
 
 
-def order_ranker(name: str, scorer: OrderScorer, factors: Float32, known: Ratings) -> Ranker:
+def order_ranker(name: str, scorer: OrderScorer, factors: Float32, known: History) -> Ranker:
     """Return what lists items by affinity.
 
     Parameters
@@ -118,7 +117,6 @@ def order_ranker(name: str, scorer: OrderScorer, factors: Float32, known: Rating
     """
 
     def scores(users: Int64) -> Float32:
-        own = known.of_users(users)
-        return scorer.scores_of(TrainingRatings(own.indptr, own.items, own.ratings), factors[users])
+        return scorer.scores_of(known.train(users), factors[users])
 
-    return BatchScorer(name, scores, known.n_items)
+    return BatchScorer(name, scores, scorer.n_items)

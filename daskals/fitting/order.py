@@ -1,9 +1,10 @@
 """Learning the order of a model's lists from its training ratings: the closed form, where it fits.
 
 Interactions are 1 for liked ratings and ½ for others; Z stacks the users' rows and, weighed, the genres'.
+A rating that weighs w counts √w there: a user all of whose ratings weigh 2 is two users.
 B minimises ‖Z − ZB‖² + λ‖B‖² with a diagonal of zeros: B_ji = −P_ji/P_ii, P = (ZᵀZ + λ)⁻¹. Where there are
 fewer users and genres than items, P = (1 − AᵀA)/λ with A = L⁻¹Z, LLᵀ = ZZᵀ + λ, and A is kept instead.
-All sums of interactions are exact, and dense systems are solved by `kernels.toolkit.dense`: the same bits
+Sums of interactions go user by user, and dense systems are solved by `kernels.toolkit.dense`: the same bits
 on any number of threads.
 """
 
@@ -13,7 +14,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -21,14 +21,15 @@ import scipy.sparse
 from daskals.cluster.connect import available_cores
 from daskals.config import TrainConfig
 from daskals.fitting.order_choice import OrderChoice, choose_settings, hold_out
-from daskals.fitting.recency import POPULARITY_WEIGHT, recent_popularity
+from daskals.fitting.order_data import OrderData, gather_interactions, read_training_block
+from daskals.fitting.recency import POPULARITY_WEIGHT, popularity_of, recent_popularity
 from daskals.kernels.toolkit.dense import backward, cholesky, forward
 from daskals.kernels.toolkit.sparse_products import column_products
 from daskals.model.fitted import Model
 from daskals.model.order.companions import Companions, find_companions
 from daskals.model.order.learnt import Order, OrderSettings, interactions
 from daskals.store.reader import RatingsStore
-from daskals.store.splits import Split, load_block
+from daskals.store.splits import Split
 from daskals.store.timing import mean_seconds, part_seconds
 from daskals.types import TRAIN, Float32, Float64, Int64, RatingsBlock
 
@@ -44,50 +45,6 @@ SLOWNESS = 10.0
 
 COLUMNS = 128
 """Columns that are solved at a time, so that they stay in the cache."""
-
-
-class OrderData(NamedTuple):
-    """What an order is learnt from.
-
-    Attributes
-    ----------
-    x
-        Interactions, sparse float64, shape (users, items).
-    genres
-        Which genres an item is of, float64, shape (items, genres).
-    counts
-        Training ratings of each item, int64, shape (items,).
-    popularity
-        How popular each item is, float64, shape (items,); the mean interaction over all users if None.
-    """
-
-    x: scipy.sparse.csr_array
-    genres: Float64
-    counts: Int64
-    popularity: Float64 | None = None
-
-
-def gather_interactions(
-    block: RatingsBlock, n_items: int, genres: Float64, limits: tuple[float, float], unliked: float
-) -> OrderData:
-    """Turn the training ratings of all users into what an order is learnt from.
-
-    Parameters
-    ----------
-    block
-        All users' training ratings.
-    n_items
-        All items.
-    genres
-        Shape (items, genres).
-    limits
-        Of the rating scale.
-    unliked
-        See `OrderSettings`.
-    """
-    values = interactions(block.ratings, limits, unliked).astype(np.float64)
-    x = scipy.sparse.csr_array((values, block.indices, block.indptr), shape=(block.n_rows, n_items))
-    return OrderData(x, genres, np.bincount(block.indices, minlength=n_items).astype(np.int64))
 
 
 def learn_order(
@@ -116,8 +73,8 @@ def learn_order(
     items, threads = choose_items(data, max(work / SLOWNESS, LEAST_WORK)), available_cores()
     popularity = data.popularity
     if popularity is None:
-        popularity = np.asarray(data.x.sum(axis=0)).ravel() / max(data.x.shape[0], 1)
-    x = data.x[:, items]
+        popularity = popularity_of(data.x, data.weights)
+    x = data.weighed[:, items]
     per_genre = np.maximum(data.genres.sum(axis=0), 1.0)
     by_genre = (data.genres[items] * (settings.genre_rows / np.sqrt(per_genre))).T
     if is_dual(data, len(items)):
@@ -126,7 +83,9 @@ def learn_order(
     else:
         products, variances = _by_items(x, by_genre, settings.ridge, threads)
         scale = np.empty(0, np.float32)
-    companions = find_companions(x, items, threads, when) if with_companions else Companions.none()
+    companions = Companions.none()
+    if with_companions:
+        companions = find_companions(x, items, threads, people=data.people, when=when)
     return Order(settings, items, products, scale, popularity.astype(np.float32), variances, companions)
 
 
@@ -228,10 +187,7 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     passes = config.sweeps if config.model == "bayes" else len(model.report["history"])
     work = 2.0 * passes * split.n_train * (model.rank + 2) ** 2
     settings = OrderSettings() if model.predicts_ratings else OrderSettings.of_clicks()
-    if model.kept is None or split.n_fold_in:  # what only folds people in must teach nothing
-        block = load_block(str(store.path), "user", 0, store.n_users, split.key, TRAIN)
-    else:
-        block = model.kept.block
+    block = read_training_block(model, store, split, config)
     seconds = None
     if config.popularity_half_life:
         seconds = part_seconds(store, split, "user", (0, store.n_users), TRAIN)
@@ -242,7 +198,8 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
         data = gather_interactions(known, store.n_items, genres, limits, settings.unliked)
         if when is None:
             return data
-        return data._replace(popularity=recent_popularity(data.x, when, config.popularity_half_life))
+        recent = recent_popularity(data.x, when, config.popularity_half_life, data.weights)
+        return data._replace(popularity=recent)
 
     choice, held = OrderChoice(settings, 0), None
     if config.choose_order:

@@ -120,7 +120,12 @@ def hold_out(
     counts = np.bincount(owners[wanted], minlength=block.n_rows)[people]
     found = SeenItems(starts_of(counts), block.indices[wanted])
     kept = starts_of(np.bincount(owners[~held], minlength=block.n_rows))
-    train = block._replace(indptr=kept, indices=block.indices[~held], values=block.values[~held])
+    train = block._replace(
+        indptr=kept,
+        indices=block.indices[~held],
+        values=block.values[~held],
+        weights=None if block.weights is None else block.weights[~held],
+    )
     return HeldOut(train, people.astype(np.int64), found, None if seconds is None else seconds[~held])
 
 
@@ -136,9 +141,10 @@ class _Judge:
         owned = [slice(block.indptr[user], block.indptr[user + 1]) for user in held.users]
         indptr = starts_of(np.diff(block.indptr)[held.users])
         self._seen = SeenItems(indptr, np.concatenate([block.indices[own] for own in owned]))
-        every = block.ratings
-        ratings = np.concatenate([every[own] for own in owned])
-        choices = scorer.choices(TrainingRatings(indptr, self._seen.indices, ratings))
+        places = np.concatenate([np.arange(own.start, own.stop) for own in owned])
+        weights = None if block.weights is None else block.weights[places]
+        known = TrainingRatings(indptr, self._seen.indices, block.ratings[places], weights)
+        choices = scorer.choices(known)
         self._chosen, self._lifts = scorer.regressed(choices), scorer.lift_sums(choices)
 
     def __call__(self, settings: OrderSettings) -> Float64:

@@ -1,4 +1,4 @@
-"""How popular items are of late: what is chosen today is seldom what was chosen over all the years."""
+"""How popular items are, and of late: what is chosen today is seldom what was chosen over all the years."""
 
 from __future__ import annotations
 
@@ -11,7 +11,28 @@ POPULARITY_WEIGHT = 1.0
 """Weight of popularity by itself in an order whose popularity is that of late; see notebooks/README.md."""
 
 
-def recent_popularity(x: scipy.sparse.csr_array, seconds: Int64, half_life: float) -> Float64:
+def popularity_of(x: scipy.sparse.csr_array, weights: Float64 | None = None) -> Float64:
+    """Return how popular items are, float64, shape (items,): the mean interaction over all users.
+
+        P_i = Σ_u w_ui·x_ui / Σ_u max_j w_uj
+
+    A user all of whose ratings weigh 2 is two users; one without ratings is one.
+
+    Parameters
+    ----------
+    x
+        Interactions, sparse float64, shape (users, items).
+    weights
+        w: what each counts, in the order of `x.data`, float64, shape (ratings,); None where each counts once.
+    """
+    weights = np.ones(x.nnz) if weights is None else weights
+    absent = int(np.count_nonzero(np.diff(x.indptr) == 0))
+    return _popularity(x, weights, absent)
+
+
+def recent_popularity(
+    x: scipy.sparse.csr_array, seconds: Int64, half_life: float, weights: Float64 | None = None
+) -> Float64:
     """Return how popular items are of late, float64, shape (items,).
 
         P_i = Σ_u w_ui·x_ui / Σ_u max_j w_uj,  w = 2^(−a/h)
@@ -27,13 +48,26 @@ def recent_popularity(x: scipy.sparse.csr_array, seconds: Int64, half_life: floa
         When each was, in the order of `x.data`, int64, shape (ratings,).
     half_life
         h: the share of all ratings after which one counts half.
+    weights
+        What w is multiplied with, as in `popularity_of`, shape (ratings,).
     """
     n = len(seconds)
     later = n - np.searchsorted(np.sort(seconds), seconds, side="right")
     # float32 hides in what two CPUs' powers differ
-    weights = np.exp2(-later / (half_life * max(n, 1))).astype(np.float32).astype(np.float64)
+    recent = np.exp2(-later / (half_life * max(n, 1))).astype(np.float32).astype(np.float64)
+    return _popularity(x, recent if weights is None else recent * weights, 0)
+
+
+def row_weights(x: scipy.sparse.csr_array, weights: Float64) -> Float64:
+    """Return what each user with ratings counts as, the most that a rating of theirs does, (such users,)."""
     rated = np.flatnonzero(np.diff(x.indptr))
-    latest = np.maximum.reduceat(weights, x.indptr[rated]) if n else weights
+    most: Float64 = np.maximum.reduceat(weights, x.indptr[rated]) if len(rated) else np.empty(0)
+    return most
+
+
+def _popularity(x: scipy.sparse.csr_array, weights: Float64, absent: int) -> Float64:
+    """Return P, of so many people beside those with ratings."""
     chosen = np.bincount(x.indices, weights * x.data, minlength=x.shape[1])
-    popularity: Float64 = chosen / max(float(np.sum(latest)), np.finfo(np.float64).tiny)
+    people = float(np.sum(row_weights(x, weights))) + absent
+    popularity: Float64 = chosen / max(people, np.finfo(np.float64).tiny)
     return popularity

@@ -222,7 +222,7 @@ class Model(PeopleModel):
         """
         self.list_order("affinity")
         profile, row, scorer = self.person(user), self.find_item(item), self.order_scorer
-        as_item, by_genre = scorer.contributions(profile.rated, profile.ratings, row)
+        as_item, by_genre = scorer.contributions(profile.known, row)
         named = self._listed(profile.rated, self.observed_as, profile.ratings)
         table = named.select([name for name in NAMED if name in named.column_names])
         total = as_item + by_genre
@@ -266,10 +266,10 @@ class Model(PeopleModel):
         raters = interactions_of(
             known.indptr,
             known.items,
-            scorer.interactions(known.ratings).astype(np.float64),
+            scorer.learnt_interactions(known),
             len(self.item_ids),
         )
-        own = scorer.interactions(item.ratings).astype(np.float64)
+        own = scorer.learnt_interactions(item.known)
         genres = np.zeros(self.genre_matrix.shape[1]) if item.genres is None else item.genres
         new = NewItem(
             regressed_column(self.order, self.genre_matrix, genres, raters, own),
@@ -278,7 +278,7 @@ class Model(PeopleModel):
             item.factors.astype(np.float64),
             item.bias,
         )
-        found = [scorer.score_of_new(new, one.rated, one.ratings, one.factors) for one in people]
+        found = [scorer.score_of_new(new, one.known, one.factors) for one in people]
         return np.array(found, np.float32)
 
     def similar_items(

@@ -121,7 +121,7 @@ class OrderedModel(LookupModel):
 
     def affinities(self, profile: Profile) -> Float32:
         """Score all items for a person by affinity, float32, shape (items,)."""
-        return self.order_scorer.scores(profile.rated, profile.ratings, profile.factors)
+        return self.order_scorer.scores(profile.known, profile.factors)
 
     def expected(self, profile: Profile, rows: Int64) -> Float32:
         """Predict a person's ratings of items at rows, within the scale, float32, shape (rows,) as they."""

@@ -20,6 +20,7 @@ from daskals.model.prior_mean import rating_parts, trait_part
 from daskals.model.profile import Profile, RatedRows, check_profile
 from daskals.model.profile_ratings import ProfileRatings, read_profile_file, read_profile_ratings
 from daskals.model.training_ratings import History, StoredRatings, open_history, training_data
+from daskals.store.reader import RatingsStore
 from daskals.types import Float64, Int64
 
 Person: TypeAlias = Any
@@ -59,13 +60,15 @@ class PeopleModel(OrderedModel):
             dates=None if own.dates is None or self.times is None else self.times.rows_at(own.dates),
         )
 
-    def history(self, remedy: str) -> History:
+    def history(self, remedy: str, store: RatingsStore | None = None) -> History:
         """Return what the users rated, for their profiles and what they have seen.
 
         Parameters
         ----------
         remedy
             What else can be done, for the error's message.
+        store
+            That of the ratings, where it is open; else it is opened if it is needed.
 
         Raises
         ------
@@ -76,7 +79,8 @@ class PeopleModel(OrderedModel):
             return self.kept
         data = training_data(self.report)
         again = "train with a higher --keep-ratings, so that the model carries them"
-        store = open_history(data, f"Restore it; {again}; or {remedy}")
+        if store is None:
+            store = open_history(data, f"Restore it; {again}; or {remedy}")
         # a model of an older version has no use for the dates of its ratings
         dated = self.times is not None and self.times.biases is not None
         unit = self.times.timing.unit if dated and self.times is not None else None

@@ -16,7 +16,7 @@ from daskals.kernels.half_step.solve_rows import solve_rows
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.model.implicit import ImplicitSpec
 from daskals.model.times import TimeRows
-from daskals.model.training_ratings import starts_of
+from daskals.model.training_ratings import TrainingRatings, starts_of
 from daskals.types import Curve, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge, Side
 
 NAMED = ("item", "title", "rating", "count")
@@ -90,6 +90,12 @@ class Profile:
     def bias(self) -> float:
         """Bias."""
         return float(self.row[0, self.rank + 1])
+
+    @property
+    def known(self) -> TrainingRatings:
+        """What a person's list by affinity follows from."""
+        indptr = np.array([0, len(self.rated)], np.int64)
+        return TrainingRatings(indptr, self.rated.astype(np.int32), self.ratings, self.weights)
 
     @property
     def is_empty(self) -> bool:

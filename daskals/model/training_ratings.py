@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -54,17 +54,39 @@ class TrainingRatings(NamedTuple):
         Where each person's ratings begin, int64, shape (people + 1,).
     items, ratings
         Item rows (int32) and ratings (float32), shape (ratings,).
+    weights
+        What each counted in training, float32, shape (ratings,); None where each counted once.
     """
 
     indptr: Int64
     items: Int32
     ratings: Float32
+    weights: Float32 | None = None
+
+    @classmethod
+    def joined(cls, people: Sequence[TrainingRatings]) -> TrainingRatings:
+        """Return what several people rated, one after the other; there is at least one."""
+        weights = None
+        if any(one.weights is not None for one in people):
+            weights = np.concatenate([one.weights_or_ones for one in people])
+        return cls(
+            starts_of(np.concatenate([np.diff(one.indptr) for one in people])),
+            np.concatenate([one.items for one in people]),
+            np.concatenate([one.ratings for one in people]),
+            weights,
+        )
+
+    @property
+    def weights_or_ones(self) -> Float32:
+        """What each counted, float32, shape (ratings,)."""
+        return np.ones(len(self.items), np.float32) if self.weights is None else self.weights
 
     def of_people(self, first: int, last: int) -> TrainingRatings:
         """Return the ratings of people first, …, last − 1."""
         start, stop = self.indptr[first], self.indptr[last]
         indptr = self.indptr[first : last + 1] - start
-        return TrainingRatings(indptr, self.items[start:stop], self.ratings[start:stop])
+        weights = None if self.weights is None else self.weights[start:stop]
+        return TrainingRatings(indptr, self.items[start:stop], self.ratings[start:stop], weights)
 
 
 class History(Protocol):
@@ -217,7 +239,8 @@ class KeptRatings:
         """Return what users rated in training; `rows` int64, shape (users,)."""
         counts = np.diff(self.indptr)[rows]
         places = runs(self.indptr[rows], counts)
-        return TrainingRatings(starts_of(counts), self.items[places], self._ratings(places))
+        weights = None if self.weights is None else self.weights[places]
+        return TrainingRatings(starts_of(counts), self.items[places], self._ratings(places), weights)
 
 
 @dataclass(frozen=True)
@@ -238,12 +261,17 @@ class StoredRatings:
         parts = split.parts("user", first, first + len(ratings))
         train = _is_known(parts)
         seen = block.indices.astype(np.int64)
-        weighing = weighing_of(self.store, split, self.half_life)
-        weights = None if weighing is None else _weights(self.store, weighing, parts, first)[train]
+        weights = self._weights(split, parts, first)
         dates = None
         if self.unit is not None:
             dates = _dates(self.store, self.unit, first, first + len(ratings))[train]
-        return OwnRatings(seen[train], ratings[train], seen, weights, dates)
+        own_weights = None if weights is None else weights[train]
+        return OwnRatings(seen[train], ratings[train], seen, own_weights, dates)
+
+    def _weights(self, split: Split, parts: UInt8, first: int) -> Float32 | None:
+        """Return what users' ratings from place `first` on count, shape (ratings,); None for once each."""
+        weighing = weighing_of(self.store, split, self.half_life)
+        return None if weighing is None else _weights(self.store, weighing, parts, first)
 
     def counts(self) -> Int64:
         """Return how many items each user has seen, int64, shape (users,)."""
@@ -270,7 +298,13 @@ class StoredRatings:
         before = starts_of(known.astype(np.int64))[block.indptr]
         counts = np.diff(before)[rows - first]
         places = np.flatnonzero(known)[runs(before[rows - first], counts)]
-        return TrainingRatings(starts_of(counts), block.indices[places], block.ratings[places])
+        weights = self._weights(split, parts, start)
+        return TrainingRatings(
+            starts_of(counts),
+            block.indices[places],
+            block.ratings[places],
+            None if weights is None else weights[places],
+        )
 
 
 def _is_known(parts: UInt8) -> NDArray[np.bool_]:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskals.errors import DataError
-from daskals.evaluation.known_ratings import read_known
 from daskals.evaluation.ranking import RankingTask, figures_of, make_task, relevant_for, score_lists
 from daskals.evaluation.scorers import Ranker, Scorer
 from daskals.fitting.evaluate import order_ranker
@@ -109,7 +108,8 @@ def check_promotion(
         nothing = {"rmse": None, "cold_rmse": None}
         return {"n_held_out": len(held_out.ratings), "challenger": nothing}, [finite]
     cold = target.split.train_counts("item")[held_out.items] < config.cold_ratings
-    task, known = _ranking_task(config, target), read_known(target.store, target.split)
+    task = _ranking_task(config, target)
+    known = challenger.history("let nights carry their ratings", target.store)
     contenders = {"challenger": contender_of(challenger, config.as_of)}
     if champion is not None:
         contenders["champion"] = champion_of(champion, target, held_out)

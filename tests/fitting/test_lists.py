@@ -13,7 +13,8 @@ import scipy.sparse
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, DataError
 from daskals.fitting.fit import fit
-from daskals.fitting.order import OrderData, learn_order
+from daskals.fitting.order import learn_order
+from daskals.fitting.order_data import OrderData
 from daskals.kernels.toolkit.layout import pack_rows
 from daskals.model.fitted import Model
 from daskals.model.order.diversity import LEAST_CANDIDATES, diverse
@@ -129,7 +130,8 @@ def test_an_order_in_the_rows_of_another_catalogue_scores_alike(model):
     rating = RatingParts(there(model.item_factors), there(model.item_biases), model.limits)
     scorer = OrderScorer(model.order.in_rows(rows), there(model.genre_matrix), rating)
     person = model.person(9)
-    found = scorer.scores(np.argsort(rows[:-1])[person.rated], person.ratings, person.factors)
+    there_rated = np.argsort(rows[:-1])[person.rated].astype(np.int32)
+    found = scorer.scores(person.known._replace(items=there_rated), person.factors)
     np.testing.assert_allclose(found[:-1], model.affinities(person)[rows[:-1]], atol=1e-5)
 
 

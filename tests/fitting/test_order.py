@@ -17,7 +17,8 @@ from daskals.config import TrainConfig
 from daskals.errors import ConfigError
 from daskals.fitting import order as learning
 from daskals.fitting.fit import fit
-from daskals.fitting.order import OrderData, choose_items, learn_order
+from daskals.fitting.order import choose_items, learn_order
+from daskals.fitting.order_data import OrderData
 from daskals.model.fitted import Model
 from daskals.model.order.learnt import OrderSettings, interactions
 from daskals.model.order.scoring import OrderScorer, RatingParts
@@ -62,6 +63,10 @@ def plain_scores(data: OrderData, settings: OrderSettings, person: int, rating: 
     )
 
 
+def one_person(rated: np.ndarray, ratings: np.ndarray) -> TrainingRatings:
+    return TrainingRatings(np.array([0, len(rated)]), rated.astype(np.int32), ratings.astype(np.float32))
+
+
 def scorer_of(order, data: OrderData, factors: np.ndarray, biases: np.ndarray) -> OrderScorer:
     return OrderScorer(order, data.genres, RatingParts(factors, biases, LIMITS))
 
@@ -77,11 +82,11 @@ def test_scores_are_the_closed_form(n_users, n_items):
     assert bool(len(order.scale)) == (n_items > n_users)
     scorer = scorer_of(order, data, q.astype(np.float32), b.astype(np.float32))
     rated = np.flatnonzero(ratings[3])
-    found = scorer.scores(rated, ratings[3, rated].astype(np.float32), p.astype(np.float32))
+    found = scorer.scores(one_person(rated, ratings[3, rated]), p.astype(np.float32))
     np.testing.assert_allclose(found, plain_scores(data, SETTINGS, 3, q @ p + b), atol=2e-5)
 
 
-def summed_in_order(scorer: OrderScorer, order, rated: np.ndarray, own: np.ndarray, p: np.ndarray):
+def summed_in_order(scorer: OrderScorer, order, alone: TrainingRatings, p: np.ndarray):
     """Return scores whose every sum adds one term after the other, rounded as the model's are."""
 
     def add(out: np.ndarray, weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -89,9 +94,10 @@ def summed_in_order(scorer: OrderScorer, order, rated: np.ndarray, own: np.ndarr
             out = out + weight * row
         return out
 
+    rated = alone.items.astype(np.int64)
     place = {int(item): k for k, item in enumerate(order.items)}
     known = np.isin(rated, order.items)
-    places, x = [place[int(item)] for item in rated[known]], scorer.interactions(own)
+    places, x = [place[int(item)] for item in rated[known]], scorer.interactions(alone)
     lift = sum(scorer.lifts(rated, x), np.zeros(scorer._genres.shape[1]))
     out = add(scorer._offsets, np.concatenate([lift, p]).astype(np.float32), scorer._shared)
     chosen, x = np.zeros(len(place), np.float32), x[known]
@@ -123,9 +129,8 @@ def test_many_are_scored_together_as_each_alone_to_the_bit(n_users, n_items):
     together = scorer.scores_of(known, p)
     for person in range(11):
         alone = known.of_people(person, person + 1)
-        rated = alone.items.astype(np.int64)
-        np.testing.assert_array_equal(together[person], scorer.scores(rated, alone.ratings, p[person]))
-        expected = summed_in_order(scorer, order, rated, alone.ratings, p[person])
+        np.testing.assert_array_equal(together[person], scorer.scores(alone, p[person]))
+        expected = summed_in_order(scorer, order, alone, p[person])
         np.testing.assert_array_equal(together[person], expected)
 
 
@@ -138,10 +143,10 @@ def test_both_forms_give_the_same_scores(monkeypatch, genres):
         monkeypatch.setattr(learning, "is_dual", lambda *_, dual=dual: dual)
         scorer = scorer_of(learn_order(data, SETTINGS, 0.0), data, *nothing)
         rated = np.flatnonzero(ratings[7])
-        own = ratings[7, rated].astype(np.float32)
-        found.append(scorer.scores(rated, own, np.zeros(0, np.float32)))
+        own = one_person(rated, ratings[7, rated])
+        found.append(scorer.scores(own, np.zeros(0, np.float32)))
         for target in (int(rated[0]), int(np.flatnonzero(ratings[7] == 0)[0])):
-            parts = scorer.contributions(rated, own, target)
+            parts = scorer.contributions(own, target)
             total = sum(map(np.sum, parts)) + scorer.popularity_part(target)
             assert total == pytest.approx(float(found[-1][target]), abs=2e-6)
     np.testing.assert_allclose(found[0], found[1], atol=2e-5)
@@ -172,10 +177,11 @@ def test_order_does_not_depend_on_the_unit():
     p = rng.normal(size=3).astype(np.float32)
     order = learn_order(data, SETTINGS, 0.0)
     rated = np.flatnonzero(ratings[7])
-    own = ratings[7, rated].astype(np.float32)
-    usual = scorer_of(order, data, q, b).scores(rated, own, p)
+    own = one_person(rated, ratings[7, rated])
+    usual = scorer_of(order, data, q, b).scores(own, p)
     limits = (5.0, 50.0)
-    scaled = OrderScorer(order, data.genres, RatingParts(q * 10, b * 10, limits)).scores(rated, own * 10, p)
+    other = OrderScorer(order, data.genres, RatingParts(q * 10, b * 10, limits))
+    scaled = other.scores(own._replace(ratings=own.ratings * 10), p)
     np.testing.assert_allclose(scaled, usual, rtol=1e-5)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from daskals.fitting import order_choice
-from daskals.fitting.order import gather_interactions, learn_order
+from daskals.fitting.order import learn_order
 from daskals.fitting.order_choice import FEWEST_USERS, choose_settings, hold_out
+from daskals.fitting.order_data import gather_interactions
 from daskals.model.order.learnt import OrderSettings
 from daskals.types import RatingsBlock
 

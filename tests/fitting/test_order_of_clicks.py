@@ -10,14 +10,11 @@ import pytest
 
 import daskals
 from daskals import TrainConfig
-from daskals.evaluation.known_ratings import read_known
 from daskals.evaluation.ranking_scores import ranking_report
 from daskals.fitting.baseline import baseline_notes
 from daskals.fitting.evaluate import served_order
 from daskals.ingest import open_ratings
-from daskals.ratings.split import SplitSpec
 from daskals.retrain.promotion import contender_of
-from daskals.store.splits import ensure_split
 
 COLUMNS = {"user": "user", "item": "item", "weight": "seconds"}
 OPTIONS = {"model": "ials", "columns": COLUMNS, "epochs": 15, "rank": 8}
@@ -46,8 +43,7 @@ def test_the_default_order_finds_more_than_counting_and_as_much_as_ease(client):
     frame = listening()
     with open_ratings(frame, TrainConfig.parse(OPTIONS)) as store:
         model = daskals.fit(store, TrainConfig.parse({**OPTIONS, "test_fraction": 0.2}), client)
-        split = ensure_split(store, SplitSpec(**model.report["data"]["split"]))
-        report = ranking_report(model, store, served=served_order(model, read_known(store, split)))
+        report = ranking_report(model, store, served=served_order(model, store))
     found = {name: figures["10"]["ndcg"] for name, figures in report["scores"].items()}
     assert found.keys() == {"popularity", "item-kNN", "EASE", "rating", "served"}
     assert found["served"] > 1.3 * found["popularity"]

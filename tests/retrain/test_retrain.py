@@ -23,7 +23,6 @@ from click.testing import CliRunner
 from daskals.cluster.connect import connect
 from daskals.config import TrainConfig
 from daskals.errors import ConfigError, NumericalError, OutputError, RegistryError
-from daskals.evaluation.known_ratings import read_known
 from daskals.evaluation.ranking import make_task, score_lists
 from daskals.evaluation.ranking_scores import model_scorers
 from daskals.fitting.evaluate import served_order
@@ -130,7 +129,7 @@ def test_the_gate_judges_the_lists_that_are_served(month) -> None:
     store = open_latest(month / "store")
     split = ensure_split(store, SplitSpec(**challenger.report["data"]["split"]))
     task = make_task(store, split, TEST, k=10)
-    (ranker,) = served_order(challenger, read_known(store, split))
+    (ranker,) = served_order(challenger, store)
     users, _ = score_lists(task, ranker)
     assert figures["challenger"]["ndcg"] == pytest.approx(np.nanmean(users.ndcg))
     by_rating, _ = score_lists(task, model_scorers(challenger)[0])

@@ -40,14 +40,16 @@ def best_correlations(
     *,
     chance: float,
     shrinkage: float,
-    groups: NDArray[np.int32] | None = None,
     threads: int = 1,
+    counts: Float64 | None = None,
+    groups: NDArray[np.int32] | None = None,
 ) -> Correlations:
     """Find the largest correlations of each column with the others, zeros counting as values.
 
     r_ij = (G_ij − Σ_g n_g·m_gi·m_gj) / (√(s_i·s_j) + h), G = YᵀY, s_i = G_ii − n·m_i²: products about the
     means of each group of rows, so that groups that differ correlate nothing. Takes Σ (entries of a row)² +
-    groups × columns² multiply-adds and columns² comparisons; sums go row by row, the same on every CPU.
+    groups × columns² multiply-adds and columns² comparisons; sums go row by row, the same on every CPU. A row
+    that stands for c rows is given times √c.
 
     Parameters
     ----------
@@ -59,34 +61,38 @@ def best_correlations(
         Standard errors √(s_i·s_j/n) above 0 from which a correlation counts.
     shrinkage
         h.
-    groups
-        Which group each row is of, int32, shape (rows,), counted from 0; all of one without it.
     threads
         How many work on it.
+    counts
+        c: how many rows each stands for, float64, shape (rows,); one each if None.
+    groups
+        Which group each row is of, int32, shape (rows,), counted from 0; all of one without it.
     """
-    n_rows, n_columns = y.shape
+    n_columns = y.shape[1]
+    counts = np.ones(y.shape[0]) if counts is None else counts
+    n_rows = float(np.sum(counts)) or 1.0
     by_column = y.tocsc()
-    groups = np.zeros(n_rows, np.int32) if groups is None else groups
-    sizes = np.maximum(np.bincount(groups, minlength=1), 1).astype(np.float64)
+    starts, rows = by_column.indptr.astype(np.int64), by_column.indices.astype(np.int32)
+    groups = np.zeros(y.shape[0], np.int32) if groups is None else groups
+    sizes = np.bincount(groups, counts, minlength=1)
     sums, squares = np.zeros((len(sizes), n_columns)), np.zeros(n_columns)
-    rows = by_column.indices.astype(np.int32)
-    _add_columns(by_column.indptr.astype(np.int64), groups[rows], by_column.data, sums, squares)
+    _add_columns(starts, rows, by_column.data, np.sqrt(counts), groups, sums, squares)
     total = sums.sum(axis=0)
-    spread = np.sqrt(np.maximum(squares - total * (total / max(n_rows, 1)), 0.0))
+    spread = np.sqrt(np.maximum(squares - total * (total / n_rows), 0.0))
     found = np.full((n_columns, most), -1, np.int32)
     values = np.zeros((n_columns, most), np.float32)
     given = (
         y.indptr.astype(np.int64),
         y.indices.astype(np.uint32),
         y.data,
-        by_column.indptr.astype(np.int64),
+        starts,
         rows,
         by_column.data,
         sums,
-        sums / sizes[:, None],
+        sums / np.where(sizes > 0, sizes, 1.0)[:, None],
         spread,
     )
-    least = float(chance / np.sqrt(max(n_rows, 1)))
+    least = float(chance / np.sqrt(n_rows))
     with ThreadPoolExecutor(threads) as pool:
         runs = [
             pool.submit(_best_of_columns, *given, least, float(shrinkage), values, found, first, last)
@@ -98,10 +104,18 @@ def best_correlations(
 
 
 @exact_jit
-def _add_columns(starts: Int64, groups: Int32, data: Float64, sums: Float64, squares: Float64) -> None:
+def _add_columns(
+    starts: Int64,
+    rows: Int32,
+    data: Float64,
+    roots: Float64,
+    groups: Int32,
+    sums: Float64,
+    squares: Float64,
+) -> None:
     for column in range(len(squares)):
         for entry in range(starts[column], starts[column + 1]):
-            sums[groups[entry], column] += data[entry]
+            sums[groups[rows[entry]], column] += roots[rows[entry]] * data[entry]
             squares[column] += data[entry] * data[entry]
 
 

@@ -25,7 +25,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from daskals.kernels.scoring.correlations import best_correlations
-from daskals.types import Float32, Int32, Int64
+from daskals.types import Float32, Float64, Int32, Int64
 
 MOST_COMPANIONS = 100
 """Companions that are kept of an item."""
@@ -97,18 +97,25 @@ class Companions(NamedTuple):
 
 
 def find_companions(
-    x: scipy.sparse.csr_array, items: Int64, threads: int = 1, when: Int64 | None = None
+    x: scipy.sparse.csr_array,
+    items: Int64,
+    threads: int = 1,
+    *,
+    people: Float64 | None = None,
+    when: Int64 | None = None,
 ) -> Companions:
     """Find the companions of items.
 
     Parameters
     ----------
     x
-        Interactions, sparse float64, shape (users, core).
+        Interactions, sparse float64, shape (users, core); of weighted ratings times the roots of weights.
     items
         The rows of the core, int64, shape (core,), ascending.
     threads
         How many work on it, to the same bits.
+    people
+        How many users each row counts as, float64, shape (users,); one each if None.
     when
         About when each user rated, in any unit, int64, shape (users,); without it all are of one cohort.
 
@@ -121,19 +128,25 @@ def find_companions(
     most = min(MOST_COMPANIONS, max(core - 1, 0))
     if not most:
         return Companions.none()
-    users = _some_users(x)
-    cohorts = None if when is None else _cohorts(when[users])
-    y = _weighed(x[users])
-    found = best_correlations(y, most, chance=CHANCE, shrinkage=SHRINKAGE, groups=cohorts, threads=threads)
+    some = _some_users(x)
+    found = best_correlations(
+        _weighed(x[some]),
+        most,
+        chance=CHANCE,
+        shrinkage=SHRINKAGE,
+        threads=threads,
+        counts=None if people is None else people[some],
+        groups=None if when is None else _cohorts(when[some]),
+    )
     known = np.where(found.columns >= 0, items[found.columns], items[:, None])
     return Companions(known.astype(np.int32), found.values)
 
 
 def _some_users(x: scipy.sparse.csr_array) -> Int64:
-    """Return the rows of users with interactions, or evenly of some whose products can be summed."""
+    """Return the rows with interactions, int64, (some,), or evenly some whose products can be summed."""
     counts = np.diff(x.indptr)
     step = max(int(np.ceil(float(np.sum(np.square(counts, dtype=np.float64))) / MOST_WORK)), 1)
-    return np.flatnonzero(counts)[::step]
+    return np.flatnonzero(counts)[::step].astype(np.int64)
 
 
 def _cohorts(when: Int64) -> Int32:

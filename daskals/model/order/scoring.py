@@ -1,8 +1,8 @@
 """Scores of the order `affinity`: of a person who rated these items, every item.
 
-x_j is 1 for a liked rating, ½ for another, m their sum, P_i an item's popularity (mean x over all users, or
-that of late: `fitting.recency`), f_ig whether item i is of genre g, |G_i| its genres, b_g the usual share of
-a genre (Σ P_i f_ig / Σ P_i):
+x_j is 1 for a liked rating, ½ for another, times what the rating weighs, m their sum, P_i an item's
+popularity (mean x over all users, or that of late: `fitting.recency`), f_ig whether item i is of genre g,
+|G_i| its genres, b_g the usual share of a genre (Σ P_i f_ig / Σ P_i):
 
     score(i) = Σ_j x_j B_ji + c·P_i^β·Σ_g lift_g f_ig/√|G_i| + p·P_i + r·(p_u·q_i + b_i)
     lift_g   = Σ_j x_j (f_jg − b_g) / ((m + 5)·√b_g)
@@ -98,6 +98,11 @@ class OrderScorer:
         self._place = np.full(len(popularity), -1, np.int64)
         self._place[order.items] = np.arange(len(order.items))
 
+    @property
+    def n_items(self) -> int:
+        """How many items are scored."""
+        return len(self._place)
+
     def genre_part(self, genres: Float64, popularity: Float64) -> Float64:
         """Return c·P_i^β·f_ig/√|G_i|, float64, shape (items, genres), of the genres and popularity of items.
 
@@ -114,21 +119,26 @@ class OrderScorer:
         parts: Float64 = self._order.settings.popularity_weight * popularity + self._rating * biases
         return parts
 
-    def interactions(self, ratings: Float32) -> Float32:
-        """Return what a person's ratings count as, float32, shape (ratings,) as they are."""
-        return interactions(ratings, self._limits, self._order.settings.unliked)
+    def interactions(self, known: TrainingRatings) -> Float32:
+        """Return what ratings count as in people's own lists, float32, shape (ratings,)."""
+        x = interactions(known.ratings, self._limits, self._order.settings.unliked)
+        return x if known.weights is None else x * known.weights
 
-    def scores(self, rated: Int64, ratings: Float32, factors: Float32) -> Float32:
+    def learnt_interactions(self, known: TrainingRatings) -> Float64:
+        """Return what ratings count as where items are regressed on one another, float64, (ratings,)."""
+        x = interactions(known.ratings, self._limits, self._order.settings.unliked).astype(np.float64)
+        return x if known.weights is None else x * np.sqrt(known.weights.astype(np.float64))
+
+    def scores(self, known: TrainingRatings, factors: Float32) -> Float32:
         """Score all items for a person, float32, shape (items,).
 
         Parameters
         ----------
-        rated, ratings
-            Rows of the items the person rated, and how, shape (ratings,).
+        known
+            What the person rated.
         factors
             The person's factors, shape (rank,).
         """
-        known = TrainingRatings(np.array([0, len(rated)], np.int64), rated.astype(np.int32), ratings)
         scores: Float32 = self.scores_of(known, factors[None])[0]
         return scores
 
@@ -153,7 +163,7 @@ class OrderScorer:
 
     def choices(self, known: TrainingRatings) -> Choices:
         """Return what the ratings of several people count as."""
-        return Choices(known.indptr, known.items.astype(np.int64), self.interactions(known.ratings))
+        return Choices(known.indptr, known.items.astype(np.int64), self.interactions(known))
 
     def lift_sums(self, choices: Choices) -> Float64:
         """Return the lift of every genre, float64, shape (people, genres)."""
@@ -193,13 +203,13 @@ class OrderScorer:
         """A with a row for each item of the core: what a person rated is then read row by row."""
         return np.ascontiguousarray(self._order.products.T)
 
-    def contributions(self, rated: Int64, ratings: Float32, target: int) -> tuple[Float64, Float64]:
+    def contributions(self, known: TrainingRatings, target: int) -> tuple[Float64, Float64]:
         """Share a score out among the ratings it comes from.
 
         Parameters
         ----------
-        rated, ratings
-            Shape (ratings,), as in `scores`.
+        known
+            What the person rated.
         target
             Row of the item.
 
@@ -208,17 +218,17 @@ class OrderScorer:
         tuple of float64
             Both of shape (ratings,): what each rating says of the item as that very item, and by its genres.
         """
-        order, x = self._order, self.interactions(ratings)
+        order, x, rated = self._order, self.interactions(known), known.items.astype(np.int64)
         by_genre = self.lifts(rated, x) @ self._by_genre[target]
         by_item = np.zeros(len(rated))
         places, place = self._place[rated], int(self._place[target])
-        known = (places >= 0) & (rated != target)
+        inside = (places >= 0) & (rated != target)
         if place >= 0 and not len(order.scale):
-            by_item[known] = x[known] * order.products[places[known], place].astype(np.float64)
+            by_item[inside] = x[inside] * order.products[places[inside], place].astype(np.float64)
         elif place >= 0:
-            others = order.products[:, places[known]].astype(np.float64)
+            others = order.products[:, places[inside]].astype(np.float64)
             own = order.products[:, place].astype(np.float64)
-            by_item[known] = x[known] * (others * own[:, None]).sum(axis=0) * float(order.scale[place])
+            by_item[inside] = x[inside] * (others * own[:, None]).sum(axis=0) * float(order.scale[place])
         return by_item, by_genre
 
     def likeness(self, items: Int64) -> Float64:
@@ -246,22 +256,22 @@ class OrderScorer:
         alike: Float64 = 0.5 * (chosen + product(genres, np.ascontiguousarray(genres.T)))
         return alike
 
-    def score_of_new(self, item: NewItem, rated: Int64, ratings: Float32, factors: Float32) -> float:
+    def score_of_new(self, item: NewItem, known: TrainingRatings, factors: Float32) -> float:
         """Score an item that is not in the order, as `scores` does the others.
 
         Parameters
         ----------
         item
             What is known of it.
-        rated, ratings
-            Rows of the items the person rated, and how, shape (ratings,).
+        known
+            What the person rated.
         factors
             The person's factors, shape (rank,).
         """
-        x = self.interactions(ratings)
+        x, rated = self.interactions(known), known.items.astype(np.int64)
         places = self._place[rated]
-        known = places >= 0
-        chosen = float(np.sum(x[known] * item.column[places[known]]))
+        inside = places >= 0
+        chosen = float(np.sum(x[inside] * item.column[places[inside]]))
         popularity = np.array([item.popularity])
         by_genre = self.genre_part(item.genres[None], popularity)[0]
         taste = self._rating * float(np.sum(item.factors * factors))

@@ -258,11 +258,7 @@ def _finish_folding(folding: Folding, placed: Profile | None) -> Ranking | Affin
 def _best_by_affinity(lists: list[AffinityRanking]) -> TopItems:
     """Score lists by affinity, of one model."""
     people = [one.person for one in lists]
-    known = TrainingRatings(
-        starts_of(np.array([len(person.rated) for person in people], np.int64)),
-        np.concatenate([person.rated.astype(np.int32) for person in people]),
-        np.concatenate([person.ratings for person in people]),
-    )
+    known = TrainingRatings.joined([person.known for person in people])
     scores = lists[0].scorer.scores_of(known, np.stack([person.factors for person in people]))
     return top_of_scores(scores, max(one.n for one in lists), _left_out(lists))
 
