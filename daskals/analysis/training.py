@@ -14,7 +14,7 @@ from daskals.analysis.search import grid_facets, rank_curve
 from daskals.errors import DataError, StoreError
 from daskals.evaluation.error_by_count import error_by_count
 from daskals.model.fitted import Model
-from daskals.model.training_ratings import open_history, training_data
+from daskals.model.stored_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.splits import ensure_split
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from daskals.config.dates import check_dates
+from daskals.config.lists import ListConfig
 from daskals.config.reading import ReadConfig, SplitConfig
 from daskals.config.section import Names, Section
 
@@ -315,24 +316,13 @@ class ModelConfig(Section):
         return self.init_scale
 
 
-class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
+class TrainConfig(ModelConfig, SplitConfig, ReadConfig, ListConfig):
     """All that `daskals.fit` takes: reading, split and model."""
 
-    order: Literal["affinity", "rating"] = Field(
-        "affinity",
-        description="What lists go by: what people would choose, learnt after the ratings, or the predicted "
-        "rating, for which nothing more is learnt.",
-    )
     choose_order: bool = Field(
         default=False,
         description="Choose the weights of affinity's parts on a tenth of the training ratings, some seconds "
         "for ml-latest-small; without it they are those that were found good there.",
-    )
-    popularity_half_life: float = Field(
-        0.0,
-        ge=0,
-        description="Let affinity follow what is popular of late: a rating counts half in the popularity of "
-        "an item once this share of all ratings came later (jobs.retrain: 0.03); 0: all count alike.",
     )
     refit_all: bool = Field(
         default=False,
@@ -357,9 +347,9 @@ class TrainConfig(ModelConfig, SplitConfig, ReadConfig):
     keep_ratings: int = Field(
         25_000_000,
         ge=0,
-        description="Ratings that a model carries at most, 5 bytes each, 9 with --time-bins, so that it "
-        "knows anywhere what its users have seen; with more, or 0, it reads them from the store. A frame's "
-        "are carried unless 0.",
+        description="Ratings that a model carries at most, 5 or 6 bytes each, 4 more with --time-bins, so "
+        "that it knows anywhere what its users have seen; with more, or 0, it reads them from the store. A "
+        "frame's are carried unless 0.",
     )
 
     @model_validator(mode="after")

@@ -15,8 +15,8 @@ from daskals.kernels.scoring.score import NO_ERRORS, ErrorSums, score_block
 from daskals.model.factors import FactorModel
 from daskals.model.fitted import Model
 from daskals.model.reading import read_as_trained
+from daskals.model.stored_ratings import open_history, training_data
 from daskals.model.times import TimeRows
-from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split, load_block

@@ -17,7 +17,8 @@ from daskals.fitting.fit import fit
 from daskals.ingest import RatingsSource
 from daskals.model.fitted import Model
 from daskals.model.order.scoring import OrderScorer
-from daskals.model.training_ratings import History, training_data
+from daskals.model.stored_ratings import training_data
+from daskals.model.training_ratings import History
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split

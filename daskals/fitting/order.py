@@ -20,18 +20,28 @@ import scipy.sparse
 
 from daskals.cluster.connect import available_cores
 from daskals.config import TrainConfig
-from daskals.fitting.order_choice import OrderChoice, choose_settings, hold_out
+from daskals.fitting.list_times import ListTimes, list_times
+from daskals.fitting.order_choice import (
+    GRID,
+    MOST_RATINGS,
+    OWN_HALF_LIVES,
+    Grid,
+    OrderChoice,
+    choose_settings,
+    hold_out,
+)
 from daskals.fitting.order_data import OrderData, gather_interactions, read_training_block
 from daskals.fitting.recency import POPULARITY_WEIGHT, popularity_of, recent_popularity
 from daskals.kernels.toolkit.dense import backward, cholesky, forward
 from daskals.kernels.toolkit.sparse_products import column_products
 from daskals.model.fitted import Model
+from daskals.model.order.ages import ages_of, moments_of
 from daskals.model.order.companions import Companions, find_companions
 from daskals.model.order.learnt import Order, OrderSettings, interactions
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.store.timing import mean_seconds, part_seconds
-from daskals.types import TRAIN, Float32, Float64, Int64, RatingsBlock
+from daskals.store.timing import mean_seconds
+from daskals.types import Float32, Float64, Int64, RatingsBlock
 
 LEAST_RATINGS = 5
 """Training ratings of an item that is regressed on others; rarer ones have the other parts of the order."""
@@ -188,33 +198,34 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     work = 2.0 * passes * split.n_train * (model.rank + 2) ** 2
     settings = OrderSettings() if model.predicts_ratings else OrderSettings.of_clicks()
     block = read_training_block(model, store, split, config)
-    seconds = None
-    if config.popularity_half_life:
-        seconds = part_seconds(store, split, "user", (0, store.n_users), TRAIN)
+    times = list_times(store, split, model.report["data"]["split"]["method"], config)
+    settings = replace(settings, own_half_life=times.own_half_life)
+    if times.popularity_half_life:
         settings = replace(settings, popularity_weight=POPULARITY_WEIGHT)
     genres, limits = model.genre_matrix, model.limits
 
     def gather(known: RatingsBlock, when: Int64 | None) -> OrderData:
         data = gather_interactions(known, store.n_items, genres, limits, settings.unliked)
-        if when is None:
+        if when is None or not times.popularity_half_life:
             return data
-        recent = recent_popularity(data.x, when, config.popularity_half_life, data.weights)
+        recent = recent_popularity(data.x, when, times.popularity_half_life, data.weights)
         return data._replace(popularity=recent)
 
-    choice, held = OrderChoice(settings, 0), None
-    if config.choose_order:
-        held = hold_out(block, _liked(model, block), store.n_items, config.seed, seconds)
+    choice, held, grid = OrderChoice(settings, 0), None, _grid(config, times)
+    if grid:
+        held = hold_out(block, _liked(model, block), store.n_items, config.seed, times)
     if held is not None:
-        apart = learn_order(gather(held.train, held.seconds), settings, work, with_companions=False)
-        choice = choose_settings(apart, held, genres, limits)
+        enough = work * min(MOST_RATINGS / len(block.indices), 1.0)
+        apart = learn_order(gather(held.train, held.seconds), settings, enough, with_companions=False)
+        choice = choose_settings(apart, held, genres, limits, grid)
     settings = choice.settings
-    data = gather(block, seconds)
+    data = gather(block, times.seconds)
     when = mean_seconds(split) if store.has_timestamps else None
     order = learn_order(data, settings, work, when=when)
     section = {
         "by": "affinity",
         **asdict(settings),
-        "popularity_half_life": config.popularity_half_life,
+        "popularity_half_life": times.popularity_half_life,
         "choice": choice.section(),
         "items": len(order.items),
         "items_that_could": int(np.count_nonzero(data.counts >= LEAST_RATINGS)),
@@ -222,4 +233,19 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
         "bytes": order.n_bytes,
         "seconds": time.perf_counter() - started,
     }
-    return replace(model, order=order, report={**model.report, "order": section})
+    model = replace(model, report={**model.report, "order": section})
+    if times.seconds is None or not settings.own_half_life:
+        return replace(model, order=order)
+    order = replace(order, moments=moments_of(times.seconds))
+    kept = model.kept
+    if kept is not None:
+        kept = replace(kept, ages=ages_of(times.seconds, order.moments))
+    return replace(model, order=order, kept=kept)
+
+
+def _grid(config: TrainConfig, times: ListTimes) -> Grid:
+    """Return the weights to choose, and the values they are tried at."""
+    grid = dict(GRID) if config.choose_order else {}
+    if times.kind != "any" and config.own_half_life is None:
+        grid |= OWN_HALF_LIVES
+    return grid

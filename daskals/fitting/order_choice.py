@@ -1,5 +1,8 @@
 """Weights of an order's parts, chosen on a tenth of the training ratings that it is not learnt from.
 
+How much older ratings of a person's own count is chosen wherever lists are for what comes later, the others
+only where that is asked for.
+
 From the defaults, one weight after the other is moved to the value under which lists of ten find most of
 what was held out, NDCG and recall together, if that is more than one standard error of the paired
 difference better: small sets keep the defaults. The order that is saved is then learnt from all of train.
@@ -7,32 +10,45 @@ difference better: small sets keep the defaults. The order that is saved is then
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daskals.evaluation.figures import user_figures
+from daskals.fitting.list_times import NO_TIMES, ListTimes
 from daskals.kernels.scoring.dense import top_of_scores
 from daskals.kernels.scoring.topk import SeenItems
 from daskals.kernels.toolkit.dense import product
+from daskals.model.order.ages import ages_of, moments_of
 from daskals.model.order.learnt import Order, OrderSettings
 from daskals.model.order.scoring import OrderScorer, RatingParts
-from daskals.model.training_ratings import TrainingRatings, starts_of
+from daskals.model.training_ratings import TrainingRatings, runs, some_of, starts_of
 from daskals.types import Float32, Float64, Int64, RatingsBlock
 
-GRID = {
+Grid: TypeAlias = Mapping[str, tuple[float, ...]]
+"""Values by the name of a weight."""
+
+GRID: Grid = {
     "genre_weight": (0.0, 0.2, 0.4, 0.8, 1.6),
     "genre_exponent": (0.75, 1.0, 1.25, 1.5),
     "popularity_weight": (0.0, 0.01, 0.05, 0.2, 1.0),
 }
 """Weights that are tried: those for which nothing need be learnt again."""
 
+OWN_HALF_LIVES: Grid = {"own_half_life": (0.0, 1.0, 0.5, 0.25, 0.125)}
+"""The same of a person's own ratings, by their age."""
+
 SHARE = 0.1
 FEWEST_USERS = 300
 """Users with something to find below which differences are chance, and the defaults are kept."""
 
 MOST_USERS = 1_000
+MOST_RATINGS = 1 << 22
+"""Ratings that are learnt from at about most: of more, every second user, third and so on tells enough."""
+
 MOST_BYTES = 1 << 28
 """What the scores of these users may take."""
 
@@ -46,9 +62,9 @@ class HeldOut(NamedTuple):
     Attributes
     ----------
     train
-        All users' ratings without those held out.
+        Ratings of all users, or of many, without those held out.
     users
-        Rows of the users that are judged, int64, shape (users,).
+        Rows in it of the users that are judged, int64, shape (users,).
     liked
         What they liked of what was held out.
     seconds
@@ -86,11 +102,9 @@ class OrderChoice:
 
 
 def hold_out(
-    block: RatingsBlock, liked: Float32, n_items: int, seed: int, seconds: Int64 | None = None
+    block: RatingsBlock, liked: Float32, n_items: int, seed: int, times: ListTimes = NO_TIMES
 ) -> HeldOut | None:
-    """Set a tenth of all ratings aside; None where too few users have something to find.
-
-    Where times count, it is the latest tenth: what is popular of late tells what comes next, not what was.
+    """Set a tenth of all ratings aside, of the kind that lists are for; None where too few users find some.
 
     Parameters
     ----------
@@ -100,17 +114,19 @@ def hold_out(
         1 for a rating that is liked, shape (ratings,).
     n_items, seed
         All items; of the draw.
-    seconds
-        When each rating was, int64, shape (ratings,); None if that is to say nothing.
+    times
+        When each rating was, and which of them are set aside.
     """
-    owners = block.owners
-    if seconds is None:
+    owners, seconds = block.owners, times.seconds
+    if seconds is None or times.kind == "any":
         held = np.random.default_rng(seed).random(len(block.indices)) < SHARE
-        wanted = held & (liked == 1.0)
+    elif times.kind == "last":
+        held = _last_of_each(block, seconds)
     else:
         held = seconds > np.quantile(seconds, 1.0 - SHARE, method="lower")
-        # who has nothing earlier is known by nothing
-        wanted = held & (liked == 1.0) & (np.bincount(owners[~held], minlength=block.n_rows) > 0)[owners]
+    wanted = held & (liked == 1.0)
+    if times.kind == "latest":  # who has nothing earlier is known by nothing
+        wanted &= (np.bincount(owners[~held], minlength=block.n_rows) > 0)[owners]
     people = np.unique(owners[wanted])
     if len(people) < FEWEST_USERS:
         return None
@@ -119,14 +135,28 @@ def hold_out(
     wanted &= np.isin(owners, people)
     counts = np.bincount(owners[wanted], minlength=block.n_rows)[people]
     found = SeenItems(starts_of(counts), block.indices[wanted])
-    kept = starts_of(np.bincount(owners[~held], minlength=block.n_rows))
+    teaching = np.zeros(block.n_rows, np.bool_)
+    teaching[:: max(-(-len(owners) // MOST_RATINGS), 1)] = True
+    teaching[people] = True
+    kept = ~held & teaching[owners]
     train = block._replace(
-        indptr=kept,
-        indices=block.indices[~held],
-        values=block.values[~held],
-        weights=None if block.weights is None else block.weights[~held],
+        indptr=starts_of(np.bincount(owners[kept], minlength=block.n_rows)[teaching]),
+        indices=block.indices[kept],
+        values=block.values[kept],
+        weights=some_of(block.weights, kept),
     )
-    return HeldOut(train, people.astype(np.int64), found, None if seconds is None else seconds[~held])
+    rows = starts_of(teaching.astype(np.int64))[people]
+    return HeldOut(train, rows, found, some_of(seconds, kept))
+
+
+def _last_of_each(block: RatingsBlock, seconds: Int64) -> NDArray[np.bool_]:
+    """Tell which ratings are of the last tenth of their user's, at least one and never all, (ratings,)."""
+    n = np.diff(block.indptr)
+    by_time = np.lexsort((seconds, block.owners))  # users stay where they are
+    n_last = np.minimum(np.maximum((SHARE * n).astype(np.int64), 1), np.maximum(n - 1, 0))
+    held = np.zeros(len(seconds), np.bool_)
+    held[by_time[runs(block.indptr[1:] - n_last, n_last)]] = True
+    return held
 
 
 class _Judge:
@@ -142,14 +172,24 @@ class _Judge:
         indptr = starts_of(np.diff(block.indptr)[held.users])
         self._seen = SeenItems(indptr, np.concatenate([block.indices[own] for own in owned]))
         places = np.concatenate([np.arange(own.start, own.stop) for own in owned])
-        weights = None if block.weights is None else block.weights[places]
-        known = TrainingRatings(indptr, self._seen.indices, block.ratings[places], weights)
-        choices = scorer.choices(known)
+        weights = some_of(block.weights, places)
+        ages = None
+        if held.seconds is not None:
+            ages = ages_of(held.seconds[places], moments_of(held.seconds))
+        self._known = TrainingRatings(indptr, self._seen.indices, block.ratings[places], weights, ages)
+        self._count(scorer)
+
+    def _count(self, scorer: OrderScorer) -> None:
+        """Find what takes long and follows from nothing but how people's own ratings count."""
+        self._counted = scorer.own_half_life
+        choices = scorer.choices(self._known)
         self._chosen, self._lifts = scorer.regressed(choices), scorer.lift_sums(choices)
 
     def __call__(self, settings: OrderSettings) -> Float64:
         """Return each user's mean of NDCG and recall at 10, float64, shape (users,)."""
         scorer = OrderScorer(replace(self._order, settings=settings), self._genres, self._rating)
+        if scorer.own_half_life != self._counted:
+            self._count(scorer)
         popularity = self._order.popularity.astype(np.float64)
         by_genre = scorer.genre_part(self._genres, popularity)
         scores = product(self._lifts, np.ascontiguousarray(by_genre.T)).astype(np.float32)
@@ -160,7 +200,9 @@ class _Judge:
         return mean
 
 
-def choose_settings(order: Order, held: HeldOut, genres: Float64, limits: tuple[float, float]) -> OrderChoice:
+def choose_settings(
+    order: Order, held: HeldOut, genres: Float64, limits: tuple[float, float], grid: Grid
+) -> OrderChoice:
     """Choose the weights of an order's parts.
 
     Parameters
@@ -173,10 +215,13 @@ def choose_settings(order: Order, held: HeldOut, genres: Float64, limits: tuple[
         Which genres items are of, float64, shape (items, genres).
     limits
         Of the rating scale.
+    grid
+        The values that are tried, by the weight's name.
     """
     judge, settings = _Judge(order, held, genres, limits), order.settings
     found = before = judge(settings)
-    grid = GRID if genres.shape[1] else {"popularity_weight": GRID["popularity_weight"]}
+    if not genres.shape[1]:
+        grid = {name: values for name, values in grid.items() if not name.startswith("genre_")}
     for _ in range(TURNS):
         moved = False
         for name, values in grid.items():

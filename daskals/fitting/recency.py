@@ -51,11 +51,20 @@ def recent_popularity(
     weights
         What w is multiplied with, as in `popularity_of`, shape (ratings,).
     """
-    n = len(seconds)
-    later = n - np.searchsorted(np.sort(seconds), seconds, side="right")
     # float32 hides in what two CPUs' powers differ
-    recent = np.exp2(-later / (half_life * max(n, 1))).astype(np.float32).astype(np.float64)
+    decays = np.exp2(-later_ones(seconds) / (half_life * max(len(seconds), 1))).astype(np.float32)
+    recent = decays.astype(np.float64)
     return _popularity(x, recent if weights is None else recent * weights, 0)
+
+
+def later_ones(seconds: Int64) -> Int64:
+    """Return how many of some times are later than each of them, int64, shape (times,) as they."""
+    by_time = np.argsort(seconds)  # a search for each takes nearly three times as long
+    ordered = seconds[by_time]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]) + 1
+    later = np.empty(len(seconds), np.int64)
+    later[by_time] = np.repeat(len(seconds) - ends, np.diff(ends, prepend=0))
+    return later
 
 
 def row_weights(x: scipy.sparse.csr_array, weights: Float64) -> Float64:

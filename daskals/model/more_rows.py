@@ -18,7 +18,7 @@ from daskals.model.times import TimeRows
 from daskals.model.training_ratings import KeptRatings, runs, starts_of
 from daskals.ratings.exact_ids import exact_ids
 from daskals.ratings.table import RatingsTable
-from daskals.types import SIDES, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Side
+from daskals.types import SIDES, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Side, UInt8
 
 
 class Pairs(NamedTuple):
@@ -32,12 +32,15 @@ class Pairs(NamedTuple):
         float32, shape (ratings,).
     dates
         The day, week or month since 1970 of each, int32, shape (ratings,), of a model that knows dates.
+    ages
+        How long ago each was made, uint8, shape (ratings,), where lists count by age.
     """
 
     users: Int64
     items: Int64
     ratings: Float32
     dates: Int32 | None = None
+    ages: UInt8 | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +53,15 @@ class AllRatings:
         int64, shape (rows + 1,).
     others, ratings
         int32 and float32, shape (ratings,): which row of the other side, ascending in a row, and how.
-    dates
-        The day, week or month of each, as in `Pairs`.
+    dates, ages
+        The day, week or month of each, and how long ago it was made, as in `Pairs`.
     """
 
     indptr: Int64
     others: Int32
     ratings: Float32
     dates: Int32 | None = None
+    ages: UInt8 | None = None
 
     def of(self, rows: Int64, times: TimeRows | None = None) -> RatingsBlock:
         """Return the ratings of some rows, shape (rows,), as a block, with their dates' rows in `times`."""
@@ -125,8 +129,11 @@ def merged(
     users = np.concatenate([kept.block.owners, new.users])
     items = np.concatenate([kept.items.astype(np.int64), new.items])
     ratings = np.concatenate([kept.block.ratings, new.ratings])
-    dated = kept.dates is not None and new.dates is not None
-    dates = np.concatenate([kept.dates, new.dates]) if dated else np.zeros(len(users), np.int32)
+    told = {
+        name: np.concatenate([one, getattr(new, name)])
+        for name in ("dates", "ages")
+        if (one := getattr(kept, name)) is not None
+    }
     keys = users * n_items + items
     order = np.argsort(keys, kind="stable")
     last = np.append(keys[order][1:] != keys[order][:-1], True)[: len(order)]
@@ -134,20 +141,21 @@ def merged(
     if add and len(order):
         first = np.flatnonzero(np.append(True, last[:-1]))
         ratings[chosen] = np.add.reduceat(ratings[order].astype(np.float64), first)
-    users, items, ratings, dates = users[chosen], items[chosen], ratings[chosen], dates[chosen]
+    users, items, ratings = users[chosen], items[chosen], ratings[chosen]
+    told = {name: values[chosen] for name, values in told.items()}
     by_item = np.argsort(items, kind="stable")  # users stay ascending within an item
     return (
         AllRatings(
             starts_of(np.bincount(users, minlength=n_users)),
             items.astype(np.int32),
             ratings,
-            dates if dated else None,
+            **told,
         ),
         AllRatings(
             starts_of(np.bincount(items, minlength=n_items)),
             users[by_item].astype(np.int32),
             ratings[by_item],
-            dates[by_item] if dated else None,
+            **{name: values[by_item] for name, values in told.items()},
         ),
     )
 
@@ -235,6 +243,7 @@ def kept_with(before: KeptRatings, by_user: AllRatings, new: Pairs) -> KeptRatin
         held_indptr=starts_of(np.bincount(people[held], minlength=n_users)),
         held_items=before.held_items[held],
         dates=by_user.dates,
+        ages=by_user.ages,
     )
 
 

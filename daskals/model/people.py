@@ -14,12 +14,14 @@ import numpy as np
 from daskals.config.arguments import check_list, check_word, is_number, shown
 from daskals.errors import ConfigError
 from daskals.model.new_items import ColdStart, anchor_mean, genre_weights, new_traits
+from daskals.model.order.learnt import moments_in
 from daskals.model.ordered import NO_GENRES, OrderedModel
 from daskals.model.personal_exports import read_export
 from daskals.model.prior_mean import rating_parts, trait_part
 from daskals.model.profile import Profile, RatedRows, check_profile
 from daskals.model.profile_ratings import ProfileRatings, read_profile_file, read_profile_ratings
-from daskals.model.training_ratings import History, StoredRatings, open_history, training_data
+from daskals.model.stored_ratings import StoredRatings, open_history, training_data
+from daskals.model.training_ratings import History
 from daskals.store.reader import RatingsStore
 from daskals.types import Float64, Int64
 
@@ -58,6 +60,7 @@ class PeopleModel(OrderedModel):
             own.seen,
             own.weights,
             dates=None if own.dates is None or self.times is None else self.times.rows_at(own.dates),
+            ages=own.ages,
         )
 
     def history(self, remedy: str, store: RatingsStore | None = None) -> History:
@@ -84,7 +87,8 @@ class PeopleModel(OrderedModel):
         # a model of an older version has no use for the dates of its ratings
         dated = self.times is not None and self.times.biases is not None
         unit = self.times.timing.unit if dated and self.times is not None else None
-        return StoredRatings(store, data["split"], self.report.get("config", {}).get("half_life"), unit)
+        half_life = self.report.get("config", {}).get("half_life")
+        return StoredRatings(store, data["split"], half_life, unit, moments_in(self.order))
 
     def fold_in(self, ratings: ProfileRatings | str | Path) -> Profile:
         """Place a person who is not in the model, by the solve and ridge of a training half-step.

@@ -17,7 +17,7 @@ from daskals.kernels.toolkit.layout import empty_rows
 from daskals.model.implicit import ImplicitSpec
 from daskals.model.times import TimeRows
 from daskals.model.training_ratings import TrainingRatings, starts_of
-from daskals.types import Curve, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge, Side
+from daskals.types import Curve, FactorRows, Float32, Float64, Int32, Int64, RatingsBlock, Ridge, Side, UInt8
 
 NAMED = ("item", "title", "rating", "count")
 """Columns of an explanation that tell which rating, or how often a click, a line is of."""
@@ -67,6 +67,8 @@ class Profile:
     dates
         Rows of the dates of the ratings, int32, shape (ratings,), −1 for one without training ratings, of a
         person whom a model that knows dates was trained on; None where all are as of the model's.
+    ages
+        How long ago each rating was made, as `TrainingRatings` has it; None where it is no matter.
     """
 
     side: Side
@@ -80,6 +82,7 @@ class Profile:
     weights: Float32 | None = None
     genres: Float64 | None = None
     dates: Int32 | None = None
+    ages: UInt8 | None = None
 
     @property
     def factors(self) -> Float32:
@@ -95,7 +98,7 @@ class Profile:
     def known(self) -> TrainingRatings:
         """What a person's list by affinity follows from."""
         indptr = np.array([0, len(self.rated)], np.int64)
-        return TrainingRatings(indptr, self.rated.astype(np.int32), self.ratings, self.weights)
+        return TrainingRatings(indptr, self.rated.astype(np.int32), self.ratings, self.weights, self.ages)
 
     @property
     def is_empty(self) -> bool:

@@ -1,26 +1,27 @@
-"""What the people of a model rated: carried by the model, or read from the store it was trained on."""
+"""What the people of a model rated, as the model carries it; see `stored_ratings` for those that do not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daskals.errors import ModelError, StoreError
 from daskals.kernels.data.csr import count_part
 from daskals.kernels.scoring.topk import SeenItems
-from daskals.ratings.split import SplitSpec
-from daskals.store.checked import checked
-from daskals.store.layout import Sha256
-from daskals.store.reader import RatingsStore, open_recorded
-from daskals.store.remote import is_url
-from daskals.store.splits import Split, ensure_split
+from daskals.model.order.ages import ages_of
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import Split
 from daskals.store.timing import Unit, bin_numbers
-from daskals.store.weighing import Weighing, weighing_of
+from daskals.store.weighing import Weighing
 from daskals.types import FOLD_IN, TRAIN, Float32, Int32, Int64, RatingsBlock, UInt8
+
+Values = TypeVar("Values", bound=NDArray[Any])
+
+NO_MOMENTS: Int64 = np.empty(0, np.int64)
+"""What tells no ages."""
 
 
 class OwnRatings(NamedTuple):
@@ -36,6 +37,8 @@ class OwnRatings(NamedTuple):
         What each rating counted in training, float32, shape (ratings,); None where each counted once.
     dates
         The day, week or month since 1970 of each, int32, shape (ratings,), where the model knows dates.
+    ages
+        How long ago each was made, as `TrainingRatings` has it.
     """
 
     rated: Int64
@@ -43,6 +46,7 @@ class OwnRatings(NamedTuple):
     seen: Int64
     weights: Float32 | None = None
     dates: Int32 | None = None
+    ages: UInt8 | None = None
 
 
 class TrainingRatings(NamedTuple):
@@ -56,12 +60,15 @@ class TrainingRatings(NamedTuple):
         Item rows (int32) and ratings (float32), shape (ratings,).
     weights
         What each counted in training, float32, shape (ratings,); None where each counted once.
+    ages
+        How long ago each was made (`order.ages`), uint8, shape (ratings,); None where it is no matter.
     """
 
     indptr: Int64
     items: Int32
     ratings: Float32
     weights: Float32 | None = None
+    ages: UInt8 | None = None
 
     @classmethod
     def joined(cls, people: Sequence[TrainingRatings]) -> TrainingRatings:
@@ -69,11 +76,15 @@ class TrainingRatings(NamedTuple):
         weights = None
         if any(one.weights is not None for one in people):
             weights = np.concatenate([one.weights_or_ones for one in people])
+        ages = None
+        if any(one.ages is not None for one in people):
+            ages = np.concatenate([one.ages_or_none for one in people])
         return cls(
             starts_of(np.concatenate([np.diff(one.indptr) for one in people])),
             np.concatenate([one.items for one in people]),
             np.concatenate([one.ratings for one in people]),
             weights,
+            ages,
         )
 
     @property
@@ -81,12 +92,18 @@ class TrainingRatings(NamedTuple):
         """What each counted, float32, shape (ratings,)."""
         return np.ones(len(self.items), np.float32) if self.weights is None else self.weights
 
+    @property
+    def ages_or_none(self) -> UInt8:
+        """How long ago each was made, uint8, shape (ratings,): 0, of late, where nothing tells."""
+        return np.zeros(len(self.items), np.uint8) if self.ages is None else self.ages
+
     def of_people(self, first: int, last: int) -> TrainingRatings:
         """Return the ratings of people first, …, last − 1."""
         start, stop = self.indptr[first], self.indptr[last]
         indptr = self.indptr[first : last + 1] - start
-        weights = None if self.weights is None else self.weights[start:stop]
-        return TrainingRatings(indptr, self.items[start:stop], self.ratings[start:stop], weights)
+        mine = slice(start, stop)
+        weights, ages = some_of(self.weights, mine), some_of(self.ages, mine)
+        return TrainingRatings(indptr, self.items[mine], self.ratings[mine], weights, ages)
 
 
 class History(Protocol):
@@ -111,7 +128,9 @@ class History(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class KeptRatings:
-    """Ratings that a model carries: 5 bytes a training rating, 9 with its date, 4 one held out, 16 a user.
+    """Ratings that a model carries: 5 bytes a training rating, 1 more with its age, 4 with its date.
+
+    One held out takes 4, a user 16.
 
     Attributes
     ----------
@@ -127,6 +146,8 @@ class KeptRatings:
     dates
         The day, week or month since 1970 that each training rating was made in, int32, shape (ratings,), as
         the model has them; None of a model that knows no dates.
+    ages
+        How long ago each was made, as `TrainingRatings` has it; None where lists do not count by age.
     """
 
     indptr: Int64
@@ -137,10 +158,16 @@ class KeptRatings:
     held_items: Int32
     weights: Float32 | None = None
     dates: Int32 | None = None
+    ages: UInt8 | None = None
 
     @classmethod
     def of(
-        cls, store: RatingsStore, split: Split, weighing: Weighing | None = None, unit: Unit | None = None
+        cls,
+        store: RatingsStore,
+        split: Split,
+        weighing: Weighing | None = None,
+        unit: Unit | None = None,
+        moments: Int64 = NO_MOMENTS,
     ) -> Self:
         """Read the ratings of a store, by the part a split gives each.
 
@@ -150,10 +177,12 @@ class KeptRatings:
             The ratings, and which of them train.
         weighing, unit
             What they count in training; which dates of theirs to keep. None where it is nothing.
+        moments
+            By which to keep their ages, as in `Order`, shape (255,), or empty.
         """
         block = store.read("user", 0, store.n_users).block
         parts = split.parts("user", 0, store.n_ratings)
-        train = _is_known(parts)
+        train = is_known(parts)
         indptr = starts_of(count_part(block.indptr, parts, TRAIN) + count_part(block.indptr, parts, FOLD_IN))
         return cls(
             indptr=indptr,
@@ -162,8 +191,9 @@ class KeptRatings:
             scale=block.scale,
             held_indptr=block.indptr - indptr,
             held_items=block.indices[~train],
-            weights=None if weighing is None else _weights(store, weighing, parts, 0)[train],
-            dates=None if unit is None else _dates(store, unit, 0, len(parts))[train],
+            weights=None if weighing is None else weights_in(store, weighing, parts, 0)[train],
+            dates=None if unit is None else dates_in(store, unit, 0, len(parts))[train],
+            ages=None if not len(moments) else ages_in(store, moments, 0, len(parts))[train],
         )
 
     @classmethod
@@ -179,6 +209,7 @@ class KeptRatings:
             held_items=arrays.get("held_out/items", np.empty(0, np.int32)),
             weights=arrays.get("ratings/weights"),
             dates=arrays.get("ratings/dates"),
+            ages=arrays.get("ratings/ages"),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -194,6 +225,8 @@ class KeptRatings:
             arrays["ratings/weights"] = self.weights
         if self.dates is not None:
             arrays["ratings/dates"] = self.dates
+        if self.ages is not None:
+            arrays["ratings/ages"] = self.ages
         if len(self.held_items):
             arrays |= {"held_out/indptr": self.held_indptr, "held_out/items": self.held_items}
         return arrays
@@ -214,9 +247,14 @@ class KeptRatings:
         held = self.held_items[self.held_indptr[row] : self.held_indptr[row + 1]]
         rated = self.items[mine].astype(np.int64)
         seen = np.sort(np.concatenate([rated, held.astype(np.int64)]))
-        weights = None if self.weights is None else self.weights[mine]
-        dates = None if self.dates is None else self.dates[mine]
-        return OwnRatings(rated, self._ratings(mine), seen, weights, dates)
+        return OwnRatings(
+            rated,
+            self._ratings(mine),
+            seen,
+            some_of(self.weights, mine),
+            some_of(self.dates, mine),
+            some_of(self.ages, mine),
+        )
 
     def _ratings(self, places: slice | Int64) -> Float32:
         values = self.values[places]
@@ -239,91 +277,45 @@ class KeptRatings:
         """Return what users rated in training; `rows` int64, shape (users,)."""
         counts = np.diff(self.indptr)[rows]
         places = runs(self.indptr[rows], counts)
-        weights = None if self.weights is None else self.weights[places]
-        return TrainingRatings(starts_of(counts), self.items[places], self._ratings(places), weights)
+        weights, ages = some_of(self.weights, places), some_of(self.ages, places)
+        return TrainingRatings(starts_of(counts), self.items[places], self._ratings(places), weights, ages)
 
 
-@dataclass(frozen=True)
-class StoredRatings:
-    """Ratings of the store that a model was trained on, under the protocol of its report."""
-
-    store: RatingsStore
-    split: dict[str, Any]
-    half_life: float | None = None
-    unit: Unit | None = None
-
-    def own(self, row: int) -> OwnRatings:
-        """Read what the user at one row rated."""
-        block = self.store.read("user", row, row + 1).block
-        ratings = block.ratings
-        first = self.store.indptr_at("user", row)
-        split = ensure_split(self.store, SplitSpec(**self.split))
-        parts = split.parts("user", first, first + len(ratings))
-        train = _is_known(parts)
-        seen = block.indices.astype(np.int64)
-        weights = self._weights(split, parts, first)
-        dates = None
-        if self.unit is not None:
-            dates = _dates(self.store, self.unit, first, first + len(ratings))[train]
-        own_weights = None if weights is None else weights[train]
-        return OwnRatings(seen[train], ratings[train], seen, own_weights, dates)
-
-    def _weights(self, split: Split, parts: UInt8, first: int) -> Float32 | None:
-        """Return what users' ratings from place `first` on count, shape (ratings,); None for once each."""
-        weighing = weighing_of(self.store, split, self.half_life)
-        return None if weighing is None else _weights(self.store, weighing, parts, first)
-
-    def counts(self) -> Int64:
-        """Return how many items each user has seen, int64, shape (users,)."""
-        return np.diff(self.store.indptr("user"))
-
-    def seen(self, rows: Int64) -> SeenItems:
-        """Read what users have seen; `rows` int64, shape (users,), ascending."""
-        first = int(rows[0])
-        block = self.store.read("user", first, int(rows[-1]) + 1).block
-        counts = np.diff(block.indptr)[rows - first]
-        indptr = starts_of(counts)
-        if len(rows) == block.n_rows:
-            return SeenItems(indptr, block.indices)
-        return SeenItems(indptr, block.indices[runs(block.indptr[rows - first], counts)])
-
-    def train(self, rows: Int64) -> TrainingRatings:
-        """Read what users rated in training; `rows` int64, shape (users,), ascending."""
-        first, stop = int(rows[0]), int(rows[-1]) + 1
-        block = self.store.read("user", first, stop).block
-        split = ensure_split(self.store, SplitSpec(**self.split))
-        start = self.store.indptr_at("user", first)
-        parts = split.parts("user", start, start + len(block.indices))
-        known = _is_known(parts)
-        before = starts_of(known.astype(np.int64))[block.indptr]
-        counts = np.diff(before)[rows - first]
-        places = np.flatnonzero(known)[runs(before[rows - first], counts)]
-        weights = self._weights(split, parts, start)
-        return TrainingRatings(
-            starts_of(counts),
-            block.indices[places],
-            block.ratings[places],
-            None if weights is None else weights[places],
-        )
-
-
-def _is_known(parts: UInt8) -> NDArray[np.bool_]:
-    """Tell which ratings, by their parts, train, or fold users in who are held out of training."""
+def is_known(parts: UInt8) -> NDArray[np.bool_]:
+    """Tell which ratings, by their parts, (ratings,), train, or fold users in who are held out."""
     known: NDArray[np.bool_] = (parts == TRAIN) | (parts == FOLD_IN)
     return known
 
 
-def _weights(store: RatingsStore, weighing: Weighing, parts: UInt8, first: int) -> Float32:
-    """Return what users' ratings from place `first` on count; what only folds people in counts once."""
+def weights_in(store: RatingsStore, weighing: Weighing, parts: UInt8, first: int) -> Float32:
+    """Return what ratings from place `first` on count, (ratings,), as `parts`; what folds in counts once."""
     weights = weighing.read(store, "user", first, first + len(parts))
     weights[parts != TRAIN] = 1.0
     return weights
 
 
-def _dates(store: RatingsStore, unit: Unit, first: int, last: int) -> Int32:
+def dates_in(store: RatingsStore, unit: Unit, first: int, last: int) -> Int32:
     """Return the day, week or month of users' ratings from place `first` to `last`, int32, (ratings,)."""
     # ten thousand years of days are fewer than int32 has numbers
     return bin_numbers(store.read_column("user", "timestamps", first, last), unit).astype(np.int32)
+
+
+def ages_in(store: RatingsStore, moments: Int64, first: int, last: int) -> UInt8:
+    """Return how long ago users' ratings from place `first` to `last` were made, uint8, (ratings,)."""
+    return ages_of(store.read_column("user", "timestamps", first, last), moments)
+
+
+def some_of(values: Values | None, places: slice | Int64 | NDArray[np.bool_]) -> Values | None:
+    """Return those at some places, shape (places,); None where there are none at all.
+
+    Parameters
+    ----------
+    values
+        An array of any shape, or None.
+    places
+        Which of them: int64, shape (places,), or bool, shape (values,), or a slice.
+    """
+    return None if values is None else cast("Values", values[places])
 
 
 def starts_of(counts: Int64) -> Int64:
@@ -335,56 +327,3 @@ def runs(starts: Int64, counts: Int64) -> Int64:
     """Return the places of runs that begin at `starts`, `counts` long each, int64, shape (Σ counts,)."""
     ends = starts_of(counts)
     return np.repeat(starts - ends[:-1], counts) + np.arange(ends[-1])
-
-
-@dataclass(frozen=True)
-class _Section:
-    """What a report's section of data must hold for its ratings to be found."""
-
-    store: str
-    content_hash: Sha256
-    split: SplitSpec
-
-
-def training_data(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a report's section of data, whose store, hash and split are what they must be.
-
-    Raises ModelError where they are not, or there are none.
-    """
-    data = report.get("data")
-    checked(
-        _Section,
-        data,
-        "the model's report, data",
-        ModelError,
-        expected="store, content_hash and split of the ratings it was trained on",
-        remedy="Train it anew",
-    )
-    return dict(data or {})
-
-
-def open_history(data: dict[str, Any], remedy: str) -> RatingsStore:
-    """Open the store that the `data` section of a report names; nothing is written beside it.
-
-    Raises
-    ------
-    StoreError
-        If it is gone, damaged, holds other ratings by now, or is at an address that nobody named.
-    """
-    try:
-        store = open_recorded(data["store"])
-    except StoreError as error:
-        raise StoreError(
-            f"the ratings the model was trained on cannot be opened: {error.found}",
-            where=error.where,
-            expected=error.expected,
-            remedy=f"{remedy}. {error.remedy}" if is_url(data["store"]) else remedy,
-        ) from None
-    if store.content_hash != data["content_hash"]:
-        raise StoreError(
-            "the store holds other ratings than the model was trained on",
-            where=store.path,
-            expected=f"content {data['content_hash'][:12]}, found {store.content_hash[:12]}",
-            remedy=remedy,
-        )
-    return store

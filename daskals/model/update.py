@@ -39,9 +39,12 @@ from daskals.model.more_rows import (
     updated_report,
     with_new_ids,
 )
+from daskals.model.order.ages import ages_of
+from daskals.model.order.learnt import moments_in
 from daskals.model.prior_mean import IMPLICIT, rating_parts, trait_part
 from daskals.model.reading import read_as_trained
-from daskals.model.training_ratings import KeptRatings, open_history, starts_of, training_data
+from daskals.model.stored_ratings import open_history, training_data
+from daskals.model.training_ratings import KeptRatings, starts_of
 from daskals.ratings.columns import check_columns
 from daskals.ratings.frames import from_frame
 from daskals.ratings.reading import Reading
@@ -51,7 +54,7 @@ from daskals.ratings.table import RatingsTable
 from daskals.store.sparse_group import is_sparse_group, read_sparse_group
 from daskals.store.splits import ensure_split
 from daskals.store.weighing import weighing_of
-from daskals.types import SIDES, Float64, Int32, Int64, RatingsBlock, Side
+from daskals.types import SIDES, Float64, Int32, Int64, RatingsBlock, Side, UInt8
 
 AnyModel = TypeVar("AnyModel", bound=LookupModel)
 
@@ -128,7 +131,8 @@ def kept_ratings(model: FactorModel) -> KeptRatings:
         store = open_history(data, again)
         split = ensure_split(store, SplitSpec(**data["split"]))
         weighing = weighing_of(store, split, model.report["config"].get("half_life"))
-        kept = KeptRatings.of(store, split, weighing, None if times is None else times.timing.unit)
+        unit = None if times is None else times.timing.unit
+        kept = KeptRatings.of(store, split, weighing, unit, moments_in(model.order))
     if kept.weights is not None:
         raise _weighed("the model was trained on ratings that weigh")
     return kept
@@ -167,7 +171,8 @@ def updated(model: AnyModel, given: RatingsTable, kept: KeptRatings, *, add: boo
         ids[side], rows[side] = with_new_ids(ids[side], given, side)
     n_users, n_items = len(ids["user"]), len(ids["item"])
     values = given.values.astype(np.float32)
-    new = Pairs(rows["user"][given.users], rows["item"][given.items], values, dates)
+    ages = _ages_of(given, model)
+    new = Pairs(rows["user"][given.users], rows["item"][given.items], values, dates, ages)
     _check_scale(model, new, ids["item"])
     by_user, by_item = merged(kept, new, n_users, n_items, add=add)
     if not add:
@@ -239,6 +244,16 @@ def _among_known(block: RatingsBlock, n_known: int) -> RatingsBlock:
     indptr = starts_of(np.bincount(block.owners[known], minlength=block.n_rows))
     thirds = None if block.thirds is None else block.thirds[known]
     return RatingsBlock(0, indptr, block.indices[known], block.values[known], block.scale, thirds=thirds)
+
+
+def _ages_of(given: RatingsTable, model: LookupModel) -> UInt8 | None:
+    """Return how long ago each rating was made, of now where nothing tells; None where it is no matter."""
+    moments = moments_in(model.order)
+    if not len(moments):
+        return None
+    if given.timestamps is None:
+        return np.zeros(given.n_ratings, np.uint8)
+    return ages_of(given.timestamps, moments)
 
 
 def _dates_of(given: RatingsTable, model: LookupModel) -> Int32 | None:

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from daskals.config import ClusterConfig, ModelConfig, ReadConfig, TrainConfig
+from daskals.config.lists import ListConfig
 
 
 class Limits(ReadConfig):
@@ -57,7 +58,7 @@ class Limits(ReadConfig):
     cold_ratings: int = Field(5, ge=1, description="Training ratings below which an item counts as cold.")
 
 
-class RetrainConfig(Limits, ModelConfig, ClusterConfig):
+class RetrainConfig(Limits, ModelConfig, ListConfig, ClusterConfig):
     """All options of `python -m jobs.retrain`."""
 
     as_of: str = Field(description="Date (until its end, UTC) or moment that the run is for.")
@@ -76,17 +77,7 @@ class RetrainConfig(Limits, ModelConfig, ClusterConfig):
     recommend: Literal["changed", "all", "none"] = Field(
         "changed", description="Whom to make lists for: who rated since the last run, all, or nobody."
     )
-    order: Literal["affinity", "rating"] = Field(
-        "affinity",
-        description="What lists go by: what people would choose, learnt each night, or the predicted rating.",
-    )
     list_length: int = Field(10, ge=1, description="Length of a list.")
-    popularity_half_life: float = Field(
-        0.03,
-        ge=0,
-        description="Share of all ratings after which one counts half in how popular an item is, so that "
-        "lists follow what is chosen of late; 0: all count alike.",
-    )
     checkpoint_every: int = Field(5, ge=1, description="Epochs between checkpoints.")
     keep_versions: int | None = Field(None, ge=2, description="Versions of the store to keep; default: all.")
 
@@ -105,13 +96,6 @@ class RetrainConfig(Limits, ModelConfig, ClusterConfig):
 
     def training(self, epochs: int) -> TrainConfig:
         """Return the configuration of one training."""
-        fields = {*ModelConfig.model_fields, *ReadConfig.model_fields, "order"}
+        fields = {*ModelConfig.model_fields, *ReadConfig.model_fields, *ListConfig.model_fields}
         values = self.model_dump(include=fields)
-        return TrainConfig.parse(
-            {
-                **values,
-                "split": "none",
-                "epochs": epochs,
-                "popularity_half_life": self.popularity_half_life,
-            }
-        )
+        return TrainConfig.parse({**values, "split": "none", "epochs": epochs})

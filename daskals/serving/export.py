@@ -22,8 +22,8 @@ from daskals.errors import DataError
 from daskals.evaluation.prediction_error import part_times
 from daskals.kernels.scoring.topk import SeenItems, top_items
 from daskals.model.fitted import Model
+from daskals.model.stored_ratings import open_history, training_data
 from daskals.model.top_items import pack_units, unit_rows
-from daskals.model.training_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.atomic_folder import Existing, staged_directory
 from daskals.store.splits import ensure_split, load_block

@@ -14,6 +14,9 @@ from daskals.store.ranges import ANY, WEIGHTS, Bounds, check_below, check_finite
 _REMEDY = "Restore it from a copy, or make it anew"
 
 
+_MOMENTS = 255
+"""What the ages of ratings, a byte each, are told by."""
+
 _FLOATS = ("float64", "float32")
 
 
@@ -53,6 +56,7 @@ FORMS = {
     "ratings/scale": Form(("float32",), ("codes",)),
     "ratings/weights": Form(("float32",), ("n_train",)),
     "ratings/dates": Form(("int32",), ("n_train",)),
+    "ratings/ages": Form(("uint8",), ("n_train",)),
     "held_out/indptr": Form(("int64",), ("users + 1",)),
     "held_out/items": Form(("int32",), ("n_held_out",)),
     "order/items": Form(("int64",), ("core",)),
@@ -60,6 +64,7 @@ FORMS = {
     "order/scale": Form(("float32",), ("",)),
     "order/variances": Form(("float32",), ("",)),
     "order/popularity": Form(("float32",), ("items",)),
+    "order/moments": Form(("int64",), ("",)),
     "order/companions": Form(("int32",), ("core", "companions")),
     "order/correlations": Form(("float32",), ("core", "companions")),
 }
@@ -95,6 +100,9 @@ _NEEDED = (
     ("times/biases", "times/bins"),
     ("ratings/dates", "times/bins"),
     ("ratings/dates", "ratings/indptr"),
+    ("ratings/ages", "ratings/indptr"),
+    ("ratings/ages", "order/moments"),
+    ("order/moments", "order/items"),
     ("order/companions", "order/items"),
 )
 """Arrays, and another that each of them cannot do without."""
@@ -191,6 +199,14 @@ def _check_order(arrays: Mapping[str, NDArray[Any]], n_items: int, where: str) -
     for name in ("order/items", "order/companions"):
         if name in arrays:
             check_below(arrays[name], n_items, name=name, where=where)
+    moments = arrays.get("order/moments")
+    if moments is not None and (len(moments) != _MOMENTS or bool(np.any(np.diff(moments) < 0))):
+        raise StoreError(
+            f"order/moments, {len(moments):,}, are not in order",
+            where=where,
+            expected=f"{_MOMENTS} ascending numbers",
+            remedy=_REMEDY,
+        )
     core = len(arrays["order/items"])
     lengths = {
         name: len(arrays[f"order/{name}"]) for name in ("scale", "variances") if f"order/{name}" in arrays

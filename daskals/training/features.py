@@ -99,11 +99,12 @@ def resolve_model(store: RatingsStore, config: TrainConfig) -> TrainConfig:
     `auto` is hierarchical where an item has genres or features are named, else als. Items of models with
     features get their genres unless other features are named; those of `ials` have none unless named.
 
-    Raises ConfigError if the model is hierarchical and no side has features, DataError if popularity is to
-    be that of late and the ratings have no timestamps.
+    Raises ConfigError if the model is hierarchical and no side has features, DataError if what is of late is
+    to count more in lists and the ratings have no timestamps.
     """
-    if config.popularity_half_life:
-        check_has_timestamps(store, "--popularity-half-life", f"{config.popularity_half_life:g}")
+    for name in ("popularity_half_life", "own_half_life"):
+        if share := getattr(config, name):
+            check_has_timestamps(store, f"--{name.replace('_', '-')}", f"{share:g}")
     named = bool(config.item_features or config.user_features)
     has_genres = bool(store.genres().names)
     model = config.model

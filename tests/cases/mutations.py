@@ -73,7 +73,9 @@ def make_targets(root: Path, artefacts: Path) -> list[Target]:
         model = Model.load(before / kind)
         if kind != "hierarchical":
             split = ensure_split(ratings, SplitSpec(**model.report["data"]["split"]))
-            model = replace(model, kept=KeptRatings.of(ratings, split), order=order_of(model))
+            kept = KeptRatings.of(ratings, split)
+            kept = replace(kept, ages=np.resize(np.arange(256, dtype=np.uint8), len(kept.items)))
+            model = replace(model, kept=kept, order=order_of(model))
         model.save(root / kind)
         targets.append(Target(kind, root / kind, read_model))
         states = list_states(before / kind / "checkpoints")
@@ -95,12 +97,13 @@ def make_targets(root: Path, artefacts: Path) -> list[Target]:
 def order_of(model: Model) -> Order:
     core = np.arange(min(5, len(model.item_ids)), dtype=np.int64)
     return Order(
-        OrderSettings(),
+        OrderSettings(own_half_life=0.25),
         core,
         np.eye(len(core), dtype=np.float32),
         np.empty(0, np.float32),
         np.linspace(0.1, 0.9, len(model.item_ids)).astype(np.float32),
         np.ones(len(core), np.float32),
+        moments=np.arange(255),
     )
 
 

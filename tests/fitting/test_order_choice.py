@@ -36,7 +36,7 @@ def choice_of(block: RatingsBlock, settings: OrderSettings):
     held = hold_out(block, np.ones(len(block.indices), np.float32), 60, seed=3)
     assert held is not None
     order = learn_order(gather_interactions(held.train, 60, genres, LIMITS, 0.5), settings, 0.0)
-    return choose_settings(order, held, genres, LIMITS)
+    return choose_settings(order, held, genres, LIMITS, order_choice.GRID)
 
 
 def test_a_weight_moves_where_that_surely_helps():
@@ -75,3 +75,24 @@ def test_what_is_held_out_is_not_learnt_from():
 def test_too_few_people_keep_the_defaults():
     block = popular_only(n_users=FEWEST_USERS // 2)
     assert hold_out(block, np.ones(len(block.indices), np.float32), 60, seed=3) is None
+
+
+def test_of_very_many_ratings_some_users_teach_and_all_who_are_judged(monkeypatch):
+    block = popular_only()
+    liked = np.ones(len(block.indices), np.float32)
+    everybody = hold_out(block, liked, 60, seed=3)
+    monkeypatch.setattr(order_choice, "MOST_RATINGS", len(block.indices) // 4)
+    monkeypatch.setattr(order_choice, "FEWEST_USERS", 20)
+    monkeypatch.setattr(order_choice, "MOST_USERS", 20)
+    some = hold_out(block, liked, 60, seed=3)
+    assert everybody is not None
+    assert some is not None
+    assert 100 <= some.train.n_rows <= 120
+    assert len(some.users) == 20
+    rows = everybody.users[np.linspace(0, len(everybody.users) - 1, 20).astype(int)]
+    for user, row in zip(some.users, rows, strict=True):
+        own, all_of_them = (
+            held.train.indices[held.train.indptr[one] : held.train.indptr[one + 1]]
+            for held, one in ((some, user), (everybody, row))
+        )
+        np.testing.assert_array_equal(own, all_of_them)

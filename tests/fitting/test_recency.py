@@ -10,6 +10,7 @@ import scipy.sparse
 from daskals.config import TrainConfig
 from daskals.errors import DataError
 from daskals.fitting.fit import fit
+from daskals.fitting.list_times import ListTimes
 from daskals.fitting.order_choice import SHARE, hold_out
 from daskals.fitting.recency import POPULARITY_WEIGHT, recent_popularity
 from daskals.retrain.config import RetrainConfig
@@ -97,7 +98,7 @@ def test_weights_are_then_chosen_on_the_latest_tenth(monkeypatch):
     seconds[190:] = np.arange(200, 210)  # a person of whom nothing earlier is known
     items, fives = np.tile(np.arange(10, dtype=np.int32), 20), np.full(200, 5, np.float32)
     block = RatingsBlock(0, np.arange(0, 201, 10), items, fives, np.empty(0, np.float32))
-    held = hold_out(block, np.ones(200, np.float32), 10, 42, seconds)
+    held = hold_out(block, np.ones(200, np.float32), 10, 42, ListTimes(seconds, "latest"))
     assert len(held.seconds) == len(held.train.indices) == 200 * (1 - SHARE)
     earlier = seconds <= held.seconds.max()
     np.testing.assert_array_equal(held.seconds, seconds[earlier])
@@ -106,6 +107,10 @@ def test_weights_are_then_chosen_on_the_latest_tenth(monkeypatch):
 
 
 def test_nights_follow_what_is_chosen_of_late():
+    """They leave no ratings out of what is published: their lists are for what comes next."""
     options = {"as_of": "2024-05-01", "data": "incoming"}
-    assert RetrainConfig.parse(options).training(5).popularity_half_life == 0.03
-    assert RetrainConfig.parse({**options, "popularity_half_life": 0}).training(5).popularity_half_life == 0
+    config = RetrainConfig.parse(options).training(5)
+    assert (config.split, config.popularity_half_life, config.own_half_life) == ("none", None, None)
+    named = {"popularity_half_life": 0, "own_half_life": 0.5, "order": "rating"}
+    config = RetrainConfig.parse({**options, **named}).training(5)
+    assert (config.popularity_half_life, config.own_half_life, config.order) == (0, 0.5, "rating")

@@ -14,7 +14,7 @@ from daskals.config import TrainConfig
 from daskals.fitting.evaluate import served_order
 from daskals.fitting.fit import fit
 from daskals.fitting.order import learn_order
-from daskals.fitting.order_choice import choose_settings, hold_out
+from daskals.fitting.order_choice import GRID, choose_settings, hold_out
 from daskals.fitting.order_data import OrderData, gather_interactions
 from daskals.ingest import open_ratings
 from daskals.model.fitted import Model
@@ -126,8 +126,10 @@ def test_what_is_held_out_takes_its_weights_along(monkeypatch):
     assert [by_pair[pair] for pair in kept] == held.train.weights.tolist()
     genres = np.zeros((30, 0))
     order = learn_order(gather_interactions(held.train, 30, genres, LIMITS, 0.5), SETTINGS, 0.0)
-    weighed = choose_settings(order, held, genres, LIMITS)
-    once = choose_settings(order, held._replace(train=held.train._replace(weights=None)), genres, LIMITS)
+    weighed = choose_settings(order, held, genres, LIMITS, GRID)
+    once = choose_settings(
+        order, held._replace(train=held.train._replace(weights=None)), genres, LIMITS, GRID
+    )
     assert weighed.before != once.before
 
 
@@ -142,7 +144,15 @@ def aging_ratings() -> pd.DataFrame:
     )
 
 
-OPTIONS = {"model": "als", "rank": 2, "epochs": 1, "split": "none", "half_life": 100.0}
+OPTIONS = {
+    "model": "als",
+    "rank": 2,
+    "epochs": 1,
+    "split": "none",
+    "half_life": 100.0,
+    "popularity_half_life": 0,
+    "own_half_life": 0,
+}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from daskals.config import JobConfig
 from daskals.errors import ConfigError, StoreError, without_secrets
-from daskals.model.training_ratings import open_history, training_data
+from daskals.model.stored_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store import remote
 from daskals.store.named_places import VARIABLE, find_named, remember_named

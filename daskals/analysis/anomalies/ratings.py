@@ -15,7 +15,7 @@ from daskals.evaluation.prediction_error import known_times
 from daskals.kernels.data.csr import compact_part
 from daskals.kernels.statistics.leverages import leverages
 from daskals.model.fitted import Model
-from daskals.model.training_ratings import open_history, training_data
+from daskals.model.stored_ratings import open_history, training_data
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import ensure_split

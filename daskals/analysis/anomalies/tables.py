@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from daskals.analysis.anomalies.find import LISTS, Anomalies
 from daskals.analysis.missing import Numbers, is_missing
 from daskals.errors import ConfigError
-from daskals.model.training_ratings import open_history, training_data
+from daskals.model.stored_ratings import open_history, training_data
 from daskals.ratings.shown_text import in_csv
 from daskals.types import Float64, Side
 

@@ -44,6 +44,8 @@ class OrderSettings:
         Weight of the predicted rating, told for half stars.
     unliked
         What a rating that is not liked counts, beside 1 for one that is.
+    own_half_life
+        Share of all training ratings after which a person's own rating counts half in their lists; 0: never.
     """
 
     ridge: _Weight = 100.0
@@ -53,6 +55,7 @@ class OrderSettings:
     popularity_weight: _Weight = 0.01
     rating_weight: _Weight = 0.01
     unliked: _Weight = 0.5
+    own_half_life: _Weight = 0.0
 
     @classmethod
     def of_clicks(cls) -> Self:
@@ -81,6 +84,11 @@ def interactions(ratings: Float32, limits: tuple[float, float], unliked: float) 
     return np.where(ratings >= least, np.float32(1.0), np.float32(unliked)).astype(np.float32)
 
 
+def moments_in(order: Order | None) -> Int64:
+    """Return the moments by which an order tells ages, int64, shape (255,), or empty where it does not."""
+    return np.empty(0, np.int64) if order is None else order.moments
+
+
 @dataclass(frozen=True, eq=False)
 class Order:
     """The order of a model's lists.
@@ -102,6 +110,8 @@ class Order:
         float32: the diagonal of (ZᵀZ + λ)⁻¹, shape (core,), beside B; empty with A, which tells it.
     companions
         What the raters of each item of the core chose beside it; of no items in models that kept none.
+    moments
+        By which the ages of ratings are told (`order.ages`), int64, shape (255,); empty where none are.
     """
 
     settings: OrderSettings
@@ -111,6 +121,7 @@ class Order:
     popularity: Float32
     variances: Float32 = field(default_factory=lambda: np.empty(0, np.float32))
     companions: Companions = field(default_factory=Companions.none)
+    moments: Int64 = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def n_bytes(self) -> int:
@@ -139,6 +150,7 @@ class Order:
             popularity,
             variances,
             self.companions.in_rows(self.items, kept, places),
+            self.moments,
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -149,6 +161,7 @@ class Order:
             "order/scale": self.scale,
             "order/popularity": self.popularity,
             **({"order/variances": self.variances} if len(self.variances) else {}),
+            **({"order/moments": self.moments} if len(self.moments) else {}),
             **self.companions.arrays(),
         }
 
@@ -179,4 +192,5 @@ class Order:
             popularity=arrays["order/popularity"],
             variances=arrays.get("order/variances", np.empty(0, np.float32)),
             companions=Companions.from_stored(arrays),
+            moments=arrays.get("order/moments", np.empty(0, np.int64)),
         )

@@ -1,8 +1,9 @@
 """Scores of the order `affinity`: of a person who rated these items, every item.
 
-x_j is 1 for a liked rating, ½ for another, times what the rating weighs, m their sum, P_i an item's
-popularity (mean x over all users, or that of late: `fitting.recency`), f_ig whether item i is of genre g,
-|G_i| its genres, b_g the usual share of a genre (Σ P_i f_ig / Σ P_i):
+x_j is 1 for a liked rating, ½ for another, times what the rating weighs and 2^(−a_j/h) of its age a_j
+(`order.ages`; h: `own_half_life`), m their sum, P_i an item's popularity (mean x over all users, or that of
+late: `fitting.recency`), f_ig whether item i is of genre g, |G_i| its genres, b_g the usual share of a genre
+(Σ P_i f_ig / Σ P_i):
 
     score(i) = Σ_j x_j B_ji + c·P_i^β·Σ_g lift_g f_ig/√|G_i| + p·P_i + r·(p_u·q_i + b_i)
     lift_g   = Σ_j x_j (f_jg − b_g) / ((m + 5)·√b_g)
@@ -21,6 +22,7 @@ import numpy as np
 from daskals.kernels.scoring.lifts import sum_lifts
 from daskals.kernels.scoring.weighted_rows import add_at, add_product, add_rows
 from daskals.kernels.toolkit.dense import product
+from daskals.model.order.ages import decays
 from daskals.model.order.learnt import HALF_STARS, Order, interactions
 from daskals.model.order.new_items import NewItem
 from daskals.model.training_ratings import TrainingRatings, starts_of
@@ -97,6 +99,12 @@ class OrderScorer:
         self._offsets = self.base(popularity, rating.biases.astype(np.float64)).astype(np.float32)
         self._place = np.full(len(popularity), -1, np.int64)
         self._place[order.items] = np.arange(len(order.items))
+        self._decays = decays(settings.own_half_life)
+
+    @property
+    def own_half_life(self) -> float:
+        """Share of all ratings after which a person's own counts half; 0: never."""
+        return self._order.settings.own_half_life
 
     @property
     def n_items(self) -> int:
@@ -122,7 +130,11 @@ class OrderScorer:
     def interactions(self, known: TrainingRatings) -> Float32:
         """Return what ratings count as in people's own lists, float32, shape (ratings,)."""
         x = interactions(known.ratings, self._limits, self._order.settings.unliked)
-        return x if known.weights is None else x * known.weights
+        if known.weights is not None:
+            x = x * known.weights
+        if known.ages is not None and self.own_half_life:
+            x = x * self._decays[known.ages]
+        return x
 
     def learnt_interactions(self, known: TrainingRatings) -> Float64:
         """Return what ratings count as where items are regressed on one another, float64, (ratings,)."""
