@@ -81,6 +81,9 @@ def test_pieces_of_any_size_hold_their_rows():
         np.testing.assert_array_equal(np.concatenate([other for _, other in pieces]), whole)
         np.testing.assert_array_equal(np.concatenate([piece.values for piece, _ in pieces]), block.values)
         np.testing.assert_array_equal(np.concatenate([piece.weights for piece, _ in pieces]), block.weights)
+    ((piece, other),) = joined_pieces(block, first, second, RANK, 1, wanted=np.zeros(len(counts), np.bool_))
+    assert piece is block
+    assert len(other) == 0
 
 
 @pytest.mark.parametrize(("solver", "coded"), [("joint", True), ("joint", False), ("coordinate", True)])

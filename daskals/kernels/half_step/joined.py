@@ -148,8 +148,12 @@ def joined_pieces(
     piece_ratings
         Ratings of a piece at most, but for one of a single row.
     wanted
-        Which rows' ratings are looked at, shape (rows,); a piece without any has no `other`. All if None.
+        Which rows' ratings are looked at, shape (rows,); a piece without any has no `other`, and is the whole
+        block where that has none. All if None.
     """
+    if wanted is not None and not wanted.any():
+        yield Joined(block, aligned_empty(0, row_stride(rank)))
+        return
     for piece in cut_block(block, piece_ratings):
         start = piece.start - block.start
         if wanted is not None and not wanted[start : start + piece.n_rows].any():
