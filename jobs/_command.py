@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import click
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 
 from daskals.cluster.interruption import handling_signals
@@ -158,7 +158,16 @@ def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
         help_text += "  [required]"
     elif field.default is not None and field.default != ():
         help_text += f"  [default: {field.default}]"
-    return click.option(f"--{flag}", name, metavar=_metavar(field.annotation), help=help_text)
+    return click.option(
+        f"--{flag}", *_older_flags(field), name, metavar=_metavar(field.annotation), help=help_text
+    )
+
+
+def _older_flags(field: FieldInfo) -> list[str]:
+    """Return the flags of what an option was called before, which go on working."""
+    if not isinstance(field.validation_alias, AliasChoices):
+        return []
+    return [f"--{str(older).replace('_', '-')}" for older in field.validation_alias.choices[1:]]
 
 
 def _metavar(annotation: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from daskals.config import ClusterConfig, ModelConfig, ReadConfig, TrainConfig
 from daskals.config.lists import ListConfig
@@ -43,8 +43,12 @@ class Limits(ReadConfig):
     max_rmse: float | None = Field(
         None, gt=0, description="RMSE on the held-out ratings above which no model is published."
     )
-    min_coverage: float = Field(
-        0.0, ge=0, le=1, description="Share of the rated items that must be on somebody's list."
+    min_reach: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("min_reach", "min_coverage"),
+        description="Share of the rated items that must be on somebody's list.",
     )
     max_rmse_loss: float = Field(
         0.01, ge=0, description="Share by which the RMSE may be above the champion's on the same ratings."

@@ -140,7 +140,7 @@ def check_promotion(
             own |= {
                 "ndcg": ranking.ndcg,
                 "recall": ranking.recall,
-                "coverage": len(np.unique(lists[lists >= 0])) / rated,
+                "reach": len(np.unique(lists[lists >= 0])) / rated,
             }
         figures[name] = own
     if champion is not None and challenger.predicts_ratings:
@@ -169,9 +169,9 @@ def _absolute(config: RetrainConfig, figures: dict[str, Any]) -> list[Check]:
     own, checks = figures["challenger"], []
     if config.max_rmse is not None and own["rmse"] is not None:
         checks.append(at_most("RMSE", own["rmse"], config.max_rmse, "the errors are too large"))
-    if own.get("coverage") is not None:
+    if own.get("reach") is not None:
         reason = "the lists show too few items"
-        checks.append(at_least("coverage", own["coverage"], config.min_coverage, reason))
+        checks.append(at_least("reach", own["reach"], config.min_reach, reason))
     return checks
 
 

@@ -18,7 +18,7 @@ _NAMES = {
     "cold_rmse": "RMSE of cold items",
     "ndcg": "NDCG@10",
     "recall": "recall@10",
-    "coverage": "coverage",
+    "reach": "reach (rated items listed)",
 }
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"

@@ -34,8 +34,10 @@ from daskals.ratings.split import SplitSpec
 from daskals.registry.registry import Registry
 from daskals.registry.run_versions import publish_run
 from daskals.retrain import promotion, publication, training
+from daskals.retrain.config import RetrainConfig
 from daskals.retrain.initial_state import Target, initial_state, starting_rows
 from daskals.retrain.night import NightFolder, Outcome
+from daskals.retrain.report import tables
 from daskals.retrain.run import run_night
 from daskals.retrain.validation import _agreement
 from daskals.store import atomic_file
@@ -648,7 +650,7 @@ STIFF = {"tau": 9_000.0, "gamma": 9_000.0}
     ("options", "reason"),
     [
         ({"max_rmse": 0.01}, "RMSE: the errors are too large"),
-        ({"min_coverage": 1.0}, "coverage: the lists show too few items"),
+        ({"min_reach": 1.0}, "reach: the lists show too few items"),
         ({**STIFF, "max_rmse_loss": 0.01}, r"RMSE against the champion's: [\d.]+ after [\d.]+"),
         (
             {**STIFF, "max_rmse_loss": 9.0, "max_cold_rmse_loss": 0.0, "cold_ratings": 99},
@@ -666,7 +668,7 @@ def test_a_worse_model_is_refused(home, options, reason) -> None:
     assert registry.aliases() == {"champion": champion, "challenger": outcome.version}
     assert not (NightFolder.of(home, date(3)).path / "recommendations").exists()
     assert run_night(config_of(home, 3))[0].code == 10
-    if "min_coverage" not in options:
+    if "min_reach" not in options:
         return
     # its ratings are judged again, with the next night's
     deliver(home.parent / "incoming", 4)
@@ -868,3 +870,21 @@ def test_the_command_and_its_exit_codes(tmp_path) -> None:
 def test_an_outcome_survives_the_disk() -> None:
     outcome = Outcome(as_of="2024-05-01", code=20, summary="why", checks=[])
     assert Outcome.from_json(outcome.to_json()) == outcome
+
+
+def test_what_is_called_reach_was_called_coverage(tmp_path) -> None:
+    """Beside evaluation's coverage, which is of all items in the lists of all that are scored."""
+    figures = {
+        "n_held_out": 9,
+        "challenger": {"rmse": 0.9, "coverage": 0.25},
+        "final_training": {"epochs": 1},
+    }
+    written = Outcome(as_of="2024-05-01", code=0, summary="promoted", figures=figures).to_json()
+    assert Outcome.from_json(written).figures["challenger"] == {"rmse": 0.9, "reach": 0.25}
+    shown = next(tables(Outcome.from_json(written.replace('"final_training"', '"other"'))))
+    assert ["reach (rated items listed)", "0.25"] in shown.rows
+    named = {"as_of": "2024-05-01", "data": tmp_path, "home": tmp_path}
+    older = RetrainConfig.parse({**named, "min_coverage": 0.5})
+    assert older.min_reach == 0.5
+    ran = CliRunner().invoke(main, ["--min-coverage", "2", "--as-of", "2024-05-01"])
+    assert "found '2'" in ran.output
