@@ -47,6 +47,7 @@ def main(file_options: dict[str, Any], **options: Any) -> None:
         select_target(config.cpu)  # before Numba is imported
     # the libraries underneath take seconds to import, which --help and a bad option need not wait for
     from daskals.cluster.connect import connect
+    from daskals.ratings.notes import kept_notes
     from daskals.training.run import RunFolder, check_target
     from jobs._run_display import make_display
 
@@ -64,13 +65,15 @@ def main(file_options: dict[str, Any], **options: Any) -> None:
             with log.run(f"training {out}", again=AGAIN), _ahead(config), connect(config) as cluster:
                 if cluster.dashboard_link:
                     display.say(f"dashboard {cluster.dashboard_link}")
-                report = _train(config, cluster, log, pause, folder)
+                with kept_notes() as notes:
+                    report = _train(config, cluster, log, pause, folder)
                 log.ended(0, "; ".join(_accuracy(report)))
         except (DaskalsError, KeyboardInterrupt):
             if folder.has_saved or (config.resume and folder.can_resume):
                 display.say(f"the run can be continued: --resume --out {out}")
             raise
-    display.say("\n".join([*_accuracy(report), *_speed(report), f"saved {out}"]))
+    doubts = [f"as it was read: {note.text}" for note in notes if note.doubt]
+    display.say("\n".join([*_accuracy(report), *_speed(report), *doubts, f"saved {out}"]))
 
 
 def _train(

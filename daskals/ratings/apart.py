@@ -106,4 +106,4 @@ def note_apart(values: NDArray[Any], scale: Float32, *, where: str) -> None:
     else:
         return
     said = f"the rating {value:g} {why}: where it says that nothing was rated, leave it out with "
-    tell(DataError(f"{said}--leave-out-ratings={value:g}"), where)
+    tell(DataError(f"{said}--leave-out-ratings={value:g}"), where, doubt=True)

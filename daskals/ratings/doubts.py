@@ -60,7 +60,7 @@ def note_doubts(sides: Sides, values: Float32, names: Mapping[str, str], *, wher
         remedy = f"Train on clicks or plays with --model=ials {counted}"
     if found:
         note = DataError(found, where=f"{where}, column '{names['rating']}'", remedy=remedy)
-        tell(note, where)
+        tell(note, where, doubt=True)
 
 
 def _is_of_side(codes: Int32, values: Float32) -> bool:

@@ -49,7 +49,8 @@ def tell_again(store: Path) -> None:
     except (OSError, ValueError):  # nothing was said
         return
     for note in notes if isinstance(notes, list) else []:
-        take_note("%s", _REMEDY.sub("", str(note)))
+        if isinstance(note, list) and len(note) == 2:
+            take_note("%s", _REMEDY.sub("", str(note[0])), doubt=bool(note[1]))
 
 
 def _file_of(store: Path) -> Path:

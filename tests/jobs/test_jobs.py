@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+import daskals.store.notes as notes
 from daskals.model.fitted import Model
 from daskals.store.checkpoint_files import write_state
 from daskals.training.run import RunFolder
@@ -228,6 +229,21 @@ def test_configuration_file_and_flags_that_win(ratings: Path, tmp_path: Path) ->
 
 
 @pytest.mark.long
+def test_doubts_about_ratings_stand_beside_the_errors(tmp_path: Path, monkeypatch) -> None:
+    """What is said as the ratings are read has gone by when a run ends."""
+    monkeypatch.setenv("DASKALS_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "r.csv"
+    rows = "".join(f"{row % 7};{row % 5};{(-1, 1, 2, 3, 4, 5)[row % 6]}\n" for row in range(35))
+    path.write_text(f"user;item;rating\n{rows}")
+    told = "as it was read: the rating -1 stands apart from all others, which go from 1 to 5: where it says "
+    for out in ("first", "again"):
+        ran = run(train, "--data", path, *SMALL, "--model", "bias", "--out", tmp_path / out)
+        last = ran.output[ran.output.rindex("train RMSE") :].replace("\n", " ")
+        assert told in last
+        assert "separated by" not in last
+        monkeypatch.setattr(notes, "_told", set())
+
+
 def test_ingest_then_train_on_the_store(ratings: Path, tmp_path: Path) -> None:
     result = run(ingest, ratings, tmp_path / "store")
     assert result.exit_code == 0, result.output
