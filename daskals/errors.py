@@ -37,6 +37,9 @@ _ARGUMENTS = {
 }
 """What Python calls options whose flag has another name."""
 
+FLAGS = {"existing": "overwrite"}
+"""What commands call arguments that have another name in Python; of some a switch stands for a value."""
+
 
 _ADDRESS = re.compile(
     r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*://)"
@@ -109,7 +112,8 @@ def _sentences(found: str, where: str, expected: str, remedy: str) -> str:
 def _as_flag(option: re.Match[str]) -> str:
     if option["verbatim"] is not None:
         return option["verbatim"]
-    return f"--{option['name']}" if option["value"] is None else f"--{option['name']} {option['value']}"
+    name = FLAGS.get(option["name"], option["name"])
+    return f"--{name}" if option["value"] is None or name in SWITCHES else f"--{name} {option['value']}"
 
 
 def _as_argument(option: re.Match[str]) -> str:

@@ -95,7 +95,7 @@ def _move_into_place(temporary: Path, target: Path, existing: Existing) -> None:
                 "already exists",
                 where=str(target),
                 expected="a name that is free",
-                remedy="Choose another name, or allow it to be replaced",
+                remedy="Choose another name, or replace it with --existing=replace",
             ) from None
         if existing == "replace":
             _swap(temporary, target)

@@ -124,7 +124,7 @@ def _check_target(target: Path, overwrite: Literal["refuse", "replace"]) -> None
             "already exists",
             where=str(target),
             expected="a name that is free",
-            remedy="Choose another name, or allow the store there to be replaced",
+            remedy="Choose another name, or replace it with --overwrite=replace",
         )
     if target.exists() and not (_is_store(target) or is_store(target)):
         raise OutputError(

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 import daskals
 from daskals.config import ClusterConfig, JobConfig, ReadConfig, TrainConfig
 from daskals.config.section import Section
-from daskals.errors import SWITCHES, ConfigError, DaskalsError
+from daskals.errors import FLAGS, SWITCHES, ConfigError, DaskalsError
 from daskals.model.fitted import Model
 from daskals.model.profile import RatedRows
 from tests.cases.sources import ROOT, trees
@@ -108,6 +108,7 @@ def test_messages_write_options_so_that_both_readings_follow() -> None:
     for place, text in messages():
         for name, sign, word in OPTION.findall(QUOTED.sub("", text)):
             n += 1
+            name = FLAGS.get(name, name)
             assert name in known, f"{place}: no command has --{name}"
             assert sign != " " or word not in known[name], f"{place}: write --{name}={word}"
     assert n > 60
@@ -119,6 +120,13 @@ def test_switches_are_those_of_the_options() -> None:
         return {name.replace("_", "-") for name, field in fields if field.annotation is bool}
 
     assert {*of(JobConfig), "include-seen"} == SWITCHES
+
+
+def test_what_python_says_with_a_value__commands_say_with_a_switch() -> None:
+    for name in ("existing", "overwrite"):
+        error = ConfigError("already exists", remedy=f"Replace it with --{name}=replace")
+        assert str(error) == f'already exists. Replace it with {name}="replace".'
+        assert error.for_command() == "already exists. Replace it with --overwrite."
 
 
 # --- calls of Python --------------------------------------------------------------------------------------
