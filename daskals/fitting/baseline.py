@@ -129,6 +129,8 @@ def better_than_biases(report: dict[str, Any]) -> str | None:
     if own is None or not theirs:
         return None
     share = 100 * (1 - own / theirs)
+    if abs(share) < 0.05:  # what would be shown as nothing
+        return f"as good as biases alone ({theirs:.5f})"
     return f"{'better' if share >= 0 else 'worse'} than biases ({theirs:.5f}) by {abs(share):.1f} %"
 
 

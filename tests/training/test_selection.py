@@ -390,4 +390,5 @@ def test_comparison_with_biases():
     report = {"test_rmse": 0.9, "baseline": {"test_rmse": 1.0}}
     assert better_than_biases(report) == "better than biases (1.00000) by 10.0 %"
     assert better_than_biases({**report, "test_rmse": 1.1}) == "worse than biases (1.00000) by 10.0 %"
+    assert better_than_biases({**report, "test_rmse": 1.0004}) == "as good as biases alone (1.00000)"
     assert better_than_biases({"test_rmse": None}) is None
