@@ -31,7 +31,7 @@ from daskals.fitting.order_choice import (
     hold_out,
 )
 from daskals.fitting.order_data import OrderData, gather_interactions, read_training_block
-from daskals.fitting.recency import POPULARITY_WEIGHT, popularity_of, recent_popularity
+from daskals.fitting.recency import POPULARITY_WEIGHT, STALE_WEIGHT, popularity_of, recent_popularity
 from daskals.kernels.toolkit.dense import backward, cholesky, forward
 from daskals.kernels.toolkit.sparse_products import column_products
 from daskals.model.fitted import Model
@@ -200,7 +200,9 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     block = read_training_block(model, store, split, config)
     times = list_times(store, split, model.report["data"]["split"]["method"], config)
     settings = replace(settings, own_half_life=times.own_half_life)
-    if times.popularity_half_life:
+    if times.popularity_half_life and times.own_half_life:
+        settings = replace(settings, stale_weight=STALE_WEIGHT)
+    elif times.popularity_half_life:
         settings = replace(settings, popularity_weight=POPULARITY_WEIGHT)
     genres, limits = model.genre_matrix, model.limits
 

@@ -184,6 +184,7 @@ class _Judge:
         self._counted = scorer.own_half_life
         choices = scorer.choices(self._known)
         self._chosen, self._lifts = scorer.regressed(choices), scorer.lift_sums(choices)
+        self._stale = choices.stale.astype(np.float32)
 
     def __call__(self, settings: OrderSettings) -> Float64:
         """Return each user's mean of NDCG and recall at 10, float64, shape (users,)."""
@@ -194,6 +195,7 @@ class _Judge:
         by_genre = scorer.genre_part(self._genres, popularity)
         scores = product(self._lifts, np.ascontiguousarray(by_genre.T)).astype(np.float32)
         scores += scorer.base(popularity, np.zeros(len(popularity))).astype(np.float32)
+        scores += self._stale[:, None] * np.float32(settings.stale_weight) * self._order.popularity
         scores[:, self._order.items] += self._chosen
         figures = user_figures(top_of_scores(scores, LENGTH, self._seen).items, self._liked)
         mean: Float64 = (figures.ndcg + figures.recall) / 2

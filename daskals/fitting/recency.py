@@ -7,8 +7,11 @@ import scipy.sparse
 
 from daskals.types import Float64, Int64
 
-POPULARITY_WEIGHT = 1.0
-"""Weight of popularity by itself in an order whose popularity is that of late; see notebooks/README.md."""
+POPULARITY_WEIGHT, STALE_WEIGHT = 1.0, 2.0
+"""Weight of popularity by itself in an order whose popularity is that of late; see notebooks/README.md.
+
+The latter where a person's own ratings count by age: for somebody of whose ratings nothing is left.
+"""
 
 
 def popularity_of(x: scipy.sparse.csr_array, weights: Float64 | None = None) -> Float64:

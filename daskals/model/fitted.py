@@ -229,7 +229,7 @@ class Model(PeopleModel):
         for name, part in (("as_item", as_item), ("by_genre", by_genre), ("contribution", total)):
             table = table.append_column(name, pa.array(part))
         taste = float(self.item_factors[row] @ profile.factors + self.item_biases[row])
-        popularity, rating = scorer.popularity_part(row), scorer.rating_weight * taste
+        popularity, rating = scorer.popularity_part(profile.known, row), scorer.rating_weight * taste
         order = pa.array(np.argsort(-total, kind="stable"))
         return OrderReasons(float(total.sum()) + popularity + rating, popularity, rating, table.take(order))
 

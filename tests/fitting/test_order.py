@@ -147,7 +147,7 @@ def test_both_forms_give_the_same_scores(monkeypatch, genres):
         found.append(scorer.scores(own, np.zeros(0, np.float32)))
         for target in (int(rated[0]), int(np.flatnonzero(ratings[7] == 0)[0])):
             parts = scorer.contributions(own, target)
-            total = sum(map(np.sum, parts)) + scorer.popularity_part(target)
+            total = sum(map(np.sum, parts)) + scorer.popularity_part(own, target)
             assert total == pytest.approx(float(found[-1][target]), abs=2e-6)
     np.testing.assert_allclose(found[0], found[1], atol=2e-5)
 

@@ -17,6 +17,7 @@ from daskals.fitting.evaluate import served_order
 from daskals.fitting.fit import fit
 from daskals.fitting.list_times import OWN_HALF_LIFE, POPULARITY_HALF_LIFE, ListTimes
 from daskals.fitting.order_choice import hold_out
+from daskals.fitting.recency import STALE_WEIGHT
 from daskals.ingest import open_ratings
 from daskals.model.fitted import Model
 from daskals.model.order.ages import ages_of, decays, moments_of
@@ -86,16 +87,46 @@ def test_a_list_follows_what_somebody_chose_of_late(aging, user):
     rated = model.item_ids.take(person.rated).to_pylist()
     times = frame[frame["user"] == user].set_index("item").loc[rated, "timestamp"]
     later = np.array([np.mean(frame["timestamp"] > one) for one in times])
-    x = interactions(person.ratings, model.limits, 0.5) * 2.0 ** (-later / OWN_HALF_LIFE)
+    fresh = interactions(person.ratings, model.limits, 0.5)
+    x = fresh * 2.0 ** (-later / OWN_HALF_LIFE)
     taste = model.item_factors @ person.factors + model.item_biases
-    expected = model.order.popularity + model.order_scorer.rating_weight * taste
+    popular = 0.01 + STALE_WEIGHT * (1 - x.sum() / fresh.sum())
+    expected = popular * model.order.popularity + model.order_scorer.rating_weight * taste
     expected[model.order.items] += x @ regression(model)[np.searchsorted(model.order.items, person.rated)]
     np.testing.assert_allclose(model.affinities(person), expected, atol=2e-3)
     assert not np.allclose(model.affinities(replace(person, ages=None)), expected, atol=2e-2)
     for item in model.item_ids.to_pylist()[::20]:
         reasons = model.explain_order(user, item)
         assert reasons.score == pytest.approx(float(model.scores(user, [item])[0]), abs=1e-6)
+        popularity = popular * model.order.popularity[model.find_item(item)]
+        assert reasons.popularity == pytest.approx(float(popularity), rel=0.01)
     assert len(reasons.ratings) == len(rated)
+
+
+def test_popularity_stands_in_for_what_nobody_tells(aging):
+    """Of late; it weighs little for somebody who tells now what they like."""
+    model, _, _ = aging
+    popular = 0.01 * model.order.popularity
+    nobody, now = model.fold_in({}), model.fold_in(dict.fromkeys(range(5), 5.0))
+    for person, weight in ((nobody, STALE_WEIGHT + 0.01), (now, 0.01)):
+        scorer = model.order_scorer
+        parts = [scorer.popularity_part(person.known, row) for row in range(len(popular))]
+        np.testing.assert_allclose(parts, weight / 0.01 * popular, rtol=1e-6)
+    assert model.recommend(nobody, 1)["item"][0] == model.item_ids[int(popular.argmax())].as_py()
+
+
+def test_somebody_new_to_an_item_is_scored_as_training_would(aging):
+    """An item that is folded in is as popular for whom popularity stands in."""
+    model, _, _ = aging
+    item = model.fold_in_item(ratings=dict.fromkeys(range(6), 5.0))
+    popularity = 6 / len(model.user_ids)
+    nobody = model.fold_in({})
+    (found,) = model.scores_of_new(item, [nobody])
+    assert found == pytest.approx(
+        (STALE_WEIGHT + 0.01) * popularity
+        + model.order_scorer.rating_weight * float(item.factors @ nobody.factors + item.bias),
+        abs=1e-6,
+    )
 
 
 def test_ages_reach_every_list_of_a_known_person(cluster, aging, tmp_path):

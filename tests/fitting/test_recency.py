@@ -12,7 +12,7 @@ from daskals.errors import DataError
 from daskals.fitting.fit import fit
 from daskals.fitting.list_times import ListTimes
 from daskals.fitting.order_choice import SHARE, hold_out
-from daskals.fitting.recency import POPULARITY_WEIGHT, recent_popularity
+from daskals.fitting.recency import POPULARITY_WEIGHT, STALE_WEIGHT, recent_popularity
 from daskals.retrain.config import RetrainConfig
 from daskals.types import RatingsBlock
 
@@ -72,7 +72,10 @@ def test_lists_follow_what_is_chosen_of_late(client):
     late = np.array([int(item) >= 10 for item in of_late.item_ids.to_pylist()])
     share = [model.order.popularity[late].sum() / model.order.popularity.sum() for model in (of_late, always)]
     assert share[0] > 0.95 > 0.6 > share[1]
-    assert of_late.order.settings.popularity_weight == POPULARITY_WEIGHT > 0.1
+    own = of_late.order.settings
+    assert (own.popularity_weight, own.stale_weight) == (0.01, STALE_WEIGHT)
+    alike = fit(frame, CONFIG.model_copy(update={"own_half_life": 0.0}), client).order.settings
+    assert (alike.popularity_weight, alike.stale_weight) == (POPULARITY_WEIGHT, 0.0)
     assert of_late.report["order"]["popularity_half_life"] == 0.1
     assert always.order.settings.popularity_weight == 0.01
 

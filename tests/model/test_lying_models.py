@@ -56,7 +56,7 @@ def test_an_array_that_lies_is_named(folder: Path, name: str, lie: float, expect
 
 
 @pytest.mark.parametrize(
-    "name", ["genre_exponent", "rating_weight", "popularity_weight", "ridge", "own_half_life"]
+    "name", ["genre_exponent", "rating_weight", "popularity_weight", "ridge", "stale_weight"]
 )
 @pytest.mark.parametrize("lie", [-1.0, 1e300])
 def test_a_weight_of_the_order_that_lies_is_named(folder: Path, name: str, lie: float) -> None:

@@ -46,6 +46,8 @@ class OrderSettings:
         What a rating that is not liked counts, beside 1 for one that is.
     own_half_life
         Share of all training ratings after which a person's own rating counts half in their lists; 0: never.
+    stale_weight
+        What is added to the weight of popularity for somebody whose ratings count nothing any more, by age.
     """
 
     ridge: _Weight = 100.0
@@ -56,6 +58,7 @@ class OrderSettings:
     rating_weight: _Weight = 0.01
     unliked: _Weight = 0.5
     own_half_life: _Weight = 0.0
+    stale_weight: _Weight = 0.0
 
     @classmethod
     def of_clicks(cls) -> Self:

@@ -5,8 +5,11 @@ x_j is 1 for a liked rating, ½ for another, times what the rating weighs and 2^
 late: `fitting.recency`), f_ig whether item i is of genre g, |G_i| its genres, b_g the usual share of a genre
 (Σ P_i f_ig / Σ P_i):
 
-    score(i) = Σ_j x_j B_ji + c·P_i^β·Σ_g lift_g f_ig/√|G_i| + p·P_i + r·(p_u·q_i + b_i)
+    score(i) = Σ_j x_j B_ji + c·P_i^β·Σ_g lift_g f_ig/√|G_i| + (p + s·t)·P_i + r·(p_u·q_i + b_i)
     lift_g   = Σ_j x_j (f_jg − b_g) / ((m + 5)·√b_g)
+
+Popularity stands in for what ratings of long ago no longer tell: t, the share of m that age has taken, is 0
+for somebody who tells now what they like, and 1 where nothing is known.
 
 B is the regression of items on one another (EASE, Steck 2019, with rows for genres): minimising
 ‖Z − ZB‖² + λ‖B‖² with no item explaining itself. No solve is needed for somebody new.
@@ -61,11 +64,14 @@ class Choices(NamedTuple):
         Where each person's ratings begin, int64, shape (people + 1,).
     rated, x
         Rows of the items they rated, int64, and what each counts, float32, shape (ratings,).
+    stale
+        t of each person, float64, shape (people,).
     """
 
     indptr: Int64
     rated: Int64
     x: Float32
+    stale: Float64
 
 
 class OrderScorer:
@@ -92,10 +98,10 @@ class OrderScorer:
         spread = high - low
         self._rating = settings.rating_weight * HALF_STARS / spread if spread > 0 else 0.0
         self._by_genre = self.genre_part(genres, popularity)
-        # one row a genre, then one a factor: what a person's lifts and factors are multiplied with
-        self._shared = np.ascontiguousarray(
-            np.vstack([self._by_genre.T, self._rating * rating.factors.T.astype(np.float64)])
-        ).astype(np.float32)
+        # a row a genre, then one a factor: what lifts and factors are multiplied with; t's where it counts
+        rows = [self._by_genre.T, self._rating * rating.factors.T.astype(np.float64)]
+        rows += [settings.stale_weight * popularity[None]] if settings.stale_weight else []
+        self._shared = np.ascontiguousarray(np.vstack(rows)).astype(np.float32)
         self._offsets = self.base(popularity, rating.biases.astype(np.float64)).astype(np.float32)
         self._place = np.full(len(popularity), -1, np.int64)
         self._place[order.items] = np.arange(len(order.items))
@@ -129,12 +135,23 @@ class OrderScorer:
 
     def interactions(self, known: TrainingRatings) -> Float32:
         """Return what ratings count as in people's own lists, float32, shape (ratings,)."""
+        x = self._fresh(known)
+        return x * self._decays[known.ages] if known.ages is not None and self.own_half_life else x
+
+    def _fresh(self, known: TrainingRatings) -> Float32:
+        """Return what ratings would count as if they were made now, float32, shape (ratings,)."""
         x = interactions(known.ratings, self._limits, self._order.settings.unliked)
-        if known.weights is not None:
-            x = x * known.weights
-        if known.ages is not None and self.own_half_life:
-            x = x * self._decays[known.ages]
-        return x
+        return x if known.weights is None else x * known.weights
+
+    def _stale(self, known: TrainingRatings, x: Float32) -> Float64:
+        """Return t of each person, float64, shape (people,), who rated what counts as x."""
+        n_people = len(known.indptr) - 1
+        if not self.own_half_life:
+            return np.zeros(n_people)
+        people = np.repeat(np.arange(n_people), np.diff(known.indptr))
+        # one after the other: each as if alone
+        all_of_it, left = (np.bincount(people, one, n_people) for one in (self._fresh(known), x))
+        return 1.0 - np.divide(left, all_of_it, out=np.zeros(n_people), where=all_of_it > 0)
 
     def learnt_interactions(self, known: TrainingRatings) -> Float64:
         """Return what ratings count as where items are regressed on one another, float64, (ratings,)."""
@@ -167,7 +184,9 @@ class OrderScorer:
             Their factors, shape (people, rank).
         """
         choices = self.choices(known)
-        shared = np.concatenate([self.lift_sums(choices), factors.astype(np.float64)], axis=1)
+        parts = [self.lift_sums(choices), factors.astype(np.float64)]
+        parts += [choices.stale[:, None]] if self._order.settings.stale_weight else []
+        shared = np.concatenate(parts, axis=1)
         out = np.repeat(self._offsets[None], len(factors), axis=0)
         add_product(shared.astype(np.float32), self._shared, out)
         add_at(self._order.items, self.regressed(choices), out)
@@ -175,11 +194,12 @@ class OrderScorer:
 
     def choices(self, known: TrainingRatings) -> Choices:
         """Return what the ratings of several people count as."""
-        return Choices(known.indptr, known.items.astype(np.int64), self.interactions(known))
+        x = self.interactions(known)
+        return Choices(known.indptr, known.items.astype(np.int64), x, self._stale(known, x))
 
     def lift_sums(self, choices: Choices) -> Float64:
         """Return the lift of every genre, float64, shape (people, genres)."""
-        return sum_lifts(*choices, self._genres, self._usual, FEW)
+        return sum_lifts(choices.indptr, choices.rated, choices.x, self._genres, self._usual, FEW)
 
     def lifts(self, rated: Int64, x: Float32) -> Float64:
         """Return each rating's part of the lift of every genre, float64, shape (ratings, genres).
@@ -288,11 +308,15 @@ class OrderScorer:
         by_genre = self.genre_part(item.genres[None], popularity)[0]
         taste = self._rating * float(np.sum(item.factors * factors))
         base = float(self.base(popularity, np.array([item.bias]))[0])
+        base += self._order.settings.stale_weight * float(self._stale(known, x)[0]) * item.popularity
         return chosen + float(np.sum(self.lifts(rated, x).sum(axis=0) * by_genre)) + base + taste
 
-    def popularity_part(self, target: int) -> float:
-        """Return p·P_i of an item."""
-        return self._order.settings.popularity_weight * float(self._order.popularity[target])
+    def popularity_part(self, known: TrainingRatings, target: int) -> float:
+        """Return (p + s·t)·P_i of the item at row `target`, for a person who rated what is `known`."""
+        settings = self._order.settings
+        stale = float(self._stale(known, self.interactions(known))[0])
+        weight = settings.popularity_weight + settings.stale_weight * stale
+        return weight * float(self._order.popularity[target])
 
     @property
     def rating_weight(self) -> float:
