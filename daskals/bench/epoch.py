@@ -15,6 +15,7 @@ from daskals.bench.isolation import MeasurementError, run_isolated
 from daskals.bench.memory import peak_memory_bytes, reset_peak
 from daskals.bench.systems import REFERENCES, System, find_system
 from daskals.bench.work import epoch_flops
+from daskals.cluster.allocator import share_heaps
 from daskals.config import TrainConfig
 from daskals.store.reader import open_store
 from daskals.store.splits import Split
@@ -144,6 +145,7 @@ def result_of(
 def run_assignment(assignment: dict[str, Any]) -> dict[str, Any]:
     """Load the data and run one system, in the process made for it."""
     asked = Assignment.from_json(assignment)
+    share_heaps()  # as a command's cluster does before it reads anything
     data = load_assigned(asked)
     run = find_system(asked.system).load()
     gc.collect()

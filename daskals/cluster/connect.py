@@ -32,8 +32,9 @@ KNOCK_SECONDS = 5.0
 def connect(config: ClusterConfig) -> Iterator[Cluster]:
     """Connect to the scheduler of `config`, or start workers on this machine and stop them at the end."""
     _quieten()
+    allocator.share_heaps()
     if config.ratings_memory is not None:
-        allocator.share_heaps()
+        allocator.map_large_arrays()
     if config.scheduler is not None:
         with _closing(_connect_to(config)) as client:
             yield Cluster(client)
@@ -164,10 +165,8 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
     if config.workers == 1:
         # the worker lives in this process: silence means that the process was stopped, as by Ctrl-Z
         settings["distributed.scheduler.worker-ttl"] = None
-    if config.ratings_memory is not None:
-        settings |= {
-            f"distributed.nanny.pre-spawn-environ.{name}": n for name, n in allocator.ENVIRONMENT.items()
-        }
+    variables = allocator.environment(maps_large=config.ratings_memory is not None)
+    settings |= {f"distributed.nanny.pre-spawn-environ.{name}": n for name, n in variables.items()}
     with warnings.catch_warnings(), dask.config.set(settings):
         # a taken dashboard port is no failure: Dask picks another, and the link that is shown is the real one
         warnings.filterwarnings("ignore", message="Port .* is already in use")

@@ -11,7 +11,7 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from daskals.cluster.allocator import share_heaps
+from daskals.cluster import allocator
 from daskals.cluster.connect import connect
 from daskals.cluster.cost import Machine, estimate
 from daskals.cluster.placement import SLOTS, place_slots
@@ -175,6 +175,20 @@ def test_the_estimate_scales() -> None:
 
 
 def test_heaps_are_shared_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert share_heaps() == (platform.libc_ver()[0] == "glibc")
+    assert allocator.share_heaps() == (platform.libc_ver()[0] == "glibc")
     monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
-    assert not share_heaps()
+    assert not allocator.share_heaps()
+    assert not allocator.map_large_arrays()
+
+
+@pytest.mark.parametrize("memory", [None, "100MB"])
+def test_workers_share_heaps_and_give_large_arrays_back_where_ratings_may_not_stay(
+    memory: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    for name in ("share_heaps", "map_large_arrays"):
+        monkeypatch.setattr(allocator, name, lambda name=name: told.append(name))
+    with connect(ClusterConfig(workers=1, dashboard_address=None, ratings_memory=memory)):
+        assert told == ["share_heaps", *(["map_large_arrays"] if memory else [])]
+    variables = allocator.environment(maps_large=memory is not None)
+    assert set(variables) == {"MALLOC_ARENA_MAX", *(["MALLOC_MMAP_THRESHOLD_"] if memory else [])}
