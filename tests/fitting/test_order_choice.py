@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import click
+import click.testing
 import numpy as np
+import pandas as pd
+import pytest
 
+from daskals.config import TrainConfig
+from daskals.fitting import order as learning
 from daskals.fitting import order_choice
+from daskals.fitting.fit import fit
 from daskals.fitting.order import learn_order
 from daskals.fitting.order_choice import FEWEST_USERS, choose_settings, hold_out
 from daskals.fitting.order_data import gather_interactions
 from daskals.model.order.learnt import OrderSettings
 from daskals.types import RatingsBlock
+from jobs._command import field_options, given
 
 LIMITS = (0.5, 5.0)
 
@@ -47,6 +55,35 @@ def test_a_weight_moves_where_that_surely_helps():
     assert found.after > found.before
     assert found.settings == choice_of(block, start).settings
     assert found.section() == {"users": found.users, "before": found.before, "after": found.after}
+
+
+def test_the_default_chooses_where_there_are_few_enough_ratings(monkeypatch):
+    rng = np.random.default_rng(5)
+    users, popular = np.repeat(np.arange(2_000), 3), 1.0 / (1.0 + np.arange(600)) ** 0.9
+    items = rng.choice(600, len(users), p=popular / popular.sum())  # of nothing but popularity
+    frame = pd.DataFrame({"user": users, "item": items, "rating": np.where(users < 9, 1.0, 4.0 + items % 2)})
+    frame = frame.drop_duplicates(["user", "item"])
+
+    def weights(**given) -> dict:
+        config = TrainConfig(model="als", rank=2, epochs=1, test_fraction=0.1, **given)
+        return fit(frame, config).report["order"]
+
+    default = OrderSettings().popularity_weight
+    assert weights()["popularity_weight"] >= 1 > default
+    assert weights(choose_order=False)["popularity_weight"] == default
+    monkeypatch.setattr(learning, "MOST_RATINGS", 100)
+    assert weights()["popularity_weight"] == default
+    assert weights(choose_order=True)["popularity_weight"] >= 1
+
+
+@pytest.mark.parametrize(("flag", "said"), [("--choose-order", True), ("--no-choose-order", False)])
+def test_a_command_can_choose_or_not(flag, said):
+    @click.command()
+    @field_options(TrainConfig, ["choose_order"])
+    def main(**options):
+        assert given(options) == {"choose_order": said}
+
+    assert click.testing.CliRunner().invoke(main, [flag]).exception is None
 
 
 def test_what_is_within_chance_is_left_alone(monkeypatch):

@@ -117,7 +117,7 @@ def test_messages_write_options_so_that_both_readings_follow() -> None:
 def test_switches_are_those_of_the_options() -> None:
     def of(config: type[BaseModel]) -> set[str]:
         fields = config.model_fields.items()
-        return {name.replace("_", "-") for name, field in fields if field.annotation is bool}
+        return {name.replace("_", "-") for name, field in fields if field.annotation in (bool, bool | None)}
 
     assert {*of(JobConfig), "include-seen"} == SWITCHES
 
