@@ -174,7 +174,7 @@ class Checkpoints:
         if unlike:
             raise ConfigError(
                 ", ".join(f"{name} {now.get(name)}" for name in unlike),
-                where=f"--resume={self.folder.parent}",
+                where=f"{self.folder.parent}, --resume",
                 expected=", ".join(f"{name} {before.get(name)}" for name in unlike)
                 + ", as its checkpoint has it",
                 remedy=_remedy(unlike, before),

@@ -146,7 +146,7 @@ def test_what_shapes_the_numbers_may_not_change(
     with pytest.raises(ConfigError) as caught:
         train(cluster, checkpoints(folder, resume=True), **changed)
     message = caught.value.for_command()
-    assert message.startswith(f"--resume {folder.parent}: ")
+    assert message.startswith(f"{folder.parent}, --resume: ")
     assert found in message
     assert expected in message
     assert "Give the options and the ratings it began with" in message
