@@ -18,13 +18,13 @@ from daskals.fitting.fit import fit
 from daskals.fitting.list_times import OWN_HALF_LIFE, POPULARITY_HALF_LIFE, ListTimes
 from daskals.fitting.order_choice import hold_out
 from daskals.fitting.recency import STALE_WEIGHT
-from daskals.ingest import open_ratings
 from daskals.model.fitted import Model
 from daskals.model.order.ages import ages_of, decays, moments_of
 from daskals.model.order.learnt import interactions
 from daskals.serving.lists import ListRequest, recommend_all
 from daskals.store.layout import sealed
 from daskals.types import RatingsBlock
+from tests.cases.carried import carried_or_read
 
 pytestmark = pytest.mark.usefixtures("no_baseline")
 
@@ -47,10 +47,8 @@ def changing_tastes(n_users: int = 40, seed: int = 5) -> pd.DataFrame:
 def aging(tmp_path_factory, client):
     """A model whose lists count by age, its store, and the same one without ratings of its own."""
     folder = tmp_path_factory.mktemp("changing")
-    changing_tastes().to_csv(folder / "ratings.csv", index=False)
-    with open_ratings(folder / "ratings.csv", TrainConfig()) as store:
-        model = fit(store, TrainConfig.parse(OPTIONS), client)
-        yield model, store, fit(store, TrainConfig.parse({**OPTIONS, "keep_ratings": 0}), client)
+    with carried_or_read(folder, changing_tastes(), OPTIONS, client) as both:
+        yield both
 
 
 def test_ages_are_shares_of_what_came_later():

@@ -10,13 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
 
-from daskals.config import TrainConfig
 from daskals.fitting.evaluate import served_order
-from daskals.fitting.fit import fit
 from daskals.fitting.order import learn_order
 from daskals.fitting.order_choice import GRID, choose_settings, hold_out
 from daskals.fitting.order_data import OrderData, gather_interactions
-from daskals.ingest import open_ratings
 from daskals.model.fitted import Model
 from daskals.model.order.learnt import OrderSettings, interactions
 from daskals.model.order.scoring import OrderScorer, RatingParts
@@ -24,6 +21,7 @@ from daskals.model.training_ratings import TrainingRatings
 from daskals.serving.lists import ListRequest, recommend_all
 from daskals.serving.web.batches import AffinityRanking, _best_by_affinity
 from daskals.types import RatingsBlock
+from tests.cases.carried import carried_or_read
 
 pytestmark = pytest.mark.usefixtures("no_baseline")
 
@@ -159,11 +157,8 @@ OPTIONS = {
 def aging(tmp_path_factory, client):
     """A model of ratings that lose weight, its store, and the same model without ratings of its own."""
     folder = tmp_path_factory.mktemp("aging")
-    aging_ratings().to_csv(folder / "ratings.csv", index=False)
-    with open_ratings(folder / "ratings.csv", TrainConfig()) as store:
-        model = fit(store, TrainConfig.parse(OPTIONS), client)
-        reading = fit(store, TrainConfig.parse({**OPTIONS, "keep_ratings": 0}), client)
-        yield model, store, reading
+    with carried_or_read(folder, aging_ratings(), OPTIONS, client) as both:
+        yield both
 
 
 def test_a_half_life_shapes_lists_and_is_explained(aging):
