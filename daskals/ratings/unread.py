@@ -14,6 +14,9 @@ from daskals.ratings.missing_columns import columns_option
 from daskals.ratings.notes import tell
 from daskals.ratings.time_columns import note_unread_times
 
+_WEIGHTS = ("weight", "weights")
+"""Names of a column beside ratings that says what each counts: told, never taken unasked."""
+
 N_SHOWN = 3
 """Kinds of events that are named."""
 
@@ -21,7 +24,7 @@ N_SHOWN = 3
 def note_unread(
     names: ColumnNames, found: Sequence[str], sample: Callable[[str], pa.Array], *, where: str
 ) -> None:
-    """Say which column looks like times, and which tells kinds of events apart, where they are not read.
+    """Say which column looks like times, weights, counts or kinds of events, where they are not read.
 
     Parameters
     ----------
@@ -35,10 +38,10 @@ def note_unread(
         File or frame, for the notes.
     """
     note_unread_times(names, found, sample, where=where)
-    if names.rating is not None:
-        return
     others = [name for name in found if name not in names.by_role().values()]
     _note_counts(names, others, sample, where=where)
+    if names.rating is not None:
+        return
     known = first_known(others, LIKELY_KINDS)
     kind = _unnamed_kinds(others, sample) if known is None or names.weight is not None else known
     kinds = [] if kind is None else pc.unique(sample(kind).drop_null()).to_pylist()
@@ -59,15 +62,17 @@ def note_unread(
 def _note_counts(
     names: ColumnNames, others: Sequence[str], sample: Callable[[str], pa.Array], *, where: str
 ) -> None:
-    """Say which column may tell how often, where each row counts once."""
-    count = first_known(others, LIKELY_COUNTS) if names.weight is None else None
+    """Say which column may tell how often, or what a rating counts, where each row counts once."""
+    likely = LIKELY_COUNTS if names.rating is None else _WEIGHTS
+    count = first_known(others, likely) if names.weight is None else None
     if count is None or not are_numbers([str(one) for one in sample(count).drop_null().to_pylist()]):
         return
     said = columns_option({**names.by_role(), "weight": count})
     note = DataError(
         f"column '{count}' is not read: each row counts once",
         where=where,
-        remedy=f"Where it says how often, name it with {said}",
+        remedy=f"Where it says {'how often' if names.rating is None else 'what a rating counts'}, name it "
+        f"with {said}",
     )
     tell(note, where)
 

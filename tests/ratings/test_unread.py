@@ -127,6 +127,22 @@ def counts_of(store) -> dict[tuple[int, int], float]:
     return {(int(u), int(i)): float(v) for u, i, v in zip(users, items, values, strict=True)}
 
 
+def test_weights_beside_ratings_are_told_where_they_are_not_named(caplog) -> None:
+    frame = pd.DataFrame(
+        {"user": [1, 1, 2], "item": [7, 8, 7], "rating": [4, 5, 3], "Weight": [1.0, 2.0, 0.5]}
+    )
+    named = {"user": "user", "item": "item", "rating": "rating"}
+    table = from_frame(frame)
+    assert table.weights is None
+    assert "column 'Weight' is not read: each row counts once" in caplog.text
+    assert '"weight": "Weight"' in caplog.text
+    caplog.clear()
+    assert from_frame(frame, Reading(columns={**named, "weight": "Weight"})).weights is not None
+    from_frame(frame.assign(Weight=["a", "b", "c"]))  # no numbers
+    from_frame(frame.rename(columns={"Weight": "views"}))  # of ratings it may say anything
+    assert "is not read" not in caplog.text
+
+
 def test_counts_add_up_where_that_is_asked_for(tmp_path: Path, caplog, client) -> None:
     caplog.set_level(logging.WARNING)
     columns = {"user": "user", "item": "item"}
