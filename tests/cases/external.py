@@ -25,10 +25,17 @@ class ExternalCluster:
     """`dask scheduler` and `dask worker` as a person starts them; everything ends with the context."""
 
     def __init__(
-        self, folder: Path, *, workers: int = 2, options: Sequence[str] = (), nanny: bool = False
+        self,
+        folder: Path,
+        *,
+        workers: int = 2,
+        options: Sequence[str] = (),
+        nanny: bool = False,
+        env: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.options = list(options)
+        self.env = env or {}
         self.nanny = nanny
         self.address = ""
         self.scheduler: subprocess.Popen[bytes]
@@ -82,7 +89,7 @@ class ExternalCluster:
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "dask", role, *options], cwd=ROOT, stdout=file, stderr=file,
-                start_new_session=True, env={**os.environ, **RESTFUL, **(env or {})},
+                start_new_session=True, env={**os.environ, **RESTFUL, **self.env, **(env or {})},
             )  # fmt: skip
         return process, log
 

@@ -46,6 +46,13 @@ def test_the_image_runs_as_nobody_and_is_built_by_the_script() -> None:
     assert os.access(DOCKER / "build.sh", os.X_OK)
 
 
+def test_the_image_is_made_on_one_that_is_named_by_its_digest() -> None:
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert len(bases) == 2
+    assert len(set(bases)) == 1
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", bases[0])
+
+
 def environment_of(stage: str) -> dict[str, str]:
     """Return the variables that a stage sets."""
     lines = re.search(r"^ENV ((?:.*\\\n)*.*)$", stage, re.MULTILINE).group(1)
@@ -91,6 +98,7 @@ SOURCES = (
     "daskals",
     "jobs",
     "docker/build.sh",
+    "docker/certificates.sh",
     "docker/requirements.lock",
     "LICENSE",
     "README.md",
@@ -118,7 +126,7 @@ def test_docker_compose_accepts_the_files(debian_tool, name: str) -> None:
         assert any("/data" in str(volume) for volume in content["volumes"]), service
         for port in content.get("ports", []):
             assert "127.0.0.1" in str(port), service
-    jobs = {"train", "nightly"}
+    jobs = {"certificates", "train", "nightly"}
     assert {name for name, content in services.items() if "healthcheck" not in content} <= jobs
     broken = subprocess.run(
         [compose, "-f", "-", "config"], input="services:\n  a: {imag: x}\n", capture_output=True, text=True
@@ -128,11 +136,26 @@ def test_docker_compose_accepts_the_files(debian_tool, name: str) -> None:
 
 def test_the_compose_file_is_a_cluster() -> None:
     services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
-    assert services.keys() == {"scheduler", "worker", "train"}
+    assert services.keys() == {"certificates", "scheduler", "worker", "train"}
     assert services["worker"]["deploy"]["replicas"] == 2
     healthy = {"condition": "service_healthy"}
+    made = {"condition": "service_completed_successfully"}
+    assert services["scheduler"]["depends_on"] == {"certificates": made}
     assert services["worker"]["depends_on"] == {"scheduler": healthy}
     assert services["train"]["depends_on"] == {"scheduler": healthy, "worker": healthy}
+
+
+def test_only_the_service_that_makes_certificates_can_write_them() -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    writers = {
+        name for name, service in services.items() if "certificates:/certificates" in service["volumes"]
+    }
+    assert writers == {"certificates"}
+    for name in services.keys() - writers:
+        assert "certificates:/certificates:ro" in services[name]["volumes"], name
+    script = services["certificates"]["command"][0]
+    assert f"COPY --chown=10001:10001 {script} /opt/daskals/docker/" in DOCKERFILE
+    assert os.access(ROOT / script, os.X_OK)
 
 
 @pytest.mark.slow

@@ -90,6 +90,23 @@ def test_systemd_reads_its_units(debian_tool, tmp_path: Path) -> None:
         assert verify(tmp_path / unit.name)[1]
 
 
+def test_systemd_leaves_the_service_no_right_it_does_not_need(debian_tool, tmp_path: Path) -> None:
+    analyze = debian_tool("systemd-analyze", "systemd")
+    service = EXAMPLES / "systemd" / "daskals-retrain.service"
+
+    def is_locked_up(unit: Path) -> bool:
+        found = subprocess.run(
+            [analyze, "security", "--offline=true", "--threshold=30", unit], capture_output=True
+        )
+        return found.returncode == 0
+
+    assert is_locked_up(service)
+    open_to_all = tmp_path / service.name
+    lines = service.read_text().splitlines()
+    open_to_all.write_text("\n".join(line for line in lines if not line.startswith("SystemCallFilter")))
+    assert not is_locked_up(open_to_all)
+
+
 def test_systemd_runs_what_it_should_when_it_should(debian_tool) -> None:
     analyze = debian_tool("systemd-analyze", "systemd")
     timer = (EXAMPLES / "systemd" / "daskals-retrain.timer").read_text()
@@ -130,7 +147,11 @@ def check_locked_up(pod: dict) -> None:
 
 def test_kubernetes_reads_the_nightly_job() -> None:
     documents = list(yaml.safe_load_all((EXAMPLES / "kubernetes" / "nightly.yaml").read_text()))
-    assert [document["kind"] for document in documents] == ["CronJob", "PersistentVolumeClaim"]
+    assert [document["kind"] for document in documents] == [
+        "CronJob",
+        "NetworkPolicy",
+        "PersistentVolumeClaim",
+    ]
     for document in documents:
         validate(document)
     job = documents[0]["spec"]
@@ -141,6 +162,9 @@ def test_kubernetes_reads_the_nightly_job() -> None:
     (rule,) = job["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     assert rule["onExitCodes"] == {"containerName": container["name"], "operator": "In", "values": [10, 20]}
     check_command(words_of(container["args"][0]))
+    labels = job["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    closed = {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"]}
+    assert documents[1]["spec"] == closed  # and no rule that lets anybody in
     job["concurrency"] = "Forbid"
     with pytest.raises(kubernetes_validate.ValidationError):
         validate(documents[0])
