@@ -152,7 +152,8 @@ def list_lengths(text: str) -> tuple[int, ...]:
 def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
     flag = (field.alias or name).replace("_", "-")
     help_text = field.description or ""
-    if field.annotation == bool | None:
+    if field.annotation is bool and field.default:
+        help_text += f"  [default: {flag}]"
         return click.option(f"--{flag}/--no-{flag}", name, default=None, help=help_text)
     if field.annotation is bool:
         return click.option(f"--{flag}", name, is_flag=True, default=None, help=help_text)

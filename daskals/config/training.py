@@ -319,10 +319,10 @@ class ModelConfig(Section):
 class TrainConfig(ModelConfig, SplitConfig, ReadConfig, ListConfig):
     """All that `daskals.fit` takes: reading, split and model."""
 
-    choose_order: bool | None = Field(
-        default=None,
+    choose_order: bool = Field(
+        default=True,
         description="Choose the weights of affinity's parts on a tenth of the training ratings, or keep "
-        "those that were found good on ml-latest-small. Default: choose of up to 4 million ratings.",
+        "those that were found good on ml-latest-small.",
     )
     refit_all: bool = Field(
         default=False,

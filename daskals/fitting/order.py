@@ -213,7 +213,7 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
         recent = recent_popularity(data.x, when, times.popularity_half_life, data.weights)
         return data._replace(popularity=recent)
 
-    choice, held, grid = OrderChoice(settings, 0), None, _grid(config, times, len(block.indices))
+    choice, held, grid = OrderChoice(settings, 0), None, _grid(config, times)
     if grid:
         held = hold_out(block, _liked(model, block), store.n_items, config.seed, times)
     if held is not None:
@@ -245,10 +245,9 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     return replace(model, order=order, kept=kept)
 
 
-def _grid(config: TrainConfig, times: ListTimes, n_ratings: int) -> Grid:
+def _grid(config: TrainConfig, times: ListTimes) -> Grid:
     """Return the weights to choose, and the values they are tried at."""
-    chooses = n_ratings <= MOST_RATINGS if config.choose_order is None else config.choose_order
-    grid = dict(GRID) if chooses else {}
+    grid = dict(GRID) if config.choose_order else {}
     if times.kind != "any" and config.own_half_life is None:
         grid |= OWN_HALF_LIVES
     return grid

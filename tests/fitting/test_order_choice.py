@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from daskals.config import TrainConfig
-from daskals.fitting import order as learning
 from daskals.fitting import order_choice
 from daskals.fitting.fit import fit
 from daskals.fitting.order import learn_order
@@ -57,7 +56,9 @@ def test_a_weight_moves_where_that_surely_helps():
     assert found.section() == {"users": found.users, "before": found.before, "after": found.after}
 
 
-def test_the_default_chooses_where_there_are_few_enough_ratings(monkeypatch):
+@pytest.mark.parametrize("most_ratings", [order_choice.MOST_RATINGS, 1_500])
+def test_the_default_chooses_of_few_ratings_and_of_many(monkeypatch, most_ratings):
+    monkeypatch.setattr(order_choice, "MOST_RATINGS", most_ratings)
     rng = np.random.default_rng(5)
     users, popular = np.repeat(np.arange(2_000), 3), 1.0 / (1.0 + np.arange(600)) ** 0.9
     items = rng.choice(600, len(users), p=popular / popular.sum())  # of nothing but popularity
@@ -71,9 +72,6 @@ def test_the_default_chooses_where_there_are_few_enough_ratings(monkeypatch):
     default = OrderSettings().popularity_weight
     assert weights()["popularity_weight"] >= 1 > default
     assert weights(choose_order=False)["popularity_weight"] == default
-    monkeypatch.setattr(learning, "MOST_RATINGS", 100)
-    assert weights()["popularity_weight"] == default
-    assert weights(choose_order=True)["popularity_weight"] >= 1
 
 
 @pytest.mark.parametrize(("flag", "said"), [("--choose-order", True), ("--no-choose-order", False)])
@@ -84,6 +82,14 @@ def test_a_command_can_choose_or_not(flag, said):
         assert given(options) == {"choose_order": said}
 
     assert click.testing.CliRunner().invoke(main, [flag]).exception is None
+
+
+def test_users_that_are_judged_together_are_no_matter(monkeypatch):
+    block, start = popular_only(), OrderSettings(ridge=1.0, popularity_weight=0.0)
+    one_by_one = choice_of(block, start)
+    assert one_by_one.users > 1
+    monkeypatch.setattr(order_choice, "TOGETHER", 7 * 60)
+    assert choice_of(block, start) == one_by_one
 
 
 def test_what_is_within_chance_is_left_alone(monkeypatch):
