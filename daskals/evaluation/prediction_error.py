@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from daskals.store.splits import Split, ensure_split, load_block
 from daskals.store.timing import part_seconds
 from daskals.training.data.plan import plan_blocks
 from daskals.training.scoring import ErrorFigures, error_figures
-from daskals.types import TEST, TRAIN, VALIDATION, Float32, Int64
+from daskals.types import TEST, TRAIN, VALIDATION, Float32, Int64, RatingsBlock
 
 
 def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> ErrorFigures | None:
@@ -44,25 +44,40 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
         None where the part is empty.
     """
     total: ErrorSums = NO_ERRORS
-    scored = model.scored
+    score = None if model.times is not None or model.tells_otherwise else _score_by_products(model)
     for start, stop in plan_blocks(split.train_counts("user"), model.rank):
         block = load_block(str(store.path), "user", start, stop, split.key, part)
-        if model.times is not None or model.tells_otherwise:
-            times = part_times(model, store, split, (start, stop), part)
-            items = block.indices.astype(np.int64)
-            total = total.plus(_error_sums(model, block.ratings, block.owners, items, times))
+        if score is not None:
+            total = total.plus(score(block))
             continue
-        total = total.plus(
-            score_block(
-                block,
-                scored.user_rows[start:stop],
-                scored.item_rows,
-                rank=scored.rank,
-                mean=scored.mean,
-                limits=model.limits,
-            )
-        )
+        times = part_times(model, store, split, (start, stop), part)
+        items = block.indices.astype(np.int64)
+        total = total.plus(_error_sums(model, block.ratings, block.owners, items, times))
     return error_figures(total)
+
+
+def _score_by_products(model: Model) -> Callable[[RatingsBlock], ErrorSums]:
+    """Return what compares users' ratings with products of factors: of samples with their mean."""
+    samples, limits = model.samples, model.limits
+    if samples is None:
+
+        def score(block: RatingsBlock) -> ErrorSums:
+            rows = model.user_rows[block.start : block.start + block.n_rows]
+            return score_block(block, rows, model.item_rows, rank=model.rank, mean=model.mean, limits=limits)
+
+        return score
+
+    rank, mean, items = (
+        samples.stacked_rank,
+        samples.mean,
+        samples.stacked("item", np.arange(len(samples.items))),
+    )
+
+    def score_samples(block: RatingsBlock) -> ErrorSums:
+        rows = samples.stacked("user", np.arange(block.start, block.start + block.n_rows))
+        return score_block(block, rows, items, rank=rank, mean=mean, limits=limits)
+
+    return score_samples
 
 
 def part_times(

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from daskals.config.arguments import check_list, check_path
 from daskals.errors import ConfigError, DataError
 from daskals.kernels.scoring.score import predict_pairs
-from daskals.kernels.toolkit.layout import aligned_empty, pack_rows, unpack_rows
+from daskals.kernels.toolkit.layout import pack_rows, unpack_rows
 from daskals.model.digest import digest_of
 from daskals.model.order.learnt import Order
 from daskals.model.predictions import Predictions
-from daskals.model.samples import Samples, Scored
+from daskals.model.samples import Samples
 from daskals.model.times import FLAG, TimeRows, When
 from daskals.model.training_ratings import KeptRatings
 from daskals.ratings.exact_ids import exact_ids
@@ -190,8 +190,7 @@ class FactorModel:
         """Return rating and predictive deviation of rows of users, items and times."""
         if self.samples is None:
             base = self.dateless  # from where no date has a say: there an unknown row is zero
-            of_users, of_items = base._with_unknown
-            found = base._dates.predicted(of_users, of_items, users, items, times)
+            found = base._dates.predicted(base.user_rows, base.item_rows, users, items, times)
             return self.as_rating(found + np.float32(base.mean)), None
         values, deviations = self.samples.as_recorded(*self.samples.in_time(users, items, times))
         if self.curve is None:
@@ -297,21 +296,9 @@ class FactorModel:
 
     def _predicted(self, users: Int64, items: Int64) -> Float32:
         """Return what the factors predict: the rating, or its latent value where ratings are cut off."""
-        scored = self.scored
-        return predict_pairs(users, items, *self._with_unknown, rank=scored.rank, mean=scored.mean)
-
-    @property
-    def scored(self) -> Scored:
-        """The rows whose products are the predictions: the model's own, or those of all samples in one."""
         if self.samples is not None:
-            return self.samples.scored
-        return Scored(self.rank, self.mean, self.user_rows, self.item_rows)
-
-    @cached_property
-    def _with_unknown(self) -> tuple[FactorRows, FactorRows]:
-        # a last row of zeros, which index −1 reaches
-        scored = self.scored
-        return _append_unknown(scored.user_rows), _append_unknown(scored.item_rows)
+            return self.samples.predicted(users, items)
+        return predict_pairs(users, items, self.user_rows, self.item_rows, rank=self.rank, mean=self.mean)
 
     def factors_sha256(self) -> str:
         """Return the SHA-256 of all factors and biases: `model.digest`."""
@@ -389,10 +376,3 @@ class FactorModel:
             curve=stored_curve(attributes.get("curve")),
             times=TimeRows.from_stored(arrays, attributes, where) if "times/bins" in arrays else None,
         )
-
-
-def _append_unknown(rows: FactorRows) -> FactorRows:
-    extended = aligned_empty(len(rows) + 1, rows.shape[1])
-    extended[:-1] = rows
-    extended[-1] = 0.0
-    return extended

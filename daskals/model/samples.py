@@ -15,11 +15,12 @@ from pydantic import Field
 from daskals.errors import ModelError
 from daskals.kernels.gibbs.censored import Ends, recorded_moments
 from daskals.kernels.scoring.samples import BothSides, sample_variances, stack_samples
+from daskals.kernels.scoring.score import predict_pairs
 from daskals.kernels.scoring.three_sides import ThreeSides, three_side_moments
-from daskals.model.times import move
+from daskals.model.times import MovedTimes, move, move_items, move_times
 from daskals.store.checked import checked
 from daskals.store.layout import Finite
-from daskals.types import FactorRows, Float32, Float64, Int64
+from daskals.types import FactorRows, Float32, Float64, Int64, Side
 
 _ARRAYS = ("users", "items", "means", "user_spread", "item_spread")
 _TIME_ARRAYS = ("times", "time_spread")
@@ -68,13 +69,33 @@ def _units_of(rows: Float32, unit: float) -> Float32:
     return column_units(rows.shape[-1] - 1, unit).astype(np.float32)
 
 
-class Scored(NamedTuple):
-    """Factor rows whose predictions are a model's: rank, global mean, users and items."""
+def _measure_as_rated(rows: Float32, unit: float) -> None:
+    """Measure rows of a unit of ratings, shape (rows, samples, rank + 1), in ratings, where they are."""
+    if unit != 1.0:
+        rows *= _units_of(rows, unit)
 
-    rank: int
-    mean: float
-    user_rows: FactorRows
-    item_rows: FactorRows
+
+STACKED_FLOATS = 1 << 20
+"""Of a side's samples that are laid out at once for predictions of pairs, 4 MB: they stay in a cache."""
+
+DATED_PAIRS = 1 << 14
+"""Pairs whose items are measured from another date at once."""
+
+
+class _Chosen(NamedTuple):
+    """Which rows some pairs are of, ascending, and which of these each pair is of; −1 for an unknown one.
+
+    `rows`, `places`: int64, shape (chosen,) and (pairs,).
+    """
+
+    rows: Int64
+    places: Int64
+
+
+def _chosen(rows: Int64) -> _Chosen:
+    found, places = np.unique(rows, return_inverse=True)
+    unknown = int(np.searchsorted(found, 0))  # none or one
+    return _Chosen(found[unknown:], places.astype(np.int64) - unknown)
 
 
 @dataclass(frozen=True)
@@ -129,12 +150,42 @@ class Samples:
     def _names(self) -> tuple[str, ...]:
         return _ARRAYS if self.times is None else (*_ARRAYS, *_TIME_ARRAYS)
 
-    @cached_property
-    def scored(self) -> Scored:
-        """The mean of the samples' predictions as one product of rank samples·rank."""
-        rank = self.n_samples * (self.users.shape[2] - 1)
-        users, items = stack_samples(self.users, 1.0), stack_samples(self.items, 1.0 / self.n_samples)
-        return Scored(rank, float(self.means.mean()), users, items)
+    @property
+    def stacked_rank(self) -> int:
+        """Number of factors of rows whose one product is the mean of the samples' products."""
+        return self.n_samples * int(self.users.shape[2] - 1)
+
+    @property
+    def mean(self) -> float:
+        """Mean of the samples' global means."""
+        return float(self.means.mean())
+
+    def stacked(self, side: Side, chosen: Int64) -> FactorRows:
+        """Return rows of `stacked_rank` factors whose products are the mean of the samples' products.
+
+        No more rows are laid out than are asked for, since all of them take what the samples take.
+
+        Parameters
+        ----------
+        side
+            Whose; the items' products with the users' are that mean.
+        chosen
+            Which rows, int64, shape (chosen,).
+        """
+        if side == "user":
+            return stack_samples(self.users, 1.0, chosen)
+        return stack_samples(self.items, 1.0 / self.n_samples, chosen)
+
+    def predicted(self, users: Int64, items: Int64) -> Float32:
+        """Return the mean of what samples predict of pairs of rows, shape (pairs,); −1 is an unknown row."""
+        found, rank = np.empty(len(users), np.float32), self.stacked_rank
+        size = max(1, STACKED_FLOATS // (rank + 1))
+        for start in range(0, len(users), size):
+            here = slice(start, start + size)
+            of_users, of_items = _chosen(users[here]), _chosen(items[here])
+            stacked = self.stacked("user", of_users.rows), self.stacked("item", of_items.rows)
+            found[here] = predict_pairs(of_users.places, of_items.places, *stacked, rank=rank, mean=self.mean)
+        return found
 
     def moved(self, row: int) -> Samples:
         """Return the samples as of another row of `times`; −1 for a date without training ratings."""
@@ -143,30 +194,29 @@ class Samples:
         return replace(self, items=found.items, times=found.times, means=found.means)
 
     @cached_property
-    def _three_sides(self) -> ThreeSides:
+    def _dateless(self) -> MovedTimes:
         # from where no date has a say: there the prior mean of every side is zero
-        base = self.moved(-1)
-        assert base.times is not None
-        assert base.time_spread is not None
-        return ThreeSides(
-            _with_zeros(base.users),
-            _with_zeros(base.items),
-            base.times,
-            base.means,
-            base.user_spread,
-            base.item_spread,
-            base.time_spread,
-            self.n_dates,
-        )
+        assert self.times is not None
+        return move_times(self.times, self.means, -1)
 
     def in_time(self, users: Int64, items: Int64, times: Int64) -> tuple[Float32, Float32]:
         """Return what is predicted of users, items and times, and its standard deviation; see `recorded`.
 
         All are rows, of shape (pairs,); −1 is an unknown one.
         """
-        found = three_side_moments(users, items, times, self._three_sides)
-        deviations = np.sqrt(found.variance + self.noise_variance)
-        return found.mean.astype(np.float32), deviations.astype(np.float32)
+        assert self.times is not None
+        assert self.time_spread is not None
+        found, deviations = np.empty(len(users), np.float32), np.empty(len(users), np.float32)
+        spreads = self.user_spread, self.item_spread, self.time_spread
+        for start in range(0, len(users), DATED_PAIRS):
+            here = slice(start, start + DATED_PAIRS)
+            of_items = _chosen(items[here])
+            moved = move_items(self.items[of_items.rows], self.times, -1)
+            samples = ThreeSides(self.users, moved, *self._dateless, *spreads, self.n_dates)
+            told = three_side_moments(users[here], of_items.places, times[here], samples)
+            found[here] = told.mean
+            deviations[here] = np.sqrt(told.variance + self.noise_variance)
+        return found, deviations
 
     def deviations(self, users: Int64, items: Int64) -> Float32:
         """Return the predictive standard deviation of each pair of rows; −1 is an unknown row.
@@ -206,12 +256,16 @@ class Samples:
     def from_stored(
         cls, arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any], where: str
     ) -> Self:
-        """Build from what the model folder `where` holds; raises ModelError for damaged `attributes`."""
+        """Build from what the model folder `where` holds, whose arrays are taken over and changed.
+
+        Raises ModelError for damaged `attributes`.
+        """
         names = (*_ARRAYS, *_TIME_ARRAYS) if "samples/times" in arrays else _ARRAYS
         found = {name: arrays[f"samples/{name}"] for name in names}
         told = checked(_Attributes, attributes, where, ModelError, expected=_EXPECTED, remedy=_REMEDY)
-        units = _units_of(found["users"], told.sample_unit)
-        found |= {name: found[name] * units for name in _ROUNDED if name in found}
+        for name in _ROUNDED:
+            if name in found:
+                _measure_as_rated(found[name], told.sample_unit)
         return cls(
             **found,
             noise_variance=told.noise_variance,
@@ -227,8 +281,3 @@ class Samples:
             "ends": None if self.ends is None else list(self.ends),
             **({} if self.unit == 1.0 else {"sample_unit": self.unit}),
         }
-
-
-def _with_zeros(rows: Float32) -> Float32:
-    """Append a row of zeros, which index −1 reaches."""
-    return np.concatenate([rows, np.zeros_like(rows[:1])])

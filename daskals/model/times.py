@@ -175,13 +175,14 @@ class TimeRows:
         user_rows, item_rows
             Factor rows, shape (rows, stride).
         users, items, dates
-            Which rows, and rows of dates, shape (pairs,).
+            Which rows, −1 for an unknown one, and rows of dates, shape (pairs,).
         """
         gained, multiplied, biases = self.as_seen_by("user")
         rank, found = gained.shape[1], np.empty(len(users), np.float32)
         for start in range(0, len(users), PIECE_RATINGS):  # what is taken out of the rows stays small
             here = slice(start, start + PIECE_RATINGS)
-            of_users, of_items, of_dates = user_rows[users[here]], item_rows[items[here]], dates[here]
+            of_users, of_items = _rows_at(user_rows, users[here]), _rows_at(item_rows, items[here])
+            of_dates = dates[here]
             p, q = of_users[:, :rank], of_items[:, :rank]
             added = np.sum(p * (q + gained[of_dates]) + q * multiplied[of_dates], axis=1)
             found[here] = biases[of_dates] + of_users[:, rank + 1] + of_items[:, rank + 1] + added
@@ -317,11 +318,18 @@ def _without_zone(moment: Any) -> Any:
     return moment
 
 
-class Moved(NamedTuple):
-    """Samples of items and times as measured from a date, and the global means that go with them.
+class MovedTimes(NamedTuple):
+    """Samples of times as measured from a date, and the global means that go with them.
 
-    `items`, `times`: float32, shape (rows, samples, rank + 1); `means`: float64, shape (samples,).
+    `times`: float32, shape (rows, samples, rank + 1); `means`: float64, shape (samples,).
     """
+
+    times: Float32
+    means: Float64
+
+
+class Moved(NamedTuple):
+    """Samples of items and times as measured from a date, with their global means; see `move`."""
 
     items: Float32
     times: Float32
@@ -341,19 +349,38 @@ def move(items: Float32, times: Float32, means: Float64, row: int) -> Moved:
     row
         That of the date among `times`.
     """
-    moved = Moved(np.empty_like(items), np.empty_like(times), means.astype(np.float64))
+    return Moved(move_items(items, times, row), *move_times(times, means, row))
+
+
+def move_items(items: Float32, times: Float32, row: int) -> Float32:
+    """Measure items alone, each by itself, shape (items, samples, rank + 1), from a date; see `move`."""
+    moved = np.empty_like(items)
+    for sample in range(items.shape[1]):
+        e, unseen = (times[of, sample, :-1].astype(np.float64) for of in (row, -1))
+        of_items = items[:, sample].astype(np.float64)
+        of_items[:, -1] += _dot(of_items[:, :-1] + unseen, e)
+        of_items[:, :-1] += e
+        moved[:, sample] = of_items
+    return moved
+
+
+def move_times(times: Float32, means: Float64, row: int) -> MovedTimes:
+    """Measure times, shape (rows, samples, rank + 1), and means, (samples,), alone; see `move`."""
+    moved = MovedTimes(np.empty_like(times), means.astype(np.float64))
     for sample in range(len(means)):
         of_time = times[:, sample].astype(np.float64)
         e, unseen = of_time[row, :-1], of_time[-1, :-1]
         moved.means[sample] += of_time[row, -1] - _dot(unseen[None], e)[0]
-        of_items = items[:, sample].astype(np.float64)
-        of_items[:, -1] += _dot(of_items[:, :-1] + unseen, e)
-        of_items[:, :-1] += e
-        moved.items[:, sample] = of_items
         further = of_time - of_time[row]
         further[:, -1] -= _dot(further[:, :-1], e)
         moved.times[:, sample] = further
     return moved
+
+
+def _rows_at(rows: FactorRows, places: Int64) -> FactorRows:
+    found = rows[places]
+    found[places < 0] = 0.0
+    return found
 
 
 def _dot(rows: Float64, vector: Float64) -> Float64:

@@ -224,8 +224,8 @@ def test_samples_are_averaged_and_their_variance_is_the_spread():
     rng = np.random.default_rng(2)
     users, items = (rng.normal(size=(3, 4, RANK + 1)).astype(np.float32) for _ in range(2))
     means, spread = rng.normal(size=4), np.tile(0.2 * np.eye(RANK + 1), (4, 1, 1))
-    stacked = [samples.stack_samples(users, 1.0), samples.stack_samples(items, 0.25)]
     pairs = np.array([0, 1, 2])
+    stacked = [samples.stack_samples(users, 1.0, pairs), samples.stack_samples(items, 0.25, pairs)]
     mean = score.predict_pairs(pairs, pairs, *stacked, rank=4 * RANK, mean=means.mean())
     values = means + users[:, :, RANK] + items[:, :, RANK]
     values = values + np.sum(users[:, :, :RANK] * items[:, :, :RANK], axis=2)

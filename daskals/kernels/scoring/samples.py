@@ -7,20 +7,37 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.kernels.toolkit.jit import exact_jit
-from daskals.kernels.toolkit.layout import pack_rows
+from daskals.kernels.toolkit.layout import empty_rows
 from daskals.types import FactorRows, Float32, Float64, Int64
 
 
-def stack_samples(rows: Float32, scale: float) -> FactorRows:
-    """Lay samples out as factor rows of rank samples·rank whose products add the samples' up.
+@exact_jit
+def _stack(rows: Float32, chosen: Int64, scale: np.float32, out: FactorRows) -> None:
+    n_samples, rank = rows.shape[1], rows.shape[2] - 1
+    for place in range(len(chosen)):
+        for s in range(n_samples):
+            source = rows[chosen[place], s]
+            for k in range(rank):
+                out[place, s * rank + k] = source[k] * scale
 
-    `rows` is float32, shape (rows, samples, rank + 1), [factors, bias] of each sample. For their mean,
-    `scale` multiplies factors by 1 on one side and 1/samples on the other.
+
+def stack_samples(rows: Float32, scale: float, chosen: Int64) -> FactorRows:
+    """Lay samples of some rows out as factor rows of rank samples·rank whose products add the samples' up.
+
+    Parameters
+    ----------
+    rows
+        float32, shape (rows, samples, rank + 1), [factors, bias] of each sample.
+    scale
+        What factors are multiplied with: for the samples' mean 1 on one side and 1/samples on the other.
+    chosen
+        Which rows, shape (chosen,).
     """
-    n_rows, n_samples, size = rows.shape
-    factors = rows[:, :, :-1].reshape(n_rows, n_samples * (size - 1)) * np.float32(scale)
-    biases = rows[:, :, -1].mean(axis=1, dtype=np.float64).astype(np.float32)
-    return pack_rows(np.ascontiguousarray(factors), biases)
+    rank = rows.shape[1] * (rows.shape[2] - 1)
+    stacked = empty_rows(len(chosen), rank)
+    _stack(rows, chosen, np.float32(scale), stacked)
+    stacked[:, rank + 1] = rows[:, :, -1][chosen].mean(axis=1, dtype=np.float64)
+    return stacked
 
 
 @exact_jit

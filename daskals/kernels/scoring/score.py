@@ -155,8 +155,11 @@ def _predict_pairs(
     mean: float,
     out: Float32,
 ) -> None:
+    nothing = np.zeros(rank + 2, np.float32)
     for j in range(len(users)):
-        out[j] = _predict(user_rows[users[j]], item_rows[items[j]], rank, mean)
+        row = user_rows[users[j]] if users[j] >= 0 else nothing
+        other = item_rows[items[j]] if items[j] >= 0 else nothing
+        out[j] = _predict(row, other, rank, mean)
 
 
 def predict_pairs(
@@ -164,12 +167,11 @@ def predict_pairs(
 ) -> Float32:
     """Predict the rating of each (user row, item row) pair (paper 1, Eq. 1), unclipped, float32.
 
-    `users` and `items` must be rows of their sides: they are not checked here.
-
     Parameters
     ----------
     users, items
-        Shape (pairs,): rows of their sides, which is not checked here.
+        Shape (pairs,): rows of their sides, which is not checked here; −1 for an unknown one, which adds
+        nothing.
     user_rows, item_rows
         Factor rows, shape (users, stride) and (items, stride).
     rank, mean

@@ -11,7 +11,7 @@ from daskals.types import Float32, Float64, Int64
 
 
 class ThreeSides(NamedTuple):
-    """Samples of a posterior over users, items and times, each side's prior means zero; last rows of zeros.
+    """Samples of a posterior over users, items and times, each side's prior means zero.
 
     Attributes
     ----------
@@ -101,12 +101,15 @@ def _moments(
 ) -> None:
     user_rows, item_rows, time_rows, global_means, of_users, of_items, of_times, n_dates = samples
     n_samples, size = len(global_means), user_rows.shape[2]
+    zero = np.zeros(size, np.float32)
     for pair in range(len(users)):
         u, i, t = users[pair], items[pair], times[pair]
         known = t if t < n_dates else -1
         total = squares = within = 0.0
         for s in range(n_samples):
-            p, q, d = user_rows[u, s], item_rows[i, s], time_rows[t, s]
+            p = user_rows[u, s] if u >= 0 else zero
+            q = item_rows[i, s] if i >= 0 else zero
+            d = time_rows[t, s] if t >= 0 else zero
             value = global_means[s] + float(p[size - 1]) + float(q[size - 1]) + float(d[size - 1])
             for k in range(size - 1):
                 a, b, c = float(p[k]), float(q[k]), float(d[k])
