@@ -218,7 +218,9 @@ def _for_many(
     only_shown = options["out"] is None and bool(options["single"])
     with _folder_of_lists(options["out"], only_shown=only_shown) as out:
         with connect(options["cluster"]) as cluster, PartProgress("users") as progress:
-            lines = recommend_all(cluster, request, out, rows=rows, existing=existing, progress=progress)
+            lines = recommend_all(
+                cluster, request, out, rows=rows, existing=existing, progress=progress, model=model
+            )
         if options["single"]:
             _print_lists(model, out)
         users = "user" if progress.total == 1 else "users"

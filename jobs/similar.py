@@ -71,7 +71,9 @@ def _write_all(model: Model, folder: Path, n: int, options: dict[str, Any]) -> N
     request = ListRequest(str(folder), model.list_version(), n, filters=filters, neighbours=True)
     existing: Existing = "replace" if options["overwrite"] else "refuse"
     with connect(options["cluster"]) as cluster, PartProgress("items") as progress:
-        lines = recommend_all(cluster, request, options["out"], existing=existing, progress=progress)
+        lines = recommend_all(
+            cluster, request, options["out"], existing=existing, progress=progress, model=model
+        )
     say(f"{lines:,} neighbours of {progress.total:,} items in {progress.seconds:.1f} s")
     say(f"saved {options['out']}")
 

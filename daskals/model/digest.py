@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from daskals.kernels.toolkit.layout import unpack_rows
@@ -30,7 +31,7 @@ def digest_of(sides: Sequence[FactorRows], rank: int, samples: Samples | None, t
     """
     digest = hashlib.sha256()
     for array in _arrays(sides, rank, samples, times):
-        digest.update(array.astype("<f4", copy=False).tobytes())
+        digest.update(np.ascontiguousarray(array, "<f4").data)
     return digest.hexdigest()
 
 

@@ -75,8 +75,8 @@ def _measure_as_rated(rows: Float32, unit: float) -> None:
         rows *= _units_of(rows, unit)
 
 
-STACKED_FLOATS = 1 << 20
-"""Of a side's samples that are laid out at once for predictions of pairs, 4 MB: they stay in a cache."""
+STACKED_FLOATS = 1 << 18
+"""Of a side's samples that are laid out at once for predictions of pairs, 1 MB: they stay in a cache."""
 
 DATED_PAIRS = 1 << 14
 """Pairs whose items are measured from another date at once."""

@@ -74,11 +74,10 @@ def recommend(night: Context, cluster: Cluster, store: RatingsStore) -> int:
         positions = store.read_column("user", "positions", 0, store.n_ratings)
         users = np.repeat(np.arange(store.n_users), np.diff(store.indptr("user")))
         rows = np.unique(users[positions >= night.begun.since])
-    request = ListRequest(
-        str(folder), Model.load(folder).list_version(), n=min(night.config.list_length, store.n_items)
-    )
+    model = Model.load(folder)
+    request = ListRequest(str(folder), model.list_version(), n=min(night.config.list_length, store.n_items))
     out = night.folder.path / "recommendations"
-    return recommend_all(cluster, request, out, rows=rows, existing="replace")
+    return recommend_all(cluster, request, out, rows=rows, existing="replace", model=model)
 
 
 def _promote(night: Context, version: str) -> None:

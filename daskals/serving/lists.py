@@ -1,7 +1,8 @@
 """Recommendation lists for many at once, over Dask: best items, nearest items, as Parquet parts.
 
-Every task loads the model from its folder, once a process, scores a range of rows and writes one file under
-a temporary name. The folder of parts appears under its own name when all are there, or not at all.
+Every task loads the model from its folder, once a process and not where it is at hand, scores a range of
+rows and writes one file under a temporary name. The folder of parts appears under its own name when all are
+there, or not at all.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -99,6 +101,7 @@ def recommend_all(
     rows: Int64 | None = None,
     existing: Existing = "refuse",
     progress: Progress | None = None,
+    model: Model | None = None,
 ) -> int:
     """Write the lists of many rows as a folder of Parquet parts.
 
@@ -118,6 +121,8 @@ def recommend_all(
         What to do with a folder that is already there.
     progress
         Told after each part.
+    model
+        What the request names, where this process has loaded it: it is not loaded again.
 
     Returns
     -------
@@ -135,6 +140,8 @@ def recommend_all(
     OutputError
         If `out` cannot be written or is taken.
     """
+    if model is not None:
+        _at_hand[request.model, request.version] = model
     request, n_rows = _checked(request)
     if rows is not None:
         n_rows = len(rows)
@@ -193,17 +200,22 @@ def write_part(
 
 _loading = threading.Lock()
 
+_at_hand: WeakValueDictionary[tuple[str, str], Model] = WeakValueDictionary()
+"""Models that callers hold, by folder and version."""
+
 
 @lru_cache(maxsize=1)
 def _load(folder: str, version: str, as_of: str | None) -> Model:
-    model = Model.load(folder)
-    if model.list_version() != version:
-        raise DataError(
-            "the model changed while its lists were made",
-            where=folder,
-            expected=f"factors and order {version[:12]}",
-            remedy="Run the command again",
-        )
+    model = _at_hand.get((folder, version))
+    if model is None:
+        model = Model.load(folder)
+        if model.list_version() != version:
+            raise DataError(
+                "the model changed while its lists were made",
+                where=folder,
+                expected=f"factors and order {version[:12]}",
+                remedy="Run the command again",
+            )
     return model if as_of is None else model.as_of(as_of)
 
 

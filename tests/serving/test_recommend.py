@@ -114,6 +114,17 @@ def test_recommend_all__some_users(cluster, model, folder, tmp_path, monkeypatch
     )
 
 
+def test_recommend_all__loads_no_model_that_is_at_hand(cluster, model, folder, tmp_path, monkeypatch):
+    request = ListRequest(str(folder), model.list_version(), n=4)
+    recommend_all(cluster, request, tmp_path / "loaded", rows=np.arange(9))
+    batch._load.cache_clear()
+    batch._pack.cache_clear()
+    monkeypatch.setattr(Model, "load", lambda where: pytest.fail(f"loaded {where}"))
+    recommend_all(cluster, request, tmp_path / "at hand", rows=np.arange(9), model=model)
+    loaded, at_hand = (pq.read_table(tmp_path / name) for name in ("loaded", "at hand"))
+    assert loaded.equals(at_hand)
+
+
 def test_recommend_all__shares_few_rows_out_evenly(cluster, model, folder, tmp_path, monkeypatch):
     request = ListRequest(str(folder), model.list_version(), n=3)
     recommend_all(cluster, request, tmp_path / "whole")

@@ -7,18 +7,20 @@ from typing import NamedTuple
 import numpy as np
 
 from daskals.kernels.toolkit.jit import exact_jit
-from daskals.kernels.toolkit.layout import empty_rows
+from daskals.kernels.toolkit.layout import aligned_empty, row_stride
 from daskals.types import FactorRows, Float32, Float64, Int64
 
 
 @exact_jit
-def _stack(rows: Float32, chosen: Int64, scale: np.float32, out: FactorRows) -> None:
+def _stack(rows: Float32, chosen: Int64, scale: np.float32, out: FactorRows, biases: Float32) -> None:
     n_samples, rank = rows.shape[1], rows.shape[2] - 1
     for place in range(len(chosen)):
+        row, stacked = rows[chosen[place]], out[place]
         for s in range(n_samples):
-            source = rows[chosen[place], s]
+            source, target = row[s], stacked[s * rank : (s + 1) * rank]
             for k in range(rank):
-                out[place, s * rank + k] = source[k] * scale
+                target[k] = source[k] * scale
+            biases[place, s] = source[rank]
 
 
 def stack_samples(rows: Float32, scale: float, chosen: Int64) -> FactorRows:
@@ -33,10 +35,16 @@ def stack_samples(rows: Float32, scale: float, chosen: Int64) -> FactorRows:
     chosen
         Which rows, shape (chosen,).
     """
-    rank = rows.shape[1] * (rows.shape[2] - 1)
-    stacked = empty_rows(len(chosen), rank)
-    _stack(rows, chosen, np.float32(scale), stacked)
-    stacked[:, rank + 1] = rows[:, :, -1][chosen].mean(axis=1, dtype=np.float64)
+    _, n_samples, size = rows.shape
+    rank = n_samples * (size - 1)
+    stacked, biases = (
+        aligned_empty(len(chosen), row_stride(rank)),
+        np.empty((len(chosen), n_samples), np.float32),
+    )
+    _stack(rows, chosen, np.float32(scale), stacked, biases)
+    stacked[:, rank:] = 0.0
+    stacked[:, rank] = 1.0
+    stacked[:, rank + 1] = biases.mean(axis=1, dtype=np.float64)
     return stacked
 
 
