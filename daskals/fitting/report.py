@@ -35,7 +35,7 @@ def data_section(store: RatingsStore, spec: SplitSpec, split: Split) -> dict[str
         "store": without_secrets(str(store.path)),
         "content_hash": store.content_hash,
         "sources": store.sources,
-        "split": asdict(spec),
+        "split": _split_options(spec),
         "n_users": store.n_users,
         "n_items": store.n_items,
         "n_rated_items": store.n_rated_items,
@@ -46,6 +46,11 @@ def data_section(store: RatingsStore, spec: SplitSpec, split: Split) -> dict[str
         "duplicates": store.duplicates,
         "dropped": store.dropped,
     }
+
+
+def _split_options(spec: SplitSpec) -> dict[str, Any]:
+    """Return a split's options; what is trained and reported is of the first draw, which needs no word."""
+    return {name: value for name, value in asdict(spec).items() if name != "validation_draw"}
 
 
 def standard_section(problem: Problem) -> dict[str, Any]:

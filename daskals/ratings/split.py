@@ -28,12 +28,16 @@ SplitMethod: TypeAlias = Literal[
 STREAM_SPLIT_TEST = 16
 """Random order of a user's ratings that decides which of them test."""
 STREAM_SPLIT_VALIDATION = 17
-"""Which ratings of the rest validate."""
+"""Which ratings of the rest validate; so many streams further, which do in another draw of them."""
+
+MOST_DRAWS = 8
+"""Draws of a validation part that have streams of their own."""
 
 FOUND_SHARE = Fraction(1, 5)
 """Share of a held-out user's ratings that test; from the others the user is folded in."""
 
 _PROTOCOL_VERSION = 1
+_ORDERLY = ("last", "time", "recent")
 _HELD_OUT_METHODS = ("random", "per-user", "last", "time", "recent", "users")
 _SET_ASIDE = 255
 _CHUNK = 1 << 20
@@ -64,6 +68,9 @@ class SplitSpec:
         For recent.
     seed
         Of all random choices.
+    validation_draw
+        Which of several independent draws of the validation part, from 0; one of the orderly methods, whose
+        validation part is the latest, is the same in all.
 
     Raises
     ------
@@ -78,6 +85,7 @@ class SplitSpec:
     fold: int = 0
     seed: int = 42
     since: int = 0
+    validation_draw: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in get_args(SplitMethod):
@@ -95,6 +103,16 @@ class SplitSpec:
             )
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"split seed {self.seed}", expected="a whole number from 0 to below 2³²")
+        if not 0 <= self.validation_draw < MOST_DRAWS:
+            raise ConfigError(
+                f"validation draw {self.validation_draw}",
+                expected=f"a whole number from 0 to below {MOST_DRAWS}",
+            )
+
+    @property
+    def draws_validation(self) -> bool:
+        """Whether the validation part is drawn at random, so that there are several."""
+        return self.method not in _ORDERLY
 
     def protocol(self) -> dict[str, str | int | float]:
         """Return what decides the parts, and nothing else: equal protocols give equal parts."""
@@ -107,8 +125,10 @@ class SplitSpec:
             protocol["since"] = self.since
         if self.validation_fraction:
             protocol["validation_fraction"] = float(self.validation_fraction)
-        orderly = self.method in ("last", "time", "recent")
-        if not orderly and (self.method not in ("none", "predefined") or self.validation_fraction):
+            if self.validation_draw and self.draws_validation:
+                protocol["validation_draw"] = self.validation_draw
+        no_seed = () if self.validation_fraction else ("none", "predefined")
+        if self.draws_validation and self.method not in no_seed:
             protocol["seed"] = self.seed
         return protocol
 
@@ -174,7 +194,7 @@ def compute_parts(
         if spec.method in ("per-user", "last", "time"):
             _mark_by_rule(parts, spec, VALIDATION, positions=positions, timestamps=timestamps, indptr=indptr)
         else:
-            key = key_of(spec.seed, STREAM_SPLIT_VALIDATION)
+            key = key_of(spec.seed, STREAM_SPLIT_VALIDATION + spec.validation_draw)
             mark_uniform(parts, positions, key, spec.validation_fraction, VALIDATION)
     _check_parts(spec, parts)
     return parts
@@ -248,7 +268,7 @@ def _mark_by_rule(
     if spec.method == "last":
         mark_last(parts, indptr, _shares(fraction, lengths, at_least=1), times, positions, part)
     else:
-        stream = STREAM_SPLIT_TEST if part == TEST else STREAM_SPLIT_VALIDATION
+        stream = STREAM_SPLIT_TEST if part == TEST else STREAM_SPLIT_VALIDATION + spec.validation_draw
         held = _shares(fraction, lengths, at_least=0)
         mark_random_share(parts, indptr, held, positions, key_of(spec.seed, stream), part)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from daskals.errors import ConfigError, DataError
 from daskals.ratings.split import (
+    MOST_DRAWS,
     STREAM_SPLIT_TEST,
     STREAM_SPLIT_VALIDATION,
     SplitSpec,
@@ -189,6 +191,26 @@ def test_validation_never_moves_a_test_rating(method) -> None:
     assert tests[0] == tests[1] == tests[2]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_draws_of_a_validation_part_differ_and_leave_the_test_alone(method) -> None:
+    ratings = make_ratings([400, 600])
+    specs = [
+        SplitSpec(method, 0.3, validation_fraction=0.2, validation_draw=draw) for draw in range(MOST_DRAWS)
+    ]
+    parts = [ratings.part(spec) for spec in specs]
+    assert np.array_equal(parts[0], ratings.part(SplitSpec(method, 0.3, validation_fraction=0.2)))
+    assert all(np.array_equal(part == TEST, parts[0] == TEST) for part in parts)
+    validating = [np.flatnonzero(part == VALIDATION) for part in parts]
+    if not specs[0].draws_validation:
+        assert len({spec.key() for spec in specs}) == 1
+        assert all(np.array_equal(found, validating[0]) for found in validating)
+        return
+    assert len({spec.key() for spec in specs}) == MOST_DRAWS
+    for one, other in itertools.combinations(validating, 2):
+        # as independent draws of a fifth have it
+        assert 0.1 < len(np.intersect1d(one, other)) / len(one) < 0.35
+
+
 def test_folds_are_disjoint_and_cover_all_in_near_equal_sizes() -> None:
     ratings = make_ratings([40, 63])
     folds = [ratings.part(SplitSpec("kfold", folds=10, fold=fold, seed=3)) == TEST for fold in range(10)]
@@ -279,6 +301,8 @@ def test_a_key_is_the_same_in_every_release() -> None:
         ({"folds": 1}, r"fold 0 of 1 folds; expected at least 2 folds"),
         ({"folds": 5, "fold": 5}, r"fold 5 of 5 folds"),
         ({"fold": -1}, r"fold -1 of 10 folds"),
+        ({"validation_draw": -1}, r"validation draw -1; expected a whole number from 0 to below 8"),
+        ({"validation_draw": 8}, r"validation draw 8"),
         ({"seed": -1}, r"split seed -1; expected a whole number from 0 to below 2³²"),
         ({"seed": 2**32}, r"split seed 4294967296"),
     ],
