@@ -33,18 +33,20 @@ class Gain(NamedTuple):
         return self.share > max(LEAST, SURE * self.standard_error)
 
 
-def gain_of(squares: Float64, before: Float64, users: Int64) -> Gain:
+def gain_of(squares: Float64, before: Float64, users: Int64, *, few_decide: bool = False) -> Gain:
     """Compare the squared errors of the same ratings, shape (ratings,), with those `before`.
 
     Ratings of one user are no independent draws: what helps one of them mostly helps all. So the standard
-    error is that of a ratio of sums over users. `users`: the row of each rating's, shape (ratings,).
+    error is that of a ratio of sums over users. Where few ratings decide, a user who is most of both sums
+    would leave it no spread: there it is that of no gain at all, of which what four users gain is never more
+    than twice. `users`: the row of each rating's, shape (ratings,).
     """
     lower = np.bincount(users, before - squares)
     total = float(before.sum())
     if total <= 0.0:
         return Gain(0.0, 0.0)
     share = float(lower.sum()) / total
-    spread = lower - share * np.bincount(users, before)
+    spread = lower if few_decide else lower - share * np.bincount(users, before)
     n_users = int(np.count_nonzero(np.bincount(users)))
     if n_users < 2:
         return Gain(share, float("inf"))

@@ -6,7 +6,9 @@ posterior to take, it is the simplest point estimate that is as good as the best
 the more ratings validate. The better chain is taken unless it does not fit the time or is worse, by more than
 chance and than users differ, than that estimate, which would be trained instead, rather than the luckiest of
 all trials: where few users validate, as of a split by time, figures mean little, and a posterior is rarely
-far off. All ridges are relative to the ratings' standard deviation, so that no choice depends on their unit.
+far off. But it is where few ratings decide, as of counts over decades: there several parts judge each trial
+(`trials`), what is best by all of them is the estimate, and a chain is taken if it is better by more than
+chance. All ridges are relative to the ratings' standard deviation, so that no choice depends on their unit.
 """
 
 from __future__ import annotations
@@ -18,20 +20,23 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import DataError, NumericalError, RowError
 from daskals.fitting.chains import MIRRORED, Chain, Chains, Kinds
 from daskals.fitting.choice import CHOSEN, Choice, Point
-from daskals.fitting.gain import Gain, PointEstimate, gain_of, validating_users
+from daskals.fitting.gain import Gain, gain_of, validating_users
+from daskals.fitting.trials import Trials
 from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
-from daskals.store.splits import Split, ensure_split
+from daskals.store.splits import ensure_split
 from daskals.training.compiling import prepare_workers
-from daskals.training.events import Callback, teller
+from daskals.training.events import Callback, Notice, teller
 from daskals.training.problem import Problem
 from daskals.training.run import RunOptions
-from daskals.training.trial import SharedData, run_trial
+from daskals.types import Float64
 
 BIAS_RIDGES = (1.0, 2.0, 4.0, 8.0, 16.0)
 FACTOR_RIDGES = (25.0, 14.0, 8.0, 5.0)
@@ -57,8 +62,7 @@ CHANCE, MOST_CHANCE = 0.5, 0.01
 error of many trials is low by luck as well."""
 
 MOST_RISK = 0.05
-"""Share by which a chain's error may be higher and yet be chance between users: where squared errors have
-long tails, as of counts over decades, standard errors hide any loss."""
+"""Share by which a chain's error may be higher and yet be chance between users."""
 
 
 class Selection:
@@ -95,11 +99,13 @@ class Selection:
         self._config = config
         self._tell = teller(callbacks)
         self._run = replace(run, checkpoints=None)
-        self._split = _validating_split(store, spec)
+        self._spec = _validating_spec(store, spec)
+        self._split = ensure_split(store, self._spec)
         is_mirrored = spec.method in MIRRORED
         self._chains = Chains(
             cluster, store, self._split, config, self._run, self._tell, kinds, is_mirrored=is_mirrored
         )
+        self._trials: Trials | None = None
         self._tried: list[Point] = []
         self._started = time.perf_counter()
         self._spent = 0.0
@@ -121,13 +127,14 @@ class Selection:
         for config in (configs[0], *self._chains.configs(), configs[-1]):
             problem = Problem(self._cluster, self._store, split, config)
             self._compile_seconds += prepare_workers(problem, self._run.numba_threads, self._tell)
-        data = SharedData(self._cluster, self._store, split, configs)
-        self._search(data)
+        n_epochs = self._search_seconds / self._chains.epoch_seconds
+        self._trials = Trials(self._cluster, self._store, self._spec, split, configs, n_epochs)
+        self._search(self._trials)
         point = self._simplest()
         if self._config.effective_rank and all(tried.config.model == "bias" for tried in self._tried):
             why = f"the time budget of {self._config.time_budget:g} s has room for no more"
             return self._taken(self._refit(self._tried_best("bias")), why)
-        return self._judge_chain(point, data)
+        return self._judge_chain(point, self._trials)
 
     @property
     def _plain_seconds(self) -> float:
@@ -138,9 +145,15 @@ class Selection:
         """Seconds that may be spent beside those of a plain training."""
         return self._config.time_budget
 
-    def _search(self, data: SharedData) -> None:
+    @property
+    def _search_seconds(self) -> float:
+        return min(self._budget, SEARCH_SECONDS + self._plain_seconds)
+
+    def _search(self, trials: Trials) -> None:
         config = self._config
-        self._walk(data, BIAS_RIDGES, lambda ridge: self._point_config("bias", 0.0, ridge))
+        self._walk(trials, BIAS_RIDGES, lambda ridge: self._point_config("bias", 0.0, ridge))
+        if trials.has_long_tails:
+            self._tell(Notice(trials.told))
         if config.effective_rank == 0 or self._spent > self._budget:
             return
         bias = self._tried_best("bias").config.ridge.bias
@@ -152,38 +165,38 @@ class Selection:
                 scale = typical**-exponent
                 return self._point_config("als", scale * ridge, scale * bias, exponent)
 
-            self._walk(data, FACTOR_RIDGES, held)
+            self._walk(trials, FACTOR_RIDGES, held)
         if config.model == "hierarchical":
             ridge = self._tried_best("als").config.ridge
             own = partial(self._point_config, "hierarchical", *ridge)
-            self._walk(data, FEATURE_RIDGES, lambda share: own(eta=share * ridge.factors))
+            self._walk(trials, FEATURE_RIDGES, lambda share: own(eta=share * ridge.factors))
 
-    def _walk(self, data: SharedData, ridges: Sequence[float], make: Callable[[float], TrainConfig]) -> None:
+    def _walk(self, trials: Trials, ridges: Sequence[float], make: Callable[[float], TrainConfig]) -> None:
         """Try ridges in turn until one is worse than the one before it, beyond an end where that is best."""
         before = len(self._tried)
-        self._descend(data, [make(ridge) for ridge in _and_beyond(ridges)])
+        self._descend(trials, [make(ridge) for ridge in _and_beyond(ridges)])
         tried = self._tried[before:]
         if len(tried) > 1 and tried[0].rmse == min(point.rmse for point in tried):
             away = _and_beyond(ridges[::-1])[len(ridges) :]
-            self._descend(data, [make(ridge) for ridge in away], tried[0].rmse)
+            self._descend(trials, [make(ridge) for ridge in away], tried[0].rmse)
 
-    def _descend(self, data: SharedData, configs: Sequence[TrainConfig], last: float = math.inf) -> None:
+    def _descend(self, trials: Trials, configs: Sequence[TrainConfig], last: float = math.inf) -> None:
         for config in configs:
             if any(tried.config.model == config.model for tried in self._tried) and self._is_late():
                 return
             try:
-                found = run_trial(self._cluster, data, config)
+                found = trials.run(config)
             except (RowError, NumericalError):
                 self._tried.append(Point(config, math.inf, 1))
                 return
-            self._tried.append(Point(config, found.validation_rmse, found.epoch))
-            self._spent += (found.epoch + TRIAL_PATIENCE) * self._chains.epoch_seconds
-            if found.validation_rmse > last:
+            self._tried.append(found.point)
+            self._spent += found.n_epochs * self._chains.epoch_seconds
+            if found.point.rmse > last:
                 return
-            last = found.validation_rmse
+            last = found.point.rmse
 
     def _is_late(self) -> bool:
-        return self._spent > min(self._budget, SEARCH_SECONDS + self._plain_seconds)
+        return self._spent > self._search_seconds
 
     def _tried_best(self, model: str) -> Point:
         return min((point for point in self._tried if point.config.model == model), key=lambda p: p.rmse)
@@ -204,10 +217,12 @@ class Selection:
 
     @property
     def _chance(self) -> float:
-        """What two validation RMSEs may differ by, as a share, and mean nothing."""
+        """What two validation RMSEs may differ by, as a share, and mean nothing; none by several parts."""
+        if self._trials is not None and self._trials.n_draws > 1:
+            return 0.0
         return min(MOST_CHANCE, CHANCE / math.sqrt(2 * self._split.n_validation))
 
-    def _judge_chain(self, point: Point, data: SharedData) -> Choice:
+    def _judge_chain(self, point: Point, trials: Trials) -> Choice:
         left = self._budget + self._plain_seconds - self._spent
         if self._config.effective_rank == 0:
             return self._taken(self._refit(point), "there is no rank for more than biases")
@@ -227,8 +242,17 @@ class Selection:
             "chain_validation_rmse": chain.rmse,
         }
         compared = f"validation RMSE {chain.rmse:.4f}, {point.config.model} {point.rmse:.4f}"
-        if self._is_worse(chain, point):
-            gain = self._gain(chain, point, data)
+        if trials.has_long_tails:
+            squares = trials.squares(point)
+            gain = self._gain(chain.squares, squares, few_decide=True)
+            figures["gain_over_point"] = gain._asdict()
+            own = math.sqrt(float(np.mean(squares)))
+            compared = f"validation RMSE {chain.rmse:.4f}, {point.config.model} {own:.4f} on the same part"
+            if not gain.is_sure:
+                why = f"few ratings decide, and the posterior is not better by more than chance ({compared})"
+                return self._taken(self._refit(point), why, figures)
+        elif self._is_worse(chain, point):
+            gain = self._gain(trials.squares(point), chain.squares)
             figures["gain_over_chain"] = gain._asdict()
             if gain.is_sure or chain.rmse > (1.0 + MOST_RISK) * point.rmse:
                 return self._taken(self._refit(point), f"the posterior is worse ({compared})", figures)
@@ -241,21 +265,18 @@ class Selection:
         """Tell whether a chain is worse, by more than chance, than what would be trained instead."""
         return chain.rmse > (1.0 + self._chance) * point.rmse
 
-    def _gain(self, chain: Chain, point: Point, data: SharedData) -> Gain:
-        """Compare a point estimate, trained once more as it was tried, with a chain, user by user."""
-        found = run_trial(self._cluster, data, point.config)
-        problem = Problem(self._cluster, self._store, self._split, point.config)
-        rank, rows = point.config.effective_rank, (found.user_rows, found.item_rows)
-        estimate = PointEstimate(*rows, rank, problem.standard, problem.mean)
-        squares = estimate.validation_squares(self._store, self._split)
-        return gain_of(squares, chain.squares, validating_users(self._store, self._split))
+    def _gain(self, squares: Float64, before: Float64, *, few_decide: bool = False) -> Gain:
+        """Compare squared errors of the validation part with those before, user by user."""
+        return gain_of(squares, before, validating_users(self._store, self._split), few_decide=few_decide)
 
     def _taken(self, config: TrainConfig, why: str, figures: dict[str, Any] | None = None) -> Choice:
+        trials = self._trials
         section: dict[str, Any] = {
             "compile_seconds": self._compile_seconds,
             "taken": config.model,
             "why": why,
-            "n_validation": self._split.n_validation,
+            "n_validation": self._split.n_validation if trials is None else trials.n_validation,
+            "validation_draws": 1 if trials is None else trials.n_draws,
             "trials": [point.as_report() for point in self._tried],
             "seconds": time.perf_counter() - self._started,
             "options": {name: getattr(config, name) for name in CHOSEN},
@@ -299,11 +320,13 @@ def _and_beyond(ridges: Sequence[float]) -> list[float]:
     return [*ridges, *(ridges[-1] * step**number for number in range(1, MOST_BEYOND + 1))]
 
 
-def _validating_split(store: RatingsStore, spec: SplitSpec) -> Split:
+def _validating_spec(store: RatingsStore, spec: SplitSpec) -> SplitSpec:
     """Return a split with a validation part, or without where the ratings are too few for one."""
     if spec.validation_fraction:
-        return ensure_split(store, spec)
+        return spec
+    validating = replace(spec, validation_fraction=VALIDATION_SHARE)
     try:
-        return ensure_split(store, replace(spec, validation_fraction=VALIDATION_SHARE))
+        ensure_split(store, validating)
     except DataError:
-        return ensure_split(store, spec)
+        return spec
+    return validating

@@ -122,6 +122,8 @@ class TrialResult:
         Its number, from 1.
     validation_rmse, train_rmse
         After it; of implicit feedback NaN and None.
+    validation_path
+        Validation RMSE after each epoch.
     user_rows, item_rows
         Factors after it, of ratings as they were measured; with a third side, as of its latest date.
     epoch_seconds
@@ -131,6 +133,7 @@ class TrialResult:
     epoch: int
     validation_rmse: float
     train_rmse: float | None
+    validation_path: tuple[float, ...]
     user_rows: FactorRows
     item_rows: FactorRows
     epoch_seconds: float
@@ -262,8 +265,12 @@ class TrialStep:
         assert best is not None
         record, (users, items) = best.record, best.rows
         seconds = statistics.median(passed.seconds for passed in end.state.history)
-        error = math.nan if record.validation_rmse is None else record.validation_rmse
-        return TrialResult(record.epoch, error, record.train_rmse, users, items, seconds)
+        path = tuple(
+            math.nan if passed.validation_rmse is None else passed.validation_rmse
+            for passed in end.state.history
+        )
+        error = path[record.epoch - 1]
+        return TrialResult(record.epoch, error, record.train_rmse, path, users, items, seconds)
 
 
 def run_trial(
