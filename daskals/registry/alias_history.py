@@ -64,6 +64,11 @@ class Entry:
     by: str = ""
     note: str = ""
 
+    def wanted(self, keep: int = REMEMBERED) -> set[str]:
+        """Return the versions that aliases name, and the `keep` latest that each named before."""
+        former = {one for versions in self.former.values() for one in versions[:keep]}
+        return {*self.aliases.values(), *former}
+
     def moved(self, alias: str, version: str, action: Action, note: str) -> Entry:
         """Return the entry that follows this one when an alias moves."""
         previous = self.aliases.get(alias)

@@ -6,9 +6,10 @@ import datetime as dt
 
 from daskals.registry.alias_history import latest
 from daskals.registry.leases import removing
+from daskals.registry.lost import lost_trees
 from daskals.registry.manifest import Manifest
-from daskals.registry.names import version_of_tree
-from daskals.registry.registry import FILES, VERSIONS, Registry
+from daskals.registry.names import FILES, VERSIONS, version_of_tree
+from daskals.registry.registry import Registry
 
 KEPT_FORMER = 5
 MIN_AGE = dt.timedelta(days=1)
@@ -23,13 +24,13 @@ def collect(
     of the versions removed, oldest first.
     """
     removed = []
-    for manifest in registry.versions():
+    for manifest in registry.manifests():
         if not _is_old(manifest, min_age) or _is_wanted(registry, manifest.id, keep):
             continue
         if pretend or _remove(registry, manifest.id, keep):
             removed.append(manifest.id)
     if not pretend:
-        _remove_orphans(registry)
+        _remove_orphans(registry, keep)
     return removed
 
 
@@ -38,9 +39,7 @@ def _is_old(manifest: Manifest, min_age: dt.timedelta) -> bool:
 
 
 def _is_wanted(registry: Registry, version: str, keep: int) -> bool:
-    last = latest(registry.storage)
-    former = {one for versions in last.former.values() for one in versions[:keep]}
-    return version in {*last.aliases.values(), *former}
+    return version in latest(registry.storage).wanted(keep)
 
 
 def _remove(registry: Registry, version: str, keep: int) -> bool:
@@ -57,13 +56,14 @@ def _remove(registry: Registry, version: str, keep: int) -> bool:
     return True
 
 
-def _remove_orphans(registry: Registry) -> None:
-    """Remove the files of versions that were never published whole, or not removed whole."""
+def _remove_orphans(registry: Registry, keep: int) -> None:
+    """Remove files of versions that were never published or removed whole, but not of lost ones."""
     storage = registry.storage
     storage.sweep(FILES)
+    lost = lost_trees(storage, latest(storage).wanted(keep))
     for name in storage.names(FILES):
         tree, version = f"{FILES}/{name}", version_of_tree(name)
-        if version is None or _tree_of(registry, version) == tree:
+        if version is None or name in lost or _tree_of(registry, version) == tree:
             continue
         with removing(storage, version) as unused:
             if unused and _tree_of(registry, version) != tree:

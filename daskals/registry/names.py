@@ -11,6 +11,9 @@ import re
 
 from daskals.errors import RegistryError
 
+VERSIONS = "versions"
+FILES = "files"
+
 ALIASES = ("champion", "challenger")
 
 MOST_PARTS = 64
@@ -49,8 +52,8 @@ def check_alias(text: str, where: str) -> None:
 def check_tree(text: str, version: str, where: str) -> None:
     """Raise RegistryError unless a text is the key of a version's files."""
     folder, _, name = text.partition("/")
-    if folder != "files" or version_of_tree(name) != version:
-        raise _refused(text, where, f"files/{version}.TOKEN")
+    if folder != FILES or version_of_tree(name) != version:
+        raise _refused(text, where, f"{FILES}/{version}.TOKEN")
 
 
 def check_file(text: str, where: str) -> None:

@@ -22,6 +22,7 @@ from daskals.cache import cache_folder
 from daskals.errors import ConfigError, RegistryError
 from daskals.registry.alias_history import Action, Entry, all_entries, append, latest, now
 from daskals.registry.leases import using
+from daskals.registry.lost import check_none_is_lost
 from daskals.registry.manifest import (
     FORMAT,
     FORMAT_VERSION,
@@ -32,7 +33,7 @@ from daskals.registry.manifest import (
     read_object,
     version_id,
 )
-from daskals.registry.names import ALIASES, check_version, version_of_object
+from daskals.registry.names import ALIASES, FILES, VERSIONS, check_version, version_of_object
 from daskals.registry.storage import Storage, open_storage
 from daskals.store.atomic_folder import staged_directory
 
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = ALIASES
 
-VERSIONS = "versions"
-FILES = "files"
 HEAD = "registry.json"
 PACKAGES = ("daskals", "numpy", "numba", "dask", "distributed", "zarr", "pyarrow")
 
@@ -95,7 +94,16 @@ class Registry:
         return sorted(version for version in found if version is not None)
 
     def versions(self) -> list[Manifest]:
-        """Return the manifests of all versions, oldest first."""
+        """Return the manifests of all versions, oldest first.
+
+        Raises RegistryError if one is damaged, or lost while its version's files are there.
+        """
+        self._require()
+        check_none_is_lost(self.storage, latest(self.storage).wanted())
+        return self.manifests()
+
+    def manifests(self) -> list[Manifest]:
+        """Return the manifests that there are, oldest first; raise RegistryError if one is damaged."""
         found = [self._read_manifest(version) for version in self.ids()]
         return sorted((one for one in found if one is not None), key=lambda one: (one.created, one.id))
 
@@ -246,7 +254,7 @@ class Registry:
     def rollback(self, alias: str = CHAMPION, to: str | None = None, *, note: str = "") -> Entry:
         """Point an alias back at its former version, or at the version `to`.
 
-        Raises RegistryError if there is none to go back to.
+        Raises RegistryError if there is none to go back to, or the former one lost its manifest.
         """
         self._require()
         if to is not None:
@@ -255,6 +263,7 @@ class Registry:
         present = set(self.ids())
         for version in last.former.get(alias, []):
             if version not in present:
+                check_none_is_lost(self.storage, {version})
                 continue
             try:
                 return self._promote(version, alias, "rollback", note, last.aliases.get(alias))

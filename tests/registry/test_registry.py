@@ -162,7 +162,9 @@ def collecting(registry: Registry, monkeypatch: pytest.MonkeyPatch, at: str) -> 
         monkeypatch.setattr(Registry, at, choose)
         for version in self.ids():
             if version not in self.aliases().values():
+                tree = self.manifest(version).tree
                 self.storage.delete(f"versions/{version}.json")
+                self.storage.delete_tree(tree)
         return found
 
     monkeypatch.setattr(Registry, at, chosen)
@@ -247,6 +249,52 @@ def test_collection_removes_what_a_killed_publisher_left(registry, tmp_path) -> 
         assert len(registry.storage.names("files")) == 2  # the one under way stays
     collect(registry, min_age=AT_ONCE)
     assert registry.storage.names("files") == [registry.manifest(kept).tree.split("/")[1]]
+
+
+@pytest.mark.parametrize(
+    "registry",
+    ["folder", pytest.param("s3", marks=[pytest.mark.process, pytest.mark.slow])],
+    indirect=True,
+)
+def test_a_version_that_lost_its_manifest_is_missed(registry, tmp_path) -> None:
+    one, two, three = (publish(registry, tmp_path, n).id for n in (1, 2, 3))
+    for version in (one, two, three):
+        registry.promote(version)
+    tree = registry.manifest(two).tree
+    registry.storage.delete(f"versions/{two}.json")
+    expected = (
+        rf"versions/{two}.json: is gone, and the version's files are not; expected both or neither, "
+        rf"as daskals models gc leaves them. Restore it from a copy, or remove {tree} too"
+    )
+    for ask in (registry.versions, registry.rollback):
+        with pytest.raises(RegistryError, match=expected):
+            ask()
+    assert collect(registry, keep=1, min_age=AT_ONCE) == [one]
+    assert tree.split("/")[1] in registry.storage.names("files")  # till it is restored
+    with using(registry.storage, two):  # or it is about to be
+        assert [version.id for version in registry.versions()] == [three]
+    registry.storage.write(f"removals/{two}.dead.json", b"{}")  # whoever removed it was killed
+    assert [version.id for version in registry.versions()] == [three]
+    collect(registry, keep=0, min_age=AT_ONCE)
+    assert [version.id for version in registry.versions()] == [three]
+    with pytest.raises(RegistryError, match="no former version that is still there"):
+        registry.rollback()
+
+
+def test_what_is_removed_at_this_moment_is_not_lost(local, tmp_path, monkeypatch) -> None:
+    one, two = (publish(local, tmp_path, n).id for n in (1, 2))
+    for version in (one, two):
+        local.promote(version)
+    tree, names = local.manifest(one).tree, type(local.storage).names
+
+    def slow(self, prefix: str) -> list[str]:
+        if prefix == leases.LEASES:  # between two looks at what there is
+            self.delete_tree(tree)
+        return names(self, prefix)
+
+    local.storage.delete(f"versions/{one}.json")
+    monkeypatch.setattr(type(local.storage), "names", slow)
+    assert [version.id for version in local.versions()] == [two]
 
 
 def test_marks_of_the_dead_count_for_nothing(registry, tmp_path) -> None:
