@@ -19,7 +19,7 @@ from daskals.cluster.connect import connect
 from daskals.cluster.exchange import Gathered, Slab
 from daskals.cluster.workers import Cluster
 from daskals.config import MAX_RANK_WITH_FEATURES, ClusterConfig, TrainConfig
-from daskals.fitting.chains import has_days
+from daskals.fitting.chains import count_dates
 from daskals.kernels.half_step.curvature import Curvature, side_curvature
 from daskals.kernels.scoring.score import ErrorSums, score_block
 from daskals.kernels.toolkit.layout import empty_rows, pack_rows, row_stride
@@ -155,7 +155,7 @@ def run_days(data: BenchData, assignment: Assignment) -> Outcome:
     above what is solved jointly.
     """
     _check_rank_with_features(assignment.config.rank)
-    if not has_days(data.store, data.split):
+    if not count_dates(data.store, data.split):
         raise NotApplicableError("the ratings come without days")
     model = "hierarchical" if data.store.genres().names else "als"
     asked = assignment.config.model_copy(update={"model": model, "time_bins": "day"})

@@ -5,7 +5,7 @@ many ratings are at an end of the scale, the better of them is judged once more 
 (`--likelihood censored`). The best of these is judged once more with days (`--time-bins day`), where the
 ratings have times and what validates is chosen as what tests is: of days to come only a validation of later
 ratings tells. It is taken where it is better by more than chance. Each goes on for as many sweeps as it gains
-by. Time is counted in work, as two usual cores would take for it, so that no choice depends on the machine.
+by. Time is counted in work (`sweep_cost`), so that no choice depends on the machine.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from daskals.cluster.workers import Cluster
 from daskals.config import TrainConfig
 from daskals.errors import DataError
 from daskals.fitting.gain import Gain, gain_of, validating_users
+from daskals.fitting.sweep_cost import SweepWork
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.store.timing import timing_of
+from daskals.store.timing import Unit, timing_of
 from daskals.training.events import Callback, EpochFinished, Notice
 from daskals.training.gibbs.sampler import GibbsSampler
 from daskals.training.run import RunOptions
@@ -32,20 +33,11 @@ from daskals.types import VALIDATION, Float64
 IMPLICIT = "implicit"
 """The features that say who rated what."""
 
-EPOCH_TASKS, SWEEP_TASKS = 0.01, 0.03
+EPOCH_TASKS = 0.01
 """Seconds that tasks take beside their arithmetic, where many epochs are one (`cluster.bundles`)."""
 
 MULTIPLICATIONS = 2.5e10
 """What two usual cores do in a second."""
-
-EPOCHS_A_SWEEP = 1.5
-"""What the arithmetic of a sweep takes, in epochs."""
-
-IMPLICIT_SECONDS = 2e-8
-"""What a sweep's draw of who-rated-what's weights takes for each rating and each number of a row."""
-
-DATES_SECONDS = 2.5e-8
-"""What a third side takes of a sweep for each rating and each number of a row."""
 
 FACTORS_RIDGE, BIASES_RIDGE = 25.0, 5.0
 """Of the short training that a chain begins with, relative to λ."""
@@ -166,7 +158,10 @@ class Chains:
         self._widens = kinds.widens
         weighs = store.has_weights or config.half_life is not None
         self._censors = kinds.censors and not weighs and share_at_ends(store) >= MANY_AT_ENDS
-        self._dates = kinds.dates and is_mirrored and has_days(store, split)
+        seeks = kinds.dates and is_mirrored
+        unit = config.time_bins if config.time_bins != "none" else "day"
+        self._n_dates = count_dates(store, split, unit) if seeks or has_dates(config) else 0
+        self._dates = seeks and self._n_dates > 0
 
     @property
     def epoch_seconds(self) -> float:
@@ -178,7 +173,7 @@ class Chains:
     @property
     def least_seconds(self) -> float:
         """What the shortest chain should take, judged and kept."""
-        return sum(CHAINS[-1]) * self._sweep_seconds(self._chain_config())
+        return self._seconds(CHAINS[-1], self._chain_config())
 
     def configs(self) -> Iterator[TrainConfig]:
         """Return what chains may be run with, for whoever compiles ahead."""
@@ -192,7 +187,7 @@ class Chains:
 
     def fit(self, left: float) -> bool:
         """Tell whether the seconds left have room for any."""
-        return _first_that_fits(left, self._sweep_seconds(self._chain_config())) is not None
+        return self._first_that_fits(left, self._chain_config()) is not None
 
     def judge(self, left: float) -> list[Chain]:
         """Run the chains that the seconds left have room for, the plainest first.
@@ -201,8 +196,7 @@ class Chains:
         """
         judged: list[Chain] = []
         for config in self._candidates(judged):
-            seconds = self._sweep_seconds(config)
-            if (pair := _first_that_fits(left, seconds)) is None:
+            if (pair := self._first_that_fits(left, config)) is None:
                 continue
             rival = _best(judged) if judged else None
             config = config.model_copy(update={"sweeps": pair[0]})
@@ -211,7 +205,7 @@ class Chains:
                 users = validating_users(self._store, self._split)
                 chain = chain._replace(gain=gain_of(chain.squares, rival.squares, users))
             judged.append(chain)
-            left -= len(chain.history) * seconds
+            left -= len(chain.history) * self._work(config).seconds
         return judged
 
     def _candidates(self, judged: Sequence[Chain]) -> Iterator[TrainConfig]:
@@ -228,8 +222,7 @@ class Chains:
 
     def _judge(self, config: TrainConfig, sweeps: int, rival: Sequence[EpochFinished]) -> Chain:
         """Run a chain on the shortened train; return it as it would be kept, with its validation error."""
-        sweep_seconds = self._sweep_seconds(config)
-        seconds = config.sweeps * sweep_seconds
+        seconds = config.sweeps * self._work(config).seconds
         special = " and ".join(_special(config))
         what = f" {special}" if special else ""
         self._tell(Notice(f"judging a chain{what} of up to {config.sweeps} sweeps, some {seconds:,.0f} s"))
@@ -247,12 +240,28 @@ class Chains:
         history = posterior.trained.history
         sweeps = math.ceil(sweeps * len(history) / config.sweeps)
         kept = config.model_copy(update={"sweeps": sweeps})
-        return Chain(kept, found.rmse, sweeps * sweep_seconds, history, found.squares)
+        return Chain(kept, found.rmse, self._seconds((0, sweeps), kept), history, found.squares)
 
-    def _sweep_seconds(self, config: TrainConfig) -> float:
-        numbers = self._split.n_train * (config.effective_rank + 2)
-        beside = IMPLICIT_SECONDS * is_wide(config) + DATES_SECONDS * has_dates(config)
-        return SWEEP_TASKS + EPOCHS_A_SWEEP * self.epoch_seconds + beside * numbers
+    def _first_that_fits(self, left: float, config: TrainConfig) -> tuple[int, int] | None:
+        """Return the first of `CHAINS` that the seconds left have room for."""
+        return next((pair for pair in CHAINS if self._seconds(pair, config) <= left), None)
+
+    def _seconds(self, pair: tuple[int, int], config: TrainConfig) -> float:
+        """Return what sweeps should take that judge and that are kept, the latter with their checkpoints."""
+        work = self._work(config)
+        return sum(pair) * work.seconds + work.saving_seconds(pair[1], config.burn_in, config.keep_samples)
+
+    def _work(self, config: TrainConfig) -> SweepWork:
+        # what validates trains the chain that is kept
+        return SweepWork(
+            self._split.n_train + self._split.n_validation,
+            self._store.n_users,
+            self._store.n_rated_items,
+            config.effective_rank,
+            n_dates=self._n_dates * has_dates(config),
+            is_wide=is_wide(config),
+            is_censored=is_censored(config),
+        )
 
     def _chain_config(self, *, implicit: bool = False, censored: bool = False) -> TrainConfig:
         config = self._config
@@ -287,14 +296,18 @@ def has_dates(config: TrainConfig) -> bool:
     return config.time_bins != "none"
 
 
-def has_days(store: RatingsStore, split: Split) -> bool:
-    """Tell whether the training ratings were made at known times, on more than one day."""
+def count_dates(store: RatingsStore, split: Split, unit: Unit = "day") -> int:
+    """Return on how many days, weeks or months training ratings were made.
+
+    0 where they were not made at known times, on more than one of them.
+    """
     if not store.has_timestamps:
-        return False
+        return 0
     try:
-        return timing_of(store, split, "day").timing is not None
+        timing = timing_of(store, split, unit).timing
     except DataError:  # too many months
-        return False
+        return 0
+    return 0 if timing is None else len(timing.bins)
 
 
 def _best(judged: Sequence[Chain]) -> Chain:
@@ -319,8 +332,3 @@ def share_at_ends(store: RatingsStore) -> float:
     # codes of a scale ascend as it does
     values = store.read_column("user", "values", 0, store.n_ratings)
     return float(np.mean((values == values.min()) | (values == values.max())))
-
-
-def _first_that_fits(left: float, sweep_seconds: float) -> tuple[int, int] | None:
-    """Return the first of `CHAINS` that the seconds left have room for."""
-    return next((pair for pair in CHAINS if sum(pair) * sweep_seconds <= left), None)

@@ -149,7 +149,8 @@ def test_a_chain_begins_from_the_best_before_it_and_leaves_what_it_did_not_take(
         return Chain(config, rmse, 1.0, [None] * 10, np.empty(0))
 
     monkeypatch.setattr(chains.Chains, "_judge", judged)
-    monkeypatch.setattr(chains.Chains, "_sweep_seconds", lambda *_: 1.0)
+    work = SimpleNamespace(seconds=1.0, saving_seconds=lambda *_: 0.0)
+    monkeypatch.setattr(chains.Chains, "_work", lambda *_: work)
     monkeypatch.setattr(chains, "CHAINS", ((20, 20), (5, 5)))
     of_five_stars().to_csv(tmp_path / "ratings.csv", index=False)
     store = ingest(tmp_path / "ratings.csv", tmp_path / "store")
