@@ -40,7 +40,7 @@ from daskals.model.order.companions import Companions, find_companions
 from daskals.model.order.learnt import Order, OrderSettings, interactions
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split
-from daskals.store.timing import mean_seconds
+from daskals.store.timing import mean_seconds, means_of_rows
 from daskals.types import Float32, Float64, Int64, RatingsBlock
 
 LEAST_RATINGS = 5
@@ -222,8 +222,7 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
         choice = choose_settings(apart, held, genres, limits, grid)
     settings = choice.settings
     data = gather(block, times.seconds)
-    when = mean_seconds(split) if store.has_timestamps else None
-    order = learn_order(data, settings, work, when=when)
+    order = learn_order(data, settings, work, when=_when_users_rated(store, split, times, block))
     section = {
         "by": "affinity",
         **asdict(settings),
@@ -243,6 +242,15 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     if kept is not None:
         kept = replace(kept, ages=ages_of(times.seconds, order.moments))
     return replace(model, order=order, kept=kept)
+
+
+def _when_users_rated(
+    store: RatingsStore, split: Split, times: ListTimes, block: RatingsBlock
+) -> Int64 | None:
+    """Return about when each user rated, shape (users,), read where `times` do not tell; None if unknown."""
+    if times.seconds is not None:
+        return means_of_rows(times.seconds, block.indptr)
+    return mean_seconds(split) if store.has_timestamps else None
 
 
 def _grid(config: TrainConfig, times: ListTimes) -> Grid:

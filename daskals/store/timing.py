@@ -280,6 +280,8 @@ def ratings_a_visit(split: Split, timing: Timing) -> float:
 def mean_seconds(split: Split) -> Int64:
     """Return about when each user rated: the mean of their training ratings, in seconds since 1970.
 
+    They are read piece by piece; of ratings whose times have been read, see `means_of_rows`.
+
     Returns
     -------
     Int64
@@ -292,6 +294,21 @@ def mean_seconds(split: Split) -> Int64:
         first = np.flatnonzero(np.diff(users, prepend=-1))
         totals[users[first]] += np.add.reduceat(piece.seconds, first) if len(first) else 0
         counts[users[first]] += np.diff(first, append=len(users))
+    return totals // np.maximum(counts, 1)
+
+
+def means_of_rows(seconds: Int64, indptr: Int64) -> Int64:
+    """Return the mean of each row's times, int64, shape (rows,), as `mean_seconds` does.
+
+    Parameters
+    ----------
+    seconds, indptr
+        When each rating was made, int64, shape (ratings,); where each row's begin, shape (rows + 1,).
+    """
+    counts = np.diff(indptr)
+    totals, rated = np.zeros(len(counts), np.int64), np.flatnonzero(counts)
+    if len(rated):
+        totals[rated] = np.add.reduceat(seconds, indptr[rated])
     return totals // np.maximum(counts, 1)
 
 

@@ -16,13 +16,18 @@ from daskals.fitting import order_choice
 from daskals.fitting.evaluate import served_order
 from daskals.fitting.fit import fit
 from daskals.fitting.list_times import OWN_HALF_LIFE, POPULARITY_HALF_LIFE, ListTimes
+from daskals.fitting.order import add_order
 from daskals.fitting.order_choice import hold_out
 from daskals.fitting.recency import STALE_WEIGHT
+from daskals.ingest import ingest
 from daskals.model.fitted import Model
 from daskals.model.order.ages import ages_of, decays, moments_of
 from daskals.model.order.learnt import interactions
+from daskals.ratings.split import SplitSpec
 from daskals.serving.lists import ListRequest, recommend_all
 from daskals.store.layout import sealed
+from daskals.store.reader import RatingsStore
+from daskals.store.splits import ensure_split
 from daskals.types import RatingsBlock
 from tests.cases.carried import carried_or_read
 
@@ -187,6 +192,25 @@ def test_without_times_that_tell_nothing_is_of_late(client):
         assert model.order.settings.own_half_life == model.report["order"]["popularity_half_life"] == 0.0
     with pytest.raises(DataError, match=r"no timestamps.*or leave own_half_life out"):
         fit(frame.drop(columns="timestamp"), TrainConfig.parse({**OPTIONS, "own_half_life": 0.5}), client)
+
+
+def test_times_are_read_once_for_all_that_lists_need(client, tmp_path, monkeypatch):
+    changing_tastes().to_csv(tmp_path / "ratings.csv", index=False)
+    store = ingest(tmp_path / "ratings.csv", tmp_path / "store")
+    config = TrainConfig.parse(OPTIONS)
+    model = fit(tmp_path / "store", config, client)
+    read: list[int] = []
+    original = RatingsStore.read_column
+
+    def counted(self, side, name, first, last):
+        read.extend([last - first] if name == "timestamps" else [])
+        return original(self, side, name, first, last)
+
+    monkeypatch.setattr(RatingsStore, "read_column", counted)
+    again = add_order(replace(model, order=None), store, ensure_split(store, SplitSpec("none")), config)
+    assert sum(read) == store.n_ratings
+    assert len(again.order.companions.items)
+    assert again.list_version() == model.list_version()
 
 
 def test_held_out_ratings_choose_it(client, monkeypatch):

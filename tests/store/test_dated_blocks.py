@@ -116,3 +116,7 @@ def test_about_when_each_user_rated_is_the_mean_of_what_trains(split, monkeypatc
     seconds = store.read_column("user", "timestamps", 0, store.n_ratings)
     expected = [int(seconds[trains & (users == user)].mean()) for user in range(store.n_users)]
     assert timing.mean_seconds(split).tolist() == expected
+    # those whose times have been read are not read again
+    starts = np.concatenate([[0], np.cumsum(split.train_counts("user"))])
+    assert timing.means_of_rows(seconds[trains], starts).tolist() == expected
+    assert timing.means_of_rows(seconds[:0], np.zeros(3, np.int64)).tolist() == [0, 0]
