@@ -127,8 +127,9 @@ def _note_two_forms(ids: pa.Array, side: str, raw: RawRatings) -> None:
     both = plain.filter(pc.is_in(plain, value_set=ids))
     if len(both):
         take_note(
-            "%s: %d numbers are two %ss each, such as '%s' and '%s.0'; write ids in one way to make them one",
+            "%s: %d numbers are two %ss each, such as '%s' and '%s.0'",
             raw.origin.name, len(both), side, both[0], both[0],
+            remedy="; write ids in one way to make them one",
         )  # fmt: skip
 
 

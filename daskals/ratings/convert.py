@@ -107,9 +107,10 @@ def _note_long_ago(times: Timestamps, where: str) -> None:
     values = times.values
     if len(values) >= _MANY and not times.faults and values.min() >= 0 and values.max() < _LONG_AGO:
         take_note(
-            "%s: read as seconds since 1970, though the last is then of %s; if they are no times, name the "
-            "columns without a timestamp, or count them from another day",
+            "%s: read as seconds since 1970, though the last is then of %s",
             where, np.datetime64(int(values.max()), "s"),
+            remedy="; if they are no times, name the columns without a timestamp, or count them from another "
+            "day",
         )  # fmt: skip
 
 
@@ -130,9 +131,9 @@ def _note_rounded(column: pa.ChunkedArray, values: Float32, where: str) -> None:
     if changed.any():
         first = exact[np.argmax(changed)]
         take_note(
-            "%s: %d ratings above 2^24 are rounded to 24 bits, the first from %.17g to %.17g; "
-            "divide them by a number first if their differences matter",
+            "%s: %d ratings above 2^24 are rounded to 24 bits, the first from %.17g to %.17g",
             where, changed.sum(), first, values[np.argmax(changed)],
+            remedy="; divide them by a number first if their differences matter",
         )  # fmt: skip
 
 

@@ -164,9 +164,9 @@ def _other_encoding(path: Path, wrong: _Wrong, seen: _Seen) -> str:
             "`iconv -f GB18030 -t UTF-8 FILE > NEW`",
         )
     take_note(
-        "%s: no UTF-8: read as %s, in which line %d says '%s'; if that looks wrong, write it in UTF-8: "
-        "`iconv -f ENCODING -t UTF-8 FILE > NEW`",
+        "%s: no UTF-8: read as %s, in which line %d says '%s'",
         path, _NAMES[seen.encoding], wrong.line, wrong.around.decode(seen.encoding),
+        remedy="; if that looks wrong, write it in UTF-8: `iconv -f ENCODING -t UTF-8 FILE > NEW`",
     )  # fmt: skip
     return seen.encoding
 

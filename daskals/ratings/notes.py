@@ -19,25 +19,52 @@ _kept: ContextVar[list[Note] | None] = ContextVar("_kept", default=None)
 
 
 class Note(NamedTuple):
-    """What was said of an input; `doubt`: that its ratings may be something else than ratings."""
+    """What was said of an input.
 
-    text: str
+    Attributes
+    ----------
+    found
+        What it is, or how it was read.
+    doubt
+        Whether it is that its ratings may be something else than ratings.
+    remedy
+        What was said behind it of what can be done, from its semicolon or full stop on; "" if nothing was.
+    """
+
+    found: str
     doubt: bool = False
+    remedy: str = ""
+
+    @property
+    def text(self) -> str:
+        """All that was said."""
+        return self.found + self.remedy
 
 
-def take_note(text: str, *values: object, doubt: bool = False) -> None:
-    """Log a text as a warning, its values put in as `logging` does, and keep it where notes are kept."""
+def take_note(text: str, *values: object, remedy: str = "", doubt: bool = False) -> None:
+    """Log a text as a warning, its values put in as `logging` does, and keep it where notes are kept.
+
+    `remedy` is said behind it, and not again where the note is (`store.notes`).
+    """
     if not _log.isEnabledFor(logging.WARNING):
         return
-    _log.warning(text, *values, stacklevel=2)
+    note = Note(text % values if values else text, doubt, remedy)
+    _log.warning("%s", note.text, stacklevel=2)
     kept = _kept.get()
     if kept is not None:
-        kept.append(Note(text % values if values else text, doubt))
+        kept.append(note)
 
 
 def tell(error: DataError, input_name: str, *, doubt: bool = False) -> None:
     """Note a message: of Python's arguments where the input is `FRAME`, else of options."""
-    take_note("%s", str(error) if input_name == FRAME else error.for_command(), doubt=doubt)
+
+    def said(of: DataError) -> str:
+        return str(of) if input_name == FRAME else of.for_command()
+
+    whole = found = said(error)
+    if error.remedy:
+        found = said(DataError(error.found, where=error.where, expected=error.expected)).removesuffix(".")
+    take_note("%s", found, remedy=whole.removeprefix(found), doubt=doubt)
 
 
 @contextmanager

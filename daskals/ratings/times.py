@@ -44,9 +44,9 @@ _DATE_TEXT = (
 _MOST_DAYS = 1_000_000
 """In the year 2737 as MATLAB counts days, from the year 0; spreadsheets begin with 1900."""
 
-_PERHAPS_DAYS = (
-    "read as seconds since 1970, fractions left out; if they are days, as spreadsheets and MATLAB count "
-    "them, write dates like 2015-03-01 12:00:00"
+_PERHAPS_DAYS = "read as seconds since 1970, fractions left out"
+_DAYS_REMEDY = (
+    "; if they are days, as spreadsheets and MATLAB count them, write dates like 2015-03-01 12:00:00"
 )
 
 
@@ -96,7 +96,8 @@ def convert_timestamps(column: pa.ChunkedArray, *, where: str, name: str) -> Tim
             counted, unit, other = _in_seconds(counted)
             said = f"read as {UNITS[unit]} since 1970" if unit else ""
         if said:
-            take_note("%s, column '%s': %s", where, name, said)
+            remedy = _DAYS_REMEDY if said == _PERHAPS_DAYS else ""
+            take_note("%s, column '%s': %s", where, name, said, remedy=remedy)
     both = [part for part in (counted, dates) if part is not None]
     numbers = pc.coalesce(*both) if both else pa.chunked_array([pa.nulls(len(column), pa.int64())])
     faults = _absent(column, numbers, name)

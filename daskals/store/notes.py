@@ -7,7 +7,6 @@ there are titles, as which text it was read.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,8 +17,6 @@ from daskals.store.atomic_file import write_text_whole
 
 _told: set[str] = set()
 """Stores of whose input this process has heard."""
-
-_REMEDY = re.compile(r"(\. (?=[A-Z])|; (?=if |where |write )).*", re.DOTALL)
 
 
 @contextmanager
@@ -40,7 +37,10 @@ def keeping_notes(store: Path) -> Iterator[None]:
 
 
 def tell_again(store: Path) -> None:
-    """Say again what was said of a store's input, without the remedies, once a process."""
+    """Say again what was said of a store's input, without the remedies, once a process.
+
+    Of what an older version kept, a text and whether it is a doubt, remedies are part of the text.
+    """
     if str(store) in _told:
         return
     _told.add(str(store))
@@ -49,8 +49,8 @@ def tell_again(store: Path) -> None:
     except (OSError, ValueError):  # nothing was said
         return
     for note in notes if isinstance(notes, list) else []:
-        if isinstance(note, list) and len(note) == 2:
-            take_note("%s", _REMEDY.sub("", str(note[0])), doubt=bool(note[1]))
+        if isinstance(note, list) and len(note) in (2, 3):
+            take_note("%s", str(note[0]), doubt=bool(note[1]))
 
 
 def _file_of(store: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -204,11 +205,18 @@ def test_what_was_said_of_an_input__is_said_again_by_later_processes(
     resolve_store(folder)
     without_remedy = f"{folder}: ratings without titles, though items.csv may have them"
     assert caplog.messages[3:] == [said[0], without_remedy, said[2]]
+    kept = Path(f"{first.path}.notes.json")
+    assert [found + remedy for found, _, remedy in json.loads(kept.read_text())] == said
+    # an older version kept a text and whether it is a doubt
+    kept.write_text(json.dumps([["read so. Name it otherwise.", False]]))
+    monkeypatch.setattr(notes, "_told", set())
+    resolve_store(folder)
+    assert caplog.messages[6:] == ["read so. Name it otherwise."]
     for content in ("[", "1"):
         monkeypatch.setattr(notes, "_told", set())
-        Path(f"{first.path}.notes.json").write_text(content)
+        kept.write_text(content)
         assert resolve_store(folder).n_ratings == first.n_ratings
-    assert len(caplog.messages) == 6
+    assert len(caplog.messages) == 7
 
 
 def test_notes_that_cannot_be_kept__cost_no_store(
