@@ -37,7 +37,7 @@ class Estimate:
     ----------
     user_half_step_bytes, item_half_step_bytes
         Moved between workers for the half-step that solves that side: the other side's rows, once to
-        every worker that does not hold them.
+        every worker that does not hold them. Nearly nothing where all workers are of one machine.
     checkpoint_bytes
         To the driving process and back for one state.
     epoch_flops

@@ -1,21 +1,23 @@
 """How factors reach the workers: as results of tasks, from worker to worker.
 
-A generation is one side's factors after one half-step. Where all blocks live on one worker, its one task
-writes them into the rows that the other side's blocks read, and nothing is copied. Where there are several,
-each has solved its part, and gathers all parts into rows of its own: it fetches what it does not hold, once.
+A generation is one side's factors after one half-step. A worker's one task writes the rows of its blocks into
+those that the other side's blocks read. Where there are several workers each then gathers the parts of the
+others into these rows: through the network, or on one machine from memory that they share (`solved_part`).
 Nothing passes through the client, and nothing is scattered but a state that the client keeps: scattered data
 cannot be recomputed when the worker that holds them dies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from daskals.cluster.parts import BlockCall, in_block_order, over_blocks, submit_parts
+from daskals.cluster.parts import BlockCall, over_blocks
+from daskals.cluster.shared_memory import SharedFile
+from daskals.cluster.solved_part import SolvedBlock, SolvedPart
 from daskals.cluster.workers import Cluster, Share, Task
 from daskals.kernels.toolkit.layout import aligned_empty
 from daskals.types import BlockStats, FactorRows, RatingsBlock, Side
@@ -152,8 +154,17 @@ def submit_slabs(
     shares = cluster.shares(len(call.own)) if shares is None else shares
     call = call._replace(side=whole.side)
     if len(shares) > 1:
-        parts = submit_parts(cluster, call, key=f"{name}-{key}", shares=shares)
-        return gather(cluster, whole.side, list(parts.tasks), key)
+        solve = share_part if cluster.shares_memory else solve_part
+        parts = [
+            cluster.submit(
+                solve,
+                *(whole, *call.arguments(share)),
+                key=f"{name}-{key}-{number}",
+                worker=share.worker,
+            )
+            for number, share in enumerate(shares)
+        ]
+        return gather(cluster, whole.side, parts, key)
     (share,) = shares
     arguments = call.arguments(share)
     rows = cluster.submit(solve_whole, whole, *arguments, key=f"{name}-{key}-0", worker=share.worker)
@@ -161,23 +172,25 @@ def submit_slabs(
 
 
 def gather(cluster: Cluster, side: Side, parts: Sequence[Task], key: str) -> Generation:
-    """Gather what was solved, parts or slabs, on every worker that blocks live on."""
+    """Gather the parts of a side on every worker that blocks live on."""
     replicas = {
-        worker: cluster.submit(gather_slabs, list(parts), key=f"gather-{side}s-{key}-{number}", worker=worker)
+        worker: cluster.submit(gather_parts, list(parts), key=f"gather-{side}s-{key}-{number}", worker=worker)
         for number, worker in enumerate(cluster.homes)
     }
     return Generation(side, replicas)
 
 
-def solve_whole(
+def solve_part(
     whole: Whole,
     solve: Callable[..., Slab],
     side: Side | None,
     own: Sequence[Sequence[Any]],
     numbers: Sequence[int],
     shared: Sequence[Any],
-) -> Gathered:
-    """Solve every block of a side; whichever thread solves one puts it into the side's rows.
+    *,
+    file: SharedFile | None = None,
+) -> SolvedPart:
+    """Solve blocks of a side; whichever thread solves one puts it into the side's rows.
 
     Parameters
     ----------
@@ -185,6 +198,8 @@ def solve_whole(
         The side.
     solve, side, own, numbers, shared
         As `parts.run_part` takes them.
+    file
+        Where the rows are written down too, for other workers of this machine.
 
     Raises
     ------
@@ -192,36 +207,47 @@ def solve_whole(
         If a row cannot be solved; it knows its side.
     """
     rows = aligned_empty(whole.n_rows, whole.stride)
-    found: dict[int, Slab] = {}
+    found: dict[int, SolvedBlock] = {}
 
     def run(place: int) -> None:
         slab = solve(*own[place], *shared)
-        stop = slab.start + len(slab.rows)
-        rows[slab.start : stop] = slab.rows
-        found[numbers[place]] = slab._replace(rows=rows[slab.start : stop])
+        start, stop = slab.start, slab.start + len(slab.rows)
+        rows[start:stop] = slab.rows
+        if file is not None:
+            file.write(rows[start:stop], start * rows.strides[0])
+        found[numbers[place]] = SolvedBlock(start, stop, slab.stats, slab.moments)
 
     over_blocks(run, numbers, side)
-    return _folded(rows, in_block_order([found]))
+    blocks = tuple(found[number] for number in sorted(found))
+    pieces = tuple(rows[block.start : block.stop] for block in blocks)
+    kept = file if file is not None and file.is_complete else None
+    return SolvedPart(blocks, whole.stride, pieces, kept, rows)
 
 
-def gather_slabs(parts: Sequence[Slab | Mapping[int, Slab]]) -> Gathered:
-    """Join the slabs of all blocks, one by one or in parts, and fold what they add up to in block order."""
-    slabs = [slab for part in parts for slab in ([part] if isinstance(part, Slab) else part.values())]
-    slabs.sort(key=lambda slab: slab.start)
-    last = slabs[-1]
-    rows = aligned_empty(last.start + len(last.rows), last.rows.shape[1])
-    for slab in slabs:
-        rows[slab.start : slab.start + len(slab.rows)] = slab.rows
-    return _folded(rows, slabs)
+def share_part(whole: Whole, *arguments: Any) -> SolvedPart:
+    """Solve a part as `solve_part` does, with a file that other workers of this machine read."""
+    return solve_part(whole, *arguments, file=SharedFile.create())
 
 
-def _folded(rows: FactorRows, slabs: Sequence[Slab]) -> Gathered:
+def solve_whole(whole: Whole, *arguments: Any) -> Gathered:
+    """Solve every block of a side, the `arguments` as `solve_part` has them; fold what they leave."""
+    return gather_parts([solve_part(whole, *arguments)])
+
+
+def gather_parts(parts: Sequence[SolvedPart]) -> Gathered:
+    """Join the rows of all blocks where those of one part are, and fold what blocks leave in their order."""
+    blocks = sorted((block for part in parts for block in part.blocks), key=lambda block: block.start)
+    rows = next((part.whole for part in parts if part.whole is not None), None)
+    if rows is None:
+        rows = aligned_empty(blocks[-1].stop, parts[0].stride)
+    for part in parts:
+        part.fill(rows)
     sse = penalty = 0.0
     moments: Additive | None = None
-    for slab in slabs:
-        sse += slab.stats.sse
-        penalty += slab.stats.penalty
-        moments = slab.moments if moments is None else moments.plus(slab.moments)
+    for block in blocks:
+        sse += block.stats.sse
+        penalty += block.stats.penalty
+        moments = block.moments if moments is None else moments.plus(block.moments)
     return Gathered(rows, BlockStats(sse, penalty), moments)
 
 
@@ -253,9 +279,12 @@ def scatter_rows(
     if len(homes := cluster.homes) == 1:
         whole = cluster.scatter([Gathered(rows, nothing)])[0]
         return Generation(side, {homes[0]: whole})
-    stops = [*starts[1:], len(rows)]
-    slabs = [Slab(start, rows[start:stop], nothing) for start, stop in zip(starts, stops, strict=True)]
-    return gather(cluster, side, cluster.scatter(slabs), f"{key}-restored")
+    bounds = zip(starts, [*starts[1:], len(rows)], strict=True)
+    parts = [
+        SolvedPart((SolvedBlock(start, stop, nothing),), rows.shape[1], (rows[start:stop],))
+        for start, stop in bounds
+    ]
+    return gather(cluster, side, cluster.scatter(parts), f"{key}-restored")
 
 
 def fetch_rows(cluster: Cluster, generation: Generation, key: str) -> FactorRows:

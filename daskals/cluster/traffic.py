@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from threading import Lock
+from typing import Any
 
 LOOK_SECONDS = 1.0
 """How often a run looks: what a worker sent in its last second is not known to anybody."""
@@ -34,3 +35,8 @@ class Traffic:
             self._last |= found
             self._looked = time.monotonic()
             return sum(n - self._before.get(worker, 0) for worker, n in self._last.items())
+
+
+def sent_bytes(dask_worker: Any) -> int:
+    """Return what the worker that this runs on has sent in its life."""
+    return int(dask_worker.transfer_outgoing_bytes_total)

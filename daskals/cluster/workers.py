@@ -30,7 +30,8 @@ from daskals.cluster.failures import (
 from daskals.cluster.liveness import Liveness
 from daskals.cluster.preflight import Facts, check, describe
 from daskals.cluster.roster import Departure
-from daskals.cluster.traffic import Traffic
+from daskals.cluster.shared_memory import Sharing
+from daskals.cluster.traffic import Traffic, sent_bytes
 from daskals.errors import ClusterError, DaskalsError
 
 T = TypeVar("T")
@@ -71,7 +72,8 @@ class Cluster:
         self._open = OpenBundle()
         self._liveness = Liveness(client, self.address)
         self._roster = self._liveness.roster
-        self._traffic = Traffic(lambda: self.everywhere(_sent_bytes))
+        self._traffic = Traffic(lambda: self.everywhere(sent_bytes))
+        self._sharing = Sharing(self.everywhere)
 
     @property
     def address(self) -> str:
@@ -112,6 +114,11 @@ class Cluster:
         for block, home in enumerate(self._roster.placed(n_blocks)):
             homes.setdefault(home, []).append(block)
         return tuple(Share(home, tuple(numbers)) for home, numbers in sorted(homes.items()))
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether workers that blocks live on read what another wrote in memory: they are of one machine."""
+        return self._sharing.among(self.homes)
 
     def submit(
         self,
@@ -382,7 +389,3 @@ class Cluster:
 def worker_folder() -> str:
     """Return the folder that the worker of this task may fill, Dask's local directory."""
     return str(get_worker().local_directory)
-
-
-def _sent_bytes(dask_worker: Any) -> int:
-    return int(dask_worker.transfer_outgoing_bytes_total)

@@ -58,7 +58,9 @@ def test_a_worker_in_this_process_may_be_silent(cluster: Cluster) -> None:
         assert processes.client.cluster.scheduler.worker_ttl > 0
 
 
-def test_bytes_moved_agree_with_the_estimate() -> None:
+def test_bytes_moved_agree_with_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where workers share no memory, as on several machines."""
+    monkeypatch.setattr(Cluster, "shares_memory", False)
     store = resolve_store("synthetic-100k")
     epochs, rank = 10, 3
     config = TrainConfig.parse({"epochs": epochs, "rank": rank, "model": "als", "seed": 1})

@@ -64,6 +64,7 @@ def test_an_external_cluster_over_tls(reference, tmp_path: Path) -> None:
             scheduler=external.address, tls_ca=files.ca, tls_cert=files.cert, tls_key=files.key
         )
         with connect(config) as cluster:
+            assert cluster.shares_memory  # what is not sent needs no cipher
             assert outcome(train(cluster)) == reference["als"]
 
 
