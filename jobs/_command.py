@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -105,17 +105,21 @@ def fail(message: str, exit_code: int = FAILED) -> NoReturn:
     sys.exit(exit_code)
 
 
-def field_options(config: type[BaseModel], names: Iterable[str] | None = None) -> Callable[[Any], Any]:
+def field_options(
+    config: type[BaseModel], names: Iterable[str] | None = None, usual: Mapping[str, Any] | None = None
+) -> Callable[[Any], Any]:
     """Decorate a command with an option for each field of a configuration, or for those in `names`.
 
     The options take text and have no defaults of their own: the configuration validates, so that a flag,
-    a configuration file and a call from Python fail with the same message.
+    a configuration file and a call from Python fail with the same message. `usual` holds what a command
+    takes instead of the configuration's defaults, for its help.
     """
     chosen = config.model_fields if names is None else {name: config.model_fields[name] for name in names}
 
     def decorate(command: Any) -> Any:
         for name, field in reversed(chosen.items()):
-            command = _option(name, field)(command)
+            default = field.default if usual is None else usual.get(name, field.default)
+            command = _option(name, field, default)(command)
         return command
 
     return decorate
@@ -149,18 +153,18 @@ def list_lengths(text: str) -> tuple[int, ...]:
     return lengths
 
 
-def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
+def _option(name: str, field: FieldInfo, default: object) -> Callable[[Any], Any]:
     flag = (field.alias or name).replace("_", "-")
     help_text = field.description or ""
-    if field.annotation is bool and field.default:
+    if field.annotation is bool and default:
         help_text += f"  [default: {flag}]"
         return click.option(f"--{flag}/--no-{flag}", name, default=None, help=help_text)
     if field.annotation is bool:
         return click.option(f"--{flag}", name, is_flag=True, default=None, help=help_text)
     if field.is_required():
         help_text += "  [required]"
-    elif field.default is not None and field.default != ():
-        help_text += f"  [default: {field.default}]"
+    elif default is not None and default != ():
+        help_text += f"  [default: {default}]"
     return click.option(
         f"--{flag}", *_older_flags(field), name, metavar=_metavar(field.annotation), help=help_text
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +35,18 @@ OPTIONS = (
     "tau",
 )
 
+USUAL_OF_SOLVERS = {"epochs": 10}
+USUAL_OF_SWEEPS = {"model": "bayes", "threads": 1, "epochs": 20}
+USUAL_OF_DEFAULTS = {"test_fraction": 0.2}
+"""What these take instead of the defaults of a benchmark and of a training."""
 
-def bench_command(function: Callable[..., None]) -> Callable[..., None]:
+
+def bench_command(
+    function: Callable[..., None], usual: Mapping[str, Any] | None = None
+) -> Callable[..., None]:
     """Decorate a benchmark with what all of them take."""
     shared = shared_options(json_file="File for machine, data and results.")
-    return field_options(BenchConfig, OPTIONS)(shared(function))
+    return field_options(BenchConfig, OPTIONS, usual)(shared(function))
 
 
 def run_bench(
@@ -166,11 +173,11 @@ def service(json_file: Path | None, **options: Any) -> None:
 @main.command()
 @click.option("--implicit", is_flag=True, help="Take ratings for counts, as --model ials does.")
 @click.option("--peers", is_flag=True, help="Let the library implicit set the goal, with --implicit.")
-@bench_command
+@functools.partial(bench_command, usual=USUAL_OF_SOLVERS)
 def solvers(*, implicit: bool, peers: bool, **options: Any) -> None:
     """Time the exact solve and those that improve rows at a rank, to the same objective."""
     json_file = options.pop("json_file")
-    config = BenchConfig.parse({"epochs": 10, **given(options)})
+    config = BenchConfig.parse({**USUAL_OF_SOLVERS, **given(options)})
     from daskals.kernels.toolkit.target import select_target
 
     select_target(config.cpu)  # before numba is imported
@@ -187,13 +194,13 @@ def solvers(*, implicit: bool, peers: bool, **options: Any) -> None:
 
 @main.command()
 @click.option("--peers", is_flag=True, help="Also measure myFM, in turn (extra [bench]).")
-@field_options(BenchConfig, (*OPTIONS, "item_features", "user_features"))
+@field_options(BenchConfig, (*OPTIONS, "item_features", "user_features"), USUAL_OF_SWEEPS)
 @shared_options(json_file="File for machine, data and results.")
 def sweep(*, peers: bool, **options: Any) -> None:
     """Time a sweep of the Gibbs sampler, on one thread unless --threads says otherwise.
 
-    Without --item-features it has the genres, where there are any. --epochs are sweeps here, 20 of each of
-    three chains unless named.
+    Without --item-features it has the genres, where there are any. --epochs are sweeps here, of each of three
+    chains.
     """
     from daskals.bench.systems import SWEEPS
 
@@ -205,8 +212,7 @@ def sweep(*, peers: bool, **options: Any) -> None:
 
         return measure_sweeps(bench, peers=peers)
 
-    usual = {"model": "bayes", "threads": 1, "epochs": 20}
-    run_bench("sweep", {**usual, **given(options), "json_file": options["json_file"]}, measure)
+    run_bench("sweep", {**USUAL_OF_SWEEPS, **given(options), "json_file": options["json_file"]}, measure)
 
 
 @main.command()
@@ -265,7 +271,7 @@ def topk(*, peers: bool, **options: Any) -> None:
     help="Go on with the file of --json: keep its rows, or only what the other models came to there, so that "
     "just the default is measured anew.",
 )
-@field_options(TrainConfig, ("rank", "test_fraction", "seed", "time_budget"))
+@field_options(TrainConfig, ("rank", "test_fraction", "seed", "time_budget"), USUAL_OF_DEFAULTS)
 @shared_options(json_file="File for the figures.")
 def defaults(
     *,
@@ -281,7 +287,7 @@ def defaults(
     part; the regret is how much worse the default is than the best of the others.
     """
     # an order is not measured here
-    config = TrainConfig.parse({"test_fraction": 0.2, **given(options), "order": "rating"})
+    config = TrainConfig.parse({**USUAL_OF_DEFAULTS, **given(options), "order": "rating"})
     from daskals.bench.defaults import measure_defaults, measured_before
     from daskals.bench.machine import describe_host
     from daskals.bench.report import check_writable, write_json

@@ -25,7 +25,9 @@ class BenchConfig(TrainConfig):
     )
     rank: Rank = Field(20, ge=1, description="Number of factors, K.")
     epochs: int = Field(5, ge=1, description="Measured epochs, or passes; their median counts.")
-    threads: int | None = Field(None, ge=1, description="Threads of each system; default: all cores.")
+    threads: int | None = Field(
+        None, ge=1, description="Threads of each system; all cores unless a default follows."
+    )
     cpu: str | None = Field(
         None,
         description="CPU that kernels are compiled for: avx512, avx2, x86-64, generic; default: the host.",
