@@ -45,16 +45,13 @@ def connect(config: ClusterConfig) -> Iterator[Cluster]:
 
 
 def _send_at_once(local: LocalCluster, client: Client) -> None:
-    """Let nothing wait that this machine's scheduler, workers and client have to tell one another.
+    """Let nothing wait that this machine's scheduler and client have to tell; of workers see `_QuietWorker`.
 
     Dask holds messages back for 2 to 10 ms, to send many in one, as is right between machines. A half-step of
     a small data set takes less.
     """
     scheduler = local.scheduler
-    streams = [*scheduler.stream_comms.values(), *scheduler.client_comms.values(), client.scheduler_comm]
-    # workers in processes of their own are nannies here
-    streams += [getattr(worker, "batched_stream", None) for worker in local.workers.values()]
-    for stream in filter(None, streams):
+    for stream in (*scheduler.stream_comms.values(), *scheduler.client_comms.values(), client.scheduler_comm):
         stream.interval = 0.0
 
 
@@ -123,7 +120,14 @@ class _QuietScheduler(Scheduler):  # type: ignore[misc]
 
 
 class _QuietWorker(Worker):  # type: ignore[misc]
-    """A worker without a web server, which Dask starts on all interfaces of a worker in this process."""
+    """A worker without a web server, which Dask starts on all interfaces of a worker in this process.
+
+    What it has to tell the scheduler does not wait either; see `_send_at_once`.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.batched_stream.interval = 0.0
 
     def start_http_server(self, *_: object, **__: object) -> None:
         """Listen nowhere."""

@@ -45,6 +45,14 @@ def thread_settings() -> list[str]:
     return [os.environ[f"{name}_NUM_THREADS"] for name in ("NUMBA", "OMP", "MKL", "OPENBLAS")]
 
 
+def test_what_worker_processes_have_to_tell_does_not_wait(processes: Cluster) -> None:
+    assert set(processes.everywhere(stream_interval).values()) == {0.0}
+
+
+def stream_interval(dask_worker) -> float:
+    return float(dask_worker.batched_stream.interval)
+
+
 @pytest.mark.slow
 def test_an_external_cluster(reference, tmp_path: Path) -> None:
     with (
