@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
 
 from daskals.cluster.connect import connect
 from daskals.cluster.exchange import Slab, Whole, fetch_rows, submit_slabs
+from daskals.cluster.failures import LostTasksError
 from daskals.cluster.parts import BlockCall, over_blocks, submit_fold
 from daskals.cluster.workers import Cluster
 from daskals.config import ClusterConfig, TrainConfig
@@ -105,6 +107,18 @@ def test_outside_of_a_worker_blocks_run_one_by_one() -> None:
     names: list[str] = []
     over_blocks(lambda _: names.append(threading.current_thread().name), range(3))
     assert set(names) == {threading.current_thread().name}
+
+
+def lost(number: int) -> int:
+    raise CancelledError(f"the rows of {number} are gone")
+
+
+def test_rows_that_are_gone_send_a_run_back_to_its_last_state(workers) -> None:
+    task = submit_fold(workers[1], list, BlockCall(lost, [(3,)]), key="lost-rows", name="x")
+    with pytest.raises(LostTasksError, match="results were lost with their workers"):
+        workers[1].result(task)
+    with pytest.raises(LostTasksError):
+        workers[1].wait([task])
 
 
 def slab_of(number: int) -> Slab:
