@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
+import numpy as np
 import pytest
 
 from daskals.cluster.connect import connect
@@ -51,6 +53,21 @@ def test_what_worker_processes_have_to_tell_does_not_wait(processes: Cluster) ->
 
 def stream_interval(dask_worker) -> float:
     return float(dask_worker.batched_stream.interval)
+
+
+def test_worker_processes_keep_the_memory_of_a_block_for_the_next(processes: Cluster) -> None:
+    """Dask's own setting gives it back, and each block waits for new pages."""
+    assert max(processes.everywhere(faults_of_blocks).values()) < 100
+
+
+def faults_of_blocks() -> int:
+    """Return how many pages are new to a process that makes an array of 1 MB again and again."""
+    before = 0
+    for turn in range(6):
+        if turn == 2:  # by now the heap has grown
+            before = getrusage(RUSAGE_SELF).ru_minflt
+        np.ones(1 << 20, np.uint8)
+    return getrusage(RUSAGE_SELF).ru_minflt - before
 
 
 @pytest.mark.slow
