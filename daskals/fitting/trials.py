@@ -8,6 +8,7 @@ decide, one part is what is judged by.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from daskals.ratings.split import SplitSpec
 from daskals.store.reader import RatingsStore
 from daskals.store.splits import Split, ensure_split
 from daskals.training.problem import Problem
-from daskals.training.trial import SharedData, TrialResult, run_trial
+from daskals.training.trial import Judge, SharedData, TrialResult, run_trial
 from daskals.types import Float64
 
 FEW = 100.0
@@ -122,12 +123,14 @@ class Trials:
     def squares(self, point: Point) -> Float64:
         """Return a trial's squared error of each rating of the first part, float64, in users' order.
 
-        It is trained once more as it was tried.
+        It is trained once more as it was tried: of several parts for the epochs that all of them chose, not
+        for those that are best for the first.
         """
-        config = point.config
-        if self.n_draws > 1:
-            config = config.model_copy(update={"epochs": point.epochs, "patience": None})
-        return self._squares(config, run_trial(self._cluster, self._data[0], config))
+        config, data = point.config, self._data[0]
+        if self.n_draws == 1:
+            return self._squares(config, run_trial(self._cluster, data, config))
+        config = config.model_copy(update={"epochs": point.epochs, "patience": None})
+        return self._squares(config, run_trial(self._cluster, data, config, _latest_is_best()))
 
     def _look(self, config: TrainConfig, found: TrialResult) -> None:
         """See by a first trial whether few ratings decide; if so, draw more validation parts."""
@@ -146,6 +149,12 @@ class Trials:
 
     def _shared(self, split: Split) -> SharedData:
         return SharedData(self._cluster, self._store, split, self._configs)
+
+
+def _latest_is_best() -> Judge:
+    """Return what lets a trial end with its last epoch, whatever the validation part says of it."""
+    numbers = itertools.count()
+    return lambda *_: float(next(numbers))
 
 
 def deciding_ratings(squares: Float64) -> float:

@@ -9,6 +9,7 @@ import pytest
 from daskals.config import TrainConfig
 from daskals.fitting import chains, selection, trials
 from daskals.fitting.chains import Chain
+from daskals.fitting.choice import Point
 from daskals.fitting.fit import fit
 from daskals.fitting.trials import DRAWS, deciding_ratings
 from daskals.training.events import Notice
@@ -129,6 +130,26 @@ def test_where_few_ratings_decide_a_posterior_must_be_better_by_more_than_chance
         "auto takes als: few ratings decide, and the posterior is not better by more than chance (validation"
     )
     assert any(text.startswith(line) for text in told) == by_few
+
+
+@pytest.mark.usefixtures("short")
+def test_what_a_chain_is_held_against_is_trained_for_the_epochs_that_all_parts_chose(client, monkeypatch):
+    """And not for those that are best for the part that judges the chain."""
+    held = []
+
+    def run(of, config):
+        if of.n_draws > 1 and config.model == "als":
+            path = run_trial(of._cluster, of._data[0], config).validation_path
+            assert min(path[:3]) < 0.99 * path[2]
+            held.append((np.sqrt(np.mean(of.squares(Point(config, 1.0, 3)))), path[2]))
+        return trial(of, config)
+
+    trial, run_trial = trials.Trials.run, trials.run_trial
+    monkeypatch.setattr(trials.Trials, "run", run)
+    monkeypatch.setattr(selection, "FACTOR_RIDGES", (0.5,))
+    chosen(counts(), client)
+    ((found, own),) = held
+    assert found == pytest.approx(own, rel=1e-5)
 
 
 @pytest.mark.long
