@@ -104,12 +104,16 @@ class Sharing:
         self._found: tuple[Sequence[str], bool] = ((), False)
 
     def among(self, workers: Sequence[str]) -> bool:
-        """Tell whether each of several workers reads what another wrote; asked once."""
+        """Tell whether each of several workers reads what another wrote; asked once, until `ask_again`."""
         asked, answer = self._found
         if asked != workers:
             answer = self._ask(workers)
             self._found = workers, answer
         return answer
+
+    def ask_again(self) -> None:
+        """Take no answer for granted any more: rows were not there for whoever was told where they lie."""
+        self._found = (), False
 
     def _ask(self, workers: Sequence[str]) -> bool:
         if any(worker.startswith("inproc://") for worker in workers):

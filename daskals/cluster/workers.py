@@ -383,6 +383,7 @@ class Cluster:
 
     def _lost_tasks(self, what: str, error: BaseException) -> LostTasksError:
         self._roster.doubt()
+        self._sharing.ask_again()
         return lost_tasks(what, error)
 
 

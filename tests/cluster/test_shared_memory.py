@@ -208,6 +208,13 @@ def test_memory_is_shared_where_all_workers_read_it(expected: bool, answers) -> 
     assert sharing.among(HOMES) is expected  # asked once
 
 
+def test_workers_are_asked_again_once_rows_were_not_there() -> None:
+    sharing = Sharing(Workers(THERE, dict.fromkeys(HOMES, True), {}))
+    assert sharing.among(HOMES)
+    sharing.ask_again()
+    assert not sharing.among(HOMES)
+
+
 def test_workers_of_one_process_and_new_ones() -> None:
     sharing = Sharing(Workers(THERE, dict.fromkeys(HOMES, True), {}))
     assert not sharing.among(("inproc://1", "inproc://2"))

@@ -12,8 +12,10 @@ import numpy as np
 
 from daskals.cluster.connect import connect
 from daskals.cluster.shared_memory import Reference, SharedFile
-from daskals.config import ClusterConfig
+from daskals.config import ClusterConfig, TrainConfig
+from daskals.fitting.fit import fit
 from daskals.kernels.toolkit.layout import aligned_empty
+from daskals.training.events import EpochFinished, Event, Notice
 from tests.cases.outcomes import outcome, train
 from tests.cases.shared_files import held_files
 from tests.conftest import ROOT
@@ -74,3 +76,22 @@ def test_rows_of_one_machine_are_not_sent(reference) -> None:
         while max(cluster.everywhere(held_files).values()) > 1 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert set(cluster.everywhere(held_files).values()) == {1}
+
+
+def see_nothing() -> None:
+    SharedFile.find = classmethod(lambda _, __: None)
+
+
+def test_a_worker_that_no_longer_finds_rows_is_sent_them() -> None:
+    config = TrainConfig.parse({"model": "als", "rank": 3, "epochs": 12, "order": "rating"})
+    told = []
+    with connect(ClusterConfig(workers=2, threads_per_worker=1, dashboard_address=None)) as cluster:
+
+        def watch(event: Event) -> None:
+            told.append(event)
+            if isinstance(event, EpochFinished) and event.epoch == 1:
+                cluster.everywhere(see_nothing, workers=cluster.homes[:1])
+
+        fit("synthetic-100k", config, cluster.client, [watch])
+    went_back = [event.text for event in told if isinstance(event, Notice) and "back to" in event.text]
+    assert went_back == ["results died with their workers: back to the end of epoch 0"]
