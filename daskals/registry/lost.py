@@ -2,13 +2,14 @@
 
 A version is there if and only if its manifest is, so one whose manifest a disk or a hand took away looks as
 if it had been collected. Whoever publishes or collects it is marked for as long as files lie without their
-manifest, and the mark of one that was killed stays until what it left is collected.
+manifest, and the mark of who was killed while removing stays until what it left is collected. A lease of the
+dead says nothing: it mostly is of who was killed while reading.
 """
 
 from __future__ import annotations
 
 from daskals.errors import RegistryError
-from daskals.registry.leases import LEASES, REMOVALS
+from daskals.registry.leases import LEASES, REMOVALS, marked
 from daskals.registry.names import FILES, VERSIONS, version_of_mark, version_of_object, version_of_tree
 from daskals.registry.storage import Storage
 
@@ -17,10 +18,11 @@ def lost_trees(storage: Storage, wanted: set[str]) -> dict[str, str]:
     """Return which of the versions that are wanted lost their manifest, by the names of their trees."""
     lost = _without_manifest(storage, wanted)
     if lost:
-        marked = {version_of_mark(name) for kind in (LEASES, REMOVALS) for name in storage.names(kind)}
+        unfinished = {version_of_mark(name) for name in storage.names(REMOVALS)}
+        excused = {one for one in lost.values() if one in unfinished or marked(storage, LEASES, one)}
         # once more: whoever was between two of its steps when both were listed has left no mark, nor its tree
         still = _without_manifest(storage, wanted)
-        lost = {tree: version for tree, version in lost.items() if tree in still and version not in marked}
+        lost = {tree: version for tree, version in lost.items() if tree in still and version not in excused}
     return lost
 
 

@@ -271,6 +271,12 @@ def test_a_version_that_lost_its_manifest_is_missed(registry, tmp_path) -> None:
             ask()
     assert collect(registry, keep=1, min_age=AT_ONCE) == [one]
     assert tree.split("/")[1] in registry.storage.names("files")  # till it is restored
+    dead = {"host": socket.gethostname(), "pid": 2**22 - 7, "process_started": 1.0, "token": "x"}
+    registry.storage.write(  # of who was killed while reading it
+        f"leases/{two}.dead.json", json.dumps({**dead, "expires": time.time() + 99}).encode()
+    )
+    assert collect(registry, keep=1, min_age=AT_ONCE) == []
+    assert tree.split("/")[1] in registry.storage.names("files")
     with using(registry.storage, two):  # or it is about to be
         assert [version.id for version in registry.versions()] == [three]
     registry.storage.write(f"removals/{two}.dead.json", b"{}")  # whoever removed it was killed
