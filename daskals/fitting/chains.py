@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,7 +135,8 @@ class Chains:
     config
         The options, resolved as if nothing were to learn.
     run, tell
-        Memory and threads; told what is going on, in lines.
+        Memory and threads, and whether the chain that is kept writes checkpoints; told what is going on, in
+        lines.
     kinds
         What a chain may be that nobody asked for.
     is_mirrored
@@ -154,7 +156,8 @@ class Chains:
         is_mirrored: bool,
     ) -> None:
         self._cluster, self._store, self._split = cluster, store, split
-        self._config, self._run, self._tell = config, run, tell
+        self._config, self._run, self._tell = config, replace(run, checkpoints=None), tell
+        self._writes_checkpoints = run.checkpoints is not None
         self._widens = kinds.widens
         weighs = store.has_weights or config.half_life is not None
         self._censors = kinds.censors and not weighs and share_at_ends(store) >= MANY_AT_ENDS
@@ -240,16 +243,25 @@ class Chains:
         history = posterior.trained.history
         sweeps = math.ceil(sweeps * len(history) / config.sweeps)
         kept = config.model_copy(update={"sweeps": sweeps})
-        return Chain(kept, found.rmse, self._seconds((0, sweeps), kept), history, found.squares)
+        return Chain(kept, found.rmse, self._kept_seconds(kept), history, found.squares)
 
     def _first_that_fits(self, left: float, config: TrainConfig) -> tuple[int, int] | None:
         """Return the first of `CHAINS` that the seconds left have room for."""
         return next((pair for pair in CHAINS if self._seconds(pair, config) <= left), None)
 
     def _seconds(self, pair: tuple[int, int], config: TrainConfig) -> float:
-        """Return what sweeps should take that judge and that are kept, the latter with their checkpoints."""
+        """Return what sweeps should take that judge and that are kept, the latter with their checkpoints.
+
+        These count though the run may write none: no choice depends on where it is saved.
+        """
         work = self._work(config)
         return sum(pair) * work.seconds + work.saving_seconds(pair[1], config.burn_in, config.keep_samples)
+
+    def _kept_seconds(self, config: TrainConfig) -> float:
+        """Return what a chain that is kept should take in this run, with its checkpoints if it writes any."""
+        if self._writes_checkpoints:
+            return self._seconds((0, config.sweeps), config)
+        return config.sweeps * self._work(config).seconds
 
     def _work(self, config: TrainConfig) -> SweepWork:
         # what validates trains the chain that is kept

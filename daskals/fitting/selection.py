@@ -98,7 +98,7 @@ class Selection:
         self._store = store
         self._config = config
         self._tell = teller(callbacks)
-        self._run = replace(run, checkpoints=None)
+        self._run = run
         self._spec = _validating_spec(store, spec)
         self._split = ensure_split(store, self._spec)
         is_mirrored = spec.method in MIRRORED

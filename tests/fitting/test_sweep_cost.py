@@ -1,5 +1,7 @@
 """What sweeps are said to take, by what there is to draw: no clock is looked at."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from daskals.fitting.sweep_cost import SweepWork
 from daskals.ingest import open_ratings
 from daskals.ratings.split import SplitSpec
 from daskals.store.splits import ensure_split
+from daskals.training.checkpoint import Checkpoints
 from daskals.training.run import NO_OPTIONS
 
 SMALL = SweepWork(80_651, 610, 9_724, 20)
@@ -105,6 +108,14 @@ def test_a_chain_is_counted_by_what_it_draws(stamped, tmp_path):
             SweepWork(200, 20, 10, 3, is_censored=True),
             SweepWork(200, 20, 10, 3, n_dates=4 * stamped),
         ]
+        saved = replace(NO_OPTIONS, checkpoints=Checkpoints(tmp_path / "checkpoints"))
+        kept = config.model_copy(update={"sweeps": 240, "burn_in": 20})
+        writing = Chains(None, store, split, config, saved, print, kinds, is_mirrored=True)
+        of_checkpoints = found[0].saving_seconds(240, 20, kept.keep_samples)
+        assert chains._kept_seconds(kept) == 240 * found[0].seconds
+        assert writing._kept_seconds(kept) == pytest.approx(240 * found[0].seconds + of_checkpoints)
+        assert of_checkpoints > 0.0
+        assert writing.least_seconds == chains.least_seconds  # nothing that is chosen depends on it
         shortest = chains.least_seconds
         assert chains.fit(shortest + 0.01)
         assert not chains.fit(shortest - 0.01)
