@@ -237,9 +237,8 @@ def choose_settings(
     grid
         The values that are tried, by the weight's name.
     """
-    judge = functools.cache(
-        _Judge(order, held, genres, limits)
-    )  # the second turn tries much of the first again
+    # the second turn tries much of the first again
+    judge = functools.cache(_Judge(order, held, genres, limits))
     settings = order.settings
     found = before = judge(settings)
     if not genres.shape[1]:
