@@ -145,6 +145,12 @@ def test_the_compose_file_is_a_cluster() -> None:
     assert services["train"]["depends_on"] == {"scheduler": healthy, "worker": healthy}
 
 
+def test_the_image_of_the_nightly_file_is_built_by_a_service_that_builds() -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    (named,) = re.findall(r"compose\.yaml build (\S+)", (DOCKER / "compose.nightly.yaml").read_text())
+    assert "build" in services[named]
+
+
 def test_only_the_service_that_makes_certificates_can_write_them() -> None:
     services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
     writers = {
