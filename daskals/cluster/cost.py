@@ -46,7 +46,7 @@ class Estimate:
         Of an epoch. They follow one another: a half-step waits for all rows of the one before.
     ratings_bytes, factors_bytes
         Memory of one worker: its share of the ratings of both sides, and the factors of both sides, those
-        being made and those being read.
+        being made and those being read. Workers of one machine share the side being made once more, together.
     """
 
     user_half_step_bytes: int
