@@ -13,6 +13,9 @@ KEPT_BYTES = 32 << 20
 """Arrays up to this size stay in heaps once they are freed. The C library goes as far by itself, but not in a
 process that Dask starts, which sets a bound: new memory then took a tenth of an epoch's CPU time."""
 
+DASK_TRIMS_BYTES = 1 << 16
+"""What may lie free at a heap's end in a process that Dask starts, as Dask sets it."""
+
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 
@@ -43,12 +46,10 @@ def environment(*, maps_large: bool) -> dict[str, int]:
     maps_large
         Whether large arrays are given back as soon as they are freed.
     """
-    if maps_large:
-        return {"MALLOC_ARENA_MAX": HEAPS, "MALLOC_MMAP_THRESHOLD_": LARGE_BYTES}
     return {
         "MALLOC_ARENA_MAX": HEAPS,
-        "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES,
-        "MALLOC_TRIM_THRESHOLD_": 2 * KEPT_BYTES,
+        "MALLOC_MMAP_THRESHOLD_": LARGE_BYTES if maps_large else KEPT_BYTES,
+        "MALLOC_TRIM_THRESHOLD_": DASK_TRIMS_BYTES if maps_large else 2 * KEPT_BYTES,
     }
 
 

@@ -7,12 +7,12 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Scheduler, Worker
+from distributed import Client, LocalCluster, Nanny, Scheduler, Worker
 from distributed.comm.addressing import get_address_host_port
 from distributed.security import Security
 
@@ -133,11 +133,24 @@ class _QuietWorker(Worker):  # type: ignore[misc]
         """Listen nowhere."""
 
 
+class _TellingNanny(Nanny):  # type: ignore[misc]
+    """A nanny whose worker's C library is told what it should keep.
+
+    By Dask's own settings it would be told what clusters before left in this process's environment.
+    """
+
+    def __init__(self, *arguments: Any, allocator_variables: Mapping[str, int], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        variables = {name: str(value) for name, value in allocator_variables.items()}
+        self.pre_spawn_env |= variables
+        self.env |= variables
+
+
 class _QuietCluster(LocalCluster):  # type: ignore[misc]
     """Workers of this machine, of whom nothing listens but what was asked for."""
 
-    def __init__(self, *, has_dashboard: bool, **options: Any) -> None:
-        self._has_dashboard = has_dashboard
+    def __init__(self, *, has_dashboard: bool, maps_large: bool, **options: Any) -> None:
+        self._has_dashboard, self._maps_large = has_dashboard, maps_large
         super().__init__(**options)
 
     async def _start(self) -> None:
@@ -145,7 +158,10 @@ class _QuietCluster(LocalCluster):  # type: ignore[misc]
             self.scheduler_spec["cls"] = _QuietScheduler
         for spec in (*self.worker_spec.values(), self.new_spec):
             if self.processes:  # a nanny, which starts the worker in its own process
+                spec["cls"] = _TellingNanny
                 spec["options"]["worker_class"] = _QuietWorker
+                variables = allocator.environment(maps_large=self._maps_large)
+                spec["options"]["allocator_variables"] = variables
             else:
                 spec["cls"] = _QuietWorker
         await super()._start()
@@ -169,13 +185,12 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
     if config.workers == 1:
         # the worker lives in this process: silence means that the process was stopped, as by Ctrl-Z
         settings["distributed.scheduler.worker-ttl"] = None
-    variables = allocator.environment(maps_large=config.ratings_memory is not None)
-    settings |= {f"distributed.nanny.pre-spawn-environ.{name}": n for name, n in variables.items()}
     with warnings.catch_warnings(), dask.config.set(settings):
         # a taken dashboard port is no failure: Dask picks another, and the link that is shown is the real one
         warnings.filterwarnings("ignore", message="Port .* is already in use")
         return _QuietCluster(
             has_dashboard=dashboard not in (None, "none"),
+            maps_large=config.ratings_memory is not None,
             n_workers=config.workers,
             threads_per_worker=threads,
             processes=config.workers > 1,

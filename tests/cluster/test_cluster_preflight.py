@@ -192,4 +192,4 @@ def test_workers_share_heaps_and_give_large_arrays_back_where_ratings_may_not_st
         assert told == ["share_heaps", *(["map_large_arrays"] if memory else [])]
     variables = allocator.environment(maps_large=memory is not None)
     assert variables["MALLOC_MMAP_THRESHOLD_"] == (1 << 20 if memory else 32 << 20)
-    assert ("MALLOC_TRIM_THRESHOLD_" in variables) == (memory is None)
+    assert variables["MALLOC_TRIM_THRESHOLD_"] == (1 << 16 if memory else 64 << 20)

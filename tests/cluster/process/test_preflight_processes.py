@@ -61,6 +61,7 @@ def test_a_worker_in_this_process_may_be_silent(cluster: Cluster) -> None:
 def test_bytes_moved_agree_with_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where workers share no memory, as on several machines."""
     monkeypatch.setattr(Cluster, "shares_memory", False)
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "12345678")  # as a cluster before leaves it in its process
     store = resolve_store("synthetic-100k")
     epochs, rank = 10, 3
     config = TrainConfig.parse({"epochs": epochs, "rank": rank, "model": "als", "seed": 1})
