@@ -150,6 +150,7 @@ def test_a_person_searches_rates_slides_and_reads_why(browser, address):
     expect(page.locator(".st-key-suggested-1")).not_to_contain_text(before[0])
     assert listed(page) != before
 
+    at_rest(page)
     page.locator(".st-key-why-1").get_by_text("Why?").click()
     expect(
         page.get_by_text(re.compile("Mostly because of how you rated|Your ratings say little"))
@@ -271,6 +272,7 @@ def test_titles_and_genres_of_the_data_are_only_shown(browser, folder, tmp_path)
         page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
         page.goto(f"{address}?rated=1~5_4~4_7~1")
         expect(page.locator(".st-key-suggested-1")).to_be_visible()
+        at_rest(page)  # what opens while the page is drawn anew is closed again
         page.locator(".st-key-why-1 button").click()
         expect(page.get_by_text("Like it:")).to_be_visible()
         at_rest(page)
