@@ -156,13 +156,8 @@ def submit_slabs(
     if len(shares) > 1:
         solve = share_part if cluster.shares_memory else solve_part
         parts = [
-            cluster.submit(
-                solve,
-                *(whole, *call.arguments(share)),
-                key=f"{name}-{key}-{number}",
-                worker=share.worker,
-            )
-            for number, share in enumerate(shares)
+            cluster.submit(solve, whole, *call.arguments(share), key=f"{name}-{key}-{n}", worker=share.worker)
+            for n, share in enumerate(shares)
         ]
         return gather(cluster, whole.side, parts, key)
     (share,) = shares

@@ -58,26 +58,22 @@ def part_figures(model: Model, store: RatingsStore, split: Split, part: int) -> 
 
 def _score_by_products(model: Model) -> Callable[[RatingsBlock], ErrorSums]:
     """Return what compares users' ratings with products of factors: of samples with their mean."""
-    samples, limits = model.samples, model.limits
+    samples = model.samples
     if samples is None:
+        rank, mean, items = model.rank, model.mean, model.item_rows
+    else:
+        rank, mean = samples.stacked_rank, samples.mean
+        items = samples.stacked("item", np.arange(len(samples.items)))
 
-        def score(block: RatingsBlock) -> ErrorSums:
-            rows = model.user_rows[block.start : block.start + block.n_rows]
-            return score_block(block, rows, model.item_rows, rank=model.rank, mean=model.mean, limits=limits)
+    def score(block: RatingsBlock) -> ErrorSums:
+        stop = block.start + block.n_rows
+        if samples is None:
+            users = model.user_rows[block.start : stop]
+        else:
+            users = samples.stacked("user", np.arange(block.start, stop))
+        return score_block(block, users, items, rank=rank, mean=mean, limits=model.limits)
 
-        return score
-
-    rank, mean, items = (
-        samples.stacked_rank,
-        samples.mean,
-        samples.stacked("item", np.arange(len(samples.items))),
-    )
-
-    def score_samples(block: RatingsBlock) -> ErrorSums:
-        rows = samples.stacked("user", np.arange(block.start, block.start + block.n_rows))
-        return score_block(block, rows, items, rank=rank, mean=mean, limits=limits)
-
-    return score_samples
+    return score
 
 
 def part_times(
