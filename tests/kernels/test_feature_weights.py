@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
+from daskals.kernels.gibbs.feature_products import aligned, multiply, transposed, width_of
 from daskals.kernels.gibbs.weights import (
     ByFeatures,
     PriorNoise,
@@ -14,7 +17,7 @@ from daskals.kernels.gibbs.weights import (
     for_gradients,
     solve_by_gradients,
 )
-from daskals.kernels.prior.features import FeatureRows
+from daskals.kernels.prior.features import FeatureRows, times, transposed_times
 from daskals.kernels.prior.whole_features import join_rows, row_gram, without_unrated
 from daskals.kernels.toolkit.tridiagonal import tridiagonalise
 
@@ -88,3 +91,21 @@ def test_gradients_solve_every_column_for_its_own_shift():
     for column, shift in enumerate(shifts):
         expected = np.linalg.solve(f.T @ f + shift * np.eye(40), right[:, column])
         np.testing.assert_allclose(found[:, column], expected, rtol=1e-2, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("columns", [1, 8, 21])
+def test_products_in_lanes_have_the_bits_of_plain_ones_whoever_shares_in_them(columns):
+    f, rng = some_features(70, 33), np.random.default_rng(4)
+    f[[0, 5, 6, 69]] = 0.0
+    features, width = sparse(f), width_of(columns)
+    right, rows = rng.normal(size=(33, columns)), rng.normal(size=(70, columns))
+
+    def backwards(run, numbers):
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(run, range(len(numbers) - 1, -1, -1)))
+
+    found = multiply(features, aligned(right, width), backwards)
+    np.testing.assert_array_equal(found[:, :columns], times(features, right))
+    assert not found[:, columns:].any()
+    found = multiply(transposed(features), aligned(rows, width))
+    np.testing.assert_array_equal(found[:, :columns], transposed_times(features, rows))

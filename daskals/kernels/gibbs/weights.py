@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from daskals.kernels.gibbs.feature_products import Sharing, aligned, alone, multiply, transposed, width_of
 from daskals.kernels.prior.features import FeatureRows, squared_transposed_times, times, transposed_times
 from daskals.kernels.prior.whole_features import row_gram
 from daskals.kernels.toolkit.jit import exact_jit
@@ -43,9 +44,10 @@ class ByRows(NamedTuple):
 
 
 class ByGradients(NamedTuple):
-    """A side with many rows and features: F, empty for rows without ratings; FᵀF's diagonal, (features,)."""
+    """A side with many rows and features: F, empty for rows without ratings, Fᵀ, and FᵀF's diagonal."""
 
     features: FeatureRows
+    by_feature: FeatureRows
     diagonal: Float64
 
 
@@ -61,7 +63,9 @@ def draw_by_features(system: ByFeatures, right: Float64, shifts: Float64, normal
     return solve_shifted(system.gram, shifts, right, normals)
 
 
-def draw_by_rows(system: ByRows | ByGradients, rows: Float64, shifts: Float64, noise: PriorNoise) -> Float64:
+def draw_by_rows(
+    system: ByRows | ByGradients, rows: Float64, shifts: Float64, noise: PriorNoise, share: Sharing = alone
+) -> Float64:
     """Draw W from the rows x, shape (rows, columns), of which those without ratings are not looked at.
 
     Parameters
@@ -72,6 +76,8 @@ def draw_by_rows(system: ByRows | ByGradients, rows: Float64, shifts: Float64, n
         Float64, shape (rows, columns) and (columns,).
     noise
         Random numbers.
+    share
+        Who shares in the products of many rows and features.
 
     Returns
     -------
@@ -79,43 +85,99 @@ def draw_by_rows(system: ByRows | ByGradients, rows: Float64, shifts: Float64, n
     """
     features = system.features
     weights = noise.weights / np.sqrt(shifts)
-    rest = rows - times(features, weights) - noise.rows
+    if isinstance(system, ByGradients):
+        size, width = len(shifts), width_of(len(shifts))
+        product = multiply(features, aligned(weights, width), share)[:, :size]
+    else:
+        product = times(features, weights)
+    rest = rows - product - noise.rows
     rest[np.diff(features.indptr) == 0] = 0.0
     if isinstance(system, ByRows):
         return weights + transposed_times(features, solve_shifted(system.gram, shifts, rest))
-    return weights + solve_by_gradients(system, transposed_times(features, rest), shifts)
+    right = multiply(system.by_feature, aligned(rest, width), share)[:, :size]
+    return weights + solve_by_gradients(system, right, shifts, share)
 
 
-def solve_by_gradients(system: ByGradients, right: Float64, shifts: Float64) -> Float64:
+def solve_by_gradients(
+    system: ByGradients, right: Float64, shifts: Float64, share: Sharing = alone
+) -> Float64:
     """Solve (FᵀF + sI)·w = column for each column of `right`, shape (features, columns), all at once.
 
     Every column steps by lengths of its own until its own residual is small enough; `shifts` are the s, shape
-    (columns,).
+    (columns,), and `share` is as for `draw_by_rows`.
     """
-    inverse = 1.0 / (system.diagonal[:, None] + shifts)
-    found, residual = np.zeros_like(right), right.copy()
-    direction = inverse * right
+    size, width = len(shifts), width_of(len(shifts))
+    shifts = np.append(shifts, np.ones(width - size))
+    residual = aligned(right, width)
+    inverse = aligned(1.0 / (system.diagonal[:, None] + shifts), width)
+    found, direction = np.zeros_like(residual), aligned(inverse * residual, width)
     energy = _sums(residual, direction)
     enough = TOLERANCE**2 * energy
     for _ in range(MOST_STEPS):
         if not np.any(energy > enough):
             break
-        product = transposed_times(system.features, times(system.features, direction)) + shifts * direction
-        along = _sums(direction, product)
+        product = multiply(system.by_feature, multiply(system.features, direction, share), share)
+        along = np.zeros(width)
+        _add_shifted(direction, shifts, product, along)
         length = np.where(energy > enough, energy / np.maximum(along, 1e-300), 0.0)
-        next_energy = _step(length, (found, direction, residual, product, inverse))
+        next_energy = np.zeros(width)
+        _step(length, found, direction, residual, product, inverse, next_energy)
         turn = np.where(energy > enough, next_energy / np.maximum(energy, 1e-300), 0.0)
-        direction = inverse * residual + turn * direction
+        _turn(turn, direction, residual, inverse)
         energy = next_energy
-    return found
+    return np.ascontiguousarray(found[:, :size])
 
 
-def _step(length: Float64, state: tuple[Float64, Float64, Float64, Float64, Float64]) -> Float64:
-    """Step along the direction in place; return the residual's size, shape (columns,)."""
-    found, direction, residual, product, inverse = state
-    found += length * direction
-    residual -= length * product
-    return _sums(residual, inverse * residual)
+@exact_jit
+def _add_shifted(direction: Float64, shifts: Float64, product: Float64, along: Float64) -> None:
+    """Add the shifted direction to its product with FᵀF; add up `along`, Σ direction·product of each column.
+
+    Both have the shape (features, columns), `shifts` and `along` (columns,).
+    """
+    for row in range(len(direction)):
+        for column in range(len(along)):
+            value = product[row, column] + shifts[column] * direction[row, column]
+            product[row, column] = value
+            along[column] += direction[row, column] * value
+
+
+@exact_jit
+def _step(
+    length: Float64,
+    found: Float64,
+    direction: Float64,
+    residual: Float64,
+    product: Float64,
+    inverse: Float64,
+    energy: Float64,
+) -> None:
+    """Step along the direction, and add up the residual's size of each column, rows in order.
+
+    Parameters
+    ----------
+    length
+        How far, shape (columns,).
+    found, direction, residual, product, inverse
+        Shape (features, columns): what was found so far, where to, what is left, the direction's product, and
+        the preconditioner.
+    energy
+        Shape (columns,): receives the sums.
+    """
+    for row in range(len(found)):
+        for column in range(len(length)):
+            found[row, column] += length[column] * direction[row, column]
+            left = residual[row, column] - length[column] * product[row, column]
+            residual[row, column] = left
+            energy[column] += left * (inverse[row, column] * left)
+
+
+@exact_jit
+def _turn(turn: Float64, direction: Float64, residual: Float64, inverse: Float64) -> None:
+    """Turn the direction, shape (features, columns), to the residual; `turn` has the shape (columns,)."""
+    for row in range(len(direction)):
+        for column in range(len(turn)):
+            own = inverse[row, column] * residual[row, column]
+            direction[row, column] = own + turn[column] * direction[row, column]
 
 
 def _sums(a: Float64, b: Float64) -> Float64:
@@ -140,4 +202,4 @@ def decomposed_rows(features: FeatureRows) -> ByRows:
 def for_gradients(features: FeatureRows) -> ByGradients:
     """Sum the diagonal of FᵀF of features that are empty for rows without ratings."""
     ones = np.ones((features.n_rows, 1))
-    return ByGradients(features, squared_transposed_times(features, ones)[:, 0])
+    return ByGradients(features, transposed(features), squared_transposed_times(features, ones)[:, 0])

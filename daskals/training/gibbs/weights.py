@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from daskals.cluster.exchange import Gathered
+from daskals.cluster.parts import over_blocks
 from daskals.cluster.workers import Cluster, Task
 from daskals.kernels.gibbs.moments import Moments, row_vectors
 from daskals.kernels.gibbs.noise import Draws, Noise, normal_rows
@@ -187,5 +188,5 @@ def draw_many(
             draws.of_weights.normals(system.features.n_features, size),
             normal_rows(draws.of_rows(side), 0, given.rows, size - 1),
         )
-        found = draw_by_rows(system, product(rows, basis), 1.0 / values, noise)
+        found = draw_by_rows(system, product(rows, basis), 1.0 / values, noise, over_blocks)
     return product(found, np.ascontiguousarray(back))
