@@ -87,7 +87,7 @@ class KernelEpochs:
             config.rank, self.data.mean, config.ridge, config.taken_solver, 1.0, self._inner_threads
         )
         current = Gathered(self.rows[side], none) if spec.needs_current else None
-        return solve_slab(block, Gathered(other, none), current, spec, self._curvature)
+        return solve_slab(block, Gathered(other, none), current, spec, curvature=self._curvature)
 
     def _prepare(self, _side: Side, other: FactorRows) -> None:
         """Sum what the rows of a half-step have in common."""

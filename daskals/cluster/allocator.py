@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 
 HEAPS = 2
@@ -16,8 +17,11 @@ process that Dask starts, which sets a bound: new memory then took a tenth of an
 DASK_TRIMS_BYTES = 1 << 16
 """What may lie free at a heap's end in a process that Dask starts, as Dask sets it."""
 
+_MMAP_THRESHOLD = "MALLOC_MMAP_THRESHOLD_"
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
+
+_maps_large = False
 
 
 def share_heaps() -> bool:
@@ -35,7 +39,14 @@ def map_large_arrays() -> bool:
     Where blocks are read and dropped all the time, what heaps keep is a multiple of what is in use. Where
     they stay, epochs would wait for new memory instead: 22,000 pages each with features, a tenth of the time.
     """
+    global _maps_large
+    _maps_large = True
     return _tell(_M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+def maps_large_arrays() -> bool:
+    """Tell whether large arrays are given back as soon as they are freed, in this process."""
+    return _maps_large or os.environ.get(_MMAP_THRESHOLD) == str(LARGE_BYTES)
 
 
 def environment(*, maps_large: bool) -> dict[str, int]:
@@ -48,7 +59,7 @@ def environment(*, maps_large: bool) -> dict[str, int]:
     """
     return {
         "MALLOC_ARENA_MAX": HEAPS,
-        "MALLOC_MMAP_THRESHOLD_": LARGE_BYTES if maps_large else KEPT_BYTES,
+        _MMAP_THRESHOLD: LARGE_BYTES if maps_large else KEPT_BYTES,
         "MALLOC_TRIM_THRESHOLD_": DASK_TRIMS_BYTES if maps_large else 2 * KEPT_BYTES,
     }
 

@@ -181,7 +181,9 @@ def _start_local(config: ClusterConfig) -> LocalCluster:
         "distributed.admin.tick.interval": "1s",
     }
     if dashboard in (None, "none"):
-        settings["distributed.worker.profile.enabled"] = False  # shown by the dashboard alone
+        # shown by the dashboard alone; each process asked the system how its disks fare twice a second
+        settings["distributed.worker.profile.enabled"] = False
+        settings["distributed.admin.system-monitor.interval"] = "10s"
     if config.workers == 1:
         # the worker lives in this process: silence means that the process was stopped, as by Ctrl-Z
         settings["distributed.scheduler.worker-ttl"] = None

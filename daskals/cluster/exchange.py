@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from daskals.cluster.parts import BlockCall, over_blocks
+from daskals.cluster.kept_rows import large_rows
+from daskals.cluster.parts import BlockCall, Prepare, over_blocks
 from daskals.cluster.shared_memory import SharedFile
 from daskals.cluster.solved_part import SolvedBlock, SolvedPart
 from daskals.cluster.workers import Cluster, Share, Task
-from daskals.kernels.toolkit.layout import aligned_empty
 from daskals.types import BlockStats, FactorRows, RatingsBlock, Side
 
 
@@ -182,6 +182,7 @@ def solve_part(
     own: Sequence[Sequence[Any]],
     numbers: Sequence[int],
     shared: Sequence[Any],
+    prepare: Prepare | None = None,
     *,
     file: SharedFile | None = None,
 ) -> SolvedPart:
@@ -191,7 +192,7 @@ def solve_part(
     ----------
     whole
         The side.
-    solve, side, own, numbers, shared
+    solve, side, own, numbers, shared, prepare
         As `parts.run_part` takes them.
     file
         Where the rows are written down too, for other workers of this machine.
@@ -201,11 +202,12 @@ def solve_part(
     RowError
         If a row cannot be solved; it knows its side.
     """
-    rows = aligned_empty(whole.n_rows, whole.stride)
+    rows = large_rows(whole.n_rows, whole.stride)
+    given = shared if prepare is None else prepare(*shared)
     found: dict[int, SolvedBlock] = {}
 
     def run(place: int) -> None:
-        slab = solve(*own[place], *shared)
+        slab = solve(*own[place], *given)
         start, stop = slab.start, slab.start + len(slab.rows)
         rows[start:stop] = slab.rows
         if file is not None:
@@ -234,7 +236,7 @@ def gather_parts(parts: Sequence[SolvedPart]) -> Gathered:
     blocks = sorted((block for part in parts for block in part.blocks), key=lambda block: block.start)
     rows = next((part.whole for part in parts if part.whole is not None), None)
     if rows is None:
-        rows = aligned_empty(blocks[-1].stop, parts[0].stride)
+        rows = large_rows(blocks[-1].stop, parts[0].stride)
     for part in parts:
         part.fill(rows)
     sse = penalty = 0.0

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from distributed import get_worker
 
@@ -20,6 +20,9 @@ from daskals.errors import RowError
 from daskals.types import Side
 
 ResultT = TypeVar("ResultT")
+
+Prepare: TypeAlias = Callable[..., Sequence[Any]]
+"""Makes what a worker's blocks are given of what they share."""
 
 
 class BlockCall(NamedTuple):
@@ -38,6 +41,9 @@ class BlockCall(NamedTuple):
         Blocks in the order in which they are begun, the largest first; block order if None.
     side
         Whose rows they are, for the error of one that cannot be solved.
+    prepare
+        Called on each worker with what its blocks share, before the first of them; returns what they are
+        given instead. What takes less than its way from another worker is found so by each.
     """
 
     function: Callable[..., Any]
@@ -45,12 +51,14 @@ class BlockCall(NamedTuple):
     shared: Callable[[Share], tuple[Any, ...]] = lambda _: ()
     order: Sequence[int] | None = None
     side: Side | None = None
+    prepare: Prepare | None = None
 
     def arguments(self, share: Share) -> tuple[Any, ...]:
         """Return what `run_part` takes for the blocks of a worker."""
         own = {number: self.own[number] for number in share.numbers}
         begun = share.numbers if self.order is None else [n for n in self.order if n in own]
-        return self.function, self.side, [list(own[n]) for n in begun], list(begun), list(self.shared(share))
+        shared = list(self.shared(share))
+        return self.function, self.side, [list(own[n]) for n in begun], list(begun), shared, self.prepare
 
 
 class Parts(NamedTuple):
@@ -113,6 +121,7 @@ def run_part(
     own: Sequence[Sequence[Any]],
     numbers: Sequence[int],
     shared: Sequence[Any],
+    prepare: Prepare | None = None,
 ) -> dict[int, ResultT]:
     """Call a function for every block of a worker; return the results by block.
 
@@ -122,16 +131,19 @@ def run_part(
         As `BlockCall` has them, a block's own arguments in the order of `numbers`.
     numbers, shared
         The blocks, in the order in which they are begun; what all of them share.
+    prepare
+        As `BlockCall` has it.
 
     Raises
     ------
     RowError
         If a row cannot be solved; it knows its side.
     """
+    given = shared if prepare is None else prepare(*shared)
     found: dict[int, ResultT] = {}
 
     def run(place: int) -> None:
-        found[numbers[place]] = function(*own[place], *shared)
+        found[numbers[place]] = function(*own[place], *given)
 
     over_blocks(run, numbers, side)
     return found

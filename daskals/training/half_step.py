@@ -98,16 +98,15 @@ class HalfStep:
 
     def submit(self, cluster: Cluster, around: Around, current: Generation, key: str) -> Generation:
         """Start the solves of all blocks and their gathering; return the new factors, still to come."""
-        spec, curvature, other = self.spec, None, around.other
-        if spec.solver == "gradients":
-            name = f"curvature-{other.side}s-{key}"
-            curvature = cluster.submit(curvature_of, other.gathered, spec.rank, spec.ridge, key=name)
+        spec, other = self.spec, around.other
+        prepare = with_curvature if spec.solver == "gradients" else None
 
         def shared(share: Share) -> tuple[Any, ...]:
             near = current.near(share.worker) if spec.needs_current else None
-            return other.near(share.worker), near, spec, curvature, around.third_near(share.worker)
+            return other.near(share.worker), near, spec, around.third_near(share.worker)
 
-        call = BlockCall(solve_slab, [(block,) for block in self.data.blocks], shared, self.data.order)
+        own = [(block,) for block in self.data.blocks]
+        call = BlockCall(solve_slab, own, shared, self.data.order, prepare=prepare)
         return submit_slabs(
             cluster, self.data.whole(self.spec.rank), call, key=key, name=f"{self.data.side}-half-step"
         )
@@ -225,9 +224,17 @@ def zero_slab(bounds: BlockRange, rank: int) -> Slab:
     return Slab(start, empty_rows(stop - start, rank), BlockStats(0.0, 0.0))
 
 
-def curvature_of(gathered: Gathered, rank: int, ridge: Ridge) -> Curvature:
-    """Return the pooled curvature of a side, for rows with a bias and this ridge."""
-    return side_curvature(gathered.rows, rank, ridge)
+def with_curvature(
+    other: Gathered, current: Gathered | None, spec: SolveSpec, third: Gathered | None
+) -> tuple[Any, ...]:
+    """Return what `solve_slab` takes beside a block: what blocks share and the other side's curvature.
+
+    Parameters
+    ----------
+    other, current, spec, third
+        As `solve_slab` takes them.
+    """
+    return other, current, spec, third, side_curvature(other.rows, spec.rank, spec.ridge)
 
 
 def solve_slab(
@@ -235,8 +242,8 @@ def solve_slab(
     other: Gathered,
     current: Gathered | None,
     spec: SolveSpec,
-    curvature: Curvature | None = None,
     third: Gathered | None = None,
+    curvature: Curvature | None = None,
 ) -> Slab:
     """Solve the rows of one block; what every half-step does.
 
@@ -246,10 +253,10 @@ def solve_slab(
         The rows' ratings; the other side.
     current, spec
         The side's rows as they are; what shapes the solve.
-    curvature
-        Of the other side, for `gradients`.
     third
         The third side, if there is one.
+    curvature
+        Of the other side, for `gradients`.
     """
     ratings = block_of(block)
     if third is None:

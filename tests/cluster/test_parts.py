@@ -45,6 +45,25 @@ def test_the_largest_block_is_begun_first(workers) -> None:
     assert len(set(names)) == 1
 
 
+def doubled(shared: int) -> tuple[int, int]:
+    SEEN.append(shared)
+    return shared, 2 * shared
+
+
+def summed(*numbers: int) -> int:
+    return sum(numbers)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_blocks_share_is_prepared_once_a_worker(workers, threads: int) -> None:
+    SEEN.clear()
+    own = [(10 * n,) for n in range(4)]
+    call = BlockCall(summed, own, lambda _: (1,), prepare=doubled)
+    task = submit_fold(workers[threads], list, call, key=f"prepared-{threads}x", name="x")
+    assert workers[threads].result(task) == [3, 13, 23, 33]
+    assert SEEN == [1]
+
+
 MEETING = threading.Barrier(2, timeout=20)
 
 

@@ -223,3 +223,9 @@ def test_what_does_not_fit_is_refused():
 def test_a_curvature_of_nothing_has_a_scale():
     found = decompose(np.zeros((4, 4)), 0, Ridge(0.0, 0.0), biased=True)
     np.testing.assert_array_equal(found.scales, 1.0)
+
+
+def test_rows_count_where_any_factor_is_not_zero():
+    rows = empty_rows(5, 3)
+    rows[0, 0], rows[1, 2], rows[3, 1] = 1.0, -2.0, 3.0
+    assert side_curvature(rows, 3, Ridge(1.0, 1.0)).n_rows == 3

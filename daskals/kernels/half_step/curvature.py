@@ -59,7 +59,8 @@ def side_curvature(rows: FactorRows, rank: int, ridge: Ridge, *, biased: bool = 
     biased
         Whether the other side's rows have a bias.
     """
-    n_rows = int(np.count_nonzero(np.any(rows[:, :rank] != 0.0, axis=1)))
+    rest = rows[rows[:, 0] == 0.0, :rank] if rank else rows[:, :0]  # few: of the others one factor tells
+    n_rows = len(rows) - len(rest) + int(np.count_nonzero(np.any(rest != 0.0, axis=1)))
     return decompose(side_gram(rows, rank, biased=biased), n_rows, ridge, biased=biased)
 
 

@@ -18,15 +18,16 @@ def row_stride(rank: int) -> int:
 
 def aligned_empty(n_rows: int, stride: int) -> FactorRows:
     """Make uninitialised float32 rows, shape (n_rows, stride), whose first byte is 64-byte aligned."""
-    return _aligned(np.empty(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8), n_rows, stride)
+    return aligned_within(np.empty(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8), n_rows, stride)
 
 
 def aligned_zeros(n_rows: int, stride: int) -> FactorRows:
     """Make rows as `aligned_empty` does, shape (n_rows, stride), all zero: new memory is."""
-    return _aligned(np.zeros(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8), n_rows, stride)
+    return aligned_within(np.zeros(n_rows * stride * 4 + ALIGNMENT_BYTES, dtype=np.uint8), n_rows, stride)
 
 
-def _aligned(raw: UInt8, n_rows: int, stride: int) -> FactorRows:
+def aligned_within(raw: UInt8, n_rows: int, stride: int) -> FactorRows:
+    """Return a view of memory, `ALIGNMENT_BYTES` more than they take, as rows, shape (n_rows, stride)."""
     offset = -raw.ctypes.data % ALIGNMENT_BYTES
     return raw[offset : offset + n_rows * stride * 4].view(np.float32).reshape(n_rows, stride)
 

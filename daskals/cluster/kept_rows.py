@@ -1,0 +1,68 @@
+"""Memory of large factor rows, kept for the next half-step once nobody holds them any more.
+
+The C library gives arrays above `allocator.KEPT_BYTES` back to the system as they are freed, and takes new
+ones, which the system must clear first: two to twenty per cent of a half-step of 64 MB of rows, in each
+process that has them whole. Rows may outlive their training: memory is used again when no view of it is left.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from daskals.cluster import allocator
+from daskals.kernels.toolkit.layout import ALIGNMENT_BYTES, aligned_empty, aligned_within
+from daskals.types import FactorRows, UInt8
+
+MOST_KEPT_BYTES = 256 << 20
+"""What may be kept for later at most: a generation or two of 200,000 rows at rank 64."""
+
+_kept: deque[UInt8] = deque()
+
+
+class _Loan:
+    """What views of some memory hold; with the last of them it is gone, and the memory kept."""
+
+    def __init__(self, memory: UInt8) -> None:
+        self.__array_interface__: dict[str, Any] = memory.__array_interface__
+        weakref.finalize(self, _keep, memory).atexit = False
+
+
+def large_rows(n_rows: int, stride: int) -> FactorRows:
+    """Make uninitialised rows as `layout.aligned_empty` does, of memory that is kept if it is large.
+
+    Parameters
+    ----------
+    n_rows, stride
+        Shape; float32.
+    """
+    size = n_rows * stride * 4 + ALIGNMENT_BYTES
+    if not allocator.KEPT_BYTES < size <= MOST_KEPT_BYTES or allocator.maps_large_arrays():
+        return aligned_empty(n_rows, stride)
+    return aligned_within(np.asarray(_Loan(_taken(size))), n_rows, stride)
+
+
+def _taken(size: int) -> UInt8:
+    """Return kept memory of this size, new where there is none."""
+    for _ in range(len(_kept)):
+        try:
+            memory = _kept.popleft()
+        except IndexError:  # another thread was faster
+            break
+        if memory.nbytes == size:
+            return memory
+        _kept.append(memory)
+    return np.empty(size, np.uint8)
+
+
+def _keep(memory: UInt8) -> None:
+    """Keep memory, and let go what was kept longest where that is too much; called wherever a view ends."""
+    _kept.append(memory)
+    while sum(one.nbytes for one in list(_kept)) > MOST_KEPT_BYTES:
+        try:
+            _kept.popleft()
+        except IndexError:
+            return
