@@ -1,8 +1,9 @@
 """Memory of large factor rows, kept for the next half-step once nobody holds them any more.
 
-The C library gives arrays above `allocator.KEPT_BYTES` back to the system as they are freed, and takes new
-ones, which the system must clear first: two to twenty per cent of a half-step of 64 MB of rows, in each
-process that has them whole. Rows may outlive their training: memory is used again when no view of it is left.
+The C library gives large arrays back to the system as they are freed, and takes new ones, which the system
+must clear first: two to twenty per cent of a half-step of 64 MB of rows, in each process that has them whole.
+What it keeps it gives out again in pieces, on pages of any size. Rows may outlive their training: memory is
+used again when no view of it is left.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from daskals.cluster import allocator
 from daskals.kernels.toolkit.layout import ALIGNMENT_BYTES, aligned_empty, aligned_within
+from daskals.kernels.toolkit.pages import LARGE_BYTES, empty_bytes
 from daskals.types import FactorRows, UInt8
 
 MOST_KEPT_BYTES = 256 << 20
@@ -32,7 +34,9 @@ class _Loan:
 
 
 def large_rows(n_rows: int, stride: int) -> FactorRows:
-    """Make uninitialised rows as `layout.aligned_empty` does, of memory that is kept if it is large.
+    """Make uninitialised rows as `layout.aligned_empty` does, of memory on large pages if there are many.
+
+    It is kept where memory is not scarce.
 
     Parameters
     ----------
@@ -40,8 +44,10 @@ def large_rows(n_rows: int, stride: int) -> FactorRows:
         Shape; float32.
     """
     size = n_rows * stride * 4 + ALIGNMENT_BYTES
-    if not allocator.KEPT_BYTES < size <= MOST_KEPT_BYTES or allocator.maps_large_arrays():
+    if size < LARGE_BYTES:
         return aligned_empty(n_rows, stride)
+    if size > MOST_KEPT_BYTES or allocator.maps_large_arrays():
+        return aligned_within(empty_bytes(size), n_rows, stride)
     return aligned_within(np.asarray(_Loan(_taken(size))), n_rows, stride)
 
 
@@ -55,7 +61,7 @@ def _taken(size: int) -> UInt8:
         if memory.nbytes == size:
             return memory
         _kept.append(memory)
-    return np.empty(size, np.uint8)
+    return empty_bytes(size)
 
 
 def _keep(memory: UInt8) -> None:

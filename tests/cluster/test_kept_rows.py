@@ -19,10 +19,10 @@ BYTES = ROWS * STRIDE * 4
 
 @pytest.fixture(autouse=True)
 def kept(monkeypatch) -> deque:
-    """Keep what is larger than half of such rows, three at most, in a place of this test's own."""
+    """Keep what is larger than half of such rows, some three, in a place of this test's own."""
     found: deque = deque()
     monkeypatch.setattr(kept_rows, "_kept", found)
-    monkeypatch.setattr(allocator, "KEPT_BYTES", BYTES // 2)
+    monkeypatch.setattr(kept_rows, "LARGE_BYTES", BYTES // 2)
     monkeypatch.setattr(kept_rows, "MOST_KEPT_BYTES", 3 * BYTES + 1000)
     monkeypatch.setattr(allocator, "_maps_large", False)
     return found
