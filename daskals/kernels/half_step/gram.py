@@ -4,7 +4,7 @@ The formula is `half_step.plain.row_gram`; which products go where, `half_step.g
 says. Where all tiles fit into registers, the rows of the other side are read where they are, once, asking
 for the row of a later rating on the way. Otherwise some ratings' z are gathered into a small panel, which
 stays in the nearest caches while the tiles take turns in passing over it. Where there are three sides, z is
-made of two rows, in such a panel as well.
+made of two rows, in such a panel as well, or four at a time while the four before are summed in registers.
 """
 
 from __future__ import annotations
@@ -23,10 +23,6 @@ from daskals.kernels.half_step.join_lanes import FOUR
 from daskals.kernels.half_step.rating_lanes import BlockFields, JoinedRatings, Ratings
 from daskals.kernels.toolkit.simd import INT, Context, Emitter, Value, data_pointer
 from daskals.kernels.toolkit.target import current_target
-
-MADE_RATINGS = 24
-"""Ratings whose z are made at a time where all tiles are in registers: with the rows that were asked for
-meanwhile they fit into the nearest cache, which 64 and theirs do not (1.4 times the time, rows in memory)."""
 
 PANEL_FLOATS = 6144
 """Size of the panel of gathered z: with the sums, it fits into the nearest cache."""
@@ -91,16 +87,13 @@ class _Sums:
 def _emit_direct(
     emit: Emitter, plan: Plan, ratings: Ratings, memory: tuple[Value, Value], span: tuple[Value, Value]
 ) -> None:
-    """All tiles in registers: one pass over the ratings, rows read where they are, or some made at a time."""
+    """All tiles in registers: one pass over the ratings, rows read where they are, or made on the way."""
     tiles, gathered = memory
     widths = [min(plan.lanes, plan.size - tile.vector * plan.lanes) for tile in plan.tiles]
     sums = _Sums(emit, list(plan.tiles), widths)
     sums.start(None)
     if isinstance(ratings, JoinedRatings):
-        panel = _Panel(emit, plan, gathered, tiles)
-        for start, count in panel.cuts(span, MADE_RATINGS):
-            panel.make(ratings, start, count, asks=False)
-            panel.add_to(sums, ratings, start, count)
+        _Panel(emit, plan, gathered, tiles).add_all(sums, ratings, span)
         sums.finish(tiles)
         return
     with emit.loop(*span) as position:
@@ -143,18 +136,15 @@ class _Panel:
             for v, vector in enumerate(ratings.read(position).z):
                 self.emit.store(vector, row, v * self.plan.lanes)
 
-    def make(self, ratings: JoinedRatings, start: Value, count: Value, *, asks: bool = True) -> None:
-        """Make z of the ratings from `start` on in the panel, four at a time while there are as many.
-
-        `asks` tells whether later ratings' rows are asked for on the way.
-        """
+    def make(self, ratings: JoinedRatings, start: Value, count: Value) -> None:
+        """Make z of the ratings from `start` on in the panel, four at a time while there are as many."""
         builder = self.emit.builder
         whole = builder.and_(count, INT(-FOUR))
         for first, stop, n in ((INT(0), whole, FOUR), (whole, count, 1)):
             with self.emit.loop(first, stop, step=INT(n)) as j:
                 places = [builder.add(j, INT(k)) for k in range(n)]
                 positions = [builder.add(start, place) for place in places]
-                for position in positions if asks else ():
+                for position in positions:
                     ratings.prefetch(position)
                 ratings.lay(positions, [self._row(place) for place in places])
 
@@ -165,11 +155,41 @@ class _Panel:
             left = builder.sub(span[1], start)
             yield start, builder.select(builder.icmp_signed("<", left, capacity), left, capacity)
 
-    def add_to(self, sums: _Sums, ratings: JoinedRatings, start: Value, count: Value) -> None:
-        """Add the products of ratings made from `start` on to sums in registers; ask for those made next."""
-        with self.emit.loop(INT(0), count) as j:
+    def add_all(self, sums: _Sums, ratings: JoinedRatings, span: tuple[Value, Value]) -> None:
+        """Add the products of a span's ratings to sums in registers.
+
+        Each four are made before the products of the four before them are added up: those wait for loads,
+        these for multiplications, and a CPU looks as far ahead. Made 24 at a time, all took 1.14 times as
+        long.
+        """
+        builder, start = self.emit.builder, span[0]
+        count = builder.sub(span[1], start)
+        whole = builder.and_(count, INT(-FOUR))
+        last = builder.sub(whole, INT(FOUR))
+        with builder.if_then(builder.icmp_signed(">", whole, INT(0))):
+            self._make_four(ratings, start, INT(0))
+            with self.emit.loop(INT(0), last, step=INT(FOUR)) as j:
+                self._make_four(ratings, start, builder.add(j, INT(FOUR)))
+                self._add_to(sums, ratings, start, (j, builder.add(j, INT(FOUR))))
+            self._add_to(sums, ratings, start, (last, whole))
+        with self.emit.loop(whole, count) as j:
+            ratings.lay([builder.add(start, j)], [self._slot(j)])
+            self._add_to(sums, ratings, start, (j, builder.add(j, INT(1))))
+
+    def _slot(self, j: Value) -> Value:
+        """Return the address of z of the j-th rating, of which there are as many as are made at a time."""
+        return self._row(self.emit.builder.and_(j, INT(2 * FOUR - 1)))
+
+    def _make_four(self, ratings: JoinedRatings, start: Value, first: Value) -> None:
+        builder = self.emit.builder
+        places = [builder.add(first, INT(k)) for k in range(FOUR)]
+        ratings.lay([builder.add(start, place) for place in places], [self._slot(place) for place in places])
+
+    def _add_to(self, sums: _Sums, ratings: JoinedRatings, start: Value, within: tuple[Value, Value]) -> None:
+        """Add the products of ratings that were made, and ask for those made some turns on."""
+        with self.emit.loop(*within) as j:
             ratings.prefetch(self.emit.builder.add(start, j))
-            row = self._row(j)
+            row = self._slot(j)
             z = [self.emit.load(row, v * self.plan.lanes) for v in range(self.plan.n_vectors)]
             sums.add(z, functools.partial(self.emit.broadcast, row))
 

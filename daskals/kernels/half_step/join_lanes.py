@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -86,8 +87,8 @@ FOUR = 4
 """Ratings whose inner products are found side by side, in the order of `_inner_product` to the bit."""
 
 
-def _four_inner_products(emit: Emitter, rank: int, ones: list[list[Value]], twos: list[list[Value]]) -> Value:
-    """Return q·d of four ratings in the lanes of a vector, given the vectors that hold each q and d.
+def _four_inner_products(emit: Emitter, rank: int, rows: list[list[Value]]) -> Value:
+    """Return q·d of four ratings in the lanes of a vector, given the addresses of each q and d.
 
     A rating alone takes a shuffle for every halving and for either number that is left: four share them.
     """
@@ -99,14 +100,14 @@ def _four_inner_products(emit: Emitter, rank: int, ones: list[list[Value]], twos
         if rank - done < step:
             continue
         part, found = Emitter(emit.builder, width), []
-        for number, (one, two) in enumerate(zip(ones, twos, strict=True)):
+        for number, (one, two) in enumerate(rows):
             sums = [part.constant(0.0)] * n_sums
             if n_sums == 1 and done:
                 before = emit.builder.extract_element(totals, INT32(number))
                 sums = [emit.builder.insert_element(part.constant(0.0), before, INT32(0))]
             for start in range(done, rank - step + 1, step):
                 for s in range(n_sums):
-                    ours, theirs = (_part(emit, of, start + s * width, width) for of in (one, two))
+                    ours, theirs = (part.load(row, start + s * width) for row in (one, two))
                     sums[s] = part.multiply_add(ours, theirs, sums[s])
             while len(sums) > 1:
                 sums = [emit.builder.fadd(b, a) for a, b in zip(sums[::2], sums[1::2], strict=True)]
@@ -114,10 +115,8 @@ def _four_inner_products(emit: Emitter, rank: int, ones: list[list[Value]], twos
         totals = _four_folded(four, found)
         done += (rank - done) // step * step
     while done < rank:
-        start = min(done // FOUR * FOUR, lanes * len(ones[0]) - FOUR)
-        ours, theirs = (
-            four.transpose([_part(emit, vectors, start, FOUR) for vectors in of]) for of in (ones, twos)
-        )
+        start = done // FOUR * FOUR
+        ours, theirs = (four.transpose([four.load(own[k], start) for own in rows]) for k in (0, 1))
         for k in range(done, min(start + FOUR, rank)):
             totals = four.multiply_add(ours[k - start], theirs[k - start], totals)
         done = min(start + FOUR, rank)
@@ -148,9 +147,16 @@ def _four_folded(four: Emitter, vectors: list[Value]) -> Value:
 
 
 def emit_four_joined(
-    emit: Emitter, rank: int, rows: list[list[Value]], vectors: int
-) -> list[tuple[list[Value], Value]]:
-    """Return for each of four ratings the first vectors of [q + d, 1, …], and c, a number.
+    emit: Emitter,
+    rank: int,
+    rows: list[list[Value]],
+    vectors: int,
+    put: Callable[[int, list[Value]], None],
+) -> list[Value]:
+    """Make [q + d, 1, …] of each of four ratings; return each c, a number.
+
+    What was loaded is let go with each rating, and loaded again for the products: the sums that products are
+    added to stay in registers meanwhile.
 
     Parameters
     ----------
@@ -160,18 +166,22 @@ def emit_four_joined(
         Addresses of the rows [q, 1, b] and [d, 1, b] of each rating.
     vectors
         How many vectors; numbers behind the 1 are those of the rows, added up.
+    put
+        Called with the number of each rating and its vectors, to write them.
     """
     builder, lanes = emit.builder, emit.lanes
-    ones, twos = ([[emit.load(own[k], v * lanes) for v in range(vectors)] for own in rows] for k in (0, 1))
-    products = _four_inner_products(emit, rank, ones, twos)
-    found = []
     for number, (one, two) in enumerate(rows):
-        joined = [builder.fadd(a, b) for a, b in zip(ones[number], twos[number], strict=True)]
+        joined = [builder.fadd(emit.load(one, v * lanes), emit.load(two, v * lanes)) for v in range(vectors)]
         place = rank // lanes
         joined[place] = emit.insert_lane(joined[place], rank % lanes, emit.constant(1.0))
+        put(number, joined)
+    products = _four_inner_products(emit, rank, rows)
+    found = []
+    for number, (one, two) in enumerate(rows):
         product = builder.extract_element(products, INT32(number))
-        bias = builder.fadd(builder.fadd(emit.scalar(one, rank + 1), product), emit.scalar(two, rank + 1))
-        found.append((joined, bias))
+        found.append(
+            builder.fadd(builder.fadd(emit.scalar(one, rank + 1), product), emit.scalar(two, rank + 1))
+        )
     return found
 
 

@@ -124,17 +124,19 @@ class JoinedRatings(Ratings):
                 for v, vector in enumerate(self.read(position).z):
                     emit.store(vector, target, v * lanes)
             return
-        rows = [self.rows(position) for position in positions]
-        four = emit_four_joined(emit, self.plan.size - 2, rows, self.plan.n_vectors)
-        for (z, bias), position, target in zip(four, positions, targets, strict=True):
-            y = builder.fsub(self._number(position), bias)
-            vectors = z
-            if self.roots is not None:
-                root = emit.broadcast(self.roots, position)
-                vectors = [builder.fmul(part, root) for part in z]
-                y = builder.fmul(y, emit.scalar(self.roots, position))
+        roots = None if self.roots is None else [emit.broadcast(self.roots, at) for at in positions]
+
+        def put(number: int, vectors: list[Value]) -> None:
             for v, vector in enumerate(vectors):
-                emit.store(vector, target, v * lanes)
+                weighed = vector if roots is None else builder.fmul(vector, roots[number])
+                emit.store(weighed, targets[number], v * lanes)
+
+        rows = [self.rows(position) for position in positions]
+        constants = emit_four_joined(emit, self.plan.size - 2, rows, self.plan.n_vectors, put)
+        for constant, position, target in zip(constants, positions, targets, strict=True):
+            y = builder.fsub(self._number(position), constant)
+            if self.roots is not None:
+                y = builder.fmul(y, emit.scalar(self.roots, position))
             builder.store(y, emit.address(target, self.plan.size - 1))
 
     def _number(self, position: Value) -> Value:
