@@ -18,6 +18,7 @@ from daskals.kernels.half_step.weighted import Weighting, solve_weighted
 from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
+from daskals.kernels.prior.pattern_sums import start_sums
 from daskals.kernels.prior.prior_system import lower_triangle, sum_system
 from daskals.kernels.scoring.score import predict_block, score_block
 from daskals.kernels.toolkit.dense import solve_positive
@@ -130,7 +131,8 @@ def _warm_up_features(
         np.array([0, 1, 2]), np.zeros(2, np.int32), np.ones(2, np.float32), 1, np.zeros(2, np.int64)
     )
     given: dict[str, Any] = {"rank": rank, "mean": 0.0, "weighting": weighting, "third": third}
-    eliminated = eliminate_rows(block, other, ridge=Ridge(1.0, 1.0), **given)
-    system = sum_system(eliminated, both)
+    sums = start_sums(both.patterns, rank)
+    eliminated = eliminate_rows(block, other, ridge=Ridge(1.0, 1.0), sums=sums, **given)
+    system = sum_system(eliminated, both, sums)
     solve_positive(lower_triangle(system) + np.eye(rank + 1), system.right, "the warm-up's weights")
     fill_rows(eliminated, both, np.zeros((1, rank + 1)), block, other, **given)

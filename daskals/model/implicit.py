@@ -27,6 +27,7 @@ from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
+from daskals.kernels.prior.pattern_sums import PatternSums
 from daskals.kernels.toolkit.codes import count_codes, look_up
 from daskals.types import BlockStats, FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
@@ -237,17 +238,27 @@ class ImplicitSpec:
         counts = self.row_counts(block, len(other))
         return observed, Weighting(observed.weights, counts, self.unobserved * gram, biased=False)
 
-    def eliminate(self, block: RatingsBlock, other: FactorRows, gram: Float64) -> Eliminated:
+    def eliminate(
+        self, block: RatingsBlock, other: FactorRows, gram: Float64, sums: PatternSums | None = None
+    ) -> Eliminated:
         """Solve the rows of a block for a prior mean of zero, keeping what another needs.
 
         Parameters
         ----------
         block, other, gram
             As `solve` takes them; shapes (rows of the other side, stride) and (rank, rank).
+        sums
+            What the rows are added to, if anything.
         """
         observed, weighting = self._weighted(block, other, gram)
         return eliminate_rows(
-            observed.block, other, rank=self.rank, mean=0.0, ridge=self.ridge, weighting=weighting
+            observed.block,
+            other,
+            rank=self.rank,
+            mean=0.0,
+            ridge=self.ridge,
+            weighting=weighting,
+            sums=sums,
         )
 
     def fill(

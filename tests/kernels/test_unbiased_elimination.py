@@ -11,6 +11,7 @@ from daskals.kernels.half_step.weighted import Weighting
 from daskals.kernels.prior import eliminate
 from daskals.kernels.prior.features import FeatureRows, number_patterns
 from daskals.kernels.prior.fill import fill_rows
+from daskals.kernels.prior.pattern_sums import start_sums
 from daskals.kernels.prior.prior_system import lower_triangle, sum_system
 from daskals.types import Ridge
 from tests.cases.blocks import make_case
@@ -41,7 +42,8 @@ def test_w_rows_and_objective_are_those_of_the_equations(case):
     block, other, weighting = case
     f = np.array([[1, 0], [0, 1], [1, 0], [0.5, 0.5], [0, 0], [1, 0], [1, 0], [0, 1], [0.5, 0.5]])
     q_all, known = other[:, :RANK].astype(float), features(f)
-    found = eliminate.eliminate_rows(block, other, weighting=weighting, **OPTIONS)
+    sums = start_sums(known.patterns, RANK)
+    found = eliminate.eliminate_rows(block, other, weighting=weighting, sums=sums, **OPTIONS)
     weights = np.random.default_rng(2).normal(0, 0.5, (2, RANK + 1))
     weights[:, RANK] = 0.0
     rows, stats = fill_rows(found, known, weights, block, other, rank=RANK, mean=0.0, weighting=weighting)
@@ -62,7 +64,7 @@ def test_w_rows_and_objective_are_those_of_the_equations(case):
         penalty += (x - mean) @ t @ (x - mean)
     assert not rows[:, RANK + 1].any()
     np.testing.assert_allclose(stats, (sse, penalty), rtol=1e-5)
-    system = sum_system(found, known)
+    system = sum_system(found, known, sums)
     whole = lower_triangle(system).reshape(2, RANK + 1, 2, RANK + 1)
     whole = np.tril(whole.reshape(2 * RANK + 2, -1))
     whole = (whole + np.tril(whole, -1).T).reshape(2, RANK + 1, 2, RANK + 1)

@@ -19,6 +19,7 @@ from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
+from daskals.kernels.prior.pattern_sums import start_sums
 from daskals.kernels.prior.prior_system import WSystem, add_systems, lower_triangle, sum_system
 from daskals.kernels.prior.schur import apply_schur, right_rows, schur_diagonals
 from daskals.kernels.toolkit.dense import backward, cholesky, forward, product, solve_positive
@@ -68,6 +69,13 @@ def eliminate(block, other):
     return eliminate_rows(block, other, rank=RANK, mean=MEAN, ridge=RIDGE)
 
 
+def system_of(block, other, features):
+    """Return what a block's rows add to W's equations."""
+    sums = start_sums(features.patterns, RANK)
+    eliminated = eliminate_rows(block, other, rank=RANK, mean=MEAN, ridge=RIDGE, sums=sums)
+    return sum_system(eliminated, features, sums)
+
+
 def test_system_is_the_dense_one(case):
     block, other, features = case
     n_unknowns = 6 * (RANK + 1)
@@ -88,7 +96,7 @@ def test_system_is_the_dense_one(case):
         np.testing.assert_allclose(applied[row], a @ rows[row], rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(diagonals[row], np.diag(a), rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(right_rows(eliminated)[row], t @ inverse @ v, rtol=1e-5, atol=1e-5)
-    system = sum_system(eliminated, features)
+    system = system_of(block, other, features)
     np.testing.assert_allclose(np.tril(lower_triangle(system)), np.tril(matrix), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(system.right, right, rtol=1e-5, atol=1e-5)
     weights = solve_system([[system]], 2, RANK + 1, 3.0)
@@ -154,7 +162,7 @@ def test_dense_algebra():
 
 def test_system_parts_add_up(case):
     block, other, features = case
-    system = sum_system(eliminate(block, other), features)
+    system = system_of(block, other, features)
     twice = add_systems([system, system])
     np.testing.assert_array_equal(twice.pairs, 2 * system.pairs)
     np.testing.assert_array_equal(twice.right, 2 * system.right)
@@ -164,7 +172,7 @@ def test_system_parts_add_up(case):
 def test_conjugate_gradients_find_the_direct_w(cluster, case, warm):
     block, other, features = case
     eliminated = eliminate(block, other)
-    direct = solve_system([[sum_system(eliminated, features)]], 2, RANK + 1, 3.0).values
+    direct = solve_system([[system_of(block, other, features)]], 2, RANK + 1, 3.0).values
     key = f"test-{warm}-{id(block)}"
     known = [cluster.submit(same, features, key=f"{key}-features-{n}") for n in range(2)]
     # the rows twice: as W's prior pulls twice as hard, W stays what it is
@@ -301,7 +309,7 @@ def test_eliminated_rows_are_kept_where_the_ratings_are(case, tmp_path, monkeypa
     ):
         part = eliminate_and_sum(features, holder, gathered, spec)
         assert isinstance(part.rows, kind)
-        np.testing.assert_array_equal(part.system.pairs, sum_system(expected, features).pairs)
+        np.testing.assert_array_equal(part.system.pairs, system_of(block, other, features).pairs)
         for found, own in zip(eliminated_rows(part, holder, gathered, spec), expected, strict=True):
             np.testing.assert_array_equal(found, own)
 

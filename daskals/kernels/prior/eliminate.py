@@ -32,6 +32,7 @@ from daskals.kernels.half_step.weighted import (
 from daskals.kernels.half_step.weighted_batches import WeightedInput
 from daskals.kernels.prior.eliminate_batches import elimination_kernel
 from daskals.kernels.prior.eliminated import Eliminated
+from daskals.kernels.prior.pattern_sums import PatternSums, start_sums, sum_solved
 from daskals.kernels.prior.unbiased_batches import unbiased_elimination
 from daskals.kernels.prior.whiten import most_whitened, whiten_plain
 from daskals.kernels.prior.whiten_batches import whitening_kernel
@@ -122,6 +123,7 @@ def eliminate_rows(
     ridge: Ridge,
     weighting: Weighting | None = None,
     third: FactorRows | None = None,
+    sums: PatternSums | None = None,
 ) -> Eliminated:
     """Solve every row of a block for a prior mean of zero, keeping what another needs.
 
@@ -138,6 +140,8 @@ def eliminate_rows(
         observations then count as well.
     third
         Factor rows of a third side, shape (rows, stride), if there is one: the ratings are of both.
+    sums
+        What the rows with inverses are added to at once; `sum_system` adds the others.
 
     Raises
     ------
@@ -152,7 +156,10 @@ def eliminate_rows(
     few ratings.
     """
     if weighting is not None:
-        return _eliminate_unbiased(block, other, weighting, rank, ridge)
+        result = _eliminate_unbiased(block, other, weighting, rank, ridge)
+        if sums is not None:
+            sum_solved(result, sums)
+        return result
     if third is not None and PLAIN:
         (block, other), third = join_block(block, other, third, rank), None
     given = make_input(block, other, rank, mean, ridge, third=third)
@@ -169,9 +176,12 @@ def eliminate_rows(
         result.weights[:] = strengths[:, None] * np.array([ridge.factors, ridge.bias])
         _eliminate(given, weights, result, output.status)
         whiten_plain(given, result, output.status)
+        if sums is not None:
+            sum_solved(result, sums)
     else:
         ordered = given._replace(order=frozen(order, np.int64))
-        elimination_kernel(rank, weighted=weighted, sides=sides)(ordered, weights, output, result)
+        added = start_sums(order[:0], rank) if sums is None else sums
+        elimination_kernel(rank, weighted=weighted, sides=sides)(ordered, weights, output, result, added)
         whitening_kernel(rank, sides)(given, few, result, output.status)
     raise_first(output.status, block.start)
     return result

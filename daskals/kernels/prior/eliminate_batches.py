@@ -32,6 +32,7 @@ from daskals.kernels.half_step.weighted_batches import (
     weighted_lanes,
 )
 from daskals.kernels.prior.eliminated import Eliminated
+from daskals.kernels.prior.pattern_sums import PatternSums, add_batch, make_room
 from daskals.kernels.toolkit.jit import exact_jit
 from daskals.kernels.toolkit.simd import unowned
 from daskals.types import Float32, Int64
@@ -68,11 +69,11 @@ def _comparing(
 @lru_cache
 def elimination_kernel(
     rank: int, *, weighted: bool, sides: int = 2
-) -> Callable[[BlockInput, WeightedInput, BlockOutput, Eliminated], None]:
+) -> Callable[[BlockInput, WeightedInput, BlockOutput, Eliminated, PatternSums], None]:
     """Return the kernel behind `eliminate_rows`: for a rank, ratings with weights or without, 2 sides or 3.
 
-    It takes the block with the order of its rows, the ratings' weights, room for the rows' statuses, and room
-    for what is kept of them.
+    It takes the block with the order of its rows, the ratings' weights, room for the rows' statuses, room for
+    what is kept of them, and the sums that they are added to while they are in the nearest cache.
     """
     size = rank + 1
     sum_batch, sum_weighted = gram_batch(rank, sides), weighted_gram_batch(rank, sides)
@@ -107,10 +108,16 @@ def elimination_kernel(
 
     @exact_jit
     def eliminate_block(
-        block: BlockInput, given: WeightedInput, output: BlockOutput, result: Eliminated
+        block: BlockInput,
+        given: WeightedInput,
+        output: BlockOutput,
+        result: Eliminated,
+        sums: PatternSums,
     ) -> None:
         memory, fit_memory = make_workspace(rank, len(block.places)), make_fit()
         work, fit = unowned(memory), unowned(fit_memory)
+        room_memory = make_room(sums.matrices.shape[1])
+        room = unowned(room_memory)
         for first in range(0, len(block.order), LANES):
             count = min(LANES, len(block.order) - first)
             if weighted:
@@ -125,7 +132,11 @@ def elimination_kernel(
             inverse = result.inverse[first // LANES]
             invert_interleaved(work.systems, inverse, size)
             keep(unowned(block), unowned(given), work, fit, first, inverse, output.status, unowned(result))
+            if len(sums.patterns) > 0:
+                rows = block.order[first : first + count]
+                add_batch(inverse, rows, result.weights, result.x0, room, unowned(sums))
         memory.positive[0] = 0  # memory is alive until here
         fit_memory.sse[0] = 0.0
+        room_memory.ridge[0] = 0.0
 
     return eliminate_block

@@ -6,6 +6,7 @@ order, only one lower triangle is summed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,8 +14,9 @@ import numpy as np
 
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows, first_rows
-from daskals.kernels.prior.pattern_sums import sum_patterns
+from daskals.kernels.prior.pattern_sums import PatternSums, add_whitened
 from daskals.kernels.toolkit.jit import exact_jit
+from daskals.kernels.toolkit.layout import aligned_zeros
 from daskals.types import Float32, Float64, Int32, Int64
 
 
@@ -26,8 +28,8 @@ class WSystem(NamedTuple):
     start
         The first of those rows.
     pairs
-        float64, shape (features·(features + 1)/2, (rank + 1)(rank + 2)/2): the lower triangle of the block of
-        features g and h ≤ g, in row g(g + 1)/2 + h.
+        float64, shape (features·(features + 1)/2, `sum_width(rank)`): the lower triangle of the block of
+        features g and h ≤ g, in row g(g + 1)/2 + h, and zeros behind it.
     right
         float64, shape (features·(rank + 1),): the right side.
     """
@@ -65,18 +67,25 @@ def _expand_patterns(
                 _add_scaled(pairs[pair], matrices[pattern], float(values[i]) * float(values[j]))
 
 
-def sum_system(eliminated: Eliminated, features: FeatureRows) -> WSystem:
+def sum_system(eliminated: Eliminated, features: FeatureRows, sums: PatternSums) -> WSystem:
     """Sum a block's part of W's equations, Σ ffᵀ ⊗ A and Σ f ⊗ Tx⁰, without η.
 
     Rows with equal features are added up first, so that the features' products are formed once a kind.
+
+    Parameters
+    ----------
+    eliminated, features
+        The block's rows, and F of them.
+    sums
+        Those of the rows with inverses, which `eliminate_rows` formed; the others are added to them.
     """
     size, n_features = eliminated.x0.shape[1], features.n_features
-    n_entries = size * (size + 1) // 2
     first = first_rows(features.patterns)
-    matrices, rights = sum_patterns(eliminated, features.patterns)
-    pairs, right = np.zeros((n_features * (n_features + 1) // 2, n_entries)), np.zeros(n_features * size)
+    add_whitened(eliminated, sums)
+    n_pairs, width = n_features * (n_features + 1) // 2, sums.matrices.shape[1]
+    pairs, right = aligned_zeros(n_pairs, 2 * width).view(np.float64), np.zeros(n_features * size)
     _expand_patterns(
-        features.indptr, features.indices, features.values, first, matrices, rights, pairs, right
+        features.indptr, features.indices, features.values, first, sums.matrices, sums.rights, pairs, right
     )
     return WSystem(eliminated.start, pairs, right)
 
@@ -94,14 +103,15 @@ def add_systems(parts: Iterable[WSystem]) -> WSystem:
 def lower_triangle(system: WSystem) -> Float64:
     """Return the lower triangle of the equations' matrix, float64, shape (unknowns, unknowns)."""
     n_unknowns = len(system.right)
+    n_features = (math.isqrt(8 * len(system.pairs) + 1) - 1) // 2
     matrix = np.zeros((n_unknowns, n_unknowns))
-    _unpack_pairs(system.pairs, matrix)
+    if n_features:
+        _unpack_pairs(system.pairs, n_unknowns // n_features, matrix)
     return matrix
 
 
 @exact_jit
-def _unpack_pairs(pairs: Float64, matrix: Float64) -> None:
-    size = int(np.sqrt(2.0 * pairs.shape[1]))
+def _unpack_pairs(pairs: Float64, size: int, matrix: Float64) -> None:
     pair = 0
     for g in range(len(matrix) // size):
         for h in range(g + 1):

@@ -17,21 +17,21 @@ LINE = 16
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def separate_lanes(_typing: Any, batch: Any, separate: Any, _entries: Any) -> Any:
+def separate_lanes(_typing: Any, batch: Any, separate: Any, _entries: Any, _width: Any) -> Any:
     """Exchange the rows and columns of a batch of `_entries` vectors, at least as many as there are lanes.
 
     Parameters
     ----------
     _typing, batch
         Numba's typing context; float32, shape (_entries, lanes).
-    separate, _entries
-        float32, shape (lanes, _entries): receives a matrix in each row.
+    separate, _entries, _width
+        float32, shape (lanes, _width): receives a matrix in the first `_entries` of each row.
     """
     lanes = current_target().lanes
-    signature = types.void(batch, separate, types.int64)
+    signature = types.void(batch, separate, types.int64, types.int64)
 
     def codegen(context: Context, builder: ir.IRBuilder, signature: Any, args: list[Value]) -> Value:
-        emit, entries = Emitter(builder, lanes), args[2]
+        emit, entries, width = Emitter(builder, lanes), args[2], args[3]
         source, target = (data_pointer(context, builder, signature.args[k], args[k]) for k in (0, 1))
         last = builder.sub(entries, INT(lanes))
         with emit.loop(INT(0), entries, INT(lanes)) as start:
@@ -40,7 +40,7 @@ def separate_lanes(_typing: Any, batch: Any, separate: Any, _entries: Any) -> An
             square = emit.address(source, builder.mul(first, INT(lanes)))
             rows = [emit.load(square, lane * lanes) for lane in range(lanes)]
             for lane, column in enumerate(emit.transpose(rows)):
-                emit.store(column, target, builder.add(builder.mul(entries, INT(lane)), first))
+                emit.store(column, target, builder.add(builder.mul(width, INT(lane)), first))
         return context.get_dummy_value()
 
     return signature, codegen

@@ -14,6 +14,7 @@ from daskals.kernels.prior.eliminate import eliminate_rows
 from daskals.kernels.prior.eliminated import Eliminated
 from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
+from daskals.kernels.prior.pattern_sums import PatternSums, start_sums
 from daskals.kernels.prior.prior_system import WSystem, sum_system
 from daskals.model.implicit import ImplicitSpec
 from daskals.store.blocks import AnyBlock, BlockSource, block_of
@@ -43,6 +44,7 @@ def eliminate_slab(
     spec: AnySpec,
     gram: Float64 | None = None,
     third: Gathered | None = None,
+    sums: PatternSums | None = None,
 ) -> Eliminated:
     """Eliminate the rows of one block.
 
@@ -56,13 +58,21 @@ def eliminate_slab(
         Of implicit feedback: `side_gram` of the other side, float64, shape (rank, rank).
     third
         The third side's rows, if there is one.
+    sums
+        What the rows with inverses are added to, if anything.
     """
     if isinstance(spec, ImplicitSpec):
         assert gram is not None, "rows of implicit feedback share a matrix"
-        return spec.eliminate(block_of(block), other.rows, gram)
+        return spec.eliminate(block_of(block), other.rows, gram, sums)
     further = None if third is None else third.rows
     return eliminate_rows(
-        block_of(block), other.rows, rank=spec.rank, mean=spec.mean, ridge=spec.ridge, third=further
+        block_of(block),
+        other.rows,
+        rank=spec.rank,
+        mean=spec.mean,
+        ridge=spec.ridge,
+        third=further,
+        sums=sums,
     )
 
 
@@ -86,8 +96,9 @@ def eliminate_and_sum(
     block, other, spec, gram, third
         As `eliminate_slab` takes them, `gram` of shape (rank, rank).
     """
-    rows = eliminate_slab(block, other, spec, gram, third)
-    system = sum_system(rows, features)
+    sums = start_sums(features.patterns, spec.rank)
+    rows = eliminate_slab(block, other, spec, gram, third, sums)
+    system = sum_system(rows, features, sums)
     if isinstance(block, BlockSource):
         return EliminatedPart(None, system)
     kept = lay_aside(rows, worker_folder()) if isinstance(block, OnDisk) else rows
