@@ -31,7 +31,14 @@ from daskals.fitting.order_choice import (
     hold_out,
 )
 from daskals.fitting.order_data import OrderData, gather_interactions, read_training_block
-from daskals.fitting.recency import POPULARITY_WEIGHT, STALE_WEIGHT, popularity_of, recent_popularity
+from daskals.fitting.recency import (
+    GENRE_WEIGHT,
+    POPULARITY_WEIGHT,
+    STALE_WEIGHT,
+    UNLIKED,
+    popularity_of,
+    recent_popularity,
+)
 from daskals.kernels.toolkit.dense import backward, cholesky, forward
 from daskals.kernels.toolkit.sparse_products import column_products
 from daskals.model.fitted import Model
@@ -95,6 +102,10 @@ def learn_order(
         scale = np.empty(0, np.float32)
     companions = Companions.none()
     if with_companions:
+        if (
+            settings.unliked < OrderSettings.unliked
+        ):  # what goes with what does not hang on what lists are for
+            x = data.counting(OrderSettings.unliked).weighed[:, items]
         companions = find_companions(x, items, threads, people=data.people, when=when)
     return Order(settings, items, products, scale, popularity.astype(np.float32), variances, companions)
 
@@ -196,14 +207,9 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     started = time.perf_counter()
     passes = config.sweeps if config.model == "bayes" else len(model.report["history"])
     work = 2.0 * passes * split.n_train * (model.rank + 2) ** 2
-    settings = OrderSettings() if model.predicts_ratings else OrderSettings.of_clicks()
     block = read_training_block(model, store, split, config)
     times = list_times(store, split, model.report["data"]["split"]["method"], config)
-    settings = replace(settings, own_half_life=times.own_half_life)
-    if times.popularity_half_life and times.own_half_life:
-        settings = replace(settings, stale_weight=STALE_WEIGHT)
-    elif times.popularity_half_life:
-        settings = replace(settings, popularity_weight=POPULARITY_WEIGHT)
+    settings = first_settings(times, of_ratings=model.predicts_ratings)
     genres, limits = model.genre_matrix, model.limits
 
     def gather(known: RatingsBlock, when: Int64 | None) -> OrderData:
@@ -242,6 +248,19 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
     if kept is not None:
         kept = replace(kept, ages=ages_of(times.seconds, order.moments))
     return replace(model, order=order, kept=kept)
+
+
+def first_settings(times: ListTimes, *, of_ratings: bool) -> OrderSettings:
+    """Return the weights that are begun with, of ratings or of clicks, for lists as `times` has them."""
+    settings = OrderSettings() if of_ratings else OrderSettings.of_clicks()
+    settings = replace(settings, own_half_life=times.own_half_life)
+    if of_ratings and times.popularity_half_life:
+        settings = replace(settings, unliked=UNLIKED, genre_weight=GENRE_WEIGHT)
+    if times.popularity_half_life and times.own_half_life:
+        return replace(settings, stale_weight=STALE_WEIGHT)
+    if times.popularity_half_life:
+        return replace(settings, popularity_weight=POPULARITY_WEIGHT)
+    return settings
 
 
 def _when_users_rated(

@@ -49,6 +49,11 @@ class OrderData(NamedTuple):
         values = self.x.data * np.sqrt(self.weights)
         return scipy.sparse.csr_array((values, self.x.indices, self.x.indptr), shape=self.x.shape)
 
+    def counting(self, unliked: float) -> OrderData:
+        """Return the same where what is not liked counts `unliked`, more than 0 and less than 1."""
+        values = np.where(self.x.data == 1.0, 1.0, unliked)
+        return self._replace(x=scipy.sparse.csr_array((values, self.x.indices, self.x.indptr), self.x.shape))
+
     @property
     def people(self) -> Float64:
         """How many users each row of `x` counts as, float64, shape (users,)."""

@@ -12,7 +12,14 @@ from daskals.errors import DataError
 from daskals.fitting.fit import fit
 from daskals.fitting.list_times import ListTimes
 from daskals.fitting.order_choice import SHARE, hold_out
-from daskals.fitting.recency import POPULARITY_WEIGHT, STALE_WEIGHT, recent_popularity
+from daskals.fitting.recency import (
+    GENRE_WEIGHT,
+    POPULARITY_WEIGHT,
+    STALE_WEIGHT,
+    UNLIKED,
+    recent_popularity,
+    visit_sizes,
+)
 from daskals.retrain.config import RetrainConfig
 from daskals.types import RatingsBlock
 
@@ -21,33 +28,46 @@ pytestmark = pytest.mark.usefixtures("no_baseline")
 CONFIG = TrainConfig(model="als", rank=2, epochs=1, split="none", popularity_half_life=0.1)
 
 
-def dated_ratings(n_users: int = 40, n_items: int = 20, seed: int = 0) -> pd.DataFrame:
+def dated_ratings(n_users: int = 40, n_items: int = 20, seed: int = 0, n_ratings: int = 300) -> pd.DataFrame:
     """Return ratings whose earlier half is of the first items, and whose later is of the last ones."""
     rng = np.random.default_rng(seed)
-    pairs = rng.choice(n_users * n_items, 300, replace=False)
+    pairs = rng.choice(n_users * n_items, n_ratings, replace=False)
     users, items = np.divmod(pairs, n_items)
     times = np.where(items < n_items // 2, 0, 1_000) + rng.integers(0, 999, len(pairs))
     ratings = rng.integers(1, 11, len(pairs)) / 2
     return pd.DataFrame({"user": users, "item": items, "rating": ratings, "timestamp": times})
 
 
+def plain_visits(times: np.ndarray) -> dict[int, int]:
+    """Return how many ratings a user made in the visit of each moment; a day's pause ends one."""
+    visits: list[list[int]] = []
+    for moment in sorted(times):
+        if not visits or moment - visits[-1][-1] > 86_400:
+            visits.append([])
+        visits[-1].append(moment)
+    return {moment: len(visit) for visit in visits for moment in visit}
+
+
 def plain_popularity(x: np.ndarray, times: np.ndarray, half_life: float) -> np.ndarray:
     """Return popularity by its definition, rating by rating; `times` are -1 where there is none."""
     every = times[times >= 0]
-    total, there = np.zeros(x.shape[1]), 0.0
+    total, there, without = np.zeros(x.shape[1]), 0.0, 0.0
     for user in range(len(x)):
         latest = 0.0
+        together = plain_visits(times[user][times[user] >= 0])
         for item in np.flatnonzero(times[user] >= 0):
             weight = 2.0 ** (-np.mean(every > times[user, item]) / half_life)
-            total[item] += weight * x[user, item]
+            total[item] += weight * x[user, item] * together[times[user, item]] ** -0.3
+            without += weight * x[user, item]
             latest = max(latest, weight)
         there += latest
-    return total / there
+    return total * (without / total.sum()) / there
 
 
-def test_popularity_is_that_of_the_definition_whatever_the_unit_of_time():
+def test_popularity_is_that_of_the_definition():
     rng = np.random.default_rng(1)
-    times = np.where(rng.random((30, 12)) < 0.4, rng.integers(0, 50, (30, 12)), -1)  # many at the same second
+    days = rng.integers(0, 50, (30, 12)) + rng.integers(0, 2, (30, 12)) / 2  # many at the same moment
+    times = np.where(rng.random((30, 12)) < 0.4, (86_400 * days).astype(np.int64), -1)
     times[[0, 17]] = -1  # people without ratings
     x = np.where(times >= 0, rng.choice([0.5, 1.0], times.shape), 0.0)
     users, items = np.nonzero(times >= 0)
@@ -55,9 +75,22 @@ def test_popularity_is_that_of_the_definition_whatever_the_unit_of_time():
     seconds = times[users, items]
     found = recent_popularity(sparse, seconds, 0.05)
     np.testing.assert_allclose(found, plain_popularity(x, times, 0.05), rtol=1e-6)
-    np.testing.assert_array_equal(recent_popularity(sparse, 7 * seconds**2 + 3, 0.05), found)
-    always = recent_popularity(sparse, seconds, 1e9)
-    np.testing.assert_allclose(always, x.sum(axis=0) / 28, rtol=1e-6)
+    single = recent_popularity(sparse, 100_000 * rng.permutation(len(seconds)), 1e9)
+    np.testing.assert_allclose(single, x.sum(axis=0) / 28, rtol=1e-6)  # all visits are of one rating
+
+
+def test_what_is_told_in_a_long_visit_is_less_popular():
+    """Two people choose the first item among many of a day, two the last item by itself."""
+    chosen = np.array([[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]], np.float64)
+    x = scipy.sparse.csr_array(chosen)
+    found = recent_popularity(x, np.full(x.nnz, 1_000), 0.1)
+    assert found[3] / found[0] == pytest.approx(3**0.3, rel=1e-6)
+    assert found.sum() == pytest.approx(chosen.sum() / 4)
+
+
+def test_a_visit_ends_with_a_day_without_a_rating():
+    seconds = np.array([0, 86_401, 86_400, 500_000, 7, 500_001])
+    np.testing.assert_array_equal(visit_sizes(np.array([0, 0, 4, 4, 6]), seconds), [3, 3, 3, 1, 1, 1])
 
 
 def test_nothing_is_popular_where_nobody_rated():
@@ -74,10 +107,24 @@ def test_lists_follow_what_is_chosen_of_late(client):
     assert share[0] > 0.95 > 0.6 > share[1]
     own = of_late.order.settings
     assert (own.popularity_weight, own.stale_weight) == (0.01, STALE_WEIGHT)
+    assert (own.unliked, own.genre_weight) == (UNLIKED, GENRE_WEIGHT)
     alike = fit(frame, CONFIG.model_copy(update={"own_half_life": 0.0}), client).order.settings
     assert (alike.popularity_weight, alike.stale_weight) == (POPULARITY_WEIGHT, 0.0)
     assert of_late.report["order"]["popularity_half_life"] == 0.1
     assert always.order.settings.popularity_weight == 0.01
+    at_random = fit(frame, TrainConfig(model="als", rank=2, epochs=1), client).order.settings
+    assert (at_random.unliked, at_random.genre_weight) == (0.5, 0.8)
+
+
+def test_what_goes_with_what_does_not_hang_on_what_lists_are_for(client):
+    frame = dated_ratings(120, n_ratings=1_000)
+    frame["item"] = frame["item"] % 10 + 10 * (frame["user"] % 2)  # people of two tastes
+    frame = frame.drop_duplicates(["user", "item"])
+    models = [fit(frame, CONFIG.model_copy(update={"popularity_half_life": h}), client) for h in (0.1, 0.0)]
+    late, always = (model.order.companions for model in models)
+    assert (late.correlations > 0).any()
+    np.testing.assert_array_equal(late.items, always.items)
+    np.testing.assert_array_equal(late.correlations, always.correlations)
 
 
 def test_an_update_leaves_what_is_popular_of_late_as_it_was(client):
