@@ -104,6 +104,10 @@ def test_draws_depend_on_row_and_sweep_alone():
     np.testing.assert_array_equal(np.concatenate(drawn), whole)
     other_sweep, _ = draw_rows(block, other, priors=priors, noise=noise._replace(sweep=6), **options)
     assert np.all(other_sweep[:, :RANK] != whole[:, :RANK])
+    kinds, places = np.random.default_rng(4).normal(size=(2, RANK + 1)), np.array([1, 0, 0, 1])
+    own, _ = draw_rows(block, other, priors=kinds[places], noise=noise, **options)
+    shared, _ = draw_rows(block, other, priors=kinds, places=places, noise=noise, **options)
+    np.testing.assert_array_equal(shared, own)
 
 
 def test_rows_that_cannot_be_drawn():

@@ -21,7 +21,7 @@ from daskals.kernels.half_step.weighted import weighted_gram, weights_of
 from daskals.kernels.toolkit.chain_normals import fill_row
 from daskals.kernels.toolkit.dense import product
 from daskals.kernels.toolkit.jit import PLAIN, exact_jit
-from daskals.types import FactorRows, Float32, Float64, RatingsBlock, Ridge
+from daskals.types import FactorRows, Float32, Float64, Int64, RatingsBlock, Ridge
 
 
 @exact_jit
@@ -97,6 +97,7 @@ def draw_rows(
     priors: Float64,
     noise: Noise | None,
     third: FactorRows | None = None,
+    places: Int64 | None = None,
 ) -> tuple[FactorRows, float]:
     """Draw every row of a block from its conditional posterior.
 
@@ -116,6 +117,8 @@ def draw_rows(
         Random numbers; None for the mode of the posterior.
     third
         Factor rows of a third side, shape (rows, stride), if there is one: the ratings are of both.
+    places
+        Which of `priors` is a row's, shape (rows,), where rows share them; None where they are as above.
 
     Returns
     -------
@@ -134,6 +137,10 @@ def draw_rows(
     given = make_input(block, other, rank, mean, Ridge(0.0, 0.0), third=third)
     output, weights = make_output(given), weights_of(block)
     pulls = product(priors, np.tril(precision) + np.tril(precision, -1).T)
+    if not PLAIN:
+        pulls = pulls.astype(np.float32)
+    if places is not None:
+        pulls = pulls[places]
     own_noise = row_noise(noise, block.start)
     if PLAIN:
         posterior = Posterior(float(alpha), precision, pulls)
@@ -141,7 +148,7 @@ def draw_rows(
             _draw(given, weights.roots, output, posterior, own_noise)
     else:
         single = precision.astype(np.float32, order="C")
-        posterior = Posterior(float(alpha), single, pulls.astype(np.float32))
+        posterior = Posterior(float(alpha), single, pulls)
         draw = draw_kernel(rank, weighted=block.weights is not None, sides=2 if third is None else 3)
         draw(given, weights, output, posterior, own_noise)
     raise_first(output.status, block.start)

@@ -14,7 +14,7 @@ from daskals.kernels.gibbs.draw import draw_rows
 from daskals.kernels.gibbs.moments import prior_pull, sum_moments
 from daskals.kernels.gibbs.noise import Noise
 from daskals.kernels.half_step.joined import cut_block, join_block, joined_pieces
-from daskals.kernels.prior.features import FeatureRows, times
+from daskals.kernels.prior.features import FeatureRows, kinds_times, times
 from daskals.kernels.scoring.score import predict_block
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import (
@@ -28,7 +28,7 @@ from daskals.kernels.toolkit.random import (
 from daskals.store.blocks import AnyBlock, block_of
 from daskals.store.calendar import Calendar
 from daskals.training.gibbs.posterior import Hyperprior, SidePrior
-from daskals.types import BlockStats, FactorRows, Float64, RatingsBlock, Side
+from daskals.types import BlockStats, FactorRows, Float64, Int64, RatingsBlock, Side
 
 _ROWS = {"user": STREAM_GIBBS_USER, "item": STREAM_GIBBS_ITEM, "time": STREAM_GIBBS_TIME}
 _LATENT = {
@@ -107,24 +107,32 @@ def draw_slab(
         Rows of the third side, if there is one.
     """
     ratings = block_of(block)
-    pulls = None if features is None else times(features, prior.weights)
-    priors = prior.mean[None] if pulls is None else prior.mean + pulls
+    kinds, places = (None, None) if features is None else kinds_times(features, prior.weights)
+    priors = prior.mean[None] if kinds is None else prior.mean + kinds
     drawing = _Drawing(side, prior.precision, alpha, spec)
     present = None if spec.ends is None or current is None else current.of(ratings)
     if third is None:
-        rows, sse = _drawn(ratings, other.rows, priors, present, drawing)
+        rows, sse = _drawn(ratings, other.rows, _Priors(priors, places), present, drawing)
     else:
         rows, sse = empty_rows(ratings.n_rows, spec.rank), 0.0
         for piece in cut_block(ratings):
             here = slice(piece.start - ratings.start, piece.start - ratings.start + piece.n_rows)
-            own = priors if len(priors) == 1 else priors[here]
+            own = None if places is None else places[here]
             now = None if present is None else present[here]
-            rows[here], added = _drawn(piece, other.rows, own, now, drawing, third.rows)
+            rows[here], added = _drawn(piece, other.rows, _Priors(priors, own), now, drawing, third.rows)
             sse += added
     projected = None if side in spec.unprojected else features
+    pulls = None if kinds is None else kinds[places]
     moments = sum_moments(rows, np.diff(ratings.indptr), projected, pulls, spec.rank)
     stats = BlockStats(sse, prior_pull(moments, prior.mean, prior.precision))
     return Slab(ratings.start, rows, stats, moments)
+
+
+class _Priors(NamedTuple):
+    """Prior means, shape (kinds, rank + 1), and which is a row's, shape (rows,), or None for one of all."""
+
+    kinds: Float64
+    places: Int64 | None
 
 
 class _Drawing(NamedTuple):
@@ -139,7 +147,7 @@ class _Drawing(NamedTuple):
 def _drawn(
     ratings: RatingsBlock,
     other: FactorRows,
-    priors: Float64,
+    priors: _Priors,
     present: FactorRows | None,
     drawing: _Drawing,
     third: FactorRows | None = None,
@@ -166,7 +174,8 @@ def _drawn(
         mean=spec.mean,
         alpha=alpha,
         precision=precision,
-        priors=priors,
+        priors=priors.kinds,
+        places=priors.places,
         noise=Noise(spec.seed, _ROWS[side], spec.sweep),
         third=third,
     )
