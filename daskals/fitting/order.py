@@ -216,7 +216,9 @@ def add_order(model: Model, store: RatingsStore, split: Split, config: TrainConf
         data = gather_interactions(known, store.n_items, genres, limits, settings.unliked)
         if when is None or not times.popularity_half_life:
             return data
-        recent = recent_popularity(data.x, when, times.popularity_half_life, data.weights)
+        recent = recent_popularity(
+            data.x, when, times.popularity_half_life, data.weights, by_visits=model.predicts_ratings
+        )
         return data._replace(popularity=recent)
 
     choice, held, grid = OrderChoice(settings, 0), None, _grid(config, times)

@@ -16,7 +16,7 @@ The latter where a person's own ratings count by age: for somebody of whose rati
 UNLIKED, GENRE_WEIGHT = 0.2, 1.6
 """What a rating that is not liked counts, and the weight of genres, where popularity is that of late.
 
-Of clicks, which are all liked, the usual weights hold.
+Of clicks, which are all liked and made when they are chosen, the usual weights hold, and visits do not count.
 """
 
 VISIT_EXPONENT = 0.3
@@ -49,7 +49,12 @@ def popularity_of(x: scipy.sparse.csr_array, weights: Float64 | None = None) -> 
 
 
 def recent_popularity(
-    x: scipy.sparse.csr_array, seconds: Int64, half_life: float, weights: Float64 | None = None
+    x: scipy.sparse.csr_array,
+    seconds: Int64,
+    half_life: float,
+    weights: Float64 | None = None,
+    *,
+    by_visits: bool = True,
 ) -> Float64:
     """Return how popular items are of late, float64, shape (items,).
 
@@ -69,19 +74,25 @@ def recent_popularity(
         h: the share of all ratings after which one counts half.
     weights
         What w is multiplied with, as in `popularity_of`, shape (ratings,).
+    by_visits
+        Whether v is as said, or 1: who clicks much in a visit chooses all of it now.
     """
+    by_time = np.argsort(seconds)
     # float32 hides in what two CPUs' powers differ
-    decays = np.exp2(-later_ones(seconds) / (half_life * max(len(seconds), 1))).astype(np.float32)
+    decays = np.exp2(-later_ones(seconds, by_time) / (half_life * max(len(seconds), 1))).astype(np.float32)
     recent = decays.astype(np.float64)
     recent = recent if weights is None else recent * weights
-    sizes = visit_sizes(x.indptr.astype(np.int64), seconds)
+    popularity = _popularity(x, recent, 0)
+    if not by_visits:
+        return popularity
+    sizes = visit_sizes(x.indptr.astype(np.int64), seconds, by_time)
     of_visits = (sizes**-VISIT_EXPONENT).astype(np.float32).astype(np.float64)
-    popularity, by_visit = _popularity(x, recent, 0), _chosen(x, recent * of_visits)
+    by_visit = _chosen(x, recent * of_visits)
     total = float(by_visit.sum())
     return by_visit * (float(popularity.sum()) / total) if total > 0 else popularity
 
 
-def visit_sizes(indptr: Int64, seconds: Int64) -> Int64:
+def visit_sizes(indptr: Int64, seconds: Int64, by_time: Int64) -> Int64:
     """Return how many ratings their user made in the same visit, int64, shape (ratings,).
 
     A visit ends with `VISIT_PAUSE` without a rating.
@@ -92,14 +103,15 @@ def visit_sizes(indptr: Int64, seconds: Int64) -> Int64:
         Where each user's ratings begin, int64, shape (users + 1,).
     seconds
         When each rating was, int64, shape (ratings,).
+    by_time
+        Their places in an order in which these ascend, int64, shape (ratings,).
     """
     owners = np.repeat(np.arange(len(indptr) - 1, dtype=np.int32), np.diff(indptr))
-    places = np.argsort(seconds)
-    # a sort by counting, which a change of compressed form is: a third of what lexsort takes
-    by_time = scipy.sparse.csr_array(
-        (places, owners[places], np.arange(len(seconds) + 1)), shape=(len(seconds), len(indptr) - 1)
+    # user by user: a sort by counting, which a change of compressed form is
+    ascending = scipy.sparse.csr_array(
+        (by_time, owners[by_time], np.arange(len(seconds) + 1)), shape=(len(seconds), len(indptr) - 1)
     )
-    places = by_time.tocsc().data
+    places = ascending.tocsc().data
     begins = np.ones(len(seconds), np.bool_)
     begins[1:] = np.diff(seconds[places]) > VISIT_PAUSE
     begins[indptr[:-1][np.diff(indptr) > 0]] = True
@@ -109,9 +121,11 @@ def visit_sizes(indptr: Int64, seconds: Int64) -> Int64:
     return sizes
 
 
-def later_ones(seconds: Int64) -> Int64:
-    """Return how many of some times are later than each of them, int64, shape (times,) as they."""
-    by_time = np.argsort(seconds)  # a search for each takes nearly three times as long
+def later_ones(seconds: Int64, by_time: Int64) -> Int64:
+    """Return how many of some times are later than each of them, int64, shape (times,) as both arguments.
+
+    `by_time` are their places in an order in which they ascend: a search for each takes much longer.
+    """
     ordered = seconds[by_time]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]) + 1
     later = np.empty(len(seconds), np.int64)

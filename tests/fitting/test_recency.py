@@ -88,9 +88,19 @@ def test_what_is_told_in_a_long_visit_is_less_popular():
     assert found.sum() == pytest.approx(chosen.sum() / 4)
 
 
+def test_of_clicks_long_visits_tell_as_much_as_short_ones(client):
+    pairs = [(user, item) for user in (1, 2) for item in (0, 1, 2)] + [(3, 3), (4, 3)]
+    frame = pd.DataFrame(pairs, columns=["user", "item"]).assign(timestamp=1_000)
+    frame.loc[0, "timestamp"] = 999
+    model = fit(frame, CONFIG.model_copy(update={"model": "ials"}), client)
+    popularity = dict(zip(model.item_ids.to_pylist(), model.order.popularity.tolist(), strict=True))
+    assert popularity[1] == popularity[2] == popularity[3]
+
+
 def test_a_visit_ends_with_a_day_without_a_rating():
     seconds = np.array([0, 86_401, 86_400, 500_000, 7, 500_001])
-    np.testing.assert_array_equal(visit_sizes(np.array([0, 0, 4, 4, 6]), seconds), [3, 3, 3, 1, 1, 1])
+    sizes = visit_sizes(np.array([0, 0, 4, 4, 6]), seconds, np.argsort(seconds))
+    np.testing.assert_array_equal(sizes, [3, 3, 3, 1, 1, 1])
 
 
 def test_nothing_is_popular_where_nobody_rated():
