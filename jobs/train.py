@@ -104,15 +104,14 @@ def _train(
 
 
 def _ahead(config: JobConfig) -> AbstractContextManager[None]:
-    """Let a second process compile beside a training of all models, where there is a core for it."""
+    """Let other processes compile beside a training, where there are cores for it."""
     from daskals.cluster.connect import available_cores
-    from daskals.fitting.choice import learns
+    from daskals.fitting.ahead import compiled_ahead, kind_of
 
-    if not learns(config) or config.scheduler is not None or available_cores() < 2:
+    kind, others = kind_of(config), available_cores() - 1
+    if kind is None or config.scheduler is not None or not others:
         return nullcontext()
-    from daskals.kernels.ahead import compiled_ahead
-
-    return compiled_ahead(config.rank)
+    return compiled_ahead(kind, config.effective_rank, others)
 
 
 def _source(config: JobConfig) -> RatingsSource:

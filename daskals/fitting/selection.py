@@ -123,7 +123,7 @@ class Selection:
             self._point_config(model, 1.0, 1.0)
             for model in dict.fromkeys(("bias", "als", self._config.model))
         ]
-        # least squares with features last: a second process may be compiling for them (`kernels.ahead`)
+        # least squares with features last: other processes may be compiling for them (`fitting.ahead`)
         for config in (configs[0], *self._chains.configs(), configs[-1]):
             problem = Problem(self._cluster, self._store, split, config)
             self._compile_seconds += prepare_workers(problem, self._run.numba_threads, self._tell)

@@ -17,7 +17,7 @@
 `statistics`
     What anomalies are found with: leverages, regressions, mixtures, permutations.
 
-`warm_up` runs what a training takes once, on two ratings; `ahead` lets a process of its own do so meanwhile.
+`warm_up` runs what a training takes once, on two ratings; `fitting.ahead` lets other processes do so.
 
 A module `x_batches` is the form of `x` that takes a batch of rows side by side, one in each lane of a vector,
 and `x_lanes` emits its instructions. A rating's way through a half-step::

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from daskals.kernels.data.csr import compact_part
 from daskals.kernels.half_step.added import added_by_rows
 from daskals.kernels.half_step.curvature import side_curvature
 from daskals.kernels.half_step.gradients import improve_by_gradients
@@ -20,7 +21,8 @@ from daskals.kernels.prior.features import FeatureRows
 from daskals.kernels.prior.fill import fill_rows
 from daskals.kernels.prior.pattern_sums import start_sums
 from daskals.kernels.prior.prior_system import lower_triangle, sum_system
-from daskals.kernels.scoring.score import predict_block, score_block
+from daskals.kernels.scoring.samples import BothSides, collect, project, sample_variances, stack_samples
+from daskals.kernels.scoring.score import predict_block, predict_pairs, score_block
 from daskals.kernels.toolkit.dense import solve_positive
 from daskals.kernels.toolkit.layout import empty_rows
 from daskals.kernels.toolkit.random import fill_normals
@@ -104,6 +106,25 @@ def timed_implicit_warm_up(
     if features:
         _warm_up_features(block, other, rank, weighting)
     return time.perf_counter() - started
+
+
+def warm_up_parts() -> None:
+    """Take a part of two ratings, as training does of all."""
+    parts, starts = np.zeros(2, np.uint8), np.array([0, 1, 2])
+    pieces = [(np.zeros(2, np.int32), np.zeros(2, np.uint8))]
+    compact_part(starts, parts, 0, pieces, np.uint8)
+
+
+def warm_up_samples() -> None:
+    """Summarise two samples of two rows a side, and predict from them."""
+    rows = np.zeros((2, 2, 2), np.float32)
+    basis = project(rows, np.zeros((2, 1)))
+    collect(rows, basis)
+    known = np.array([0, 1])
+    stacked = stack_samples(rows, 1.0, known)
+    predict_pairs(known, known, stacked, stacked, rank=2, mean=0.0)
+    spread = np.zeros((2, 2, 2))
+    sample_variances(known, known, BothSides(rows, rows, np.zeros(2), spread, spread))
 
 
 def _two_ratings(rank: int, scale_size: int) -> tuple[RatingsBlock, FactorRows]:

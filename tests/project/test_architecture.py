@@ -33,7 +33,6 @@ KERNEL_FLOORS = [
     ("daskals.kernels.prior", "daskals.kernels.statistics"),
     ("daskals.kernels.gibbs",),
     ("daskals.kernels.warm_up", "daskals.kernels"),
-    ("daskals.kernels.ahead",),
 ]
 """The same inside the kernels."""
 

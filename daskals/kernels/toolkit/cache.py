@@ -3,7 +3,8 @@
 Numba keeps one index of a function's compiled forms beside numbered files. Two processes that compile
 different forms of one function at the same time read the same index and take the same number, and from then
 on one form is answered with the other's machine code (numba issue 4807). Here every form has a file of its
-own, named by a hash of all that it depends on and published by one rename: there is nothing to race for.
+own, named by a hash of all that it depends on and published by one rename: there is nothing to race for. Nor
+is a form compiled by two processes at once (`claims`).
 
 Numba also looks only at the source file of the function itself to see whether compiled code is stale. Here
 every kernel module counts that it builds on: those it calls, and those that emit its instructions.
@@ -15,14 +16,17 @@ import hashlib
 import os
 import pickle
 import re
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
 
+from daskals.kernels.toolkit.claims import CLAIMS, Claim
 from daskals.kernels.toolkit.target import current_target
 
 _PACKAGE = ".".join(__name__.split(".")[:2])
@@ -59,6 +63,17 @@ def sources_stamp(path: Path) -> str:
     return digest.hexdigest()
 
 
+def mark_of(what: str) -> Path:
+    """Return a file that may say that what is named was compiled, from these sources and for this CPU.
+
+    It lies beside compiled kernels. Nothing but a change of any kernel, the CPU or the versions moves it.
+    """
+    digest = hashlib.sha256(f"{what} {current_target().name} {numba.__version__} {sys.version}".encode())
+    for source in sorted(_FOLDER.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return Path(KernelCache(mark_of, "serial").cache_path) / f"{digest.hexdigest()[:32]}.done"
+
+
 def _describe(value: object) -> str:
     """Describe what a kernel closes over: numbers by value, other kernels by name, which no two share."""
     if isinstance(value, Dispatcher):
@@ -75,9 +90,12 @@ def describe_closure(function: Callable[..., Any]) -> str:
 class _FilePerForm(IndexDataCacheFile):  # type: ignore[misc]
     """Stores each compiled form in its own file, together with the key it was stored under."""
 
+    def described(self, key: object) -> str:
+        """Return what no two forms of any sources and version share, in hexadecimal digits."""
+        return hashlib.sha256(f"{self._version} {self._source_stamp} {key!r}".encode()).hexdigest()[:32]
+
     def _name(self, key: object) -> str:
-        described = hashlib.sha256(f"{self._version} {self._source_stamp} {key!r}".encode()).hexdigest()
-        return f"{self._index_name.removesuffix('.nbi')}.{described[:32]}.nbc"
+        return f"{self._index_name.removesuffix('.nbi')}.{self.described(key)}.nbc"
 
     def flush(self) -> None:
         """Forget nothing: a form's file holds for as long as its name can be asked for."""
@@ -109,6 +127,28 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
             filename_base=self._impl.filename_base,
             source_stamp=sources_stamp(Path(py_func.__code__.co_filename)),
         )
+        self._claims: dict[Any, Claim] = {}
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return a compiled form; where there is none, claim it, or wait for whoever has.
+
+        Raises TakenError where another process compiles it and this one does not wait.
+        """
+        found = super().load_overload(sig, target_context)
+        if found is not None or not self._enabled:
+            return found
+        name = self._cache_file.described(self._index_key(sig, target_context.codegen()))
+        claim = CLAIMS.take(Path(self._cache_path), name)
+        if claim is None:
+            return None
+        self._claims[sig] = claim
+        return super().load_overload(sig, target_context)
+
+    def release(self, sig: Any) -> None:
+        """Give back what was claimed of a form, if it was."""
+        claim = self._claims.pop(sig, None)
+        if claim is not None:
+            CLAIMS.release(claim)
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[str, ...]:
         return (self._form, str(sig), current_target().name, *map(str, codegen.magic_tuple()))

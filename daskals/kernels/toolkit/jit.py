@@ -6,8 +6,10 @@ NaN out of a model would be removed with it.
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
@@ -60,7 +62,32 @@ def _compiled(function: Callable[P, R], form: str, **options: Any) -> Callable[P
     return kernel
 
 
-class _Kernel(CPUDispatcher):  # type: ignore[misc]
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let no garbage be looked for: a compiler's objects are many, and a tenth of its time went into that."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class _Compiled(CPUDispatcher):  # type: ignore[misc]
+    """A function that is compiled by one process where several need it; see `claims`."""
+
+    def compile(self, sig: Any) -> Any:
+        """Return the entry point of a form, from the cache if it is there."""
+        with _uncollected():
+            try:
+                return super().compile(sig)
+            finally:
+                if isinstance(self._cache, KernelCache):  # not where a test does without
+                    self._cache.release(sig)
+
+
+class _Kernel(_Compiled):
     """A kernel that Python calls; where a kernel calls it, that is compiled without what Python needs.
 
     Taking a tuple of twelve arrays out of Python's hands takes longer to compile than most loops over them,
@@ -88,6 +115,6 @@ def _inside(function: Callable[..., Any], form: str, options: dict[str, Any]) ->
         function.__closure__,
     )
     twin.__qualname__ = f"{function.__qualname__}_inside"
-    inside = CPUDispatcher(twin, targetoptions={**options, "nopython": True, "no_cpython_wrapper": True})
+    inside = _Compiled(twin, targetoptions={**options, "nopython": True, "no_cpython_wrapper": True})
     inside._cache = KernelCache(twin, f"inside {form}")
     return inside
