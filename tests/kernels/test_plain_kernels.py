@@ -22,7 +22,12 @@ from daskals.kernels.statistics import leverages, mixture, permutation, regressi
 from daskals.kernels.toolkit import dense, random
 from daskals.kernels.toolkit.jit import PLAIN
 from daskals.kernels.toolkit.layout import pack_rows
-from daskals.kernels.warm_up import timed_warm_up
+from daskals.kernels.warm_up import (
+    timed_implicit_warm_up,
+    timed_warm_up,
+    warm_up_parts,
+    warm_up_samples,
+)
 from daskals.types import TRAIN, Ridge
 from tests.cases import naive
 from tests.cases.blocks import make_case
@@ -348,6 +353,12 @@ def test_dense_systems():
 @pytest.mark.parametrize("scale_size", [0, 5])
 def test_the_warm_up_runs_every_training_kernel(scale_size):
     assert timed_warm_up(2, scale_size, features=True) > 0
+    assert timed_implicit_warm_up(2, scale_size, features=True) > 0
+
+
+def test_the_warm_up_runs_what_reads_ratings_and_samples():
+    warm_up_parts()
+    warm_up_samples()
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 9, 200])
