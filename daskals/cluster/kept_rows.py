@@ -53,6 +53,12 @@ def large_rows(n_rows: int, stride: int) -> FactorRows:
 
 def _taken(size: int) -> UInt8:
     """Return kept memory of this size, new where there is none."""
+    memory = _found(size)
+    return empty_bytes(size) if memory is None else memory
+
+
+def _found(size: int) -> UInt8 | None:
+    """Return kept memory of this size, which is kept no longer; None where there is none."""
     for _ in range(len(_kept)):
         try:
             memory = _kept.popleft()
@@ -61,11 +67,16 @@ def _taken(size: int) -> UInt8:
         if memory.nbytes == size:
             return memory
         _kept.append(memory)
-    return empty_bytes(size)
+    return None
 
 
 def _keep(memory: UInt8) -> None:
-    """Keep memory, and let go what was kept longest where that is too much; called wherever a view ends."""
+    """Keep memory, and let go what was kept longest where that is too much; called wherever a view ends.
+
+    One piece of a size is enough: a half-step takes it before it frees another. What ends with the loading of
+    a run, or with the run, would only lie there.
+    """
+    _found(memory.nbytes)
     _kept.append(memory)
     while sum(one.nbytes for one in list(_kept)) > MOST_KEPT_BYTES:
         try:

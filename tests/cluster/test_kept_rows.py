@@ -56,13 +56,23 @@ def test_rows_of_another_size_take_memory_of_their_own(kept) -> None:
     assert large_rows(ROWS, STRIDE).ctypes.data == place
 
 
-def test_what_is_kept_longest_goes_where_it_is_too_much(kept) -> None:
+def test_one_piece_of_a_size_is_kept(kept) -> None:
     held = [large_rows(ROWS, STRIDE) for _ in range(5)]
     last = held[-1].ctypes.data
     while held:
         held.pop(0)
+    assert len(kept) == 1
+    assert large_rows(ROWS, STRIDE).ctypes.data == last
+
+
+def test_what_is_kept_longest_goes_where_it_is_too_much(kept) -> None:
+    held = [large_rows(ROWS - n, STRIDE) for n in range(5)]
+    places = [rows.ctypes.data for rows in held]
+    while held:
+        held.pop(0)
     assert len(kept) == 3
-    assert last in [large_rows(ROWS, STRIDE).ctypes.data for _ in range(3)]
+    assert [memory.nbytes for memory in kept] == [4 * STRIDE * (ROWS - n) + 64 for n in (2, 3, 4)]
+    assert large_rows(ROWS - 4, STRIDE).ctypes.data == places[4]
 
 
 def test_small_and_huge_rows_are_left_to_the_allocator(kept) -> None:
