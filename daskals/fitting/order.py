@@ -102,9 +102,8 @@ def learn_order(
         scale = np.empty(0, np.float32)
     companions = Companions.none()
     if with_companions:
-        if (
-            settings.unliked < OrderSettings.unliked
-        ):  # what goes with what does not hang on what lists are for
+        # what goes with what does not hang on what lists are for
+        if settings.unliked < OrderSettings.unliked:
             x = data.counting(OrderSettings.unliked).weighed[:, items]
         companions = find_companions(x, items, threads, people=data.people, when=when)
     return Order(settings, items, products, scale, popularity.astype(np.float32), variances, companions)

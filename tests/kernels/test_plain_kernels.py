@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 from daskals.errors import DataError, NumericalError, RowError
+from daskals.kernels import warm_up
 from daskals.kernels.data import csr, parts, planted, sampling
 from daskals.kernels.gibbs import censored, draw, moments
 from daskals.kernels.gibbs.noise import Draws, Noise, normal_rows
@@ -22,12 +23,7 @@ from daskals.kernels.statistics import leverages, mixture, permutation, regressi
 from daskals.kernels.toolkit import dense, random
 from daskals.kernels.toolkit.jit import PLAIN
 from daskals.kernels.toolkit.layout import pack_rows
-from daskals.kernels.warm_up import (
-    timed_implicit_warm_up,
-    timed_warm_up,
-    warm_up_parts,
-    warm_up_samples,
-)
+from daskals.kernels.warm_up import timed_implicit_warm_up, timed_warm_up
 from daskals.types import TRAIN, Ridge
 from tests.cases import naive
 from tests.cases.blocks import make_case
@@ -356,9 +352,20 @@ def test_the_warm_up_runs_every_training_kernel(scale_size):
     assert timed_implicit_warm_up(2, scale_size, features=True) > 0
 
 
-def test_the_warm_up_runs_what_reads_ratings_and_samples():
-    warm_up_parts()
-    warm_up_samples()
+def test_the_warm_up_runs_what_reads_ratings_and_samples(monkeypatch):
+    called = []
+    for name in ("compact_part", "collect", "predict_pairs", "sample_variances"):
+        kernel = getattr(warm_up, name)
+
+        def recorded(*given, _name=name, _kernel=kernel, **named):
+            called.append(_name)
+            return _kernel(*given, **named)
+
+        monkeypatch.setattr(warm_up, name, recorded)
+    warm_up.warm_up_parts()
+    assert called == ["compact_part"]
+    warm_up.warm_up_samples()
+    assert called[1:] == ["collect", "predict_pairs", "sample_variances"]
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 9, 200])

@@ -79,9 +79,7 @@ class Claims:
         # opened once: a process loses all its locks of a file when it closes it
         if folder not in self._files:
             folder.mkdir(parents=True, exist_ok=True)
-            self._files[folder] = os.open(
-                folder / "claims.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666
-            )
+            self._files[folder] = os.open(folder / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         return self._files[folder]
 
 
